@@ -1,0 +1,65 @@
+# Everything a person needs: `make up` to see it, `make test` to trust it, `make help` for the rest.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down status chromium test lint check contracts lock bench chaos clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+$(STAMP): requirements/dev.txt requirements/run.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none is on the PATH. Install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv || { echo "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Installing what the house needs into .venv (once; about a minute) …"
+	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+install: $(STAMP)  ## build .venv from the locked requirements
+
+up: install  ## start the whole house and say where to go (Ctrl-C stops it)
+	@exec $(BIN)/nguonthu up $(ARGS)
+
+down: install  ## stop a house that runs elsewhere
+	@$(BIN)/nguonthu down
+
+status: install  ## what runs, and whether it is ready
+	@$(BIN)/nguonthu status
+
+chromium:
+	@.ci/chromium
+
+test: install chromium  ## all tests (ARGS="-k name" for some)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: install  ## style, types, imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test  ## lint and test
+
+contracts: install  ## write the JSON Schemas and the AsyncAPI document of all facts
+	@$(BIN)/nguonthu contracts
+
+lock:  ## resolve requirements/*.in anew (needs uv)
+	@command -v uv >/dev/null || { echo "Locking needs uv: https://docs.astral.sh/uv/"; exit 1; }
+	@for set in run dev; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+			--no-emit-index-url --upgrade requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+
+bench: install  ## measure the speed table (ARGS="V1 V4" for some rows)
+	@$(BIN)/python -m bench $(ARGS)
+
+chaos: install  ## the long form of the kill tests
+	@CHAOS=long $(BIN)/python -m pytest tests/journeys -k chaos $(ARGS)
+
+clean:  ## remove what was built and measured; data in .data stays
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* htmlcov artefacts
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

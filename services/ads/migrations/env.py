@@ -1,0 +1,5 @@
+"""Alembic's door to this service."""
+
+from shared.migrate import run
+
+run("ads")

@@ -1,0 +1,180 @@
+"""Who is asking: page tokens and API keys, signed by accounts with Ed25519 and verified here without asking it."""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, Literal, cast
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from shared import clock
+from shared.db import Tx
+from shared.errors import NotAllowed, NotSignedIn
+from shared.settings import Settings
+
+Role = Literal[
+    "reader",
+    "advertiser",
+    "sponsor",
+    "ad_ops",
+    "subscriptions",
+    "events",
+    "finance",
+    "finance_approver",
+    "administrator",
+    "auditor",
+]
+
+PAGE_TOKEN_S = 300
+PAGE_COOKIE = "nt_token"
+KEY_PREFIX = "nt_"
+ALGORITHM = "Ed25519"
+CACHED = 10_000
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a request comes from: nobody, a person with a page token, or a program with an API key."""
+
+    kind: Literal["nobody", "person", "key"] = "nobody"
+    id: UUID | None = None
+    """The person, or the key."""
+    organisation: UUID | None = None
+    """The advertiser or sponsor for whom the key or person acts."""
+    roles: dict[str, list[Role]] = {}
+    """Roles by agency."""
+    scopes: list[str] = []
+    """What a key may do, such as `ads:book`; a person's rights come from roles."""
+    agency: str = ""
+    """The one agency of a key."""
+    expires_at: datetime | None = None
+    session: str = ""
+    name: str = ""
+    """How to greet the person; kept out of facts and logs."""
+    sandbox: bool = False
+
+    @property
+    def agencies(self) -> list[str]:
+        """Agencies whose rows the principal may see; a reader or advertiser sees only their own rows."""
+        if self.kind == "key":
+            return [self.agency]
+        return [agency for agency, roles in self.roles.items() if set(roles) & STAFF]
+
+    @property
+    def subject(self) -> str:
+        """A stable name for counters and idempotency."""
+        return f"{self.kind}:{self.id or ''}"
+
+    def has_role(self, roles: Iterable[str], agency: str = "") -> bool:
+        held = self.roles.get(agency, []) if agency else [r for rs in self.roles.values() for r in rs]
+        return bool(set(held) & set(roles))
+
+
+STAFF: set[str] = {
+    "ad_ops",
+    "subscriptions",
+    "events",
+    "finance",
+    "finance_approver",
+    "administrator",
+    "auditor",
+}
+NOBODY = Principal()
+
+
+class Signer:
+    """Accounts' half: makes page tokens and API keys with the private key."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._key = OKPKey.import_key(json.loads(settings.token_private_key))
+
+    def page_token(self, principal: Principal) -> str:
+        """A token of five minutes for a person's pages."""
+        return self._sign(principal, clock.now() + timedelta(seconds=PAGE_TOKEN_S))
+
+    def api_key(self, principal: Principal, expires_at: datetime) -> str:
+        """A key for a program, valid at once in every service."""
+        return KEY_PREFIX + self._sign(principal, expires_at)
+
+    def _sign(self, principal: Principal, expires_at: datetime) -> str:
+        body = msgspec.to_builtins(msgspec.structs.replace(principal, expires_at=expires_at))
+        claims = {**body, "exp": int(expires_at.timestamp()), "iat": int(clock.now().timestamp())}
+        return jwt.encode({"alg": ALGORITHM, "kid": self._key.kid}, claims, self._key, algorithms=[ALGORITHM])
+
+
+class Verifier:
+    """Everybody's half: checks a token offline; what was verified once is remembered by its hash."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._keys = KeySet.import_key_set(json.loads(settings.token_public_keys or '{"keys": []}'))
+        self._seen: OrderedDict[bytes, Principal] = OrderedDict()
+        self.revoked: frozenset[UUID] = frozenset()
+
+    def principal(self, token: str) -> Principal:
+        """Whose token this is. Raises NotSignedIn when it is forged, expired or revoked."""
+        digest = hashlib.sha256(token.encode()).digest()
+        found = self._seen.get(digest)
+        if found is None:
+            found = self._verify(token)
+            self._seen[digest] = found
+            if len(self._seen) > CACHED:
+                self._seen.popitem(last=False)
+        if found.expires_at is not None and found.expires_at <= clock.now():
+            raise NotSignedIn("The sign-in or key has expired.")
+        if found.kind == "key" and found.id in self.revoked:
+            raise NotSignedIn("This key was revoked.")
+        return found
+
+    def _verify(self, token: str) -> Principal:
+        try:
+            signed = jws.deserialize_compact(
+                token.removeprefix(KEY_PREFIX).encode(), self._keys, algorithms=[ALGORITHM]
+            )
+            principal = msgspec.json.decode(signed.payload, type=Principal)
+        except (JoseError, ValueError, msgspec.MsgspecError) as error:
+            raise NotSignedIn("The sign-in or key cannot be verified.") from error
+        if (principal.kind == "key") != token.startswith(KEY_PREFIX):
+            raise NotSignedIn("The sign-in or key cannot be verified.")
+        return principal
+
+    async def refresh(self, tx: Tx) -> None:
+        """Read the revoked keys; run each second, so that a revocation holds within five."""
+        self.revoked = frozenset(await tx.scalars(sa.text("SELECT key FROM revoked_key")))
+
+
+def principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
+    """The principal that the middleware found; nobody where no token came."""
+    found = connection.scope.get("user")
+    return found if isinstance(found, Principal) else NOBODY
+
+
+Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
+
+
+def may(*, roles: Iterable[Role] = (), scope: str = "", person: bool = False) -> Guard:
+    """Make a guard: it lets in persons with one of the roles, keys with the scope, or (`person`) anyone signed in.
+
+    Name the result for the right it checks: `may_book_campaigns = may(roles={"ad_ops"}, scope="ads:book")`.
+    """
+    wanted = frozenset(roles)
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        principal = principal_of(connection)
+        if principal.kind == "nobody":
+            refusal = cast("dict[str, Any]", connection.scope).get("nguonthu_refusal")
+            raise NotSignedIn(refusal or "Sign in, or send an API key as `Authorization: Bearer …`.")
+        if principal.kind == "key":
+            if not scope or scope not in principal.scopes:
+                raise NotAllowed(f"The key lacks the scope {scope or 'for this'}.")
+        elif not person and not principal.has_role(wanted):
+            raise NotAllowed("Your roles do not allow this.")
+
+    return guard

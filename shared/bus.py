@@ -1,0 +1,317 @@
+"""JetStream carries facts between services: streams made by their owners, the relay out, the fetch loop in."""
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import nats
+import nats.errors
+import nats.js.errors
+import sqlalchemy as sa
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.client import JetStreamContext
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import clock, contracts, outbox
+from shared.consume import Consumer
+from shared.contracts import Fact
+from shared.db import Database
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+BATCH = 500
+"""Facts a relay publishes or a consumer fetches at once."""
+
+PUBLISH_TIMEOUT_S = 2.0
+POLL_S = 0.25
+ACK_WAIT_S = 30
+MAX_ACK_PENDING = 2 * BATCH
+KNOWN_ID_IN_BATCH = 10201
+"""JetStream's error for an atomic batch in which one message id is known already."""
+
+RELAY_LOCK = 7_001
+"""Advisory lock that one relay of a service holds; the others stand by."""
+
+
+class Bus:
+    """One connection of one service to NATS."""
+
+    def __init__(self, settings: Settings, service: str) -> None:
+        self.settings = settings
+        self.service = service
+        self.client: Client | None = None
+        self.denied = ""
+        """The last permission error; the caller only sees a time-out, so readiness tells."""
+        self.closed = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        return self.client is not None and self.client.is_connected
+
+    @property
+    def js(self) -> JetStreamContext:
+        if self.client is None:
+            raise nats.errors.ConnectionClosedError
+        return self.client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+
+    async def connect(self) -> None:
+        """Connect, for as long as it takes; later breaks are mended by the client itself."""
+        options: dict[str, Any] = {}
+        if self.settings.nats_seed:
+            options["nkeys_seed_str"] = self.settings.nats_seed
+        while self.client is None:
+            try:
+                self.client = await nats.connect(
+                    self.settings.nats_url.split(","),
+                    name=self.service,
+                    ping_interval=5,
+                    max_outstanding_pings=2,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.5,
+                    connect_timeout=2,
+                    error_cb=self._on_error,
+                    closed_cb=self._on_closed,
+                    **options,
+                )
+            except (OSError, nats.errors.Error) as error:
+                log.info("nats is not there yet", error=str(error))
+                await asyncio.sleep(0.5)
+
+    async def _on_error(self, error: Exception) -> None:
+        text = str(error)
+        if "permissions violation" in text.lower():
+            self.denied = text
+        log.warning("nats", error=text or type(error).__name__)
+
+    async def _on_closed(self) -> None:
+        self.closed.set()
+
+    async def close(self) -> None:
+        if self.client is not None:
+            try:
+                await asyncio.wait_for(self.client.close(), 2)
+            except (TimeoutError, OSError, nats.errors.Error) as error:
+                log.info("nats closed hard", error=str(error))
+
+    async def ensure_stream(self) -> None:
+        """Create or update the service's own stream. nats-py has no field for atomic batches: the raw API does."""
+        name = self.service.upper()
+        config = {
+            "name": name,
+            "subjects": [f"{self.service}.>"],
+            "retention": "limits",
+            "storage": "file",
+            "discard": "new",
+            "num_replicas": self.settings.nats_replicas,
+            "max_bytes": 2 * 1024**3,
+            "max_age": 90 * 86_400 * 10**9,
+            "max_msgs": -1,
+            "max_consumers": -1,
+            "max_msg_size": 1024**2,
+            "duplicate_window": 600 * 10**9,
+            "allow_atomic": True,
+            "deny_delete": True,
+            "deny_purge": True,
+            "compression": "none",
+        }
+        reply = await self._api(f"STREAM.CREATE.{name}", config)
+        if reply.get("error", {}).get("err_code") == 10058:  # noqa: PLR2004 - exists with another configuration
+            reply = await self._api(f"STREAM.UPDATE.{name}", config)
+        if "error" in reply:
+            raise nats.errors.Error(f"stream {name}: {reply['error']['description']}")
+
+    async def _api(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
+        if self.client is None:
+            raise nats.errors.ConnectionClosedError
+        answer = await self.client.request(f"$JS.API.{call}", json.dumps(body).encode(), timeout=5)
+        reply: dict[str, Any] = json.loads(answer.data)
+        return reply
+
+    async def publish(self, facts: Sequence[tuple[str, str, bytes]]) -> None:
+        """Publish (id, subject, body) rows: all acknowledged when this returns, unknown when it raises.
+
+        One atomic batch; where the server already knows one of the ids (a retry), one by one with the same ids.
+        """
+        if len(facts) > 1 and await self._publish_batch(facts):
+            return
+        for fact_id, subject, body in facts:
+            await self.js.publish(
+                subject, body, timeout=PUBLISH_TIMEOUT_S, headers={"Nats-Msg-Id": fact_id}
+            )
+
+    async def _publish_batch(self, facts: Sequence[tuple[str, str, bytes]]) -> bool:
+        if self.client is None:
+            raise nats.errors.ConnectionClosedError
+        batch = str(clock.new_id())
+        last = len(facts)
+        for n, (fact_id, subject, body) in enumerate(facts, start=1):
+            headers = {"Nats-Msg-Id": fact_id, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(n)}
+            if n < last:
+                await self.client.publish(subject, body, headers=headers)
+                continue
+            headers["Nats-Batch-Commit"] = "1"
+            answer = await self.client.request(subject, body, timeout=PUBLISH_TIMEOUT_S, headers=headers)
+            reply = json.loads(answer.data)
+            if "error" not in reply:
+                return True
+            if reply["error"].get("err_code") == KNOWN_ID_IN_BATCH:
+                return False
+            raise nats.errors.Error(reply["error"]["description"])
+        return False
+
+
+class Relay:
+    """Moves facts from the outbox to the stream, in order, one active relay a service."""
+
+    def __init__(self, bus: Bus, database: Database) -> None:
+        self.bus = bus
+        self.database = database
+        self.rung = asyncio.Event()
+        self.active = False
+
+    async def run(self) -> None:
+        """Publish for ever. Any failure leaves the facts in the outbox and is tried again."""
+        outbox.listen(self.rung)
+        try:
+            while True:
+                try:
+                    await self._hold_lock()
+                except (OSError, sa.exc.SQLAlchemyError, nats.errors.Error, TimeoutError) as error:
+                    log.warning("relay pauses", error=str(error)[:300] or type(error).__name__)
+                self.active = False
+                await asyncio.sleep(0.2 + random.random() * 0.3)  # noqa: S311 - jitter
+        finally:
+            outbox.unlisten(self.rung)
+
+    async def _hold_lock(self) -> None:
+        async with self.database.worker.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            got = await connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": RELAY_LOCK})
+            if not got:
+                await asyncio.sleep(1)
+                return
+            self.active = True
+            try:
+                await self._pump(connection)
+            finally:
+                # A pooled connection keeps a session lock: give it back with the lock, or not at all.
+                await connection.invalidate()
+
+    async def _pump(self, lock: AsyncConnection) -> None:
+        while True:
+            self.rung.clear()
+            if await self.publish_once() == BATCH:
+                continue
+            try:
+                await asyncio.wait_for(self.rung.wait(), POLL_S)
+            except TimeoutError:
+                await lock.execute(sa.text("SELECT 1"))
+
+    async def publish_once(self) -> int:
+        """Publish one batch and move it to the log; returns its size."""
+        async with self.database.worker_tx() as tx:
+            rows = (await tx.execute(outbox.CLAIM, {"limit": BATCH})).all()
+            if not rows:
+                return 0
+            await self.bus.publish([(str(row.id), row.subject, bytes(row.body)) for row in rows])
+            await outbox.forget(tx, [row.seq for row in rows])
+        return len(rows)
+
+
+class Intake:
+    """Fetches facts from the streams that a service listens to and hands them to its consumer."""
+
+    def __init__(self, bus: Bus, database: Database, consumer: Consumer) -> None:
+        self.bus = bus
+        self.database = database
+        self.consumer = consumer
+        self.waiting_for: set[str] = set()
+        """Streams that are not there yet; readiness names them."""
+        self.stopping = False
+
+    def sources(self) -> dict[str, list[str]]:
+        """Subjects by publishing service."""
+        found: dict[str, list[str]] = {}
+        for subject in self.consumer.subjects():
+            found.setdefault(subject.split(".", 1)[0], []).append(subject)
+        return found
+
+    async def lag(self) -> dict[str, int]:
+        """Facts not yet fetched, by source; empty while NATS is away."""
+        found = {}
+        for source in self.sources():
+            try:
+                info = await self.bus.js.consumer_info(source.upper(), self.consumer.service)
+            except (nats.errors.Error, TimeoutError):
+                continue
+            found[source] = info.num_pending or 0
+        return found
+
+    async def run(self, source: str, subjects: list[str]) -> None:
+        """Fetch for ever from one stream."""
+        self.waiting_for.add(source)
+        while not self.stopping:
+            try:
+                subscription = await self._subscribe(source, subjects)
+                self.waiting_for.discard(source)
+                while not self.stopping:
+                    await self._fetch(subscription)
+            except (OSError, sa.exc.SQLAlchemyError, nats.errors.Error, TimeoutError) as error:
+                log.info("intake pauses", source=source, error=str(error)[:300] or type(error).__name__)
+                await asyncio.sleep(0.3 + random.random() * 0.4)  # noqa: S311 - jitter
+
+    async def _subscribe(self, source: str, subjects: list[str]) -> JetStreamContext.PullSubscription:
+        stream, durable = source.upper(), self.consumer.service
+        config = {
+            "durable_name": durable,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": ACK_WAIT_S * 10**9,
+            "max_deliver": -1,
+            "max_ack_pending": MAX_ACK_PENDING,
+            "filter_subjects": subjects,
+        }
+        reply = await self.bus._api(  # noqa: SLF001 - two halves of one module
+            f"CONSUMER.DURABLE.CREATE.{stream}.{durable}", {"stream_name": stream, "config": config}
+        )
+        if "error" in reply:
+            raise nats.errors.Error(f"consumer of {stream}: {reply['error']['description']}")
+        return await self.bus.js.pull_subscribe_bind(durable=durable, stream=stream)
+
+    async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> None:
+        try:
+            messages = await subscription.fetch(BATCH, timeout=5)
+        except TimeoutError:
+            return
+        facts = [fact for message in messages if (fact := await self._read(message)) is not None]
+        if facts:
+            await self.consumer.handle(self.database, facts)
+        for message in messages:
+            await message.ack()
+
+    async def _read(self, message: Msg) -> Fact | None:
+        try:
+            return contracts.decode(message.data)
+        except msgspec.MsgspecError as error:
+            log.error("fact cannot be read", subject=message.subject, error=str(error))  # noqa: TRY400
+            async with self.database.worker_tx() as tx:
+                await tx.execute(
+                    sa.text(
+                        "INSERT INTO retry (fact_id, subject, body, state, error, since, next_at) "
+                        "VALUES (:id, :subject, :body, 'parked', :error, :now, :now) ON CONFLICT DO NOTHING"
+                    ),
+                    {
+                        "id": (message.headers or {}).get("Nats-Msg-Id") or str(clock.new_id()),
+                        "subject": message.subject,
+                        "body": message.data,
+                        "error": str(error),
+                        "now": clock.now(),
+                    },
+                )
+            return None

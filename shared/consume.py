@@ -1,0 +1,164 @@
+"""Facts arrive here: each is handled once, in one transaction with its claim, and none is dropped."""
+
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from types import UnionType
+from typing import TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+
+from shared import clock, contracts, outbox
+from shared.contracts import Fact
+from shared.db import Database, Tx
+from shared.errors import Waits
+
+log = structlog.get_logger()
+
+BACKOFF_S = (1, 5, 30, 300)
+"""Seconds after which a failing fact is tried again; after the last it is parked."""
+
+WAIT_S = 5
+WAIT_MAX_S = 60
+
+Handler = Callable[..., Awaitable[None]]
+HandlerT = TypeVar("HandlerT", bound=Callable[..., Awaitable[None]])
+
+_CLAIM = sa.text(
+    "INSERT INTO inbox (fact_id, handled_at) SELECT unnest(CAST(:ids AS uuid[])), :now "
+    "ON CONFLICT DO NOTHING RETURNING fact_id"
+)
+_KEEP = sa.text(
+    "INSERT INTO retry (fact_id, subject, body, state, waits_for, attempts, error, since, next_at) "
+    "VALUES (:id, :subject, :body, :state, :key, :attempts, :error, :now, :next_at) "
+    "ON CONFLICT (fact_id) DO UPDATE SET state = excluded.state, waits_for = excluded.waits_for, "
+    "attempts = excluded.attempts, error = excluded.error, next_at = excluded.next_at"
+)
+_DUE = sa.text(
+    "SELECT fact_id, body, attempts, state FROM retry WHERE state <> 'parked' AND next_at <= :now "
+    "ORDER BY next_at LIMIT 200"
+)
+
+
+class Consumer:
+    """The handlers of one service: `@consumer.on` registers a function by the facts in its annotation."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.handlers: dict[type[Fact], tuple[Handler, bool]] = {}
+
+    def on(self, handler: HandlerT) -> HandlerT:
+        """Register `async def f(fact: A | B, tx)`, or `async def f(facts: Sequence[A | B], tx)` for whole batches."""
+        parameter = next(iter(inspect.signature(handler).parameters))
+        hint = get_type_hints(handler)[parameter]
+        whole = get_origin(hint) is not None and get_origin(hint) not in (Union, UnionType)
+        if whole:
+            hint = get_args(hint)[0]
+        for kind in get_args(hint) or (hint,):
+            if kind in self.handlers:
+                raise ValueError(f"{self.service} handles {kind.subject()} twice.")
+            self.handlers[kind] = (handler, whole)
+        return handler
+
+    def subjects(self) -> list[str]:
+        return sorted(kind.subject() for kind in self.handlers)
+
+    async def handle(self, database: Database, facts: Sequence[Fact]) -> None:
+        """Handle a fetched batch. When this returns, each fact was handled or is kept for later: it may be acked."""
+        try:
+            async with database.worker_tx() as tx:
+                await self._run(tx, facts)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises, the fact must be kept
+            if len(facts) == 1:
+                await self._keep(database, facts[0], error, attempts=0)
+                return
+            for fact in facts:
+                await self.handle(database, [fact])
+
+    async def again(self, database: Database) -> int:
+        """Try what is due in the retry table; returns how many were handled."""
+        async with database.worker_tx() as tx:
+            due = (await tx.execute(_DUE, {"now": clock.now()})).all()
+        done = 0
+        for row in due:
+            done += await self._again(database, bytes(row.body), row.attempts)
+        return done
+
+    async def _again(self, database: Database, body: bytes, attempts: int) -> bool:
+        fact = contracts.decode(body)
+        try:
+            async with database.worker_tx() as tx:
+                taken = await tx.execute(
+                    sa.text(
+                        "DELETE FROM retry WHERE fact_id = (SELECT fact_id FROM retry WHERE fact_id = :id "
+                        "AND state <> 'parked' FOR UPDATE SKIP LOCKED) RETURNING fact_id"
+                    ),
+                    {"id": fact.id},
+                )
+                if taken.first() is None:
+                    return False
+                await self._run(tx, [fact])
+        except Exception as error:  # noqa: BLE001 - as in handle
+            await self._keep(database, fact, error, attempts + 1)
+            return False
+        return True
+
+    async def _run(self, tx: Tx, facts: Sequence[Fact]) -> None:
+        ids = [fact.id for fact in facts]
+        claimed = {r.fact_id for r in await tx.execute(_CLAIM, {"ids": ids, "now": clock.now()})}
+        wholes: dict[Handler, list[Fact]] = {}
+        for fact in facts:
+            if fact.id not in claimed:
+                continue
+            claimed.discard(fact.id)  # the same fact twice in one batch is handled once
+            handler, whole = self.handlers.get(type(fact), (_ignore, False))
+            if whole:
+                wholes.setdefault(handler, []).append(fact)
+            else:
+                outbox.correlation.set(fact.correlation or str(fact.id))
+                await handler(fact, tx)
+        for handler, batch in wholes.items():
+            await handler(batch, tx)
+
+    async def _keep(self, database: Database, fact: Fact, error: Exception, attempts: int) -> None:
+        """Write a fact that could not be handled to the retry table: it waits, is tried again, or is parked."""
+        now = clock.now()
+        if isinstance(error, Waits):
+            state, key, text = "waiting", error.key, str(error)
+            delay = min(WAIT_S * 2**attempts, WAIT_MAX_S)
+        else:
+            parked = attempts >= len(BACKOFF_S)
+            state, key = ("parked", "") if parked else ("retry", "")
+            delay = 0 if parked else BACKOFF_S[attempts]
+            text = "".join(traceback.format_exception_only(error)).strip()[:2000]
+            log.warning("fact failed", fact=str(fact.id), subject=fact.subject(), state=state, error=text)
+        async with database.worker_tx() as tx:
+            await tx.execute(
+                _KEEP,
+                {
+                    "id": fact.id,
+                    "subject": fact.subject(),
+                    "body": msgspec.json.encode(fact),
+                    "state": state,
+                    "key": key,
+                    "attempts": attempts,
+                    "error": text,
+                    "now": now,
+                    "next_at": now + timedelta(seconds=delay),
+                },
+            )
+
+
+async def _ignore(_fact: Fact, _tx: Tx) -> None:
+    """A fact that this service once consumed and no longer does."""
+
+
+async def arrived(tx: Tx, key: str) -> None:
+    """Say that what facts may be waiting for is here; they are handled at the next tick instead of later."""
+    await tx.execute(
+        sa.text("UPDATE retry SET next_at = :now WHERE state = 'waiting' AND waits_for = :key"),
+        {"key": key, "now": clock.now()},
+    )

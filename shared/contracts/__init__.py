@@ -1,0 +1,57 @@
+"""Every fact of the house: one module per publishing service, one union to decode them by their tag."""
+
+from functools import cache
+from typing import Any, Union
+
+import msgspec
+
+from shared.contracts import accounts, ads, base, events, ledger, payments, subscriptions
+from shared.contracts.base import Fact
+
+PUBLISHERS = {
+    "accounts": accounts,
+    "ads": ads,
+    "events": events,
+    "ledger": ledger,
+    "payments": payments,
+    "subscriptions": subscriptions,
+}
+
+
+def published_by(service: str) -> list[type[Fact]]:
+    """The fact classes of a service, by subject."""
+    module = PUBLISHERS[service]
+    found = [
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Fact) and kind.__module__ == module.__name__
+    ]
+    return sorted(found, key=lambda kind: kind.subject())
+
+
+ALL: dict[str, type[Fact]] = {kind.subject(): kind for name in PUBLISHERS for kind in published_by(name)}
+"""Fact classes by subject."""
+
+
+@cache
+def decoder() -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(Union[tuple(ALL.values())])  # noqa: UP007 - built at run time
+
+
+def decode(body: bytes) -> Fact:
+    """Read a fact by its tag. Raises msgspec.ValidationError for an unknown tag or a broken body."""
+    fact: Fact = decoder().decode(body)
+    return fact
+
+
+def encode(fact: Fact) -> bytes:
+    return msgspec.json.encode(fact)
+
+
+def plain(fact: Fact) -> dict[str, Any]:
+    """A fact as plain builtins, for showing and for hashing."""
+    built: dict[str, Any] = msgspec.to_builtins(fact)
+    return built
+
+
+__all__ = ["ALL", "PUBLISHERS", "Fact", "base", "decode", "encode", "plain", "published_by"]

@@ -1,0 +1,167 @@
+"""What every fact carries, and the Structs that several services speak of: lines, buyers, how a line is earned."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+import msgspec
+
+from shared import clock, money
+
+Stream = Literal[
+    "advertising.web",
+    "advertising.newsletter",
+    "advertising.airtime",
+    "advertising.content",
+    "subscription",
+    "article",
+    "donation",
+    "sponsorship.cash",
+    "sponsorship.in_kind",
+    "ticket",
+    "contest.entry",
+    "sms",
+    "licence",
+    "state_order",
+    "imported.print",
+    "imported.airtime",
+    "imported.other",
+    "pass_through",
+]
+"""Where revenue comes from; `pass_through` is never revenue."""
+
+Collect = Literal["prepaid", "on_terms"]
+Rail = Literal["vnpay", "stripe", "vietqr", "cash", "momo", "zalopay"]
+VatClass = Literal["exempt", "standard", "telecom"]
+Outcome = Literal["paid", "withdrawn", "expired"]
+Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Positive = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Something that happened. The tag of a subclass is its type and its NATS subject."""
+
+    agency: Code
+    id: UUID = msgspec.field(default_factory=clock.new_id)
+    occurred_at: datetime = msgspec.field(default_factory=clock.now)
+    correlation: str = ""
+    """The request or fact that led to this one, carried along for tracing."""
+
+    describes: ClassVar[str] = ""
+
+    @classmethod
+    def subject(cls) -> str:
+        return str(msgspec.inspect.type_info(cls).tag)  # type: ignore[attr-defined]
+
+
+class Period(msgspec.Struct, frozen=True, tag="period"):
+    """Earned evenly by local day, first and last day included."""
+
+    start: date
+    end: date
+
+
+class Delivery(msgspec.Struct, frozen=True, tag="delivery"):
+    """Earned as the quantity is delivered (impressions, clicks, seconds, deliverables)."""
+
+    unit: Code
+    quantity: Positive
+
+
+class OnDate(msgspec.Struct, frozen=True, tag="date"):
+    """Earned whole on one day."""
+
+    on: date
+
+
+Earn = Period | Delivery | OnDate
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an invoice: what was sold, its net price and VAT in đồng, and how it is earned."""
+
+    id: UUID
+    agency: Code
+    stream: Stream
+    product_class: Code
+    title: str
+    net_vnd: money.Vnd
+    vat_class: VatClass
+    vat_vnd: money.Vnd
+    earn: Earn
+
+    @property
+    def gross_vnd(self) -> int:
+        return self.net_vnd + self.vat_vnd
+
+
+class Buyer(msgspec.Struct, frozen=True):
+    """Who buys, by opaque id only; names and tax codes stay with the service that took them."""
+
+    kind: Literal["person", "organisation"]
+    id: UUID
+
+
+class PaidLine(msgspec.Struct, frozen=True):
+    """A line and the part of a payment that was allocated to it, VAT included."""
+
+    line: Line
+    amount_vnd: money.Vnd
+
+
+class CreditedLine(msgspec.Struct, frozen=True):
+    """The part of a line that a credit takes back."""
+
+    line: UUID
+    net_vnd: money.Vnd
+    vat_vnd: money.Vnd
+
+
+class InvoiceOpened(Fact, frozen=True, kw_only=True):
+    """A seller wants to be paid. Of a prepaid invoice nothing reaches the books before the money does."""
+
+    invoice: UUID
+    number: Code
+    buyer: Buyer
+    collect: Collect
+    due_at: datetime
+    expires_at: datetime
+    return_url: str
+    """Path in the house to which the buyer goes back after paying."""
+    lines: Annotated[tuple[Line, ...], msgspec.Meta(min_length=1, max_length=200)]
+
+    @property
+    def total_vnd(self) -> int:
+        return sum(line.gross_vnd for line in self.lines)
+
+
+class InvoiceWithdrawn(Fact, frozen=True, kw_only=True):
+    """The seller no longer wants the invoice paid: a hold ran out or the order was cancelled."""
+
+    invoice: UUID
+    reason: Code
+
+
+class DeliveryRecorded(Fact, frozen=True, kw_only=True):
+    """A quantity of a line was delivered on a local day and is earned by that."""
+
+    line: UUID
+    quantity: Positive
+    on: date
+
+
+class CreditGranted(Fact, frozen=True, kw_only=True):
+    """A seller takes back part of an invoice: revenue, VAT and, where money is owed, a refund."""
+
+    credit: UUID
+    invoice: UUID
+    reason: Code
+    lines: tuple[CreditedLine, ...]
+
+
+class MessageRequested(Fact, frozen=True, kw_only=True):
+    """A service asks accounts to tell a person something; the parameters hold no personal data."""
+
+    person: UUID
+    template: Code
+    params: dict[str, Any]

@@ -1,0 +1,112 @@
+"""Facts that payments publishes; it alone touches money rails."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from shared.contracts import base
+from shared.contracts.base import Code, Collect, Fact, Outcome, PaidLine, Positive, Rail
+from shared.money import Vnd
+
+
+class InvoiceClosed(Fact, frozen=True, kw_only=True, tag="payments.invoice.closed.v1"):
+    """No attempt is open any more; only now may the seller free what it held."""
+
+    invoice: UUID
+    outcome: Outcome
+
+
+class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.captured.v1"):
+    """Money came for an invoice. The lines are repeated so that posting waits for no other stream."""
+
+    payment: UUID
+    invoice: UUID
+    rail: Rail
+    collect: Collect
+    amount_vnd: Positive
+    captured_at: datetime
+    lines: tuple[PaidLine, ...]
+
+
+class MoneyUnapplied(Fact, frozen=True, kw_only=True, tag="payments.money.unapplied.v1"):
+    """Money that fits no open invoice: it lies in suspense until a person or a rule decides."""
+
+    payment: UUID
+    rail: Rail
+    amount_vnd: Positive
+    reason: Code
+    invoice: UUID | None = None
+
+
+class RefundCompleted(Fact, frozen=True, kw_only=True, tag="payments.refund.completed.v1"):
+    """Cash went back to the buyer."""
+
+    refund: UUID
+    payment: UUID
+    invoice: UUID | None
+    rail: Rail
+    amount_vnd: Positive
+    credit: UUID | None = None
+
+
+class RefundFailed(Fact, frozen=True, kw_only=True, tag="payments.refund.failed.v1"):
+    """The rail refused to send cash back; it is still owed."""
+
+    refund: UUID
+    payment: UUID
+    rail: Rail
+    amount_vnd: Positive
+    reason: Code
+
+
+class ChargebackOpened(Fact, frozen=True, kw_only=True, tag="payments.chargeback.opened.v1"):
+    """A card holder disputes a payment: access is suspended, the cash is disputed."""
+
+    chargeback: UUID
+    payment: UUID
+    invoice: UUID
+    amount_vnd: Positive
+
+
+class ChargebackClosed(Fact, frozen=True, kw_only=True, tag="payments.chargeback.closed.v1"):
+    chargeback: UUID
+    payment: UUID
+    invoice: UUID
+    outcome: Literal["won", "lost"]
+    amount_vnd: Positive
+
+
+class SettlementReceived(Fact, frozen=True, kw_only=True, tag="payments.settlement.received.v1"):
+    """A rail paid out to the bank: gross = fee + net."""
+
+    settlement: UUID
+    rail: Rail
+    gross_vnd: Vnd
+    fee_vnd: Vnd
+    net_vnd: Vnd
+    captures: tuple[UUID, ...]
+
+
+class EinvoiceIssued(Fact, frozen=True, kw_only=True, tag="payments.einvoice.issued.v1"):
+    """The legal invoice: numbered without gaps per agency, form, symbol and year."""
+
+    invoice: UUID
+    form: Code
+    symbol: Code
+    number: Positive
+    issued_at: datetime
+
+
+class EinvoiceAdjusted(Fact, frozen=True, kw_only=True, tag="payments.einvoice.adjusted.v1"):
+    invoice: UUID
+    form: Code
+    symbol: Code
+    number: Positive
+    adjusts: Positive
+    issued_at: datetime
+
+
+class MessageRequested(
+    base.MessageRequested, frozen=True, kw_only=True, tag="payments.message.requested.v1"
+):
+    pass

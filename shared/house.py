@@ -1,0 +1,102 @@
+"""What one running service holds: settings, database, bus, Redis, files; doors find it at `app.state.house`."""
+
+import asyncio
+import signal
+
+import structlog
+from redis.asyncio import Redis
+
+from shared.bus import Bus, Intake, Relay
+from shared.consume import Consumer
+from shared.db import Database
+from shared.files import Files
+from shared.jobs import Jobs, Scheduled
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+RETRY_TICK_S = 1.0
+
+
+class House:
+    """One service's belongings, opened at start and closed at stop."""
+
+    def __init__(self, service: str, settings: Settings, consumer: Consumer, jobs: Jobs) -> None:
+        self.service = service
+        self.settings = settings
+        self.consumer = consumer
+        self.jobs = jobs
+        self.database = Database(settings, service)
+        self.redis: Redis = Redis.from_url(
+            settings.redis_url, decode_responses=False, socket_timeout=1, socket_connect_timeout=1
+        )
+        self.files = Files(settings, service)
+        self.bus = Bus(settings, service)
+        self.relay = Relay(self.bus, self.database)
+        self.intake = Intake(self.bus, self.database, consumer)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Start what runs behind the web, where this process is to run it."""
+        if self.settings.background:
+            task = asyncio.create_task(self._background(), name="background")
+            task.add_done_callback(_leave_when_broken)
+            self._tasks.append(task)
+
+    async def _background(self) -> None:
+        await self.bus.connect()
+        while True:
+            try:
+                await self.bus.ensure_stream()
+                break
+            except Exception:  # noqa: BLE001 - NATS may still be electing; readiness tells meanwhile
+                await asyncio.sleep(0.5)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.relay.run())
+            group.create_task(self._watch_bus())
+            group.create_task(self.jobs.loop(self, Scheduled("retry", RETRY_TICK_S, _retry)))
+            for source, subjects in self.intake.sources().items():
+                group.create_task(self.intake.run(source, subjects))
+            for job in self.jobs.scheduled:
+                group.create_task(self.jobs.loop(self, job))
+
+    async def _watch_bus(self) -> None:
+        await self.bus.closed.wait()
+        raise ConnectionError("The connection to NATS closed for good.")
+
+    async def stop(self) -> None:
+        """Stop fetching, let the batch in hand finish, then close."""
+        self.intake.stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.bus.close()
+        await self.redis.aclose()
+        await self.database.close()
+
+    async def waits_for(self) -> list[str]:
+        """What keeps the service from being ready, in words; empty when it is ready."""
+        missing = []
+        try:
+            async with self.database.worker_tx() as tx:
+                await tx.connection()
+        except Exception as error:  # noqa: BLE001 - any failure means the same here
+            missing.append(f"PostgreSQL: {str(error).splitlines()[0]}")
+        if self.settings.background:
+            if not self.bus.connected:
+                missing.append("NATS: not connected")
+            if self.bus.denied:
+                missing.append(f"NATS: {self.bus.denied}")
+            missing += [f"stream {source.upper()}" for source in sorted(self.intake.waiting_for)]
+        return missing
+
+
+async def _retry(house: House) -> None:
+    await house.consumer.again(house.database)
+
+
+def _leave_when_broken(task: asyncio.Task[None]) -> None:
+    """A service whose facts no longer flow must not look alive: it stops, and its supervisor starts it anew."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("background broke", error=repr(error))
+        signal.raise_signal(signal.SIGTERM)

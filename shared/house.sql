@@ -1,0 +1,105 @@
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {service}_web, {service}_worker
+
+
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {service}_web, {service}_worker
+
+
+CREATE TABLE outbox (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id uuid NOT NULL UNIQUE,
+    subject text NOT NULL,
+    body bytea NOT NULL,
+    occurred_at timestamptz NOT NULL
+)
+
+
+-- What was published, kept for good: archive, replay and cure of a lost stream. Split by year of occurrence.
+CREATE TABLE fact_log (
+    seq bigint NOT NULL,
+    id uuid NOT NULL,
+    subject text NOT NULL,
+    body bytea NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    PRIMARY KEY (seq, occurred_at)
+) PARTITION BY RANGE (occurred_at)
+
+
+CREATE TABLE fact_log_early PARTITION OF fact_log FOR VALUES FROM (MINVALUE) TO ('2026-01-01 00:00+07')
+
+
+CREATE TABLE fact_log_2026 PARTITION OF fact_log FOR VALUES FROM ('2026-01-01 00:00+07') TO ('2027-01-01 00:00+07')
+
+
+CREATE TABLE fact_log_2027 PARTITION OF fact_log FOR VALUES FROM ('2027-01-01 00:00+07') TO ('2028-01-01 00:00+07')
+
+
+CREATE TABLE fact_log_later PARTITION OF fact_log DEFAULT
+
+
+-- Facts that were handled. A second delivery finds its id here and does nothing.
+CREATE TABLE inbox (
+    fact_id uuid PRIMARY KEY,
+    handled_at timestamptz NOT NULL
+)
+
+
+-- Facts that could not be handled yet: tried again, waiting for a predecessor, or parked for a person.
+CREATE TABLE retry (
+    fact_id uuid PRIMARY KEY,
+    subject text NOT NULL,
+    body bytea NOT NULL,
+    state text NOT NULL CHECK (state IN ('retry', 'waiting', 'parked')),
+    waits_for text NOT NULL DEFAULT '',
+    attempts integer NOT NULL DEFAULT 0,
+    error text NOT NULL DEFAULT '',
+    since timestamptz NOT NULL,
+    next_at timestamptz NOT NULL
+)
+
+
+CREATE INDEX retry_due ON retry (next_at) WHERE state <> 'parked'
+
+
+CREATE INDEX retry_waits ON retry (waits_for) WHERE state = 'waiting'
+
+
+-- Answers already given to business POSTs, by who asked and with which key.
+CREATE TABLE idempotency (
+    principal text NOT NULL,
+    key text NOT NULL,
+    request_hash bytea NOT NULL,
+    status integer,
+    body bytea,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (principal, key)
+)
+
+
+-- Agencies and their lineage, as accounts told it.
+CREATE TABLE agency (
+    code text PRIMARY KEY,
+    name text NOT NULL DEFAULT '',
+    kind text NOT NULL DEFAULT '',
+    active_from date,
+    successor text,
+    succeeded_on date
+)
+
+
+CREATE TABLE revoked_key (
+    key uuid PRIMARY KEY,
+    revoked_at timestamptz NOT NULL
+)
+
+
+-- Numbers that rise when a snapshot's source changes; each worker polls them once a second.
+CREATE TABLE version (
+    name text PRIMARY KEY,
+    number bigint NOT NULL
+)
+
+
+REVOKE UPDATE ON fact_log FROM {service}_web, {service}_worker
+
+
+REVOKE DELETE ON fact_log FROM {service}_web, {service}_worker

@@ -1,0 +1,255 @@
+"""How every service speaks HTTP: strict bodies, answers given once, pages of lists, versions, problems."""
+
+import base64
+import hashlib
+from collections.abc import Coroutine
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar, cast, get_type_hints
+from urllib.parse import quote
+
+import msgspec
+import sqlalchemy as sa
+from litestar import Request, Response
+from litestar.enums import RequestEncodingType
+from litestar.exceptions import HTTPException
+from litestar.response import Redirect
+
+from shared import clock
+from shared.auth import principal_of
+from shared.db import Tx
+from shared.errors import BadInput, Refused, Stale, Unavailable, Unprocessable
+
+T = TypeVar("T")
+
+MAX_JSON_BYTES = 256 * 1024
+MAX_DEPTH = 24
+PROBLEM = "application/problem+json"
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """Decodes JSON strictly, with limits; Litestar's own decoding would take `"5e3"` for 5000."""
+
+    async def json(self) -> Any:
+        kind = self.content_type[0]
+        if kind != RequestEncodingType.JSON:
+            raise BadInput(f"Send the body as application/json, not {kind or 'without a content type'}.")
+        body = await self.body()
+        if len(body) > MAX_JSON_BYTES:
+            raise BadInput(f"The body is larger than {MAX_JSON_BYTES} bytes.")
+        check_depth(body)
+        field = cast("Any", self.route_handler).parsed_data_field
+        try:
+            return msgspec.json.decode(body, type=field.annotation if field else Any, strict=True)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise BadInput(f"The body cannot be read: {error}") from error
+
+
+def check_depth(body: bytes) -> None:
+    """Refuse a body nested deeper than any of ours. Raises BadInput."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    inside = escaped = False
+    for byte in body:
+        if inside:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                inside = False
+        elif byte == 0x22:
+            inside = True
+        elif byte in (0x5B, 0x7B):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise BadInput(f"The body is nested deeper than {MAX_DEPTH}.")
+        elif byte in (0x5D, 0x7D):
+            depth -= 1
+
+
+def read_form(form: Any, kind: type[T]) -> T:
+    """Turn a posted form into a Struct. Whole numbers may be written `1.234.567`; nothing else is guessed.
+
+    Fields that the form does not name keep their defaults; hidden fields starting with `_` are left out.
+    Raises Unprocessable naming the field.
+    """
+    hints = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for name in form:
+        if name.startswith("_"):
+            continue
+        if name not in hints:
+            raise Unprocessable(f"The form has no field {name}.")
+        many = form.getall(name) if hasattr(form, "getall") else [form[name]]
+        is_list = getattr(hints[name], "__origin__", None) in (list, tuple)
+        values[name] = [_plain(v, hints[name]) for v in many] if is_list else _plain(many[-1], hints[name])
+    try:
+        return msgspec.convert(values, kind, strict=False, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise Unprocessable(f"The form cannot be read: {error}") from error
+
+
+def _plain(value: Any, hint: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if hint is int or getattr(hint, "__origin__", None) is int:
+        digits = text.replace(".", "").removesuffix("₫").strip()
+        if not digits.lstrip("-").isdecimal():
+            raise Unprocessable(f"{text!r} is not a whole number.")
+        return int(digits)
+    return text
+
+
+async def once(request: Request[Any, Any, Any], tx: Tx, work: Coroutine[Any, Any, T]) -> T:
+    """Do a business POST at most once per `Idempotency-Key` of a principal; a repeat gets the first answer.
+
+    The key comes as a header, or in a form as the hidden field `_idempotency_key`. It is kept with a hash of
+    the input in the transaction that does the work. Raises BadInput without a key, Unprocessable when the key
+    came before with other input.
+    """
+    try:
+        key, digest = await _key_and_hash(request)
+    except BaseException:
+        work.close()
+        raise
+    who = principal_of(request).subject
+    claimed = await tx.execute(
+        sa.text(
+            "INSERT INTO idempotency (principal, key, request_hash, created_at) "
+            "VALUES (:who, :key, :hash, :now) ON CONFLICT DO NOTHING RETURNING key"
+        ),
+        {"who": who, "key": key, "hash": digest, "now": clock.now()},
+    )
+    kind = cast("Any", request.route_handler).parsed_fn_signature.return_type.annotation
+    if claimed.first() is None:
+        work.close()
+        before = (
+            await tx.execute(
+                sa.text("SELECT request_hash, body FROM idempotency WHERE principal = :who AND key = :key"),
+                {"who": who, "key": key},
+            )
+        ).one()
+        if bytes(before.request_hash) != digest:
+            raise Unprocessable("This Idempotency-Key was used before with other input.")
+        if isinstance(kind, type) and issubclass(kind, Response):
+            return cast("T", Redirect(bytes(before.body).decode(), status_code=HTTPStatus.SEE_OTHER))
+        return cast("T", msgspec.json.decode(before.body, type=kind))
+    result = await work
+    body = result.url.encode() if isinstance(result, Redirect) else msgspec.json.encode(result)
+    await tx.execute(
+        sa.text("UPDATE idempotency SET body = :body WHERE principal = :who AND key = :key"),
+        {"who": who, "key": key, "body": body},
+    )
+    return result
+
+
+async def _key_and_hash(request: Request[Any, Any, Any]) -> tuple[str, bytes]:
+    key = request.headers.get("idempotency-key", "")
+    if not key and request.content_type[0] != RequestEncodingType.JSON:
+        key = str((await request.form()).get("_idempotency_key", ""))
+    if not 8 <= len(key) <= 128:  # noqa: PLR2004
+        raise BadInput("Send an Idempotency-Key of 8 to 128 characters, a new one for each new request.")
+    seen = hashlib.sha256(f"{request.method} {request.url.path}\0".encode())
+    if request.content_type[0] == RequestEncodingType.JSON:
+        seen.update(await request.body())
+    else:
+        form = await request.form()
+        for name in sorted(form):
+            if not name.startswith("_"):
+                value = form[name]
+                seen.update(f"{name}={value if isinstance(value, str) else value.filename}\0".encode())
+    return key, seen.digest()
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Part of a list; `next` goes into `?cursor=` for what follows, and is null at the end."""
+
+    items: list[T]
+    next: str | None = None
+
+
+def page_of(rows: list[T], limit: int, key: str = "id") -> Page[T]:
+    """Cut a list that was read with `LIMIT limit + 1` into a page."""
+    more = len(rows) > limit
+    return Page(rows[:limit], encode_cursor(str(getattr(rows[limit - 1], key))) if more else None)
+
+
+def encode_cursor(value: str) -> str:
+    return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> str:
+    """Raises BadInput for a cursor that is not ours."""
+    try:
+        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError as error:
+        raise BadInput("The cursor is not one that we gave.") from error
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def require_match(request: Request[Any, Any, Any], version: int) -> None:
+    """An edit must name the version it saw. Raises Stale when it names another, BadInput when none."""
+    given = request.headers.get("if-match")
+    if given is None:
+        raise BadInput("Send If-Match with the ETag that you last read.")
+    if given != etag(version):
+        raise Stale("Somebody changed this meanwhile: read it again and repeat your change.")
+
+
+def wants_html(request: Request[Any, Any, Any]) -> bool:
+    return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+
+
+def problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Map any exception to an answer: a problem+json for programs, a page for people (RFC 9457)."""
+    status, code, sentence, more = _facts_of(error)
+    headers = {"Retry-After": str(more.get("retry_after_s", 1))} if status in (429, 503) else {}
+    if status == HTTPStatus.UNAUTHORIZED and wants_html(request):
+        # 307 keeps the method and the body, so that a form posted with an expired token is not lost.
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return Response(
+            None, status_code=307, headers={"Location": f"/account/renew?next={quote(path, safe='')}"}
+        )
+    if wants_html(request):
+        from shared.web import page
+
+        template = page(request, "error.html", status=status, code=code, sentence=sentence)
+        template.status_code = int(status)
+        template.headers.update(headers)
+        return cast("Response[Any]", template)
+    body = {
+        "type": f"/docs/problems#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "code": code,
+        "detail": sentence,
+        "instance": request.url.path,
+        **more,
+    }
+    return Response(msgspec.json.encode(body), status_code=int(status), media_type=PROBLEM, headers=headers)
+
+
+def _facts_of(error: Exception) -> tuple[int, str, str, dict[str, Any]]:
+    if isinstance(error, Refused):
+        return error.status, error.code, error.sentence, error.more
+    if isinstance(error, HTTPException):
+        extra = {"fields": error.extra} if isinstance(error.extra, list) and error.extra else {}
+        status = HTTPStatus(error.status_code)
+        return status, status.name.lower().replace("_", "-"), error.detail or status.phrase, extra
+    if _is_passing(error):
+        return 503, Unavailable.code, "Something we need is away for a moment; try again.", {"retry_after_s": 2}
+    return 500, "fault", "Something broke on our side. Nothing was changed; it has been logged.", {}
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether a database or Redis failure will pass by itself: a lost connection, a full pool, a time-out."""
+    if isinstance(error, sa.exc.DBAPIError):
+        state = getattr(error.orig, "sqlstate", None)
+        return error.connection_invalidated or state is None or state[:2] in ("08", "40", "53", "55", "57")
+    return isinstance(error, sa.exc.TimeoutError | ConnectionError)
+

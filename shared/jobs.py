@@ -1,0 +1,66 @@
+"""The clock's door: functions that run again and again, one worker of a service at a time."""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+import structlog
+
+from shared import outbox
+
+if TYPE_CHECKING:
+    from shared.house import House
+
+log = structlog.get_logger()
+
+Job = Callable[["House"], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    name: str
+    every_s: float
+    run: Job
+
+
+class Jobs:
+    """The jobs of one service; `@jobs.every(60)` registers one."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.scheduled: list[Scheduled] = []
+
+    def every(self, seconds: float) -> Callable[[Job], Job]:
+        """Register `async def job(house)`: it opens its own transactions and is safe to run twice."""
+
+        def register(job: Job) -> Job:
+            self.scheduled.append(Scheduled(job.__name__, seconds, job))  # type: ignore[attr-defined]
+            return job
+
+        return register
+
+    async def run_all(self, house: "House") -> None:
+        """Run each job once, now; the driven house and tests call this."""
+        for job in self.scheduled:
+            await run_one(house, job)
+
+    async def loop(self, house: "House", job: Scheduled) -> None:
+        """Run one job for ever; a failure is logged and the next turn tries again."""
+        while True:
+            await asyncio.sleep(job.every_s)
+            try:
+                await run_one(house, job)
+            except Exception:
+                log.exception("job failed", job=job.name)
+
+
+async def run_one(house: "House", job: Scheduled) -> None:
+    """Run a job while holding its lock; do nothing where another worker holds it."""
+    key = zlib.crc32(job.name.encode())
+    async with house.database.worker.connect() as guard:
+        if await guard.scalar(sa.text("SELECT pg_try_advisory_xact_lock(7002, :key)"), {"key": key - 2**31}):
+            outbox.correlation.set(f"job:{job.name}:{outbox.now_id()}")
+            await job.run(house)

@@ -1,0 +1,59 @@
+"""Exact money: integer đồng, split only by the largest remainder, VAT rounded half up per line."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated
+
+import msgspec
+
+Vnd = Annotated[int, msgspec.Meta(ge=-(10**15), le=10**15)]
+"""Đồng, as a whole number; a quadrillion is far beyond any budget of a province."""
+
+
+def allocate(amount_vnd: int, weights: Sequence[int]) -> list[int]:
+    """Split an amount by weights so that the parts sum to the whole (largest remainder, ties to the first).
+
+    Raises ValueError when no weight is positive or one is negative.
+    """
+    total = sum(weights)
+    if total <= 0 or min(weights) < 0:
+        raise ValueError("Weights must be zero or more, and one of them positive.")
+    sign = -1 if amount_vnd < 0 else 1
+    whole = abs(amount_vnd)
+    parts = [whole * weight // total for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(whole * weights[i] % total), i))
+    for i in by_remainder[: whole - sum(parts)]:
+        parts[i] += 1
+    return [sign * part for part in parts]
+
+
+def half_up(numerator: int, denominator: int) -> int:
+    """Divide and round half away from zero. The denominator is positive."""
+    sign = -1 if numerator < 0 else 1
+    return sign * ((2 * abs(numerator) + denominator) // (2 * denominator))
+
+
+def show(amount_vnd: int) -> str:
+    """Write an amount as readers know it: `1.234.567 ₫`."""
+    return f"{amount_vnd:,}".replace(",", ".") + " ₫"
+
+
+VAT_PERCENT: dict[str, tuple[tuple[date, int], ...]] = {
+    # Publishing and distributing newspapers and magazines: not subject to VAT (Law on VAT 48/2024, art. 5).
+    "exempt": ((date.min, 0),),
+    # Most services, advertising among them: 8 % until 31 Dec 2026 (Resolution 204/2025), 10 % after that.
+    "standard": ((date.min, 8), (date(2027, 1, 1), 10)),
+    # Telecoms were left out of the reduction; whether SMS services count is for the tax office.
+    "telecom": ((date.min, 10),),
+}
+"""Percent by VAT class, each from the date beside it; a change of law is a new pair here."""
+
+
+def vat_percent(vat_class: str, tax_point: date) -> int:
+    """The rate in force on the tax point. Raises KeyError for an unknown class."""
+    return [percent for since, percent in VAT_PERCENT[vat_class] if since <= tax_point][-1]
+
+
+def vat_of(net_vnd: int, vat_class: str, tax_point: date) -> int:
+    """VAT of one line in đồng, rounded half up."""
+    return half_up(net_vnd * vat_percent(vat_class, tax_point), 100)

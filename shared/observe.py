@@ -1,0 +1,139 @@
+"""What a service tells of itself: logs with ids, Prometheus metrics, health, and its API page."""
+
+import logging
+import sys
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from litestar import MediaType, Request, Response, Router, get
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from shared import clock
+from shared.contracts.export import document
+
+REGISTRY = CollectorRegistry()
+REQUESTS = Counter("nguonthu_requests_total", "Answers by route and status", ["route", "status"], registry=REGISTRY)
+DURATION = Histogram(
+    "nguonthu_request_seconds",
+    "Time to answer",
+    ["route"],
+    registry=REGISTRY,
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+REFUSED_NOTIFICATIONS = Counter(
+    "nguonthu_refused_notifications_total",
+    "Gateway notifications that were refused, by rail and reason",
+    ["rail", "reason"],
+    registry=REGISTRY,
+)
+OUTBOX = Gauge("nguonthu_outbox_facts", "Facts not yet published", registry=REGISTRY)
+OUTBOX_AGE = Gauge("nguonthu_outbox_age_seconds", "Age of the oldest unpublished fact", registry=REGISTRY)
+HELD = Gauge("nguonthu_held_facts", "Facts in the retry table, by state", ["state"], registry=REGISTRY)
+LAG = Gauge("nguonthu_consumer_lag", "Facts not yet fetched, by source", ["source"], registry=REGISTRY)
+
+
+def configure_logs(service: str, level: str) -> None:
+    """One JSON object a line on stderr, with the service and the request or fact id."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+
+
+async def measured(app: ASGIApp, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    """Run a request, counting and timing it, and give the answer its request id."""
+    started = clock.monotonic_s()
+    status = 0
+
+    async def tell(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+        await send(message)
+
+    structlog.contextvars.bind_contextvars(request=request_id)
+    try:
+        await app(scope, receive, tell)
+    finally:
+        route = str(scope.get("path_template") or "unrouted")
+        REQUESTS.labels(route, str(status)).inc()
+        DURATION.labels(route).observe(clock.monotonic_s() - started)
+
+
+class ApiPage(OpenAPIRenderPlugin):
+    """The API page at `…/docs`: Swagger UI from its installed package, no inline script, nothing from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/docs", media_type=MediaType.HTML)
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        base = request.url.path.removesuffix("/").removesuffix("/docs")
+        title = str(openapi_schema["info"]["title"])
+        return (
+            "<!doctype html><html lang='vi'><head><meta charset='utf-8'>"
+            "<meta name='viewport' content='width=device-width,initial-scale=1'>"
+            f"<title>{title}</title><link rel='stylesheet' href='/static/swagger/swagger-ui.css'></head>"
+            f"<body><main id='swagger-ui' data-schema='{base}/openapi.json'></main>"
+            "<script src='/static/swagger/swagger-ui-bundle.js'></script>"
+            "<script src='/static/api-page.js'></script></body></html>"
+        ).encode()
+
+
+@get("/health/live", include_in_schema=False, sync_to_thread=False)
+def live() -> dict[str, str]:
+    """The loop ticks."""
+    return {"status": "live"}
+
+
+@get("/health/ready", include_in_schema=False)
+async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    """Whether the service can do its work, and what it waits for where it cannot."""
+    waits = await request.app.state.house.waits_for()
+    body = {"status": "waiting" if waits else "ready", "waits_for": waits}
+    return Response(body, status_code=503 if waits else 200)
+
+
+@get("/metrics", include_in_schema=False, media_type=MediaType.TEXT)
+async def metrics(request: Request[Any, Any, Any]) -> bytes:
+    """Prometheus metrics; the gauges of facts are read when asked."""
+    house = request.app.state.house
+    async with house.database.worker_tx() as tx:
+        box = (await tx.execute(sa.text("SELECT count(*) AS n, min(occurred_at) AS oldest FROM outbox"))).one()
+        OUTBOX.set(box.n)
+        OUTBOX_AGE.set((clock.now() - box.oldest).total_seconds() if box.oldest else 0)
+        held = dict((await tx.execute(sa.text("SELECT state, count(*) FROM retry GROUP BY state"))).tuples().all())
+    for state in ("retry", "waiting", "parked"):
+        HELD.labels(state).set(held.get(state, 0))
+    for source, lag in (await house.intake.lag()).items():
+        LAG.labels(source).set(lag)
+    return generate_latest(REGISTRY)
+
+
+@get("/asyncapi.json", include_in_schema=False, sync_to_thread=False)
+def asyncapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The facts that the service sends and receives, as AsyncAPI."""
+    house = request.app.state.house
+    return document(house.service, house.consumer.subjects())
+
+
+def routes(service: str) -> list[Any]:
+    """What every service answers beside its own routes."""
+    below = Router(f"/api/{service}/v1", route_handlers=[asyncapi])
+    return [live, ready, metrics, below]
+
+
+__all__ = ["REFUSED_NOTIFICATIONS", "ApiPage", "configure_logs", "measured", "routes"]

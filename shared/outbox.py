@@ -1,0 +1,92 @@
+"""Facts leave a service by its outbox, written in the transaction that made them true."""
+
+import asyncio
+from contextvars import ContextVar
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from shared import clock, contracts
+from shared.contracts import Fact
+from shared.db import Tx
+
+correlation: ContextVar[str] = ContextVar("correlation", default="")
+"""The request or fact that the work under way answers to."""
+
+_INSERT = sa.text(
+    "INSERT INTO outbox (id, subject, body, occurred_at) VALUES (:id, :subject, :body, :occurred_at)"
+)
+
+_relays: set[asyncio.Event] = set()
+"""Relays of this process, told when a transaction with facts has committed; others find them by polling."""
+
+
+async def emit(tx: Tx, *facts: Fact) -> None:
+    """Say that something happened; it is published if and only if the transaction commits."""
+    if not facts:
+        return
+    cause = correlation.get()
+    rows = []
+    for fact in facts:
+        said = fact if fact.correlation or not cause else msgspec.structs.replace(fact, correlation=cause)
+        rows.append(
+            {
+                "id": said.id,
+                "subject": said.subject(),
+                "body": contracts.encode(said),
+                "occurred_at": said.occurred_at,
+            }
+        )
+    await tx.execute(_INSERT, rows)
+    if not tx.info.get("emitted"):
+        tx.info["emitted"] = True
+        event.listen(tx.sync_session, "after_commit", _ring, once=True)
+
+
+def _ring(_session: Session) -> None:
+    for relay in _relays:
+        relay.set()
+
+
+async def emitted(tx: Tx) -> list[Fact]:
+    """Facts that wait in the outbox, oldest first."""
+    rows = await tx.execute(sa.text("SELECT body FROM outbox ORDER BY seq"))
+    return [contracts.decode(bytes(row.body)) for row in rows]
+
+
+async def archive(tx: Tx, limit: int = 1000) -> list[Fact]:
+    """Move facts from the outbox to the log without publishing them; the driven house pumps by this."""
+    rows = (await tx.execute(CLAIM, {"limit": limit})).all()
+    await forget(tx, [row.seq for row in rows])
+    return [contracts.decode(bytes(row.body)) for row in rows]
+
+
+CLAIM = sa.text(
+    "SELECT seq, id, subject, body, occurred_at FROM outbox ORDER BY seq LIMIT :limit FOR UPDATE SKIP LOCKED"
+)
+
+_MOVE = sa.text(
+    "WITH gone AS (DELETE FROM outbox WHERE seq = ANY(:seqs) RETURNING seq, id, subject, body, occurred_at) "
+    "INSERT INTO fact_log SELECT seq, id, subject, body, occurred_at FROM gone"
+)
+
+
+async def forget(tx: Tx, seqs: list[int]) -> None:
+    """Move published facts from the outbox to the log."""
+    if seqs:
+        await tx.execute(_MOVE, {"seqs": seqs})
+
+
+def listen(relay: asyncio.Event) -> None:
+    _relays.add(relay)
+
+
+def unlisten(relay: asyncio.Event) -> None:
+    _relays.discard(relay)
+
+
+def now_id() -> str:
+    """A correlation id for work that nobody asked for, such as a job."""
+    return str(clock.new_id())

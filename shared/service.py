@@ -1,0 +1,200 @@
+"""The one plugin that gives all six services the same transaction, sign-in, errors, health, logs, metrics and docs."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from litestar import Litestar, Request
+from litestar.config.app import AppConfig
+from litestar.config.csrf import CSRFConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.plugins import InitPlugin
+from litestar.types import ASGIApp, Receive, Scope, Send
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared import agencies, auth, clock, observe, outbox, web
+from shared.consume import Consumer
+from shared.db import Tx, enter
+from shared.errors import NotSignedIn
+from shared.house import House
+from shared.http import StrictRequest, problem
+from shared.jobs import Jobs
+from shared.settings import Settings, load
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Uploads included; JSON has its own, smaller limit."""
+
+
+class Service(InitPlugin):
+    """Wire a service: `Litestar(route_handlers=[…], plugins=[Service("ads", settings, consumer, jobs)])`."""
+
+    def __init__(
+        self, name: str, settings: Settings, consumer: Consumer | None = None, jobs: Jobs | None = None
+    ) -> None:
+        consumer = consumer or Consumer(name)
+        if agencies.AgencyRegistered not in consumer.handlers:
+            agencies.listen(consumer)
+        self.name = name
+        self.settings = settings
+        self.house = House(name, settings, consumer, jobs or Jobs(name))
+        self.verifier = auth.Verifier(settings)
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        app_config.state = State({"house": self.house, "settings": self.settings, "verifier": self.verifier})
+        app_config.request_class = StrictRequest
+        app_config.request_max_body_size = MAX_BODY_BYTES
+        app_config.dependencies = {"tx": Provide(provide_tx), **app_config.dependencies}
+        app_config.exception_handlers = {Exception: problem_of, **app_config.exception_handlers}
+        app_config.middleware = [lambda app: Caller(app, self), *app_config.middleware]
+        app_config.lifespan = [self._lifespan, *app_config.lifespan]
+        app_config.template_config = web.template_config(Path(_folder(self.name)))
+        app_config.csrf_config = CSRFConfig(
+            secret=self.settings.secret,
+            cookie_name="__Host-nt_csrf" if self.settings.secure else "nt_csrf",
+            cookie_secure=self.settings.secure,
+            cookie_httponly=True,
+            # Programs send keys, never cookies; a gateway's call is proven by its own signature.
+            exclude=["^/api/", "^/gateway/", "^/health", "^/metrics", "^/b/"],
+        )
+        app_config.openapi_config = OpenAPIConfig(
+            title=f"Nguồn Thu · {self.name}",
+            version="1",
+            path=f"/api/{self.name}/v1",
+            render_plugins=[observe.ApiPage()],
+            use_handler_docstrings=True,
+        )
+        app_config.route_handlers += [*observe.routes(self.name), web.static_router()]
+        app_config.logging_config = None
+        return app_config
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
+        await self.house.start()
+        refreshing = asyncio.create_task(self._refresh())
+        try:
+            yield
+        finally:
+            refreshing.cancel()
+            await asyncio.gather(refreshing, return_exceptions=True)
+            await self.house.stop()
+
+    async def _refresh(self) -> None:
+        """Keep the set of revoked keys no older than a second while the database answers."""
+        log = structlog.get_logger()
+        while True:
+            try:
+                async with self.house.database.worker_tx() as tx:
+                    await self.verifier.refresh(tx)
+            except Exception as error:  # noqa: BLE001 - the next second tries again
+                log.warning("revoked keys not read", error=str(error)[:200])
+            await asyncio.sleep(1)
+
+
+class Caller:
+    """Finds out who calls, gives the request its id, and logs the answer. Raw ASGI: it runs on the hot paths too."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app = app
+        self.service = service
+        self.cookie = auth.PAGE_COOKIE if not service.settings.secure else f"__Host-{auth.PAGE_COOKIE}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name: value for name, value in scope["headers"] if name in _READ}
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1")[:64] or str(clock.new_id())
+        outbox.correlation.set(request_id)
+        scope["user"] = self._principal(scope, headers)
+        await observe.measured(self.app, scope, receive, send, request_id)
+
+    def _principal(self, scope: Scope, headers: dict[bytes, bytes]) -> auth.Principal:
+        bearer = headers.get(b"authorization", b"").decode("latin-1")
+        token = bearer.removeprefix("Bearer ") if bearer.startswith("Bearer ") else ""
+        # Cookies count on pages only, so that no other site's form can reach the API with them.
+        if not token and not scope["path"].startswith("/api/"):
+            token = _cookie(headers.get(b"cookie", b"").decode("latin-1"), self.cookie)
+        if not token:
+            return auth.NOBODY
+        try:
+            return self.service.verifier.principal(token)
+        except NotSignedIn as refusal:
+            scope["nguonthu_refusal"] = refusal.sentence  # type: ignore[typeddict-unknown-key]
+            return auth.NOBODY
+
+
+_READ = {b"authorization", b"cookie", b"x-request-id"}
+
+
+def _cookie(header: str, name: str) -> str:
+    for part in header.split(";"):
+        key, _, value = part.strip().partition("=")
+        if key == name:
+            return value
+    return ""
+
+
+async def provide_tx(request: Request[Any, Any, Any]) -> AsyncIterator[Tx]:
+    """The request's one transaction: it commits before the answer goes out, and rolls back when anything raised.
+
+    It sees the agencies of the caller and what they absorbed. A route with `opt={"worker": True}` (a gateway's
+    call, proven by its signature) sees all.
+    """
+    house: House = request.app.state.house
+    worker = bool(request.route_handler.opt.get("worker"))
+    engine = house.database.worker if worker else house.database.web
+    async with AsyncSession(engine, expire_on_commit=False) as tx:
+        if not worker:
+            await enter_as(tx, auth.principal_of(request))
+        yield tx
+        await tx.commit()
+
+
+async def enter_as(tx: Tx, principal: auth.Principal) -> None:
+    """Let a transaction see what a principal may see."""
+    codes = principal.agencies
+    if codes:
+        codes = await agencies.with_predecessors(tx, codes)
+    await enter(tx, codes, principal.id if principal.kind == "person" else principal.organisation)
+
+
+def problem_of(request: Request[Any, Any, Any], error: Exception) -> Any:
+    answer = problem(request, error)
+    if answer.status_code == 500:  # noqa: PLR2004
+        structlog.get_logger().error("fault", path=request.url.path, exc_info=error)
+    return answer
+
+
+def _folder(name: str) -> str:
+    return str(Path(__file__).parent.parent / "services" / name)
+
+
+def serve(name: str, port: int, workers: int = 1) -> None:
+    """Run one service (or `demo`) on loopback until it is told to stop."""
+    settings = load()
+    observe.configure_logs(name, settings.log_level)
+    module = "demo.app" if name == "demo" else f"services.{name}.app"
+    __import__(module)
+    app = sys.modules[module].create_app(settings)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=port,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=8,
+        limit_concurrency=1000,
+    )
+
+
+__all__ = ["Service", "enter_as", "provide_tx", "serve"]

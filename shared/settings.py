@@ -1,0 +1,103 @@
+"""Every setting of the house, read once from the environment; `docs/settings.md` lists them all."""
+
+import os
+from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
+
+import msgspec
+
+SERVICES = ("accounts", "ads", "subscriptions", "events", "payments", "ledger")
+PREFIX = "NGUONTHU_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One field a setting: `NGUONTHU_` and the upper-cased name. A file named by `…_FILE` wins for secrets."""
+
+    home: Annotated[Path, "Folder that holds all data of the embedded house"] = Path(".data")
+    production: Annotated[bool, "Refuse simulators and the demo secrets"] = False
+    base_url: Annotated[str, "Public address of the house, without a slash at the end"] = (
+        "http://localhost:8080"
+    )
+    creatives_url: Annotated[str, "Second origin, from which advertisers' files are served"] = (
+        "http://creatives.localhost:8080"
+    )
+    postgres_url: Annotated[
+        str, "PostgreSQL server; user, password and database are put in by the service"
+    ] = "postgresql://localhost:5432"
+    database_prefix: Annotated[str, "Put before each service's database name; tests use it"] = ""
+    postgres_password: Annotated[str, "Password of the services' own roles"] = "demo-only"  # noqa: S105
+    nats_url: Annotated[str, "NATS servers, separated by commas"] = "nats://localhost:4222"
+    nats_seed: Annotated[str, "nkey seed of the service towards NATS; empty where NATS asks for none"] = ""
+    nats_replicas: Annotated[int, "Copies of each stream: 1 embedded, 3 on a cluster"] = 1
+    redis_url: Annotated[str, "Redis or Valkey"] = "redis://localhost:6379/0"
+    files_url: Annotated[str, "Where files are kept: empty for `home/files`, or s3://bucket/prefix"] = ""
+    smtp_url: Annotated[str, "SMTP server as smtp://user:password@host:port; empty keeps mail in the inbox"] = ""
+    mail_from: Annotated[str, "Sender of outgoing mail"] = "Nguồn Thu <no-reply@localhost>"
+    secret: Annotated[str, "Key from which links, forms and pseudonyms are signed (≥ 32 characters)"] = (
+        "demo-only-demo-only-demo-only-demo-only"  # noqa: S105
+    )
+    token_private_key: Annotated[str, "Ed25519 private JWK of accounts; other services leave it empty"] = ""
+    token_public_keys: Annotated[str, "JWK set with which page tokens and API keys are verified"] = ""
+    vnpay_url: Annotated[str, "VNPay's address; empty means the simulator inside payments"] = ""
+    vnpay_terminals: Annotated[
+        str, "One agency:terminal:secret each, separated by commas"
+    ] = "bkh:KHNEWS01:KHTESTSECRET0123456789ABCDEFGHIJ,tcnt:NTMAG001:NTTESTSECRET0123456789ABCDEFGHIJ"
+    log_level: Annotated[str, "debug, info, warning or error"] = "info"
+    background: Annotated[bool, "Run relay, consumers and jobs in this process, beside the web"] = True
+    web_connections: Annotated[int, "PostgreSQL connections a service holds for requests"] = 8
+    worker_connections: Annotated[int, "PostgreSQL connections a service holds for facts and jobs"] = 6
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach us by HTTPS, so that cookies can carry `__Host-`."""
+        return self.base_url.startswith("https://")
+
+
+class BadSetting(ValueError):
+    """A setting cannot be used; the sentence says which and why."""
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Return (variable, default, meaning) for each setting, in order."""
+    hints = get_type_hints(Settings, include_extras=True)
+    fields = msgspec.structs.fields(Settings)
+    return [(PREFIX + f.name.upper(), str(f.default), get_args(hints[f.name])[1]) for f in fields]
+
+
+def load(environ: dict[str, str] | None = None) -> Settings:
+    """Read the settings. Raises BadSetting for a value of the wrong kind or an unknown variable."""
+    env = dict(os.environ if environ is None else environ)
+    values: dict[str, object] = {}
+    hints = get_type_hints(Settings)
+    for name, kind in hints.items():
+        variable = PREFIX + name.upper()
+        if path := env.pop(variable + "_FILE", ""):
+            values[name] = _convert(variable, Path(path).read_text(encoding="utf-8").strip(), kind)
+            env.pop(variable, None)
+        elif (text := env.pop(variable, None)) is not None:
+            values[name] = _convert(variable, text, kind)
+    unknown = sorted(key for key in env if key.startswith(PREFIX))
+    if unknown:
+        raise BadSetting(f"{', '.join(unknown)}: there is no such setting; `docs/settings.md` lists them.")
+    settings = Settings(**values)  # type: ignore[arg-type]
+    _check(settings)
+    return settings
+
+
+def _convert(variable: str, text: str, kind: type) -> object:
+    if kind is Path:
+        return Path(text)
+    try:
+        return msgspec.convert(text, get_args(kind)[0] if get_origin(kind) else kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadSetting(f"{variable}={text!r}: {error}") from error
+
+
+def _check(settings: Settings) -> None:
+    if len(settings.secret) < 32:  # noqa: PLR2004
+        raise BadSetting(f"{PREFIX}SECRET is shorter than 32 characters.")
+    if settings.production:
+        if "demo-only" in settings.secret or "demo-only" in settings.postgres_password:
+            raise BadSetting("Production refuses the demo secrets: set NGUONTHU_SECRET and NGUONTHU_POSTGRES_PASSWORD.")
+        if not settings.vnpay_url:
+            raise BadSetting("Production refuses the VNPay simulator: set NGUONTHU_VNPAY_URL.")

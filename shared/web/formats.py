@@ -1,0 +1,50 @@
+"""How figures and dates are written on pages: the same in both languages where law and habit say so."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from num2words import num2words
+
+from shared import calendar
+from shared import money as _money
+
+
+def money(amount_vnd: int) -> str:
+    """`1.234.567 ₫`, with a space that does not break."""
+    return _money.show(amount_vnd).replace(" ", "\u00a0")
+
+
+def number(value: float | Decimal, digits: int = 0) -> str:
+    """`1.234.567,5`: points between thousands, a comma before decimals."""
+    return f"{value:,.{digits}f}".translate(str.maketrans(",.", ".,"))
+
+
+def percent(share: float | Decimal, digits: int = 1) -> str:
+    """A share of one as `12,3 %`."""
+    return f"{number(share * 100, digits)}\u00a0%"
+
+
+def day(value: date | datetime) -> str:
+    """`dd/mm/yyyy`; an instant falls on its day in Viet Nam."""
+    return calendar.show_day(calendar.local_day(value) if isinstance(value, datetime) else value)
+
+
+def moment(value: datetime) -> str:
+    """`dd/mm/yyyy HH:MM` in Viet Nam."""
+    return f"{value.astimezone(calendar.ZONE):%d/%m/%Y %H:%M}"
+
+
+def in_words(amount_vnd: int) -> str:
+    """An amount as an invoice spells it: `Một triệu hai trăm nghìn đồng`."""
+    words = str(num2words(amount_vnd, lang="vi"))
+    return f"{words[:1].upper()}{words[1:]} đồng"
+
+
+FILTERS = {
+    "money": money,
+    "number": number,
+    "percent": percent,
+    "day": day,
+    "moment": moment,
+    "in_words": in_words,
+}

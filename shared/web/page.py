@@ -1,0 +1,204 @@
+"""What every `pages.py` returns: a template with the reader's language, theme and navigation put in."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.environment import TemplateModule
+from jinja2.runtime import Context
+from litestar import Request, Router, get
+from litestar.connection import ASGIConnection
+from litestar.datastructures import Cookie
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Template
+from litestar.template import TemplateConfig
+
+from shared import clock
+from shared.auth import principal_of
+from shared.settings import Settings
+from shared.web.assets import static
+from shared.web.formats import FILTERS
+from shared.web.problems import explain
+from shared.web.words import LANGUAGES, N_, translate, translate_n
+
+TEMPLATES = Path(__file__).parent / "templates"
+THEMES = ("light", "dark", "auto")
+YEAR_S = 365 * 86_400
+
+NAVIGATION = {
+    "reader": (
+        ("/", N_("Trang báo")),
+        ("/subscribe", N_("Gói đọc báo")),
+        ("/events", N_("Sự kiện")),
+        ("/advertise", N_("Quảng cáo")),
+        ("/account", N_("Tài khoản")),
+    ),
+    "advertise": (
+        ("/advertise", N_("Bảng giá")),
+        ("/advertise/orders", N_("Đơn đặt quảng cáo")),
+        ("/account", N_("Tài khoản")),
+    ),
+    "finance": (
+        ("/finance", N_("Doanh thu")),
+        ("/account", N_("Tài khoản")),
+    ),
+    "desk": (
+        ("/desk", N_("Bàn việc")),
+        ("/desk/ads", N_("Quảng cáo")),
+        ("/desk/subscriptions", N_("Thuê bao")),
+        ("/desk/events", N_("Sự kiện")),
+        ("/desk/payments", N_("Thanh toán")),
+        ("/account", N_("Tài khoản")),
+    ),
+}
+"""Links in the header, by the first part of the address; a page may pass its own `nav`."""
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+def language_of(request: Connection) -> str:
+    """Vietnamese unless the reader chose English, now or before; a browser's settings do not choose."""
+    return _chosen(request, "lang", LANGUAGES)
+
+
+def page(
+    request: Request[Any, Any, Any], template: str, *, status_code: int = HTTPStatus.OK, **context: Any
+) -> Template:
+    """Render a template with the context, plus language, theme, person, navigation and the parts `ui`."""
+    lang, principal = language_of(request), principal_of(request)
+    path = request.url.path
+    merged: dict[str, Any] = {
+        "lang": lang,
+        "theme": _chosen(request, "theme", ("auto", "light", "dark")),
+        "person": principal if principal.kind == "person" else None,
+        "nav": NAVIGATION.get(path.split("/")[1], NAVIGATION["reader"]),
+        "path": path,
+        "brand": "Nguồn Thu",
+        "agency_name": "",
+        "simulator": "",
+        "ui": Parts(),
+        **context,
+    }
+    return Template(
+        template,
+        context=merged,
+        status_code=status_code,
+        cookies=_choices_to_keep(request),
+        headers={"cache-control": "private, no-cache", "vary": "Cookie", "content-language": lang},
+        media_type="text/html",
+    )
+
+
+def template_config(service_dir: Path) -> TemplateConfig[JinjaTemplateEngine]:
+    """Jinja over the service's own templates, then the shared ones; a missing variable is an error."""
+    environment = Environment(
+        loader=ChoiceLoader([FileSystemLoader(service_dir / "templates"), FileSystemLoader(TEMPLATES)]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
+    )
+    environment.filters.update(FILTERS)
+    environment.globals.update(
+        {
+            "_": _gettext,
+            "gettext": _gettext,
+            "ngettext": _ngettext,
+            "static": static,
+            "here": _here,
+            "explain": explain,
+        }
+    )
+    environment.globals["idempotency_key"] = lambda: str(clock.new_id())
+    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
+
+
+def security_headers(settings: Settings) -> dict[str, str]:
+    """Headers of every page: our own scripts and styles, pictures and frames from advertisers' origin too."""
+    bank = f" {_origin(settings.vnpay_url)}" if settings.vnpay_url else ""
+    policy = (
+        "default-src 'self'",
+        f"img-src 'self' data: {settings.creatives_url}",
+        f"frame-src {settings.creatives_url}",
+        "object-src 'none'",
+        "base-uri 'none'",
+        # Browsers check a redirect after a form too, and paying leads to the bank's address.
+        f"form-action 'self'{bank}",
+        "frame-ancestors 'none'",
+    )
+    return {
+        "content-security-policy": "; ".join(policy),
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "strict-origin-when-cross-origin",
+    }
+
+
+def component_routes() -> Router:
+    """The page of the design system's parts, at `/desk/components`."""
+    return Router("/desk/components", route_handlers=[show_components])
+
+
+@get("/", sync_to_thread=False, include_in_schema=False)
+def show_components(request: Request[Any, Any, Any]) -> Template:
+    return page(request, "components.html", today=clock.now())
+
+
+class Parts:
+    """`ui` in templates: the macros of `ui.html`, which see the page's language without an import."""
+
+    def __init__(self) -> None:
+        self._module: TemplateModule | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        @pass_context
+        def part(context: Context, *args: Any, **kwargs: Any) -> Any:
+            if self._module is None:
+                known = {key: context[key] for key in ("lang", "request", "path")}
+                self._module = context.environment.get_template("ui.html").make_module(known)
+            return getattr(self._module, name)(*args, **kwargs)
+
+        return part
+
+
+def _chosen(request: Connection, name: str, allowed: tuple[str, ...]) -> str:
+    for value in (request.query_params.get(name), request.cookies.get(name)):
+        if value in allowed:
+            return str(value)
+    return allowed[0]
+
+
+def _choices_to_keep(request: Connection) -> list[Cookie]:
+    allowed = {"lang": LANGUAGES, "theme": THEMES}
+    return [
+        Cookie(key=name, value=value, max_age=YEAR_S, samesite="lax", path="/")
+        for name, values in allowed.items()
+        if (value := request.query_params.get(name)) in values and value is not None
+    ]
+
+
+@pass_context
+def _gettext(context: Context, text: str, **values: object) -> str:
+    return translate(context["lang"], text, **values)
+
+
+@pass_context
+def _ngettext(context: Context, one: str, many: str, n: int, **values: object) -> str:
+    return translate_n(context["lang"], one, many, n, **values)
+
+
+@pass_context
+def _here(context: Mapping[str, Any], **changes: str) -> str:
+    """The address of this page with some of its query changed."""
+    query = {k: v for k, v in context["request"].query_params.dict().items() if k not in changes}
+    return f"{context['path']}?{urlencode({**query, **changes}, doseq=True)}"
+
+
+def _origin(url: str) -> str:
+    return "/".join(url.split("/")[:3])

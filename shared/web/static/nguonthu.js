@@ -1,0 +1,55 @@
+// Small comforts; every page works without them.
+document.documentElement.classList.add("js");
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy],[data-print],[data-theme-choice]");
+  if (!button) return;
+  if (button.dataset.copy !== undefined) {
+    navigator.clipboard.writeText(button.dataset.copy).then(() => {
+      const before = button.textContent;
+      button.textContent = button.dataset.done;
+      setTimeout(() => { button.textContent = before; }, 1500);
+    });
+  } else if (button.dataset.print !== undefined) {
+    window.print();
+  } else {
+    // The link alone would reload the page with ?theme=…; a form that is half filled in should not be lost.
+    event.preventDefault();
+    const choice = button.dataset.themeChoice;
+    document.documentElement.dataset.theme = choice;
+    document.cookie = "theme=" + choice + ";path=/;max-age=31536000;samesite=lax";
+    for (const link of document.querySelectorAll("[data-theme-choice]")) {
+      if (link === button) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  }
+});
+
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  const question = button && button.dataset.confirm;
+  if (question && !window.confirm(question)) {
+    event.preventDefault();
+    return;
+  }
+  // A second tap on a slow line must not send the form twice.
+  const form = event.target;
+  if (form.dataset.sent) event.preventDefault();
+  else if (form.method === "post" && !event.defaultPrevented) form.dataset.sent = "1";
+});
+
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});
+
+// Live figures: <tag data-live="/address/of/events">, each message carries {"id of an element": "its text"}.
+for (const part of document.querySelectorAll("[data-live]")) {
+  new EventSource(part.dataset.live).onmessage = (message) => {
+    for (const [id, text] of Object.entries(JSON.parse(message.data))) {
+      const target = document.getElementById(id);
+      if (!target) continue;
+      if (target.tagName === "PROGRESS") target.value = Number(text);
+      else target.textContent = text;
+    }
+  };
+}

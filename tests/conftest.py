@@ -1,0 +1,152 @@
+"""Fixtures: the real PostgreSQL, NATS and Redis of the wheels, and six databases for each test worker."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import psycopg
+import pytest
+from litestar import Litestar
+
+from shared import auth
+from shared.contracts import Fact
+from shared.db import Tx
+from shared.embedded import Stack, bootstrap_databases, clone_database
+from shared.house import House
+from shared.migrate import migrate
+from shared.outbox import archive
+from shared.settings import SERVICES, Settings
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """CI forbids skips: a skipped test is a promise that nobody looked at."""
+    if report.skipped and os.environ.get("FORBID_SKIPS") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One embedded stack a test worker; no fsync, since no test with this fixture cuts the power."""
+    home = Path(tempfile.mkdtemp(prefix="nt-"))
+    stack = Stack(home, say=lambda *_: None, durable=False)
+    stack.start()
+    try:
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture(scope="session")
+def templates(stack: Stack) -> dict[str, str]:
+    """A migrated template database for each service that has migrations."""
+    settings = stack.settings("accounts")
+    made = {}
+    for service in SERVICES:
+        if not any(Path(f"services/{service}/migrations/versions").glob("*.py")):
+            continue
+        name = f"template_{service}"
+        bootstrap_databases(stack.admin_url("postgres"), settings.postgres_password, [name])
+        migrate(stack.settings(service), service, name)
+        made[service] = name
+    return made
+
+
+@dataclass
+class Flat:
+    """One service under test: its app, its house, and a client that speaks to it."""
+
+    app: Litestar
+    house: House
+    client: httpx.AsyncClient
+
+    @asynccontextmanager
+    async def tx(self) -> AsyncIterator[Tx]:
+        async with self.house.database.worker_tx() as tx:
+            yield tx
+
+    async def facts(self) -> list[Fact]:
+        """Take the facts out of the outbox, oldest first."""
+        async with self.tx() as tx:
+            return await archive(tx)
+
+    async def receive(self, *facts: Fact) -> None:
+        """Hand facts to the service as the bus would."""
+        await self.house.consumer.handle(self.house.database, facts)
+
+    async def tick(self) -> None:
+        """Run every job once."""
+        await self.house.jobs.run_all(self.house)
+
+    async def held(self) -> list[Any]:
+        """Rows of the retry table."""
+        import sqlalchemy as sa
+
+        async with self.tx() as tx:
+            return list((await tx.execute(sa.text("SELECT * FROM retry"))).all())
+
+
+class Flats:
+    """Starts services against fresh databases, on demand."""
+
+    def __init__(self, stack: Stack, templates: dict[str, str], tmp_path: Path) -> None:
+        self.stack = stack
+        self.templates = templates
+        self.tmp_path = tmp_path
+        self._open: list[Any] = []
+
+    def settings(self, service: str, **changes: Any) -> Settings:
+        given = {"database_prefix": "test_", "background": False, "home": self.tmp_path, "web_connections": 6, **changes}
+        return msgspec.structs.replace(self.stack.settings(service), **given)
+
+    async def start(self, service: str, **changes: Any) -> Flat:
+        """A service on a database of its own; relay, consumers and jobs run only when the test says so."""
+        clone_database(self.stack.admin_url("postgres"), self.templates[service], f"test_{service}")
+        app = import_module(f"services.{service}.app").create_app(self.settings(service, **changes))
+        lifespan = app.lifespan()
+        await lifespan.__aenter__()
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        client = httpx.AsyncClient(transport=transport, base_url="http://localhost:8080", follow_redirects=False)
+        self._open.append((lifespan, client))
+        return Flat(app, app.state.house, client)
+
+    async def close(self) -> None:
+        for lifespan, client in reversed(self._open):
+            await client.aclose()
+            await lifespan.__aexit__(None, None, None)
+
+    def token(self, **principal: Any) -> str:
+        """A page token for a person, made as accounts makes it."""
+        return auth.Signer(self.stack.settings("accounts")).page_token(auth.Principal(kind="person", **principal))
+
+    def key(self, **principal: Any) -> str:
+        """An API key, made as accounts makes it."""
+        from datetime import timedelta
+
+        from shared import clock
+
+        signer = auth.Signer(self.stack.settings("accounts"))
+        return signer.api_key(auth.Principal(kind="key", **principal), clock.now() + timedelta(hours=1))
+
+
+@pytest.fixture
+async def flats(stack: Stack, templates: dict[str, str], tmp_path: Path) -> AsyncIterator[Flats]:
+    """`flat = await flats.start("ads")`."""
+    made = Flats(stack, templates, tmp_path)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.fixture
+def superuser(stack: Stack) -> Iterator[psycopg.Connection[Any]]:
+    """A connection beyond row-level security, for looking behind the services."""
+    with psycopg.connect(stack.admin_url("postgres"), autocommit=True) as connection:
+        yield connection
