@@ -9,7 +9,9 @@ from shared.db import Tx
 
 
 def listen(consumer: Consumer) -> None:
-    """Register the handlers that every service has."""
+    """Register the handlers that every service has; a consumer serves several apps of one process, as in tests."""
+    if AgencyRegistered in consumer.handlers:
+        return
     consumer.on(keep_agency)
     consumer.on(keep_succession)
     consumer.on(keep_revocation)

@@ -141,9 +141,7 @@ class Bus:
         if len(facts) > 1 and await self._publish_batch(facts):
             return
         for fact_id, subject, body in facts:
-            await self.js.publish(
-                subject, body, timeout=PUBLISH_TIMEOUT_S, headers={"Nats-Msg-Id": fact_id}
-            )
+            await self.js.publish(subject, body, timeout=PUBLISH_TIMEOUT_S, headers={"Nats-Msg-Id": fact_id})
 
     async def _publish_batch(self, facts: Sequence[tuple[str, str, bytes]]) -> bool:
         if self.client is None:

@@ -63,7 +63,9 @@ async def enter(tx: Tx, agencies: Iterable[str], person: UUID | None = None) -> 
     with the one agency that the link or the public row names. The setting ends with the transaction.
     """
     await tx.execute(
-        sa.text("SELECT set_config('app.agencies', :agencies, true), set_config('app.person', :person, true)"),
+        sa.text(
+            "SELECT set_config('app.agencies', :agencies, true), set_config('app.person', :person, true)"
+        ),
         {"agencies": ",".join(sorted(agencies)), "person": str(person or "")},
     )
 
@@ -83,7 +85,9 @@ def house_ddl(service: str) -> list[str]:
     return [part.strip() for part in text.replace("{service}", service).split("\n\n\n") if part.strip()]
 
 
-def secure_ddl(service: str, table: str, *, person: str = "", public: bool = False, scope: str = "") -> list[str]:
+def secure_ddl(
+    service: str, table: str, *, person: str = "", public: bool = False, scope: str = ""
+) -> list[str]:
     """SQL that puts a table under row-level security.
 
     The web role sees rows whose `agency` is in its scope (or that meet `scope`, an SQL condition, where a table

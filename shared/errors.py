@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import ClassVar
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is an answer, not a fault
+class Refused(Exception):
     """A rule said no. Subclasses are named for the reason; the sentence says what and where."""
 
     status: ClassVar[int] = HTTPStatus.CONFLICT
@@ -52,7 +52,7 @@ class Unavailable(Refused, status=503):
     """Something needed is away for a moment; Retry-After says when."""
 
 
-class Waits(Exception):  # noqa: N818 - not an error: the fact came before its predecessor
+class Waits(Exception):
     """A fact cannot be handled before what `key` names has arrived."""
 
     def __init__(self, key: str) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import signal
+from datetime import timedelta
 
+import sqlalchemy as sa
 import structlog
 from redis.asyncio import Redis
 
+from shared import clock
 from shared.bus import Bus, Intake, Relay
 from shared.consume import Consumer
 from shared.db import Database
@@ -54,10 +57,9 @@ class House:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.relay.run())
             group.create_task(self._watch_bus())
-            group.create_task(self.jobs.loop(self, Scheduled("retry", RETRY_TICK_S, _retry)))
             for source, subjects in self.intake.sources().items():
                 group.create_task(self.intake.run(source, subjects))
-            for job in self.jobs.scheduled:
+            for job in (*HOUSE_JOBS, *self.jobs.scheduled):
                 group.create_task(self.jobs.loop(self, job))
 
     async def _watch_bus(self) -> None:
@@ -92,7 +94,23 @@ class House:
 
 
 async def _retry(house: House) -> None:
+    """Try again what is due in the retry table."""
     await house.consumer.again(house.database)
+
+
+async def _forget(house: House) -> None:
+    """Drop what no repeat can reach any more: answers after a week, handled ids after the streams' 90 days."""
+    now = clock.now()
+    async with house.database.worker_tx() as tx:
+        await tx.execute(
+            sa.text("DELETE FROM idempotency WHERE created_at < :then"), {"then": now - timedelta(days=7)}
+        )
+        await tx.execute(
+            sa.text("DELETE FROM inbox WHERE handled_at < :then"), {"then": now - timedelta(days=100)}
+        )
+
+
+HOUSE_JOBS = (Scheduled("retry", RETRY_TICK_S, _retry), Scheduled("forget", 3600, _forget))
 
 
 def _leave_when_broken(task: asyncio.Task[None]) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar, cast, get_type_hints
@@ -49,23 +50,14 @@ def check_depth(body: bytes) -> None:
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
     depth = 0
-    inside = escaped = False
-    for byte in body:
-        if inside:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                inside = False
-        elif byte == 0x22:
-            inside = True
-        elif byte in (0x5B, 0x7B):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise BadInput(f"The body is nested deeper than {MAX_DEPTH}.")
-        elif byte in (0x5D, 0x7D):
-            depth -= 1
+    for byte in _STRINGS.sub(b"", body).translate(None, _NO_BRACKETS):
+        depth += 1 if byte in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise BadInput(f"The body is nested deeper than {MAX_DEPTH}.")
+
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def read_form(form: Any, kind: type[T]) -> T:
@@ -134,7 +126,7 @@ async def once(request: Request[Any, Any, Any], tx: Tx, work: Coroutine[Any, Any
         if bytes(before.request_hash) != digest:
             raise Unprocessable("This Idempotency-Key was used before with other input.")
         if isinstance(kind, type) and issubclass(kind, Response):
-            return cast("T", Redirect(bytes(before.body).decode(), status_code=HTTPStatus.SEE_OTHER))
+            return cast("T", Redirect(bytes(before.body).decode(), status_code=303))
         return cast("T", msgspec.json.decode(before.body, type=kind))
     result = await work
     body = result.url.encode() if isinstance(result, Redirect) else msgspec.json.encode(result)
@@ -242,7 +234,12 @@ def _facts_of(error: Exception) -> tuple[int, str, str, dict[str, Any]]:
         status = HTTPStatus(error.status_code)
         return status, status.name.lower().replace("_", "-"), error.detail or status.phrase, extra
     if _is_passing(error):
-        return 503, Unavailable.code, "Something we need is away for a moment; try again.", {"retry_after_s": 2}
+        return (
+            503,
+            Unavailable.code,
+            "Something we need is away for a moment; try again.",
+            {"retry_after_s": 2},
+        )
     return 500, "fault", "Something broke on our side. Nothing was changed; it has been logged.", {}
 
 
@@ -252,4 +249,3 @@ def _is_passing(error: Exception) -> bool:
         state = getattr(error.orig, "sqlstate", None)
         return error.connection_invalidated or state is None or state[:2] in ("08", "40", "53", "55", "57")
     return isinstance(error, sa.exc.TimeoutError | ConnectionError)
-

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+FIRST_RUN_S = 5.0
+
 Job = Callable[["House"], Awaitable[None]]
 
 
@@ -37,7 +39,7 @@ class Jobs:
         """Register `async def job(house)`: it opens its own transactions and is safe to run twice."""
 
         def register(job: Job) -> Job:
-            self.scheduled.append(Scheduled(job.__name__, seconds, job))  # type: ignore[attr-defined]
+            self.scheduled.append(Scheduled(job.__name__, seconds, job))
             return job
 
         return register
@@ -48,9 +50,14 @@ class Jobs:
             await run_one(house, job)
 
     async def loop(self, house: "House", job: Scheduled) -> None:
-        """Run one job for ever; a failure is logged and the next turn tries again."""
+        """Run one job for ever, first soon after the start: a daily job must not wait for a day without restarts.
+
+        A failure is logged and the next turn tries again.
+        """
+        pause_s = min(job.every_s, FIRST_RUN_S)
         while True:
-            await asyncio.sleep(job.every_s)
+            await asyncio.sleep(pause_s)
+            pause_s = job.every_s
             try:
                 await run_one(house, job)
             except Exception:
@@ -59,8 +66,14 @@ class Jobs:
 
 async def run_one(house: "House", job: Scheduled) -> None:
     """Run a job while holding its lock; do nothing where another worker holds it."""
-    key = zlib.crc32(job.name.encode())
+    key = {"key": zlib.crc32(job.name.encode()) - 2**31}
     async with house.database.worker.connect() as guard:
-        if await guard.scalar(sa.text("SELECT pg_try_advisory_xact_lock(7002, :key)"), {"key": key - 2**31}):
+        # Autocommit: a transaction kept open around a long job would be ended by the server's idle time-out.
+        await guard.execution_options(isolation_level="AUTOCOMMIT")
+        if not await guard.scalar(sa.text("SELECT pg_try_advisory_lock(7002, :key)"), key):
+            return
+        try:
             outbox.correlation.set(f"job:{job.name}:{outbox.now_id()}")
             await job.run(house)
+        finally:
+            await guard.execute(sa.text("SELECT pg_advisory_unlock(7002, :key)"), key)

@@ -15,7 +15,9 @@ from shared import clock
 from shared.contracts.export import document
 
 REGISTRY = CollectorRegistry()
-REQUESTS = Counter("nguonthu_requests_total", "Answers by route and status", ["route", "status"], registry=REGISTRY)
+REQUESTS = Counter(
+    "nguonthu_requests_total", "Answers by route and status", ["route", "status"], registry=REGISTRY
+)
 DURATION = Histogram(
     "nguonthu_request_seconds",
     "Time to answer",
@@ -107,15 +109,20 @@ async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     return Response(body, status_code=503 if waits else 200)
 
 
+_HELD = sa.text("SELECT state, count(*) AS n FROM retry GROUP BY state")
+
+
 @get("/metrics", include_in_schema=False, media_type=MediaType.TEXT)
 async def metrics(request: Request[Any, Any, Any]) -> bytes:
     """Prometheus metrics; the gauges of facts are read when asked."""
     house = request.app.state.house
     async with house.database.worker_tx() as tx:
-        box = (await tx.execute(sa.text("SELECT count(*) AS n, min(occurred_at) AS oldest FROM outbox"))).one()
+        box = (
+            await tx.execute(sa.text("SELECT count(*) AS n, min(occurred_at) AS oldest FROM outbox"))
+        ).one()
         OUTBOX.set(box.n)
         OUTBOX_AGE.set((clock.now() - box.oldest).total_seconds() if box.oldest else 0)
-        held = dict((await tx.execute(sa.text("SELECT state, count(*) FROM retry GROUP BY state"))).tuples().all())
+        held = {row.state: row.n for row in await tx.execute(_HELD)}
     for state in ("retry", "waiting", "parked"):
         HELD.labels(state).set(held.get(state, 0))
     for source, lag in (await house.intake.lag()).items():

@@ -14,6 +14,7 @@ from litestar.config.app import AppConfig
 from litestar.config.csrf import CSRFConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.enums import ScopeType
 from litestar.openapi.config import OpenAPIConfig
 from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -39,8 +40,7 @@ class Service(InitPlugin):
         self, name: str, settings: Settings, consumer: Consumer | None = None, jobs: Jobs | None = None
     ) -> None:
         consumer = consumer or Consumer(name)
-        if agencies.AgencyRegistered not in consumer.handlers:
-            agencies.listen(consumer)
+        agencies.listen(consumer)
         self.name = name
         self.settings = settings
         self.house = House(name, settings, consumer, jobs or Jobs(name))
@@ -106,7 +106,7 @@ class Caller:
         self.cookie = auth.PAGE_COOKIE if not service.settings.secure else f"__Host-{auth.PAGE_COOKIE}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
         headers = {name: value for name, value in scope["headers"] if name in _READ}
@@ -177,7 +177,7 @@ def _folder(name: str) -> str:
 
 
 def serve(name: str, port: int, workers: int = 1) -> None:
-    """Run one service (or `demo`) on loopback until it is told to stop."""
+    """Run one service (or `demo`) until it is told to stop; on loopback unless a setting says otherwise."""
     settings = load()
     observe.configure_logs(name, settings.log_level)
     module = "demo.app" if name == "demo" else f"services.{name}.app"
@@ -185,7 +185,7 @@ def serve(name: str, port: int, workers: int = 1) -> None:
     app = sys.modules[module].create_app(settings)
     uvicorn.run(
         app,
-        host="127.0.0.1",
+        host=settings.listen,
         port=port,
         workers=workers,
         loop="uvloop",

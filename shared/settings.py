@@ -26,12 +26,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "postgresql://localhost:5432"
     database_prefix: Annotated[str, "Put before each service's database name; tests use it"] = ""
     postgres_password: Annotated[str, "Password of the services' own roles"] = "demo-only"  # noqa: S105
+    postgres_admin_url: Annotated[
+        str, "PostgreSQL as superuser, read by `nguonthu migrate --bootstrap` alone"
+    ] = ""
     nats_url: Annotated[str, "NATS servers, separated by commas"] = "nats://localhost:4222"
     nats_seed: Annotated[str, "nkey seed of the service towards NATS; empty where NATS asks for none"] = ""
     nats_replicas: Annotated[int, "Copies of each stream: 1 embedded, 3 on a cluster"] = 1
     redis_url: Annotated[str, "Redis or Valkey"] = "redis://localhost:6379/0"
     files_url: Annotated[str, "Where files are kept: empty for `home/files`, or s3://bucket/prefix"] = ""
-    smtp_url: Annotated[str, "SMTP server as smtp://user:password@host:port; empty keeps mail in the inbox"] = ""
+    smtp_url: Annotated[
+        str, "SMTP server as smtp://user:password@host:port; empty keeps mail in the inbox"
+    ] = ""
     mail_from: Annotated[str, "Sender of outgoing mail"] = "Nguồn Thu <no-reply@localhost>"
     secret: Annotated[str, "Key from which links, forms and pseudonyms are signed (≥ 32 characters)"] = (
         "demo-only-demo-only-demo-only-demo-only"  # noqa: S105
@@ -39,9 +44,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_private_key: Annotated[str, "Ed25519 private JWK of accounts; other services leave it empty"] = ""
     token_public_keys: Annotated[str, "JWK set with which page tokens and API keys are verified"] = ""
     vnpay_url: Annotated[str, "VNPay's address; empty means the simulator inside payments"] = ""
-    vnpay_terminals: Annotated[
-        str, "One agency:terminal:secret each, separated by commas"
-    ] = "bkh:KHNEWS01:KHTESTSECRET0123456789ABCDEFGHIJ,tcnt:NTMAG001:NTTESTSECRET0123456789ABCDEFGHIJ"
+    vnpay_terminals: Annotated[str, "One agency:terminal:secret each, separated by commas"] = (
+        "bkh:KHNEWS01:KHTESTSECRET0123456789ABCDEFGHIJ,tcnt:NTMAG001:NTTESTSECRET0123456789ABCDEFGHIJ"
+    )
+    listen: Annotated[str, "Address a service listens on; 0.0.0.0 only inside a container's own network"] = "127.0.0.1"
     log_level: Annotated[str, "debug, info, warning or error"] = "info"
     background: Annotated[bool, "Run relay, consumers and jobs in this process, beside the web"] = True
     web_connections: Annotated[int, "PostgreSQL connections a service holds for requests"] = 8
@@ -98,6 +104,8 @@ def _check(settings: Settings) -> None:
         raise BadSetting(f"{PREFIX}SECRET is shorter than 32 characters.")
     if settings.production:
         if "demo-only" in settings.secret or "demo-only" in settings.postgres_password:
-            raise BadSetting("Production refuses the demo secrets: set NGUONTHU_SECRET and NGUONTHU_POSTGRES_PASSWORD.")
+            raise BadSetting(
+                "Production refuses the demo secrets: set NGUONTHU_SECRET and NGUONTHU_POSTGRES_PASSWORD."
+            )
         if not settings.vnpay_url:
             raise BadSetting("Production refuses the VNPay simulator: set NGUONTHU_VNPAY_URL.")

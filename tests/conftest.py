@@ -1,5 +1,6 @@
 """Fixtures: the real PostgreSQL, NATS and Redis of the wheels, and six databases for each test worker."""
 
+import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +23,7 @@ from shared.embedded import Stack, bootstrap_databases, clone_database
 from shared.house import House
 from shared.migrate import migrate
 from shared.outbox import archive
-from shared.settings import SERVICES, Settings
+from shared.settings import Settings
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -43,19 +44,26 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.stop()
 
 
-@pytest.fixture(scope="session")
-def templates(stack: Stack) -> dict[str, str]:
-    """A migrated template database for each service that has migrations."""
-    settings = stack.settings("accounts")
-    made = {}
-    for service in SERVICES:
-        if not any(Path(f"services/{service}/migrations/versions").glob("*.py")):
-            continue
+class Templates:
+    """A migrated template database for each service, made when a test first asks for it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._made: set[str] = set()
+
+    def name(self, service: str) -> str:
         name = f"template_{service}"
-        bootstrap_databases(stack.admin_url("postgres"), settings.postgres_password, [name])
-        migrate(stack.settings(service), service, name)
-        made[service] = name
-    return made
+        if name not in self._made:
+            settings = self.stack.settings(service)
+            bootstrap_databases(self.stack.admin_url("postgres"), settings.postgres_password, [name])
+            migrate(settings, service, name)
+            self._made.add(name)
+        return name
+
+
+@pytest.fixture(scope="session")
+def templates(stack: Stack) -> Templates:
+    return Templates(stack)
 
 
 @dataclass
@@ -92,38 +100,75 @@ class Flat:
             return list((await tx.execute(sa.text("SELECT * FROM retry"))).all())
 
 
+class Running:
+    """An app's lifespan in a task of its own: pytest sets fixtures up and tears them down in different tasks."""
+
+    def __init__(self, app: Litestar) -> None:
+        self.app = app
+        self._stop = asyncio.Event()
+        self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            async with self.app.lifespan():
+                self._started.set_result(None)
+                await self._stop.wait()
+        except BaseException as error:
+            if not self._started.done():
+                self._started.set_exception(error)
+            raise
+
+    async def started(self) -> None:
+        await self._started
+
+    async def stop(self) -> None:
+        self._stop.set()
+        await self._task
+
+
 class Flats:
     """Starts services against fresh databases, on demand."""
 
-    def __init__(self, stack: Stack, templates: dict[str, str], tmp_path: Path) -> None:
+    def __init__(self, stack: Stack, templates: Templates, tmp_path: Path) -> None:
         self.stack = stack
         self.templates = templates
         self.tmp_path = tmp_path
         self._open: list[Any] = []
 
     def settings(self, service: str, **changes: Any) -> Settings:
-        given = {"database_prefix": "test_", "background": False, "home": self.tmp_path, "web_connections": 6, **changes}
+        given = {
+            "database_prefix": "test_",
+            "background": False,
+            "home": self.tmp_path,
+            "web_connections": 6,
+            **changes,
+        }
         return msgspec.structs.replace(self.stack.settings(service), **given)
 
     async def start(self, service: str, **changes: Any) -> Flat:
         """A service on a database of its own; relay, consumers and jobs run only when the test says so."""
-        clone_database(self.stack.admin_url("postgres"), self.templates[service], f"test_{service}")
+        clone_database(self.stack.admin_url("postgres"), self.templates.name(service), f"test_{service}")
         app = import_module(f"services.{service}.app").create_app(self.settings(service, **changes))
-        lifespan = app.lifespan()
-        await lifespan.__aenter__()
+        running = Running(app)
+        await running.started()
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        client = httpx.AsyncClient(transport=transport, base_url="http://localhost:8080", follow_redirects=False)
-        self._open.append((lifespan, client))
+        client = httpx.AsyncClient(
+            transport=transport, base_url="http://localhost:8080", follow_redirects=False
+        )
+        self._open.append((running, client))
         return Flat(app, app.state.house, client)
 
     async def close(self) -> None:
-        for lifespan, client in reversed(self._open):
+        for running, client in reversed(self._open):
             await client.aclose()
-            await lifespan.__aexit__(None, None, None)
+            await running.stop()
 
     def token(self, **principal: Any) -> str:
         """A page token for a person, made as accounts makes it."""
-        return auth.Signer(self.stack.settings("accounts")).page_token(auth.Principal(kind="person", **principal))
+        return auth.Signer(self.stack.settings("accounts")).page_token(
+            auth.Principal(kind="person", **principal)
+        )
 
     def key(self, **principal: Any) -> str:
         """An API key, made as accounts makes it."""
@@ -136,7 +181,7 @@ class Flats:
 
 
 @pytest.fixture
-async def flats(stack: Stack, templates: dict[str, str], tmp_path: Path) -> AsyncIterator[Flats]:
+async def flats(stack: Stack, templates: Templates, tmp_path: Path) -> AsyncIterator[Flats]:
     """`flat = await flats.start("ads")`."""
     made = Flats(stack, templates, tmp_path)
     try:

@@ -106,7 +106,5 @@ class EinvoiceAdjusted(Fact, frozen=True, kw_only=True, tag="payments.einvoice.a
     issued_at: datetime
 
 
-class MessageRequested(
-    base.MessageRequested, frozen=True, kw_only=True, tag="payments.message.requested.v1"
-):
+class MessageRequested(base.MessageRequested, frozen=True, kw_only=True, tag="payments.message.requested.v1"):
     pass

@@ -7,7 +7,9 @@ class InvoiceOpened(base.InvoiceOpened, frozen=True, kw_only=True, tag="subscrip
     pass
 
 
-class InvoiceWithdrawn(base.InvoiceWithdrawn, frozen=True, kw_only=True, tag="subscriptions.invoice.withdrawn.v1"):
+class InvoiceWithdrawn(
+    base.InvoiceWithdrawn, frozen=True, kw_only=True, tag="subscriptions.invoice.withdrawn.v1"
+):
     pass
 
 
@@ -15,9 +17,13 @@ class CreditGranted(base.CreditGranted, frozen=True, kw_only=True, tag="subscrip
     pass
 
 
-class MessageRequested(base.MessageRequested, frozen=True, kw_only=True, tag="subscriptions.message.requested.v1"):
+class MessageRequested(
+    base.MessageRequested, frozen=True, kw_only=True, tag="subscriptions.message.requested.v1"
+):
     pass
 
 
-class DeliveryRecorded(base.DeliveryRecorded, frozen=True, kw_only=True, tag="subscriptions.delivery.recorded.v1"):
+class DeliveryRecorded(
+    base.DeliveryRecorded, frozen=True, kw_only=True, tag="subscriptions.delivery.recorded.v1"
+):
     pass

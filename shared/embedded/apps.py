@@ -1,7 +1,6 @@
 """The six services, the sample newspaper and Caddy in front of them, as parts of the embedded house."""
 
 import socket
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,16 +16,20 @@ EDGE = "caddy"
 
 
 def app(home: Path, ports: Ports, name: str, env: dict[str, str]) -> Part:
-    """One service, or the newspaper: `nguonthu run NAME` in a process of its own."""
+    """One service, or the newspaper, forked from the supervisor."""
     port = ports.choose(name)
-    return Part(
-        name,
-        [sys.executable, "-m", "shared.cli", "run", name, "--port", str(port)],
-        port,
-        lambda: http_answer(port, "/health/ready", limit_s=5),
-        env=plain_env() | env,
-        cwd=home,
-    )
+
+    def work() -> None:
+        from shared.service import serve
+
+        serve(name, port)
+
+    return Part(name, port, lambda: app_waits_for(port), work=work, env=plain_env() | env, cwd=home)
+
+
+def app_waits_for(port: int) -> str:
+    """Nothing when the app says that it is ready, else what it waits for."""
+    return http_answer(port, "/health/ready", limit_s=5)
 
 
 def is_loopback(base_url: str) -> bool:
@@ -56,18 +59,20 @@ def caddy(home: Path, ports: Ports, base_url: str, creatives_url: str) -> Part:
     write_private(conf, caddyfile(edge))
     port = urlsplit(base_url).port or (443 if base_url.startswith("https://") else 80)
 
-    def waits_for() -> str:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=2).close()
-        except OSError as error:
-            return f"port {port} does not answer ({type(error).__name__})"
-        return ""
-
     return Part(
         EDGE,
-        [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(conf)],
         port,
-        waits_for,
+        lambda: edge_waits_for(port),
+        [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(conf)],
         env=plain_env() | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)},
         cwd=home,
     )
+
+
+def edge_waits_for(port: int) -> str:
+    """Nothing when Caddy takes connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError as error:
+        return f"port {port} does not answer ({type(error).__name__})"
+    return ""

@@ -33,8 +33,8 @@ def bootstrap_databases(admin_url: str, password: str, databases: Iterable[str] 
     names = list(databases)
     with psycopg.connect(admin_url, autocommit=True) as db:
         for service in dict.fromkeys(map(_service, names)):
-            for role in LIMITS:
-                _make_role(db, f"{service}_{role}", password, LIMITS[role])
+            for role, limits in LIMITS.items():
+                _make_role(db, f"{service}_{role}", password, limits)
         known = {row[0] for row in db.execute("SELECT datname FROM pg_database")}
         for name in names:
             service = _service(name)
@@ -60,6 +60,13 @@ def clone_database(admin_url: str, template: str, name: str) -> None:
             )
         )
         _close(db, name, service)
+
+
+def drop_databases(admin_url: str, databases: Iterable[str] = SERVICES) -> None:
+    """Remove the databases with all they hold."""
+    with psycopg.connect(admin_url, autocommit=True) as db:
+        for name in databases:
+            db.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def wait_for_postgres(admin_url: str, limit_s: float = 30) -> None:

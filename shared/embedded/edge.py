@@ -98,7 +98,8 @@ def _headers(*, secure: bool) -> str:
     if secure:
         lines.append('Strict-Transport-Security "max-age=31536000; includeSubDomains"')
     inside = "".join(f"\t\t{line}\n" for line in lines)
-    return f"(common) {{\n\tencode zstd gzip\n\theader {{\n{inside}\t}}\n\trequest_body {{\n\t\tmax_size {BODY_LIMIT}\n\t}}\n}}\n"
+    body = f"\trequest_body {{\n\t\tmax_size {BODY_LIMIT}\n\t}}\n"
+    return f"(common) {{\n\tencode zstd gzip\n\theader {{\n{inside}\t}}\n{body}}}\n"
 
 
 def _site(edge: Edge) -> str:

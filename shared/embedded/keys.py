@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-import nkeys
+import nkeys  # type: ignore[import-untyped]
 from joserfc.jwk import KeySet, OKPKey
 
 from shared.settings import SERVICES
@@ -52,4 +52,4 @@ class Keys:
 
     def nats_public_key(self, user: str) -> str:
         """What NATS knows of that nkey."""
-        return nkeys.from_seed(self.nats_seed(user).encode("ascii")).public_key.decode("ascii")
+        return str(nkeys.from_seed(self.nats_seed(user).encode("ascii")).public_key, "ascii")

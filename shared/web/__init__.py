@@ -1,7 +1,7 @@
 """The design system: one base page, one set of parts, two languages, for every page of the house."""
 
 from shared.web.assets import static, static_router
-from shared.web.page import component_routes, language_of, page, security_headers, template_config
+from shared.web.page import component_routes, language_of, page, template_config
 from shared.web.words import N_, translate, translate_n
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "component_routes",
     "language_of",
     "page",
-    "security_headers",
     "static",
     "static_router",
     "template_config",

@@ -4,7 +4,6 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from mimetypes import guess_type
-from pathlib import Path
 
 from litestar import Request, Response, Router, get
 from litestar.datastructures import State
@@ -12,10 +11,14 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from shared.errors import NotFound
+from shared.web.words import folders
 
-OURS = Path(__file__).parent / "static"
 # Other people's scripts come from their packages and are not copied into this one.
-THEIRS = {"htmx.js": ("django_htmx", "static/django_htmx/htmx-2.min.js")}
+THEIRS = {
+    "htmx.js": ("django_htmx", "static/django_htmx/htmx-2.min.js"),
+    "swagger/swagger-ui.css": ("swagger_ui_bundle", "vendor/swagger-ui-4.15.5/swagger-ui.css"),
+    "swagger/swagger-ui-bundle.js": ("swagger_ui_bundle", "vendor/swagger-ui-4.15.5/swagger-ui-bundle.js"),
+}
 YEAR = "public, max-age=31536000, immutable"
 
 
@@ -30,7 +33,9 @@ class Asset(Struct, frozen=True):
 @cache
 def assets() -> dict[str, Asset]:
     """Each asset by its name below `/static/`; read once, so that no path of a request reaches the disk."""
-    bodies = {path.name: path.read_bytes() for path in sorted(OURS.iterdir())}
+    bodies = {
+        path.name: path.read_bytes() for folder in folders() for path in (folder / "static").glob("*.*")
+    }
     for name, (package, inside) in THEIRS.items():
         bodies[name] = files(package).joinpath(inside).read_bytes()
     return {name: _asset(name, body) for name, body in bodies.items()}
@@ -46,9 +51,9 @@ def static(name: str) -> str:
     return f"/static/{name}?v={assets()[name].version}"
 
 
-@get("/{name:str}", sync_to_thread=False, opt={"exclude_from_csrf": True}, include_in_schema=False)
+@get("/{name:path}", sync_to_thread=False, opt={"exclude_from_csrf": True}, include_in_schema=False)
 def serve_asset(request: Request[object, object, State], name: FromPath[str]) -> Response[bytes]:
-    asset = assets().get(name)
+    asset = assets().get(name.lstrip("/"))
     if asset is None:
         raise NotFound(f"There is no file {name!r} here.")
     current = request.query_params.get("v") == asset.version

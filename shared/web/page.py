@@ -11,7 +11,7 @@ from jinja2.environment import TemplateModule
 from jinja2.runtime import Context
 from litestar import Request, Router, get
 from litestar.connection import ASGIConnection
-from litestar.datastructures import Cookie
+from litestar.datastructures import Cookie, State
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.template import TemplateConfig
@@ -87,7 +87,12 @@ def page(
         context=merged,
         status_code=status_code,
         cookies=_choices_to_keep(request),
-        headers={"cache-control": "private, no-cache", "vary": "Cookie", "content-language": lang},
+        headers={
+            **_security(request.app.state),
+            "cache-control": "private, no-cache",
+            "vary": "Cookie",
+            "content-language": lang,
+        },
         media_type="text/html",
     )
 
@@ -117,13 +122,14 @@ def template_config(service_dir: Path) -> TemplateConfig[JinjaTemplateEngine]:
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
 
 
-def security_headers(settings: Settings) -> dict[str, str]:
-    """Headers of every page: our own scripts and styles, pictures and frames from advertisers' origin too."""
+def _security(state: State) -> dict[str, str]:
+    """Our own scripts and styles only; pictures and frames from the advertisers' origin too."""
+    settings: Settings = state.settings
     bank = f" {_origin(settings.vnpay_url)}" if settings.vnpay_url else ""
     policy = (
         "default-src 'self'",
         f"img-src 'self' data: {settings.creatives_url}",
-        f"frame-src {settings.creatives_url}",
+        f"frame-src 'self' {settings.creatives_url}",
         "object-src 'none'",
         "base-uri 'none'",
         # Browsers check a redirect after a form too, and paying leads to the bank's address.

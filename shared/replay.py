@@ -1,0 +1,75 @@
+"""Facts that a service holds back, and facts of a publisher's log that a consumer is to hear again."""
+
+from datetime import datetime
+from importlib import import_module
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from shared import clock
+from shared.db import database_url
+from shared.settings import Settings
+
+Row = dict[str, Any]
+BATCH = 1000
+
+
+def connect(settings: Settings, service: str) -> psycopg.Connection[Row]:
+    """Open one service's database as its worker."""
+    url = database_url(settings, service, "worker").set(drivername="postgresql")
+    text = url.render_as_string(hide_password=False)
+    return psycopg.connect(text, row_factory=dict_row, autocommit=True, connect_timeout=5)
+
+
+def held(settings: Settings, service: str, states: tuple[str, ...]) -> list[Row]:
+    """Facts that a service keeps because it could not handle them."""
+    with connect(settings, service) as link:
+        return link.execute(
+            "SELECT fact_id, subject, state, waits_for, attempts, error, since, body FROM retry "
+            "WHERE state = ANY(%s) ORDER BY since",
+            (list(states),),
+        ).fetchall()
+
+
+def again(settings: Settings, service: str, fact: str = "") -> int:
+    """Have parked facts, or one of them, handled again. Returns how many."""
+    with connect(settings, service) as link:
+        done = link.execute(
+            "UPDATE retry SET state = 'retry', attempts = 0, next_at = %s WHERE state = 'parked' "
+            "AND (%s = '' OR fact_id::text = %s)",
+            (clock.now(), fact, fact),
+        )
+        return done.rowcount
+
+
+def hand_on(
+    source: Settings, publisher: str, target: Settings, consumer: str, since: datetime | None = None
+) -> int:
+    """Put a publisher's logged facts before a consumer that has not handled them. Returns how many.
+
+    They pass through its retry table, so that they need no stream and no order.
+    """
+    subjects = import_module(f"services.{consumer}.consumers").consumer.subjects()
+    count = 0
+    with connect(source, publisher) as log, connect(target, consumer) as link, log.transaction():
+        cursor = log.cursor(name="replay")
+        cursor.execute(
+            "SELECT id, subject, body FROM fact_log WHERE subject = ANY(%s) "
+            "AND occurred_at >= coalesce(%s::timestamptz, '-infinity') ORDER BY seq",
+            (subjects, since),
+        )
+        while rows := cursor.fetchmany(BATCH):
+            count += link.execute(
+                "INSERT INTO retry (fact_id, subject, body, state, since, next_at) "
+                "SELECT id, subject, body, 'retry', %(now)s, %(now)s "
+                "FROM unnest(%(ids)s::uuid[], %(subjects)s::text[], %(bodies)s::bytea[]) AS said (id, subject, body) "
+                "WHERE NOT EXISTS (SELECT FROM inbox WHERE fact_id = said.id) ON CONFLICT DO NOTHING",
+                {
+                    "now": clock.now(),
+                    "ids": [row["id"] for row in rows],
+                    "subjects": [row["subject"] for row in rows],
+                    "bodies": [bytes(row["body"]) for row in rows],
+                },
+            ).rowcount
+    return count

@@ -1,0 +1,303 @@
+"""Outbox, relay, stream, inbox, retry, wait, park: what a service says is heard once, whatever breaks between."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from shared import clock, contracts, outbox
+from shared.bus import Bus, Intake, Relay
+from shared.consume import BACKOFF_S, arrived
+from tests.shared.conftest import withdrawn
+
+pytestmark = pytest.mark.xdist_group("facts")
+
+
+async def say(sample, *facts):
+    async with sample.house.database.worker_tx() as tx:
+        await outbox.emit(tx, *facts)
+
+
+async def later(sample, seconds):
+    """Make what is due in some seconds due now."""
+    async with sample.house.database.worker_tx() as tx:
+        await tx.execute(
+            sa.text("UPDATE retry SET next_at = next_at - :by"), {"by": timedelta(seconds=seconds)}
+        )
+
+
+async def until(condition, seconds=10):
+    for _ in range(int(seconds / 0.05)):
+        if await condition():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("It did not happen in time.")
+
+
+class TestOutbox:
+    async def test_a_fact_of_a_rolled_back_transaction_was_never_said(self, sample):
+        with pytest.raises(RuntimeError):
+            async with sample.house.database.worker_tx() as tx:
+                await outbox.emit(tx, withdrawn())
+                raise RuntimeError
+        assert await sample.rows("SELECT * FROM outbox") == []
+
+    async def test_a_fact_carries_the_correlation_of_the_work_that_led_to_it(self, sample):
+        outbox.correlation.set("req-1")
+        await say(sample, withdrawn())
+        async with sample.house.database.worker_tx() as tx:
+            assert [fact.correlation for fact in await outbox.emitted(tx)] == ["req-1"]
+
+    async def test_the_web_role_cannot_change_what_was_published(self, sample):
+        await say(sample, withdrawn())
+        async with sample.house.database.worker_tx() as tx:
+            await outbox.archive(tx)
+        for sql in ("UPDATE fact_log SET subject = 'x'", "DELETE FROM fact_log"):
+            with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
+                async with sample.house.database.web_tx() as tx:
+                    await tx.execute(sa.text(sql))
+
+
+class TestConsumer:
+    async def test_the_same_fact_is_handled_once_however_often_it_comes(self, sample):
+        fact = withdrawn()
+        handle = sample.house.consumer.handle
+        await handle(sample.house.database, [fact, fact])
+        await handle(sample.house.database, [fact])
+        assert sample.seen == [fact]
+        assert len(await sample.rows("SELECT * FROM thing")) == 1
+
+    async def test_two_workers_with_the_same_fact_at_once_handle_it_once(self, sample):
+        fact = withdrawn()
+        handle = sample.house.consumer.handle
+        await asyncio.gather(*(handle(sample.house.database, [fact]) for _ in range(4)))
+        assert len(await sample.rows("SELECT * FROM thing")) == 1
+        assert await sample.rows("SELECT * FROM retry") == []
+
+    async def test_one_failing_fact_does_not_hold_up_its_batch_and_is_kept(self, sample):
+        sample.failing = {"bad"}
+        good, bad = withdrawn(), withdrawn("bad")
+        await sample.house.consumer.handle(sample.house.database, [good, bad, withdrawn()])
+        assert len(await sample.rows("SELECT * FROM thing")) == 2
+        [kept] = await sample.rows("SELECT fact_id, state, error, attempts FROM retry")
+        assert (kept.fact_id, kept.state) == (bad.id, "retry")
+        assert "cannot handle bad" in kept.error
+
+    async def test_a_fact_that_fails_for_a_while_is_tried_again_and_then_done(self, sample):
+        sample.failing = {"bad"}
+        await sample.house.consumer.handle(sample.house.database, [withdrawn("bad")])
+        assert await sample.house.consumer.again(sample.house.database) == 0, "it is not due yet"
+        sample.failing = set()
+        await later(sample, BACKOFF_S[0])
+        assert await sample.house.consumer.again(sample.house.database) == 1
+        assert await sample.rows("SELECT * FROM retry") == []
+        assert len(await sample.rows("SELECT * FROM thing")) == 1
+
+    async def test_after_the_last_retry_a_fact_is_parked_with_its_error(self, sample):
+        sample.failing = {"bad"}
+        await sample.house.consumer.handle(sample.house.database, [withdrawn("bad")])
+        for seconds in BACKOFF_S:
+            await later(sample, seconds)
+            await sample.house.consumer.again(sample.house.database)
+        [parked] = await sample.rows("SELECT state, attempts, error FROM retry")
+        assert (parked.state, parked.attempts) == ("parked", len(BACKOFF_S))
+        assert "cannot handle bad" in parked.error
+        seen = len(sample.seen)
+        await later(sample, 10_000)
+        assert await sample.house.consumer.again(sample.house.database) == 0
+        assert len(sample.seen) == seen, "a parked fact waits for a person"
+
+    async def test_a_fact_before_its_predecessor_waits_and_never_parks(self, sample):
+        await sample.house.consumer.handle(sample.house.database, [withdrawn("after-x")])
+        for _ in range(8):
+            await later(sample, 100)
+            await sample.house.consumer.again(sample.house.database)
+        [waiting] = await sample.rows("SELECT state, waits_for FROM retry")
+        assert (waiting.state, waiting.waits_for) == ("waiting", "after-x")
+
+    async def test_the_arrival_of_the_predecessor_releases_the_waiting_fact_at_once(self, sample):
+        await sample.house.consumer.handle(sample.house.database, [withdrawn("after-x")])
+        sample.here.add("after-x")
+        assert await sample.house.consumer.again(sample.house.database) == 0
+        async with sample.house.database.worker_tx() as tx:
+            await arrived(tx, "after-x")
+        assert await sample.house.consumer.again(sample.house.database) == 1
+
+    def test_two_handlers_for_one_fact_are_a_mistake(self, sample):
+        with pytest.raises(ValueError, match="twice"):
+
+            @sample.house.consumer.on
+            async def again(fact: contracts.ads.InvoiceWithdrawn, tx: object) -> None: ...
+
+
+class TestOverNats:
+    """The whole way, on the real server."""
+
+    @pytest.fixture
+    async def line(self, sample, stack):
+        operator = Bus(stack.settings(), "operator")
+        await operator.connect()
+        for stream in await operator.js.streams_info():
+            await operator.js.delete_stream(stream.config.name)
+        bus = sample.house.bus
+        await bus.connect()
+        await bus.ensure_stream()
+        yield sample, bus, operator
+        await bus.close()
+        await operator.close()
+
+    async def info(self, operator):
+        return await operator.js.stream_info("ADS")
+
+    async def test_facts_pass_in_order_and_move_from_the_outbox_to_the_log(self, line):
+        sample, bus, operator = line
+        facts = [withdrawn() for _ in range(700)]
+        await say(sample, *facts)
+        relay = Relay(bus, sample.house.database)
+        assert [await relay.publish_once() for _ in range(3)] == [500, 200, 0]
+        assert (await self.info(operator)).state.messages == 700
+        assert await sample.rows("SELECT * FROM outbox") == []
+        assert [r.id for r in await sample.rows("SELECT id FROM fact_log ORDER BY seq")] == [
+            f.id for f in facts
+        ]
+        intake = Intake(bus, sample.house.database, sample.house.consumer)
+        running = asyncio.create_task(intake.run("ads", ["ads.invoice.withdrawn.v1"]))
+
+        async def all_seen():
+            return len(sample.seen) >= 700
+
+        await until(all_seen)
+        running.cancel()
+        assert sample.seen == facts
+
+    async def test_a_relay_that_dies_between_publishing_and_commit_says_nothing_twice(self, line):
+        sample, bus, operator = line
+        await say(sample, *[withdrawn() for _ in range(20)])
+        async with sample.house.database.worker_tx() as tx:
+            rows = (await tx.execute(outbox.CLAIM, {"limit": 10})).all()
+            await bus.publish([(str(r.id), r.subject, bytes(r.body)) for r in rows])
+            await tx.rollback()  # the crash
+        relay = Relay(bus, sample.house.database)
+        assert await relay.publish_once() == 20
+        assert (await self.info(operator)).state.messages == 20
+
+    async def test_facts_wait_in_the_outbox_while_nats_is_away(self, line):
+        sample, bus, operator = line
+        await say(sample, withdrawn())
+        await operator.js.delete_stream("ADS")
+        relay = Relay(bus, sample.house.database)
+        with pytest.raises(Exception, match=r"(?s).*"):
+            await relay.publish_once()
+        assert len(await sample.rows("SELECT * FROM outbox")) == 1
+        await bus.ensure_stream()
+        assert await relay.publish_once() == 1
+
+    async def test_the_stream_is_made_as_the_house_promises(self, line):
+        _, _, operator = line
+        config = (await self.info(operator)).config
+        assert (config.storage, config.discard, config.retention) == (
+            "file",
+            "new",
+            "limits",
+        )
+        assert config.max_bytes > 0
+        assert config.max_age == 90 * 86_400
+        assert config.deny_delete
+        assert config.deny_purge
+
+    async def test_a_service_cannot_publish_anothers_facts(self, line, stack):
+        sample, bus, operator = line
+        payments = Bus(stack.settings("payments"), "payments")
+        await payments.connect()
+        with pytest.raises(Exception, match=r"(?s).*"):
+            await payments.publish([("x", "ads.invoice.withdrawn.v1", b"{}")])
+        assert "ads.invoice.withdrawn.v1" in payments.denied
+        assert (await self.info(operator)).state.messages == 0
+        await payments.close()
+
+    async def test_a_fact_that_cannot_be_read_is_parked_and_does_not_block(self, line):
+        sample, bus, _ = line
+        fact = withdrawn()
+        await bus.publish(
+            [
+                (str(clock.new_id()), "ads.invoice.withdrawn.v1", b'{"type":"ads.invoice.withdrawn.v1"}'),
+                (str(fact.id), fact.subject(), contracts.encode(fact)),
+            ]
+        )
+        intake = Intake(bus, sample.house.database, sample.house.consumer)
+        running = asyncio.create_task(intake.run("ads", ["ads.invoice.withdrawn.v1"]))
+
+        async def parked():
+            return bool(sample.seen) and bool(await sample.rows("SELECT * FROM retry WHERE state = 'parked'"))
+
+        await until(parked)
+        running.cancel()
+        assert sample.seen == [fact]
+
+    async def test_only_one_relay_of_a_service_is_active_and_a_second_takes_over(self, line):
+        sample, bus, _ = line
+        first, second = (Relay(bus, sample.house.database) for _ in range(2))
+        one = asyncio.create_task(first.run())
+
+        async def first_active():
+            return first.active
+
+        await until(first_active)
+        two = asyncio.create_task(second.run())
+        await asyncio.sleep(0.5)
+        assert not second.active
+        one.cancel()
+        await asyncio.gather(one, return_exceptions=True)
+
+        async def second_active():
+            return second.active
+
+        await until(second_active)
+        await say(sample, withdrawn())
+
+        async def gone():
+            return not await sample.rows("SELECT * FROM outbox")
+
+        await until(gone)
+        two.cancel()
+        await asyncio.gather(two, return_exceptions=True)
+
+
+class TestRows:
+    async def test_row_level_security_holds_even_when_a_query_forgets(self, sample):
+        async with sample.house.database.worker_tx() as tx:
+            for agency in ("bkh", "tcnt"):
+                await tx.execute(
+                    sa.text("INSERT INTO thing (id, agency) VALUES (:id, :agency)"),
+                    {"id": clock.new_id(), "agency": agency},
+                )
+        async with sample.house.database.web_tx(["bkh"]) as tx:
+            assert list(await tx.scalars(sa.text("SELECT agency FROM thing"))) == ["bkh"]
+        async with sample.house.database.web_tx() as tx:
+            assert list(await tx.scalars(sa.text("SELECT agency FROM thing"))) == []
+        with pytest.raises(sa.exc.ProgrammingError, match="row-level security"):
+            async with sample.house.database.web_tx(["bkh"]) as tx:
+                await tx.execute(
+                    sa.text("INSERT INTO thing (id, agency) VALUES (:id, 'tcnt')"), {"id": clock.new_id()}
+                )
+
+    async def test_a_scope_does_not_leak_to_the_next_user_of_the_connection(self, sample):
+        async with sample.house.database.web_tx(["bkh"]) as tx:
+            await tx.execute(
+                sa.text("INSERT INTO thing (id, agency) VALUES (:id, 'bkh')"), {"id": clock.new_id()}
+            )
+        for _ in range(10):
+            async with sample.house.database.web.begin() as connection:
+                assert (await connection.execute(sa.text("SELECT * FROM thing"))).all() == []
+
+    async def test_a_person_sees_their_own_rows_in_any_agency(self, sample):
+        person, other = clock.new_id(), clock.new_id()
+        async with sample.house.database.worker_tx() as tx:
+            for who in (person, other):
+                await tx.execute(
+                    sa.text("INSERT INTO thing (id, agency, person) VALUES (:id, 'tcnt', :who)"),
+                    {"id": clock.new_id(), "who": who},
+                )
+        async with sample.house.database.web_tx([], person) as tx:
+            assert list(await tx.scalars(sa.text("SELECT person FROM thing"))) == [person]

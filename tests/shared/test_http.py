@@ -1,0 +1,365 @@
+"""How every service answers: strict bodies, once per key, problems, limits, tokens."""
+
+import asyncio
+from datetime import timedelta
+from typing import Annotated, Any
+
+import httpx
+import msgspec
+import pytest
+import sqlalchemy as sa
+from litestar import Litestar, Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from shared import auth, clock, http, links, outbox
+from shared.consume import Consumer
+from shared.db import Tx
+from shared.errors import NotFound, Refused
+from shared.jobs import Jobs
+from shared.limits import limited
+from shared.money import Vnd
+from shared.service import Service
+from tests.conftest import Running
+from tests.shared.conftest import withdrawn
+
+
+class Booking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    budget_vnd: Vnd
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)] = "x"
+
+
+class Booked(msgspec.Struct, frozen=True):
+    id: str
+    budget_vnd: int
+
+
+class SlotTaken(Refused):
+    """Somebody was first."""
+
+
+may_book = auth.may(roles={"ad_ops"}, scope="ads:book")
+
+
+async def book(tx: Tx, data: Booking) -> Booked:
+    await outbox.emit(tx, withdrawn())
+    if data.budget_vnd == 13:
+        raise SlotTaken("The slot of 13 đồng is taken.")
+    return Booked(str(clock.new_id()), data.budget_vnd)
+
+
+@post("/api/ads/v1/bookings", guards=[may_book])
+async def book_one(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[Booking]
+) -> Booked:
+    return await http.once(request, tx, book(tx, data))
+
+
+@get("/api/ads/v1/things", guards=[may_book])
+async def things(tx: NamedDependency[Tx]) -> list[str]:
+    return list(await tx.scalars(sa.text("SELECT agency FROM thing")))
+
+
+@get("/api/ads/v1/broken/{kind:str}")
+async def broken(kind: FromPath[str], tx: NamedDependency[Tx]) -> None:
+    if kind == "commit":
+        await tx.execute(sa.text("INSERT INTO thing VALUES (:id, 'bkh')"), {"id": clock.new_id()})
+    raise ZeroDivisionError("secret detail")
+
+
+@get("/api/ads/v1/limited", guards=[limited("test", per_minute=60, burst=4)])
+async def limited_one() -> None:
+    return None
+
+
+@get("/desk/ads/page", guards=[may_book])
+async def staff_page() -> str:
+    return "staff"
+
+
+@post("/desk/ads/page", guards=[may_book])
+async def staff_form() -> str:
+    return "done"
+
+
+@pytest.fixture
+async def door(sample, stack):
+    class Door:
+        settings = sample.house.settings
+        sample_ = sample
+
+        def key(self, **more):
+            given = {"id": clock.new_id(), "agency": "bkh", "scopes": ["ads:book"], **more}
+            expires = given.pop("expires_at", clock.now() + timedelta(hours=1))
+            return auth.Signer(stack.settings("accounts")).api_key(
+                auth.Principal(kind="key", **given), expires
+            )
+
+        def headers(self, **more):
+            return {"Authorization": f"Bearer {self.key()}", "Idempotency-Key": str(clock.new_id()), **more}
+
+        async def book(self, body=None, **headers):
+            sent = self.headers(**headers)
+            return await self.client.post(
+                "/api/ads/v1/bookings", json=body or {"budget_vnd": 5}, headers=sent
+            )
+
+        async def said(self):
+            return len(await sample.rows("SELECT * FROM outbox"))
+
+    made = Door()
+    app = Litestar(
+        route_handlers=[book_one, things, broken, limited_one, staff_page, staff_form],
+        plugins=[Service("ads", sample.house.settings, Consumer("ads"), Jobs("ads"))],
+    )
+    made.app = app
+    running = Running(app)
+    await running.started()
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        made.client = client
+        yield made
+    await running.stop()
+
+
+class TestBodies:
+    @pytest.mark.parametrize(
+        ("content", "kind", "says"),
+        [
+            (b'{"budget_vnd": "5e3"}', "application/json", "$.budget_vnd"),
+            (b'{"budget_vnd": 5.5}', "application/json", "$.budget_vnd"),
+            (b'{"budget_vnd": true}', "application/json", "$.budget_vnd"),
+            (b'{"budget_vnd": 1e30}', "application/json", "$.budget_vnd"),
+            (b'{"budget_vnd": 5, "x": 1}', "application/json", "unknown field"),
+            (b'{"budget_vnd": 5, "name": ""}', "application/json", "$.name"),
+            (b'{"budget_vnd": 5, "name": "\xff"}', "application/json", "cannot be read"),
+            (b"{", "application/json", "cannot be read"),
+            (b"[" * 100_000, "application/json", "nested deeper"),
+            (b'{"budget_vnd": 5, "name": "' + b"a" * 300_000 + b'"}', "application/json", "larger than"),
+            (b'{"budget_vnd": 5}', "text/plain", "application/json"),
+            (b"", "application/json", ""),
+        ],
+        ids=[
+            "text for a number",
+            "fraction",
+            "true for a number",
+            "huge",
+            "unknown field",
+            "empty name",
+            "bad utf-8",
+            "cut off",
+            "nested",
+            "too large",
+            "wrong type",
+            "empty",
+        ],
+    )
+    async def test_a_bad_body_is_refused_with_its_place_and_changes_nothing(self, door, content, kind, says):
+        answer = await door.client.post(
+            "/api/ads/v1/bookings", content=content, headers=door.headers(**{"Content-Type": kind})
+        )
+        assert answer.status_code == 400, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert says in answer.json()["detail"]
+        assert await door.said() == 0
+
+    async def test_brackets_inside_strings_are_not_nesting(self, door):
+        answer = await door.book({"budget_vnd": 5, "name": "[" * 60 + '"'})
+        assert answer.status_code == 201
+
+    async def test_a_refusal_is_a_problem_with_its_code_and_leaves_no_fact(self, door):
+        answer = await door.book({"budget_vnd": 13})
+        assert answer.status_code == 409
+        body = answer.json()
+        assert (body["code"], body["status"]) == ("slot-taken", 409)
+        assert body["detail"] == "The slot of 13 đồng is taken."
+        assert await door.said() == 0
+
+    async def test_a_fault_is_a_500_that_tells_no_secret_and_rolls_back(self, door):
+        answer = await door.client.get("/api/ads/v1/broken/commit")
+        assert answer.status_code == 500
+        assert answer.json()["code"] == "fault"
+        assert "secret" not in answer.text
+        assert await door.sample_.rows("SELECT * FROM thing") == []
+
+
+class TestOnce:
+    async def test_a_repeated_post_gets_the_first_answer_and_does_nothing_again(self, door):
+        key = door.headers()
+        answers = [
+            await door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 5}, headers=key)
+            for _ in range(3)
+        ]
+        assert [a.status_code for a in answers] == [201, 201, 201]
+        assert len({a.text for a in answers}) == 1
+        assert await door.said() == 1
+
+    async def test_twenty_at_once_with_one_key_are_one(self, door):
+        key = door.headers()
+        answers = await asyncio.gather(
+            *(
+                door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 5}, headers=key)
+                for _ in range(20)
+            )
+        )
+        assert {a.status_code for a in answers} == {201}
+        assert len({a.text for a in answers}) == 1
+        assert await door.said() == 1
+
+    async def test_the_same_key_with_other_input_is_refused(self, door):
+        key = door.headers()
+        await door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 5}, headers=key)
+        answer = await door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 6}, headers=key)
+        assert answer.status_code == 422
+
+    async def test_without_a_key_nothing_is_done(self, door):
+        headers = {"Authorization": f"Bearer {door.key()}"}
+        answer = await door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 5}, headers=headers)
+        assert answer.status_code == 400
+        assert "Idempotency-Key" in answer.json()["detail"]
+        assert await door.said() == 0
+
+    async def test_a_refused_post_may_be_sent_again_with_its_key(self, door):
+        key = door.headers()
+        for _ in range(2):
+            answer = await door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 13}, headers=key)
+            assert answer.status_code == 409
+
+
+class TestCallers:
+    async def test_nobody_is_asked_to_sign_in(self, door):
+        answer = await door.client.get("/api/ads/v1/things")
+        assert (answer.status_code, answer.json()["code"]) == (401, "not-signed-in")
+
+    async def test_a_key_without_the_scope_is_refused(self, door):
+        headers = {"Authorization": f"Bearer {door.key(scopes=['ads:read'])}"}
+        answer = await door.client.get("/api/ads/v1/things", headers=headers)
+        assert answer.status_code == 403
+
+    @pytest.mark.parametrize("change", ["expired", "forged", "altered", "page token as key"])
+    async def test_a_bad_key_is_refused(self, door, stack, change):
+        key = door.key()
+        if change == "expired":
+            key = door.key(expires_at=clock.now() - timedelta(seconds=1))
+        elif change == "forged":
+            key = key[:-8] + ("A" * 8 if not key.endswith("A" * 8) else "B" * 8)
+        elif change == "altered":
+            head, payload, sign = key.split(".")
+            key = f"{head}.{payload[:-4]}AAAA.{sign}"
+        else:
+            key = "nt_" + auth.Signer(stack.settings("accounts")).page_token(
+                auth.Principal(kind="person", id=clock.new_id(), roles={"bkh": ["ad_ops"]})
+            )
+        answer = await door.client.get("/api/ads/v1/things", headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == 401
+
+    async def test_a_revoked_key_is_refused_within_seconds(self, door):
+        key_id = clock.new_id()
+        headers = {"Authorization": f"Bearer {door.key(id=key_id)}"}
+        assert (await door.client.get("/api/ads/v1/things", headers=headers)).status_code == 200
+        async with door.sample_.house.database.worker_tx() as tx:
+            await tx.execute(
+                sa.text("INSERT INTO revoked_key VALUES (:id, :now)"), {"id": key_id, "now": clock.now()}
+            )
+        for _ in range(50):
+            answer = await door.client.get("/api/ads/v1/things", headers=headers)
+            if answer.status_code == 401:
+                break
+            await asyncio.sleep(0.1)
+        assert answer.status_code == 401
+
+    async def test_a_caller_sees_the_rows_of_its_agency_and_what_that_absorbed(self, door):
+        async with door.sample_.house.database.worker_tx() as tx:
+            for agency in ("bkh", "ktv", "tcnt"):
+                await tx.execute(
+                    sa.text("INSERT INTO thing (id, agency) VALUES (:id, :a)"),
+                    {"id": clock.new_id(), "a": agency},
+                )
+            await tx.execute(sa.text("INSERT INTO agency (code, successor) VALUES ('ktv', 'bkh')"))
+        answer = await door.client.get("/api/ads/v1/things", headers=door.headers())
+        assert sorted(answer.json()) == ["bkh", "ktv"]
+
+    async def test_a_cookie_does_not_open_the_api_but_opens_a_page(self, door, stack):
+        token = auth.Signer(stack.settings("accounts")).page_token(
+            auth.Principal(kind="person", id=clock.new_id(), roles={"bkh": ["ad_ops"]})
+        )
+        door.client.cookies.set("nt_token", token)
+        assert (await door.client.get("/api/ads/v1/things")).status_code == 401
+        assert (await door.client.get("/desk/ads/page")).text == "staff"
+
+    async def test_a_page_without_sign_in_sends_people_to_renew_and_keeps_their_form(self, door):
+        page = {"Accept": "text/html"}
+        answer = await door.client.get("/desk/ads/page?x=1", headers=page)
+        assert answer.status_code == 307
+        assert answer.headers["location"] == "/account/renew?next=%2Fdesk%2Fads%2Fpage%3Fx%3D1"
+
+    async def test_a_form_without_its_csrf_token_is_refused(self, door, stack):
+        token = auth.Signer(stack.settings("accounts")).page_token(
+            auth.Principal(kind="person", id=clock.new_id(), roles={"bkh": ["ad_ops"]})
+        )
+        door.client.cookies.set("nt_token", token)
+        await door.client.get("/desk/ads/page")
+        assert (await door.client.post("/desk/ads/page", data={"a": "b"})).status_code == 403
+        csrf = {"x-csrftoken": door.client.cookies["nt_csrf"]}
+        assert (await door.client.post("/desk/ads/page", data={"a": "b"}, headers=csrf)).status_code == 201
+
+
+class TestLimits:
+    async def test_more_than_the_burst_is_told_when_to_come_back(self, door):
+        headers = door.headers()
+        answers = [await door.client.get("/api/ads/v1/limited", headers=headers) for _ in range(8)]
+        refused = [a for a in answers if a.status_code == 429]
+        assert [a.status_code for a in answers[:5]] == [200] * 5
+        assert refused
+        assert int(refused[0].headers["retry-after"]) >= 1
+        other = await door.client.get("/api/ads/v1/limited", headers=door.headers())
+        assert other.status_code == 200, "another key has a limit of its own"
+
+    async def test_the_limit_holds_while_redis_is_away(self, door):
+        await door.app.state.house.redis.aclose()
+        door.app.state.house.redis.connection_pool.connection_kwargs["port"] = 1
+        headers = door.headers()
+        answers = [await door.client.get("/api/ads/v1/limited", headers=headers) for _ in range(8)]
+        assert {a.status_code for a in answers} == {200, 429}
+
+
+class TestLinks:
+    def test_a_signed_link_opens_and_an_altered_expired_or_foreign_one_does_not(self, sample):
+        settings = sample.house.settings
+        link = links.signed(settings, "/pay/7", 60, amount=49_000, agency="bkh")
+        path, _, query = link.partition("?")
+        assert links.opened(settings, path, query) == {"amount": "49000", "agency": "bkh"}
+        assert links.opened(settings, path, query + "&utm_source=zalo")["amount"] == "49000"
+        for bad_path, bad_query in [
+            (path, query.replace("49000", "49001")),
+            ("/pay/8", query),
+            (path, ""),
+            (path, query[:-1]),
+            (path, links.signed(settings, path, -1, amount=1).partition("?")[2]),
+        ]:
+            with pytest.raises(NotFound):
+                links.opened(settings, bad_path, bad_query)
+
+
+class TestDocs:
+    async def test_every_service_publishes_openapi_asyncapi_metrics_and_a_local_api_page(self, door):
+        schema = (await door.client.get("/api/ads/v1/openapi.json")).json()
+        assert "/api/ads/v1/bookings" in schema["paths"]
+        facts = (await door.client.get("/api/ads/v1/asyncapi.json")).json()
+        assert "send ads.invoice.opened.v1" in facts["operations"]
+        metrics = (await door.client.get("/metrics")).text
+        assert "nguonthu_outbox_facts 0.0" in metrics
+        page = (await door.client.get("/api/ads/v1/docs")).text
+        assert "http" not in page.replace("http-equiv", "")
+        for asset in ("swagger/swagger-ui.css", "swagger/swagger-ui-bundle.js", "api-page.js"):
+            assert f"/static/{asset}" in page
+            assert (await door.client.get(f"/static/{asset}")).status_code == 200
+
+    async def test_live_and_ready_tell_apart_and_say_what_is_missing(self, door):
+        assert (await door.client.get("/health/live")).status_code == 200
+        ready = await door.client.get("/health/ready")
+        assert ready.status_code == 200, "without background work only the database counts"
+
+    async def test_an_answer_names_its_request(self, door):
+        answer = await door.client.get("/health/live", headers={"X-Request-Id": "abc"})
+        assert answer.headers["x-request-id"] == "abc"

@@ -1,0 +1,51 @@
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.money import allocate, half_up, show, vat_of
+
+amounts = st.integers(-(10**12), 10**12)
+weights = st.lists(st.integers(0, 10**6), min_size=1, max_size=12).filter(any)
+
+
+@given(amounts, weights)
+def test_parts_sum_to_the_whole_and_stay_within_one_dong_of_their_share(amount, shares):
+    parts = allocate(amount, shares)
+    assert sum(parts) == amount
+    for part, weight in zip(parts, shares, strict=True):
+        assert abs(part * sum(shares) - amount * weight) < sum(shares)
+
+
+def test_the_largest_remainder_gets_the_odd_dong_and_ties_go_to_the_first():
+    assert allocate(100, [1, 1, 1]) == [34, 33, 33]
+    assert allocate(100, [1, 2]) == [33, 67]
+    assert allocate(-100, [1, 1, 1]) == [-34, -33, -33]
+
+
+@pytest.mark.parametrize("shares", [[], [0, 0], [1, -1]])
+def test_weights_that_share_nothing_are_refused(shares):
+    with pytest.raises(ValueError):  # noqa: PT011
+        allocate(100, shares)
+
+
+def test_vat_is_rounded_half_up_away_from_zero():
+    assert half_up(5, 10) == 1
+    assert half_up(-5, 10) == -1
+    assert half_up(4, 10) == 0
+
+
+def test_the_vat_rate_is_that_of_the_tax_point():
+    assert vat_of(100_000, "standard", date(2026, 12, 31)) == 8_000
+    assert vat_of(100_000, "standard", date(2027, 1, 1)) == 10_000
+    assert vat_of(100_000, "exempt", date(2026, 12, 31)) == 0
+
+
+def test_an_unknown_vat_class_is_an_error_and_not_free_of_tax():
+    with pytest.raises(KeyError):
+        vat_of(100_000, "luxury", date(2026, 1, 1))
+
+
+def test_amounts_are_written_with_dots():
+    assert show(1_234_567) == "1.234.567 ₫"

@@ -1,0 +1,37 @@
+"""`docs/promises.md` and the marks on tests are kept in step."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+ROW = re.compile(r"^\| ([A-Z]\d+) \| (.+?) \| (kept|partly|open) \|", re.MULTILINE)
+MARK = re.compile(r"promise\(([^)]*)\)")
+
+
+def listed() -> dict[str, str]:
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    return {row: state for row, _, state in ROW.findall(text)}
+
+
+def shown() -> set[str]:
+    found: set[str] = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        if path != Path(__file__):
+            for inside in MARK.findall(path.read_text(encoding="utf-8")):
+                found |= set(re.findall(r'"([A-Z]\d+)"', inside))
+    return found
+
+
+def test_a_promise_is_kept_exactly_when_a_test_shows_it():
+    kept = {row for row, state in listed().items() if state == "kept"}
+    assert kept - shown() == set(), "listed as kept, but no test shows it"
+    assert shown() - kept == set(), "shown by a test, but not listed as kept"
+
+
+def test_no_promise_is_listed_twice_or_left_out():
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    rows = [row for row, _, _ in ROW.findall(text)]
+    assert len(rows) == len(set(rows))
+    wanted = {"F": 10, "L": 19, "P": 12, "S": 19, "A": 18, "E": 20, "W": 13, "T": 19, "V": 10}
+    expected = {f"{letter}{n}" for letter, last in wanted.items() for n in range(1, last + 1)} - {"V2"}
+    assert set(rows) == expected

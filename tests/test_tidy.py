@@ -1,0 +1,107 @@
+"""House rules that a program can hold."""
+
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from shared import contracts
+from shared.errors import Refused
+from shared.settings import SERVICES, describe
+
+ROOT = Path(__file__).parent.parent
+OURS = [
+    path
+    for top in ("shared", "services", "demo", "tests", "bench")
+    for path in sorted((ROOT / top).rglob("*.py"))
+    if "/migrations/" not in str(path)
+]
+MAX_FUNCTION = 70
+MAX_FILE = 400
+ROOMS = {
+    "app", "api", "pages", "consumers", "jobs", "actions", "queries", "rules", "tables", "gateways",
+    "migrations", "templates", "locale", "simulation", "cli", "README", "static", "__init__", "__pycache__",
+    "simulators",
+}  # fmt: skip
+
+
+def words(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_stay_short_and_say_what_they_promise(path):
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert text.count("\n") <= MAX_FILE, f"{path.name}: split it by domain noun"
+    if text.strip() and "tests" not in path.parts:
+        assert ast.get_docstring(tree), f"{path}: a module opens with one sentence saying what it promises"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= MAX_FUNCTION, f"{path}:{node.lineno} {node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_flat_has_the_same_rooms(service):
+    found = {p.name.split(".")[0] for p in (ROOT / "services" / service).iterdir()}
+    assert found <= ROOMS
+    assert {"app", "consumers", "jobs", "actions", "queries", "rules", "tables", "README"} <= found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_wiring_stays_wiring(service):
+    assert words(f"services/{service}/app.py").count("\n") < 40
+
+
+def test_time_and_ids_come_from_the_clock_alone():
+    banned = re.compile(r"datetime\.(now|utcnow)\(|date\.today\(|time\.time\(|uuid4\(|uuid7\(|secrets\.token")
+    guilty = [
+        f"{path.relative_to(ROOT)}:{n}"
+        for path in OURS
+        if path.parts[len(ROOT.parts)] in ("shared", "services", "demo") and path.name != "clock.py"
+        for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if banned.search(line)
+    ]
+    assert guilty == []
+
+
+def test_every_setting_is_in_the_docs():
+    text = words("docs/settings.md")
+    for variable, default, meaning in describe():
+        assert f"| `{variable}` | {f'`{default}`' if default else 'empty'} | {meaning} |" in text
+
+
+def test_every_fact_is_in_the_docs():
+    text = words("docs/facts.md")
+    assert [s for s in contracts.ALL if f"`{s}`" not in text] == []
+
+
+def test_every_problem_code_is_in_the_docs():
+    for service in SERVICES:
+        for room in ("rules", "actions", "queries", "gateways", "api", "pages"):
+            if (ROOT / "services" / service / f"{room}.py").exists() or (ROOT / "services" / service / room).is_dir():
+                import_module(f"services.{service}.{room}")
+    text = words("docs/problems.md")
+
+    def codes(kind):
+        return {kind.code} | {code for sub in kind.__subclasses__() for code in codes(sub)}
+
+    ours = codes(Refused) - {"refused"}
+    assert sorted(code for code in ours if f"| `{code}` |" not in text) == []
+
+
+def test_no_address_of_a_registry_and_no_path_of_a_machine_is_in_the_tree():
+    listed = [p for p in ROOT.rglob("*") if p.is_file() and not set(p.parts) & {".git", ".venv", ".data"}]
+    bad = re.compile(r"--(?:extra-)?index-url|--find-links|pypi\.org|files\.pythonhosted|registry\.npmjs|/ro" r"ot/|/wo" r"rk/")
+    guilty = [
+        str(path.relative_to(ROOT))
+        for path in listed
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".in", ".yaml", ".html", ".js", ".css", ".conf", ""}
+        and not set(path.parts) & {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "artefacts", ".hypothesis"}
+        and path != Path(__file__)
+        and bad.search(path.read_text(encoding="utf-8", errors="replace"))
+    ]
+    assert guilty == []
