@@ -156,9 +156,30 @@ async def _ignore(_fact: Fact, _tx: Tx) -> None:
     """A fact that this service once consumed and no longer does."""
 
 
-async def arrived(tx: Tx, key: str) -> None:
+async def arrived(tx: Tx, *keys: str) -> None:
     """Say that what facts may be waiting for is here; they are handled at the next tick instead of later."""
+    if keys:
+        await tx.execute(
+            sa.text("UPDATE retry SET next_at = :now WHERE state = 'waiting' AND waits_for = ANY(:keys)"),
+            {"keys": list(keys), "now": clock.now()},
+        )
+
+
+async def wait(tx: Tx, fact: Fact, key: str) -> None:
+    """Let one fact of a whole batch wait for `key` while the others are handled; its claim is given back."""
+    now = clock.now()
+    await tx.execute(sa.text("DELETE FROM inbox WHERE fact_id = :id"), {"id": fact.id})
     await tx.execute(
-        sa.text("UPDATE retry SET next_at = :now WHERE state = 'waiting' AND waits_for = :key"),
-        {"key": key, "now": clock.now()},
+        _KEEP,
+        {
+            "id": fact.id,
+            "subject": fact.subject(),
+            "body": msgspec.json.encode(fact),
+            "state": "waiting",
+            "key": key,
+            "attempts": 0,
+            "error": f"waits for {key}",
+            "now": now,
+            "next_at": now + timedelta(seconds=WAIT_S),
+        },
     )

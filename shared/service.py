@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-import sys
+import os
 from collections.abc import AsyncIterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -177,15 +178,12 @@ def _folder(name: str) -> str:
 
 
 def serve(name: str, port: int, workers: int = 1) -> None:
-    """Run one service (or `demo`) until it is told to stop; on loopback unless a setting says otherwise."""
-    settings = load()
-    observe.configure_logs(name, settings.log_level)
-    module = "demo.app" if name == "demo" else f"services.{name}.app"
-    __import__(module)
-    app = sys.modules[module].create_app(settings)
+    """Run one service (or `demo`) on loopback until it is told to stop."""
+    os.environ[SERVED] = name
     uvicorn.run(
-        app,
-        host=settings.listen,
+        "shared.service:served",
+        factory=True,
+        host="127.0.0.1",
         port=port,
         workers=workers,
         loop="uvloop",
@@ -195,6 +193,19 @@ def serve(name: str, port: int, workers: int = 1) -> None:
         timeout_graceful_shutdown=8,
         limit_concurrency=1000,
     )
+
+
+SERVED = "SERVED"
+"""Environment variable that tells uvicorn's workers which service they are."""
+
+
+def served() -> Litestar:
+    """The app of the service that this process runs."""
+    name = os.environ[SERVED]
+    settings = load()
+    observe.configure_logs(name, settings.log_level)
+    app: Litestar = import_module("demo.app" if name == "demo" else f"services.{name}.app").create_app(settings)
+    return app
 
 
 __all__ = ["Service", "enter_as", "provide_tx", "serve"]

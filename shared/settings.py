@@ -45,7 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_public_keys: Annotated[str, "JWK set with which page tokens and API keys are verified"] = ""
     vnpay_url: Annotated[str, "VNPay's address; empty means the simulator inside payments"] = ""
     vnpay_terminals: Annotated[str, "One agency:terminal:secret each, separated by commas"] = (
-        "bkh:KHNEWS01:KHTESTSECRET0123456789ABCDEFGHIJ,tcnt:NTMAG001:NTTESTSECRET0123456789ABCDEFGHIJ"
+        "bkh:KHNEWS01:KHTESTSECRET0123456789ABCDEFGHIJ,tcnt:NTMAG001:NTTESTSECRET0123456789ABCDEFGHIJ,"
+        "baokh:BAOKH001:BKTESTSECRET0123456789ABCDEFGHIJ,ktv:KTVKH001:TVTESTSECRET0123456789ABCDEFGHIJ"
     )
     listen: Annotated[str, "Address a service listens on; 0.0.0.0 only inside a container's own network"] = "127.0.0.1"
     log_level: Annotated[str, "debug, info, warning or error"] = "info"

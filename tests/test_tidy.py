@@ -82,7 +82,9 @@ def test_every_fact_is_in_the_docs():
 def test_every_problem_code_is_in_the_docs():
     for service in SERVICES:
         for room in ("rules", "actions", "queries", "gateways", "api", "pages"):
-            if (ROOT / "services" / service / f"{room}.py").exists() or (ROOT / "services" / service / room).is_dir():
+            if (ROOT / "services" / service / f"{room}.py").exists() or (
+                ROOT / "services" / service / room
+            ).is_dir():
                 import_module(f"services.{service}.{room}")
     text = words("docs/problems.md")
 
@@ -95,12 +97,17 @@ def test_every_problem_code_is_in_the_docs():
 
 def test_no_address_of_a_registry_and_no_path_of_a_machine_is_in_the_tree():
     listed = [p for p in ROOT.rglob("*") if p.is_file() and not set(p.parts) & {".git", ".venv", ".data"}]
-    bad = re.compile(r"--(?:extra-)?index-url|--find-links|pypi\.org|files\.pythonhosted|registry\.npmjs|/ro" r"ot/|/wo" r"rk/")
+    bad = re.compile(
+        r"--(?:extra-)?index-url|--find-links|pypi\.org|files\.pythonhosted|registry\.npmjs|/ro"
+        r"ot/|/wo"
+        r"rk/"
+    )
     guilty = [
         str(path.relative_to(ROOT))
         for path in listed
         if path.suffix in {".py", ".md", ".toml", ".txt", ".in", ".yaml", ".html", ".js", ".css", ".conf", ""}
-        and not set(path.parts) & {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "artefacts", ".hypothesis"}
+        and not set(path.parts)
+        & {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "artefacts", ".hypothesis"}
         and path != Path(__file__)
         and bad.search(path.read_text(encoding="utf-8", errors="replace"))
     ]

@@ -24,7 +24,7 @@ SEED = 7
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (init, migrate, seed, simulate, contracts, backup, restore, upgrade):
+    for command in (init, migrate, seed, simulate, contracts, backup, restore, upgrade, secrets):
         app.command()(command)
 
 
@@ -270,3 +270,13 @@ def _preflight(home: Path, reached: Reached) -> None:
     parked = [row for name in SERVICES for row in held(settings_of(reached, name), name, ("parked",))]
     if parked:
         err.print(f"  {len(parked)} facts are parked; they stay so. See: nguonthu facts parked")
+
+
+def secrets(
+    folder: Annotated[Path, typer.Argument(help="Where to, such as deploy/secrets.")],
+) -> None:
+    """Make the secrets of a deployed house (compose.yaml reads them); what is there stays."""
+    from shared.deploy import write_secrets
+
+    names = write_secrets(folder)
+    say(f"{folder} holds: {', '.join(names)}")

@@ -125,7 +125,7 @@ def _site(edge: Edge) -> str:
         lines += _to(path, edge.apps[PAGES[path]], exact=path.endswith(".js"))
     lines += ["\t@docs path /docs /docs/", "\thandle @docs {", *_docs(), "\t}"]
     lines += ["\thandle {", *_proxy(edge.apps[DEMO]), "\t}"]
-    lines += [*_errors(), "}"]
+    lines += [*_errors(policy), "}"]
     return "\n".join(lines) + "\n"
 
 
@@ -187,7 +187,7 @@ def _docs() -> list[str]:
     return ["\t\theader Content-Type text/html;charset=utf-8", f"\t\trespond `{page}` 200"]
 
 
-def _errors() -> list[str]:
+def _errors(policy: str) -> list[str]:
     """What is said while an app is away: as a problem to programs, as a sentence to people."""
     problem = (
         '{"type":"about:blank","title":"Unavailable","status":503,"code":"unavailable",'
@@ -202,6 +202,7 @@ def _errors() -> list[str]:
     return [
         "\thandle_errors 502 503 504 {",
         "\t\timport common",
+        f'\t\theader ?Content-Security-Policy "{policy}"',
         "\t\theader Retry-After 5",
         "\t\t@program path /api/* /health/*",
         "\t\thandle @program {",

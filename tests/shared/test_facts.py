@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from shared import clock, contracts, outbox
 from shared.bus import Bus, Intake, Relay
 from shared.consume import BACKOFF_S, arrived
-from tests.shared.conftest import withdrawn
+from tests.sample import withdrawn
 
 pytestmark = pytest.mark.xdist_group("facts")
 

@@ -21,7 +21,7 @@ from shared.limits import limited
 from shared.money import Vnd
 from shared.service import Service
 from tests.conftest import Running
-from tests.shared.conftest import withdrawn
+from tests.sample import withdrawn
 
 
 class Booking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,74 @@
+"""A service that exists for tests alone: the ledger's name and rights, one table, and handlers of its own."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from shared import clock
+from shared.consume import Consumer
+from shared.contracts.ads import InvoiceWithdrawn
+from shared.contracts.payments import InvoiceClosed
+from shared.db import Tx, house_ddl, secure_ddl
+from shared.embedded import Stack, bootstrap_databases
+from shared.errors import Waits
+from shared.house import House
+from shared.jobs import Jobs
+
+
+@dataclass
+class Sample:
+    """A house whose handlers do as they are told: `fail` by reason, wait for a key until it is `here`."""
+
+    house: House
+    seen: list[Any] = field(default_factory=list)
+    failing: set[str] = field(default_factory=set)
+    here: set[str] = field(default_factory=set)
+
+    async def rows(self, sql: str) -> list[Any]:
+        async with self.house.database.worker_tx() as tx:
+            return list((await tx.execute(sa.text(sql))).all())
+
+
+def withdrawn(reason: str = "hold-expired") -> InvoiceWithdrawn:
+    return InvoiceWithdrawn(agency="bkh", invoice=clock.new_id(), reason=reason)
+
+
+@pytest.fixture
+async def sample(stack: Stack) -> AsyncIterator[Sample]:
+    settings = msgspec.structs.replace(stack.settings("ads"), background=False, database_prefix="sample_")
+    bootstrap_databases(stack.admin_url("postgres"), settings.postgres_password, ["sample_ads"])
+    with psycopg.connect(stack.admin_url("sample_ads"), autocommit=True) as connection:
+        connection.execute("SET ROLE ads_owner")
+        for sql in [
+            "DROP SCHEMA public CASCADE",
+            "CREATE SCHEMA public",
+            "GRANT USAGE ON SCHEMA public TO ads_web, ads_worker",
+            *house_ddl("ads"),
+            "CREATE TABLE thing (id uuid PRIMARY KEY, agency text NOT NULL, person uuid)",
+            *secure_ddl("ads", "thing", person="person"),
+        ]:
+            connection.execute(sql)
+    consumer = Consumer("ads")
+    house = House("ads", settings, consumer, Jobs("ads"))
+    made = Sample(house)
+
+    @consumer.on
+    async def note(fact: InvoiceWithdrawn | InvoiceClosed, tx: Tx) -> None:
+        made.seen.append(fact)
+        reason = getattr(fact, "reason", "")
+        if reason in made.failing:
+            raise RuntimeError(f"cannot handle {reason}")
+        if reason.startswith("after-") and reason not in made.here:
+            raise Waits(reason)
+        await tx.execute(
+            sa.text("INSERT INTO thing (id, agency) VALUES (:id, :agency)"),
+            {"id": fact.id, "agency": fact.agency},
+        )
+
+    yield made
+    await house.stop()

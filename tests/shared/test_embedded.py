@@ -1,0 +1,455 @@
+"""The embedded stores: safe settings, closed doors, recovery from every kind of death, and one door in front."""
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import nats
+import psutil
+import psycopg
+import pytest
+
+from shared.embedded import CannotStart, Stack, parts
+from shared.embedded.apps import APPS, caddy
+from shared.embedded.edge import PAGES
+from shared.embedded.ports import Ports, is_free
+from shared.embedded.process import is_same
+from shared.embedded.state import listening_beyond_loopback
+from shared.settings import SERVICES, load
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home that PostgreSQL's own user can reach: pytest's folders are closed to others."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path("/tmp"):
+            break
+        folder.chmod(0o711)
+    return tmp_path / "home"
+
+
+# PostgreSQL
+
+
+def test_postgres_never_answers_before_the_disk_has_it(home: Path) -> None:
+    with Stack(home) as stack, psycopg.connect(stack.admin_url()) as db:
+        for name in ("fsync", "full_page_writes", "synchronous_commit", "data_checksums"):
+            assert db.execute(f"SHOW {name}").fetchone() == ("on",), name
+        assert db.execute("SHOW lock_timeout").fetchone() == ("15s",)
+        assert db.execute(
+            "SELECT count(*) FROM pg_hba_file_rules WHERE auth_method = 'trust'"
+        ).fetchone() == (0,)
+
+
+def test_no_role_of_a_service_can_pass_row_level_security(stack: Stack) -> None:
+    with psycopg.connect(stack.admin_url()) as db:
+        rows = db.execute(
+            "SELECT rolname, rolsuper, rolbypassrls, rolcreatedb, rolcreaterole FROM pg_roles "
+            "WHERE rolname ~ '_(owner|web|worker)$'"
+        ).fetchall()
+    assert {row[0] for row in rows} >= {f"{s}_{r}" for s in SERVICES for r in ("owner", "web", "worker")}
+    assert not [row for row in rows if any(row[1:])]
+
+
+@pytest.mark.parametrize("role", ["owner", "web", "worker"])
+def test_a_service_cannot_enter_anothers_database(stack: Stack, role: str) -> None:
+    settings = stack.settings("ads")
+    psycopg.connect(
+        f"{settings.postgres_url}/ads", user=f"ads_{role}", password=settings.postgres_password
+    ).close()
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(
+            f"{settings.postgres_url}/ledger", user=f"ads_{role}", password=settings.postgres_password
+        )
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(f"{settings.postgres_url}/ads", user=f"ads_{role}", password="guess")
+
+
+def test_a_request_cannot_hold_a_connection_for_ever(stack: Stack) -> None:
+    settings = stack.settings("ads")
+    with psycopg.connect(
+        f"{settings.postgres_url}/ads", user="ads_web", password=settings.postgres_password
+    ) as db:
+        assert db.execute("SHOW statement_timeout").fetchone() == ("15s",)
+        assert db.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("30s",)
+
+
+def test_a_cluster_made_halfway_is_made_anew(home: Path) -> None:
+    (home / "postgres.new").mkdir(parents=True)
+    (home / "postgres.new" / "PG_VERSION").write_text("18\n")
+    with Stack(home) as stack:
+        psycopg.connect(stack.admin_url("ledger")).close()
+
+
+def test_a_lock_file_that_names_a_stranger_does_not_keep_postgres_down(home: Path) -> None:
+    with Stack(home) as stack:
+        stack.kill("postgres")
+        lock = home / "postgres" / "postmaster.pid"
+        text = lock.read_text().splitlines()
+        text[0] = str(os.getpid())
+        lock.write_text("\n".join(text) + "\n")
+        stack.start()
+        psycopg.connect(stack.admin_url()).close()
+
+
+def _ways_down() -> list[str]:
+    """The ways in which root can be given up; an ordinary user has none to give up."""
+    return ["drop", "drop+reach"] if os.geteuid() == 0 else ["keep"]
+
+
+@pytest.mark.parametrize("mode", _ways_down())
+def test_postgres_does_not_run_as_root_even_below_a_folder_that_only_root_may_enter(
+    home: Path, mode: str
+) -> None:
+    home.mkdir()
+    if mode == "drop+reach":
+        home.parent.chmod(0o700)
+    with Stack(home) as stack:
+        process = psutil.Process(stack.children["postgres"].pid)
+        assert stack.children["postgres"].part.mode == mode
+        assert process.uids().effective != 0
+        psycopg.connect(stack.admin_url()).close()
+
+
+# NATS and Redis
+
+
+async def test_a_service_publishes_only_its_own_facts_and_takes_none_out(stack: Stack) -> None:
+    refused: list[str] = []
+
+    async def note(error: Exception) -> None:
+        refused.append(str(error))
+
+    settings = stack.settings("ads")
+    client = await nats.connect(settings.nats_url, nkeys_seed_str=settings.nats_seed, error_cb=note)
+    try:
+        jet = client.jetstream(timeout=2)
+        await jet.add_stream(name="TRIAL", subjects=["ads.trial.>"])
+        assert (await jet.publish("ads.trial.made.v1", b"{}")).seq == 1
+        for subject in (
+            "payments.trial.made.v1",
+            "$JS.API.STREAM.PURGE.TRIAL",
+            "$JS.API.STREAM.DELETE.TRIAL",
+        ):
+            await client.publish(subject, b"{}")
+        await client.subscribe("ledger.>")
+        await client.flush()
+        for _ in range(250):
+            if len(refused) == 4:
+                break
+            await asyncio.sleep(0.02)
+        assert len(refused) == 4, refused
+        assert all("permissions violation" in text for text in refused)
+        assert (await jet.stream_info("TRIAL")).state.messages == 1
+    finally:
+        await client.close()
+
+
+def test_nats_refuses_strangers(stack: Stack) -> None:
+    with socket.create_connection(("127.0.0.1", stack.ports.of("nats")), timeout=5) as line:
+        line.sendall(b'CONNECT {"verbose":false}\r\nPING\r\n')
+        heard = b""
+        while more := line.recv(4096):
+            heard += more
+    assert b"Authorization Violation" in heard
+
+
+def test_jetstream_syncs_every_message_before_it_acknowledges(stack: Stack) -> None:
+    asked = http.client.HTTPConnection("127.0.0.1", stack.ports.of("nats_monitor"), timeout=5)
+    asked.request("GET", "/jsz?config=true")
+    config = json.loads(asked.getresponse().read())["config"]
+    asked.close()
+    assert config["sync_always"] is True
+
+
+def test_redis_refuses_strangers_and_forgets_nothing_when_full(stack: Stack) -> None:
+    from redis import Redis
+    from redis.exceptions import AuthenticationError
+
+    with Redis.from_url(stack.settings("ads").redis_url) as redis:
+        assert redis.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert redis.config_get("appendonly") == {"appendonly": "yes"}
+    with (
+        Redis(host="127.0.0.1", port=stack.ports.of("redis")) as stranger,
+        pytest.raises(AuthenticationError),
+    ):
+        stranger.ping()
+
+
+# Secrets and settings
+
+
+def test_secrets_are_for_their_owner_alone_and_stay_the_same(home: Path) -> None:
+    before = Stack(home).env("accounts")
+    for file in (home / "secrets").iterdir():
+        assert file.stat().st_mode & 0o077 == 0, file.name
+    assert (home / "secrets").stat().st_mode & 0o077 == 0
+    assert Stack(home).env("accounts") == before
+
+
+def test_each_app_gets_only_the_secrets_that_it_needs(stack: Stack) -> None:
+    assert load(stack.env("accounts")).token_private_key
+    assert not load(stack.env("ledger")).token_private_key
+    assert len({stack.env(service)["NGUONTHU_NATS_SEED"] for service in SERVICES}) == len(SERVICES)
+    paper = stack.env("demo")
+    assert not {
+        key for key in paper if any(word in key for word in ("SECRET", "SEED", "PASSWORD", "PRIVATE"))
+    }
+
+
+# Life and death
+
+
+def test_only_one_process_holds_a_home(home: Path) -> None:
+    with Stack(home) as first:
+        with pytest.raises(CannotStart, match="in use by a running house"):
+            Stack(home).start()
+        assert first.runs("postgres")
+
+
+def test_parts_end_with_their_parent_and_the_next_start_recovers(home: Path) -> None:
+    code = (
+        "import sys, time; from shared.embedded import Stack; s = Stack(sys.argv[1]); s.start(); "
+        "print('up', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(home)], stdout=subprocess.PIPE)
+    assert holder.stdout
+    assert holder.stdout.readline() == b"up\n"
+    run = json.loads((home / "run.json").read_text())
+    notes = [(int(part["pid"]), part["created"]) for part in run["parts"].values()]
+    assert len(notes) == 3
+    assert all(is_same(*note) for note in notes)
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    end = time.monotonic() + 10
+    while any(is_same(*note) for note in notes) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(is_same(*note) for note in notes)
+    with Stack(home) as stack:
+        psycopg.connect(stack.admin_url("ledger")).close()
+
+
+def test_what_a_killed_house_left_running_is_ended_first(home: Path) -> None:
+    said: list[str] = []
+    stack = Stack(home, said.append)
+    left = subprocess.Popen(["sleep", "60"])
+    note = {"pid": left.pid, "created": psutil.Process(left.pid).create_time(), "port": 1}
+    (home / "run.json").write_text(json.dumps({"pid": 1, "parts": {"redis": note}}))
+    try:
+        stack.start(["redis"])
+        assert not is_same(left.pid, note["created"])
+        assert said == ["Ended redis, left over from a run that was killed."]
+    finally:
+        stack.stop()
+        left.kill()
+
+
+@pytest.mark.parametrize("name", ["postgres", "nats", "redis"])
+def test_a_killed_store_comes_back_with_what_it_held(home: Path, name: str) -> None:
+    with Stack(home) as stack:
+        with psycopg.connect(stack.admin_url("ledger")) as db:
+            db.execute("CREATE TABLE kept AS SELECT 1 AS one")
+        stack.kill(name)
+        assert not stack.runs(name)
+        stack.start()
+        assert not stack.children[name].missing()
+        with psycopg.connect(stack.admin_url("ledger")) as db:
+            assert db.execute("SELECT one FROM kept").fetchone() == (1,)
+
+
+def test_a_part_that_cannot_start_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "redis_program", lambda: "/bin/false")
+    with pytest.raises(CannotStart, match="redis ended at its start"):
+        Stack(home).start(["redis"])
+
+
+# Ports
+
+
+def test_a_taken_port_moves_and_says_so_and_comes_back_when_it_is_free(tmp_path: Path) -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        moved = Ports(tmp_path / "ports.json", said.append).choose("caddy", preferred=port)
+        assert moved != port
+        assert said == [f"Port {port} for caddy is taken; caddy moves to {moved}."]
+    assert Ports(tmp_path / "ports.json", said.append).choose("caddy", preferred=port) == port
+
+
+def test_a_port_is_remembered_and_given_to_one_alone(tmp_path: Path) -> None:
+    file = tmp_path / "ports.json"
+    first = Ports(file, print).choose("nats")
+    assert is_free(first)
+    assert Ports(file, print).choose("nats") == first
+    assert Ports(file, print).choose("redis", preferred=first) != first
+
+
+def test_no_store_listens_beyond_loopback(stack: Stack) -> None:
+    assert listening_beyond_loopback(stack.home) == []
+    with socket.create_server(("0.0.0.0", 0)):  # the check itself can fail
+        run = json.loads(stack.run_file.read_text())
+        ours = {"pid": os.getpid(), "created": psutil.Process().create_time(), "port": 0}
+        run["parts"]["open"] = ours
+        stack.run_file.write_text(json.dumps(run))
+        assert [text for text in listening_beyond_loopback(stack.home) if text.startswith("open on 0.0.0.0:")]
+    stack.note()
+
+
+# The door
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Stands in for an app behind Caddy and tells which one it is and what reached it."""
+
+    app = ""
+
+    def do_GET(self) -> None:
+        told = json.dumps(
+            {"app": self.app, "path": self.path, "cookie": self.headers.get("Cookie", "")}
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(told)))
+        self.send_header("Set-Cookie", "a=b")
+        self.send_header("Server", "Echo")
+        if self.path.startswith("/subscribe"):
+            self.send_header("Content-Security-Policy", "default-src 'none'")
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Door:
+    """Caddy with seven echoes behind it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def ask(
+        self, path: str, host: str = "localhost", **headers: str
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        asked = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        asked.request("GET", path, headers={"Host": f"{host}:{self.port}", **headers})
+        answer = asked.getresponse()
+        body = answer.read()
+        asked.close()
+        return answer, body
+
+    def app_at(self, path: str) -> str:
+        answer, body = self.ask(path)
+        assert answer.status == 200, (path, answer.status, body)
+        return str(json.loads(body)["app"])
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    home = tmp_path_factory.mktemp("door")
+    stack = Stack(home)
+    servers = []
+    for name in APPS:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), type("EchoOf", (Echo,), {"app": name}))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        stack.ports._ports[name] = server.server_port
+    stack.find_address("http://localhost:8080", "http://creatives.localhost:8080")
+    stack.launch(caddy(home, stack.ports, stack.address, stack.creatives))
+    end = time.monotonic() + 20
+    while stack.children["caddy"].missing():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    # The last app is away, for the test of what is said then.
+    servers[APPS.index("events")].shutdown()
+    servers[APPS.index("events")].server_close()
+    yield Door(stack.ports.of("caddy"))
+    stack.stop()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(("path", "app"), [(p, a) for p, a in PAGES.items() if a != "events"])
+def test_each_page_goes_to_its_service(door: Door, path: str, app: str) -> None:
+    assert door.app_at(path) == app
+    if not path.endswith(".js"):
+        assert door.app_at(path + "/below?x=1") == app
+    # A longer name is another page.
+    assert door.app_at(path + "-more") == PAGES.get(path.rsplit("/", 1)[0], "demo")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/kinh-te/bai-1", "/accountant", "/payments", "/financed", "/api", "/api/other/v1"]
+)
+def test_everything_else_is_the_newspaper(door: Door, path: str) -> None:
+    assert door.app_at(path) == "demo"
+
+
+@pytest.mark.parametrize("service", [name for name in SERVICES if name != "events"])
+def test_each_api_goes_to_its_service_and_only_readiness_is_public(door: Door, service: str) -> None:
+    assert door.app_at(f"/api/{service}/v1/anything") == service
+    _, body = door.ask(f"/health/{service}")
+    assert json.loads(body) == {"app": service, "path": "/health/ready", "cookie": ""}
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/metrics/x", "/health", "/health/live", "/health/ready", "/health/demo"]
+)
+def test_what_is_for_the_operator_is_not_public(door: Door, path: str) -> None:
+    assert door.ask(path)[0].status == 404
+
+
+def test_every_answer_bears_the_security_headers(door: Door) -> None:
+    for path in ("/", "/docs", "/metrics", "/events"):
+        answer, _ = door.ask(path)
+        assert answer.getheader("X-Content-Type-Options") == "nosniff", path
+        assert answer.getheader("Referrer-Policy"), path
+        assert answer.getheader("Permissions-Policy"), path
+        assert "frame-ancestors 'none'" in (answer.getheader("Content-Security-Policy") or ""), path
+        assert answer.getheader("Server") in (None, "Caddy"), path
+        assert "unsafe" not in (answer.getheader("Content-Security-Policy") or "")
+
+
+def test_a_services_own_policy_is_kept(door: Door) -> None:
+    answer, _ = door.ask("/subscribe")
+    assert answer.getheader("Content-Security-Policy") == "default-src 'none'"
+
+
+def test_creatives_come_from_their_own_origin_without_cookies(door: Door) -> None:
+    answer, body = door.ask("/creatives/abc.png", host="creatives.localhost", Cookie="nt_page=secret")
+    assert json.loads(body) == {"app": "ads", "path": "/creatives/abc.png", "cookie": ""}
+    assert answer.getheader("Set-Cookie") is None
+    assert "sandbox" in (answer.getheader("Content-Security-Policy") or "")
+    for path in ("/", "/account", "/api/ads/v1/keys", "/advertise"):
+        assert door.ask(path, host="creatives.localhost")[0].status == 404, path
+
+
+def test_a_strangers_name_for_this_machine_gets_nothing(door: Door) -> None:
+    answer, body = door.ask("/finance", host="evil.example")
+    assert (answer.status, b"app" in body) == (421, False)
+
+
+def test_the_number_of_this_machine_leads_to_its_name(door: Door) -> None:
+    answer, _ = door.ask("/finance?a=1", host="127.0.0.1")
+    assert (answer.status, answer.getheader("Location")) == (307, f"http://localhost:{door.port}/finance?a=1")
+
+
+def test_an_app_that_is_away_is_told_as_a_problem_to_programs_and_in_words_to_people(door: Door) -> None:
+    answer, body = door.ask("/api/events/v1/events")
+    assert (answer.status, answer.getheader("Retry-After")) == (503, "5")
+    assert answer.getheader("Content-Type") == "application/problem+json"
+    assert json.loads(body)["status"] == 503
+    answer, body = door.ask("/events")
+    assert answer.status == 503
+    assert "Xin chờ vài giây" in body.decode()
