@@ -128,14 +128,14 @@ def settle(home: Path, manifest: dict[str, Any]) -> int:
     stack = Stack(home)
     stack.start(("postgres",))
     try:
+        counts = _counts(stack)
         for service, expected in manifest["facts_at_least"].items():
-            if (found := _counts(stack)[service]) < expected:
+            if (found := counts.get(service, 0)) < expected:
                 raise BadBackup(f"{service} has {found} facts where the backup had {expected}.")
         return sum(
             hand_on(stack.settings(publisher), publisher, stack.settings(consumer), consumer)
-            for publisher in SERVICES
-            for consumer in SERVICES
-            if manifest["facts_at_least"].get(publisher)
+            for publisher in manifest["facts_at_least"]
+            for consumer in manifest["facts_at_least"]
         )
     finally:
         stack.stop()

@@ -15,7 +15,6 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import clock, contracts, outbox
 from shared.consume import Consumer
@@ -34,9 +33,6 @@ ACK_WAIT_S = 30
 MAX_ACK_PENDING = 2 * BATCH
 KNOWN_ID_IN_BATCH = 10201
 """JetStream's error for an atomic batch in which one message id is known already."""
-
-RELAY_LOCK = 7_001
-"""Advisory lock that one relay of a service holds; the others stand by."""
 
 
 class Bus:
@@ -165,51 +161,30 @@ class Bus:
 
 
 class Relay:
-    """Moves facts from the outbox to the stream, in order, one active relay a service."""
+    """Moves facts from the outbox to the stream, in order. The leader of a service runs it."""
 
     def __init__(self, bus: Bus, database: Database) -> None:
         self.bus = bus
         self.database = database
         self.rung = asyncio.Event()
-        self.active = False
 
     async def run(self) -> None:
         """Publish for ever. Any failure leaves the facts in the outbox and is tried again."""
         outbox.listen(self.rung)
         try:
             while True:
+                self.rung.clear()
                 try:
-                    await self._hold_lock()
-                except (OSError, sa.exc.SQLAlchemyError, nats.errors.Error, TimeoutError) as error:
+                    if await self.publish_once() == BATCH:
+                        continue
+                    await asyncio.wait_for(self.rung.wait(), POLL_S)
+                except TimeoutError:
+                    continue
+                except (OSError, sa.exc.SQLAlchemyError, nats.errors.Error) as error:
                     log.warning("relay pauses", error=str(error)[:300] or type(error).__name__)
-                self.active = False
-                await asyncio.sleep(0.2 + random.random() * 0.3)  # noqa: S311 - jitter
+                    await asyncio.sleep(0.2 + random.random() * 0.3)  # noqa: S311 - jitter
         finally:
             outbox.unlisten(self.rung)
-
-    async def _hold_lock(self) -> None:
-        async with self.database.worker.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            got = await connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": RELAY_LOCK})
-            if not got:
-                await asyncio.sleep(1)
-                return
-            self.active = True
-            try:
-                await self._pump(connection)
-            finally:
-                # A pooled connection keeps a session lock: give it back with the lock, or not at all.
-                await connection.invalidate()
-
-    async def _pump(self, lock: AsyncConnection) -> None:
-        while True:
-            self.rung.clear()
-            if await self.publish_once() == BATCH:
-                continue
-            try:
-                await asyncio.wait_for(self.rung.wait(), POLL_S)
-            except TimeoutError:
-                await lock.execute(sa.text("SELECT 1"))
 
     async def publish_once(self) -> int:
         """Publish one batch and move it to the log; returns its size."""

@@ -14,6 +14,7 @@ from shared.consume import Consumer
 from shared.db import Database
 from shared.files import Files
 from shared.jobs import Jobs, Scheduled
+from shared.leader import Leader
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ class House:
         )
         self.files = Files(settings, service)
         self.bus = Bus(settings, service)
+        self.leader = Leader(settings, service)
         self.relay = Relay(self.bus, self.database)
         self.intake = Intake(self.bus, self.database, consumer)
         self._tasks: list[asyncio.Task[None]] = []
@@ -55,10 +57,15 @@ class House:
             except Exception:  # noqa: BLE001 - NATS may still be electing; readiness tells meanwhile
                 await asyncio.sleep(0.5)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.relay.run())
             group.create_task(self._watch_bus())
+            group.create_task(self.leader.run(self._lead))
             for source, subjects in self.intake.sources().items():
                 group.create_task(self.intake.run(source, subjects))
+
+    async def _lead(self) -> None:
+        """What one process of the service does for all: relay and jobs."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.relay.run())
             for job in (*HOUSE_JOBS, *self.jobs.scheduled):
                 group.create_task(self.jobs.loop(self, job))
 

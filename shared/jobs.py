@@ -1,12 +1,10 @@
-"""The clock's door: functions that run again and again, one worker of a service at a time."""
+"""The clock's door: functions that run again and again, in the leading process of a service."""
 
 import asyncio
-import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
 import structlog
 
 from shared import outbox
@@ -65,15 +63,6 @@ class Jobs:
 
 
 async def run_one(house: "House", job: Scheduled) -> None:
-    """Run a job while holding its lock; do nothing where another worker holds it."""
-    key = {"key": zlib.crc32(job.name.encode()) - 2**31}
-    async with house.database.worker.connect() as guard:
-        # Autocommit: a transaction kept open around a long job would be ended by the server's idle time-out.
-        await guard.execution_options(isolation_level="AUTOCOMMIT")
-        if not await guard.scalar(sa.text("SELECT pg_try_advisory_lock(7002, :key)"), key):
-            return
-        try:
-            outbox.correlation.set(f"job:{job.name}:{outbox.now_id()}")
-            await job.run(house)
-        finally:
-            await guard.execute(sa.text("SELECT pg_advisory_unlock(7002, :key)"), key)
+    """Run a job once, under a correlation id of its own."""
+    outbox.correlation.set(f"job:{job.name}:{outbox.now_id()}")
+    await job.run(house)

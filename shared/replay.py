@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from shared import clock
+from shared import agencies, clock
 from shared.db import database_url
 from shared.settings import Settings
 
@@ -50,7 +50,9 @@ def hand_on(
 
     They pass through its retry table, so that they need no stream and no order.
     """
-    subjects = import_module(f"services.{consumer}.consumers").consumer.subjects()
+    hears = import_module(f"services.{consumer}.consumers").consumer
+    agencies.listen(hears)
+    subjects = hears.subjects()
     count = 0
     with connect(source, publisher) as log, connect(target, consumer) as link, log.transaction():
         cursor = log.cursor(name="replay")

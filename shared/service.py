@@ -204,7 +204,9 @@ def served() -> Litestar:
     name = os.environ[SERVED]
     settings = load()
     observe.configure_logs(name, settings.log_level)
-    app: Litestar = import_module("demo.app" if name == "demo" else f"services.{name}.app").create_app(settings)
+    app: Litestar = import_module("demo.app" if name == "demo" else f"services.{name}.app").create_app(
+        settings
+    )
     return app
 
 

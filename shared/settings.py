@@ -48,7 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "bkh:KHNEWS01:KHTESTSECRET0123456789ABCDEFGHIJ,tcnt:NTMAG001:NTTESTSECRET0123456789ABCDEFGHIJ,"
         "baokh:BAOKH001:BKTESTSECRET0123456789ABCDEFGHIJ,ktv:KTVKH001:TVTESTSECRET0123456789ABCDEFGHIJ"
     )
-    listen: Annotated[str, "Address a service listens on; 0.0.0.0 only inside a container's own network"] = "127.0.0.1"
+    listen: Annotated[str, "Address a service listens on; 0.0.0.0 only inside a container's own network"] = (
+        "127.0.0.1"
+    )
     log_level: Annotated[str, "debug, info, warning or error"] = "info"
     background: Annotated[bool, "Run relay, consumers and jobs in this process, beside the web"] = True
     web_connections: Annotated[int, "PostgreSQL connections a service holds for requests"] = 8

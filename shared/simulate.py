@@ -89,7 +89,9 @@ async def simulate(
 def _house(name: str, settings: Settings) -> House:
     consumer = import_module(f"services.{name}.consumers").consumer
     agencies.listen(consumer)
-    return House(name, settings, consumer, import_module(f"services.{name}.jobs").jobs)
+    house = House(name, settings, consumer, import_module(f"services.{name}.jobs").jobs)
+    house.database.relax()
+    return house
 
 
 def _room(name: str) -> Any:

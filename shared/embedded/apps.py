@@ -44,7 +44,7 @@ def with_port(url: str, port: int) -> str:
     return f"{parts.scheme}://{parts.hostname}" + ("" if port == 80 else f":{port}")  # noqa: PLR2004 - HTTP's own
 
 
-def caddy(home: Path, ports: Ports, base_url: str, creatives_url: str) -> Part:
+def caddy(home: Path, ports: Ports, base_url: str, creatives_url: str, patience_s: int = 8) -> Part:
     """Caddy, listening at the house's address and knowing where each app listens."""
     folder = home / "caddy"
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +54,7 @@ def caddy(home: Path, ports: Ports, base_url: str, creatives_url: str) -> Part:
         {name: f"127.0.0.1:{ports.of(name)}" for name in APPS},
         loopback=is_loopback(base_url),
         storage=str(folder / "storage"),
+        patience_s=patience_s,
     )
     conf = folder / "Caddyfile"
     write_private(conf, caddyfile(edge))

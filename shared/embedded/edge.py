@@ -52,6 +52,8 @@ class Edge:
     apps: dict[str, str]
     loopback: bool = True
     storage: str = ""
+    patience_s: int = 8
+    """How long a request waits for an app that is just starting again."""
 
 
 def caddyfile(edge: Edge) -> str:
@@ -111,7 +113,7 @@ def _site(edge: Edge) -> str:
         f'\theader ?Content-Security-Policy "{policy}"',
     ]
     for service in SERVICES:
-        lines += _to(f"/health/{service}", edge.apps[service], exact=True, rewrite="/health/ready")
+        lines += _to(edge, f"/health/{service}", service, exact=True, rewrite="/health/ready")
     # Metrics and health are for the operator's own network.
     lines += [
         "\t@inside path /health /health/* /metrics /metrics/*",
@@ -120,11 +122,11 @@ def _site(edge: Edge) -> str:
         "\t}",
     ]
     for service in SERVICES:
-        lines += _to(f"/api/{service}", edge.apps[service])
+        lines += _to(edge, f"/api/{service}", service)
     for path in sorted(PAGES, key=len, reverse=True):
-        lines += _to(path, edge.apps[PAGES[path]], exact=path.endswith(".js"))
+        lines += _to(edge, path, PAGES[path], exact=path.endswith(".js"))
     lines += ["\t@docs path /docs /docs/", "\thandle @docs {", *_docs(), "\t}"]
-    lines += ["\thandle {", *_proxy(edge.apps[DEMO]), "\t}"]
+    lines += ["\thandle {", *_proxy(edge, DEMO), "\t}"]
     lines += [*_errors(policy), "}"]
     return "\n".join(lines) + "\n"
 
@@ -132,9 +134,7 @@ def _site(edge: Edge) -> str:
 def _creatives(edge: Edge) -> str:
     """The second origin: advertisers' files alone, without cookies in either direction."""
     policy = CREATIVES_POLICY.format(base=edge.base_url)
-    proxy = _proxy(
-        edge.apps["ads"], "header_up -Cookie", "header_up -Authorization", "header_down -Set-Cookie"
-    )
+    proxy = _proxy(edge, "ads", "header_up -Cookie", "header_up -Authorization", "header_down -Set-Cookie")
     lines = [
         f"{edge.creatives_url} {{",
         *_bind(edge),
@@ -156,19 +156,19 @@ def _bind(edge: Edge) -> list[str]:
     return ["\tbind 127.0.0.1"] if edge.loopback else []
 
 
-def _to(path: str, app: str, *, exact: bool = False, rewrite: str = "") -> list[str]:
+def _to(edge: Edge, path: str, app: str, *, exact: bool = False, rewrite: str = "") -> list[str]:
     """Send a path and what lies below it to an app."""
     name = "@" + path.strip("/").replace("/", "-").replace(".", "-")
     lines = [f"\t{name} path {path}" + ("" if exact else f" {path}/*"), f"\thandle {name} {{"]
     if rewrite:
         lines.append(f"\t\trewrite * {rewrite}")
-    return [*lines, *_proxy(app), "\t}"]
+    return [*lines, *_proxy(edge, app), "\t}"]
 
 
-def _proxy(app: str, *more: str) -> list[str]:
-    # An app that is just starting again is waited for; what was already sent is never sent twice.
-    orders = ("lb_try_duration 8s", "lb_try_interval 200ms", *more)
-    return [f"\t\treverse_proxy {app} {{", *(f"\t\t\t{order}" for order in orders), "\t\t}"]
+def _proxy(edge: Edge, name: str, *more: str) -> list[str]:
+    # What was already sent is never sent twice: only a refused connection is tried again.
+    orders = (f"lb_try_duration {edge.patience_s}s", "lb_try_interval 200ms", *more)
+    return [f"\t\treverse_proxy {edge.apps[name]} {{", *(f"\t\t\t{order}" for order in orders), "\t\t}"]
 
 
 def _docs() -> list[str]:

@@ -76,6 +76,7 @@ def page(
         "person": principal if principal.kind == "person" else None,
         "nav": NAVIGATION.get(path.split("/")[1], NAVIGATION["reader"]),
         "path": path,
+        "layout": "base.html",
         "brand": "Nguồn Thu",
         "agency_name": "",
         "simulator": "",

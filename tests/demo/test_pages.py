@@ -1,5 +1,6 @@
 """The sample newspaper: its articles, its wall and its weight."""
 
+import base64
 import gzip
 import json
 import re
@@ -8,6 +9,7 @@ import xml.etree.ElementTree as ET
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -177,13 +179,43 @@ async def test_the_question_names_article_reader_and_device(client: httpx.AsyncC
         "person_token": None,
     }
     cookie = first.headers["set-cookie"].lower()
-    assert cookie.startswith("nt_device=signed.device")
+    assert cookie.startswith("nt_meter=signed.device")
     assert "httponly" in cookie
     assert "samesite=lax" in cookie
     client.cookies.set("nt_token", "page.token")
     await get(client, PREMIUM.address)
     assert upstream.asked[1][1]["device"] == "signed.device"
     assert upstream.asked[1][1]["person_token"] == "page.token"
+
+
+def page_token(exp: float | str) -> str:
+    body = base64.urlsafe_b64encode(json.dumps({"exp": exp}).encode()).decode().rstrip("=")
+    return f"e30.{body}.c2ln"
+
+
+async def test_a_reader_whose_token_grew_old_is_signed_in_again_unasked(
+    client: httpx.AsyncClient, upstream: Upstream
+):
+    client.cookies.set("nt_token", page_token(time.time() - 60))
+    upstream.says(allowed=False, reason="wall", remaining=0, limit=3)
+    answer = await get(client, PREMIUM.address)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/account/renew?optional=1&next={quote(PREMIUM.address, safe='')}"
+    # Whoever may read is not sent around.
+    upstream.says(allowed=True, reason="entitled")
+    assert (await get(client, PREMIUM.address)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "token", [page_token(time.time() + 60), page_token("soon"), "x", "a.b.c", "é..", ".W10."]
+)
+async def test_a_reader_with_a_fresh_or_foreign_token_meets_the_wall_and_no_circle(
+    client: httpx.AsyncClient, upstream: Upstream, token: str
+):
+    upstream.says(allowed=False, reason="wall", remaining=0, limit=3)
+    answer = await client.get(PREMIUM.address, headers={**HTML, "cookie": f"nt_token={token}".encode()})
+    assert answer.status_code == 200
+    assert 'class="wall"' in answer.text
 
 
 async def test_a_slow_house_costs_a_reader_no_more_than_the_time_out(

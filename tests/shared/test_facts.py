@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from shared import clock, contracts, outbox
 from shared.bus import Bus, Intake, Relay
 from shared.consume import BACKOFF_S, arrived
+from shared.leader import Leader
 from tests.sample import withdrawn
 
 pytestmark = pytest.mark.xdist_group("facts")
@@ -235,33 +236,70 @@ class TestOverNats:
         running.cancel()
         assert sample.seen == [fact]
 
-    async def test_only_one_relay_of_a_service_is_active_and_a_second_takes_over(self, line):
-        sample, bus, _ = line
-        first, second = (Relay(bus, sample.house.database) for _ in range(2))
-        one = asyncio.create_task(first.run())
-
-        async def first_active():
-            return first.active
-
-        await until(first_active)
-        two = asyncio.create_task(second.run())
-        await asyncio.sleep(0.5)
-        assert not second.active
-        one.cancel()
-        await asyncio.gather(one, return_exceptions=True)
-
-        async def second_active():
-            return second.active
-
-        await until(second_active)
+    async def test_a_relay_that_runs_publishes_what_is_said_at_once(self, line):
+        sample, bus, operator = line
+        running = asyncio.create_task(Relay(bus, sample.house.database).run())
         await say(sample, withdrawn())
 
         async def gone():
             return not await sample.rows("SELECT * FROM outbox")
 
-        await until(gone)
+        await until(gone, 2)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert (await self.info(operator)).state.messages == 1
+
+
+class TestLeader:
+    async def test_one_process_leads_and_another_takes_over(self, sample):
+        first, second = (Leader(sample.house.settings, "ads") for _ in range(2))
+        one = asyncio.create_task(first.run(asyncio.Event().wait))
+
+        async def first_leads():
+            return first.leading
+
+        await until(first_leads)
+        two = asyncio.create_task(second.run(asyncio.Event().wait))
+        await asyncio.sleep(0.5)
+        assert not second.leading
+        one.cancel()
+        await asyncio.gather(one, return_exceptions=True)
+
+        async def second_leads():
+            return second.leading
+
+        await until(second_leads)
         two.cancel()
         await asyncio.gather(two, return_exceptions=True)
+
+    async def test_a_leader_whose_session_is_ended_stops_its_work_and_leads_again(self, sample, superuser):
+        leader = Leader(sample.house.settings, "ads")
+        begun, ended = [], []
+
+        async def work():
+            begun.append(1)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(1)
+
+        running = asyncio.create_task(leader.run(work))
+
+        async def once():
+            return len(begun) == 1
+
+        await until(once)
+        superuser.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7001"
+        )
+
+        async def twice():
+            return len(begun) == 2
+
+        await until(twice)
+        assert len(ended) == 1
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 class TestRows:

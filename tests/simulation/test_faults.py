@@ -40,8 +40,8 @@ class Line:
         async def count(fact: InvoiceWithdrawn, tx: Tx) -> None:
             await tx.execute(sa.text("INSERT INTO heard (fact, amount) VALUES (:id, 7)"), {"id": fact.id})
 
-    def maybe_crash(self):
-        if self.random.random() < CRASH:
+    def maybe_crash(self, chance=CRASH):
+        if self.random.random() < chance:
             raise Crash
 
     async def write(self):
@@ -52,8 +52,7 @@ class Line:
                 async with self.sample.house.database.worker_tx() as tx:
                     await outbox.emit(tx, *facts)
                     await asyncio.sleep(self.random.random() * 0.02)
-                    if self.random.random() < 0.2:
-                        raise Crash
+                    self.maybe_crash(0.2)
             except Crash:
                 continue
             self.said |= {fact.id for fact in facts}

@@ -1,0 +1,55 @@
+"""One process of a service leads: it relays facts and runs the jobs; the others stand by and take over."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from shared.db import database_url
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+LOCK = 7_001
+"""Advisory lock that the leader of a service holds, in a session of its own."""
+
+HEARTBEAT_S = 1.0
+
+
+class Leader:
+    """Holds the lock for as long as its session lives; what leads ends when the session does."""
+
+    def __init__(self, settings: Settings, service: str) -> None:
+        # A connection of its own: taken from the pool, locks and work would wait for each other.
+        self._engine = create_async_engine(database_url(settings, service, "worker"), poolclass=NullPool)
+        self.leading = False
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Lead whenever nobody else does, for ever. An error of the work itself is passed on."""
+        while True:
+            try:
+                async with self._engine.connect() as session:
+                    await session.execution_options(isolation_level="AUTOCOMMIT")
+                    if await session.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
+                        await self._lead(session, work)
+            except (OSError, sa.exc.SQLAlchemyError) as error:
+                log.warning("leader's session ended", error=str(error)[:200])
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _lead(self, session: AsyncConnection, work: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.ensure_future(work())
+        self.leading = True
+        try:
+            while True:
+                done, _ = await asyncio.wait([task], timeout=HEARTBEAT_S)
+                if done:
+                    task.result()
+                    return
+                await session.execute(sa.text("SELECT 1"))
+        finally:
+            self.leading = False
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

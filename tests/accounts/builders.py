@@ -1,0 +1,103 @@
+"""Small makers for the tests of accounts, all through its own actions."""
+
+import re
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pyotp
+
+from services.accounts import queries
+from services.accounts.actions import agencies, people
+from services.accounts.actions.secrets import hash_password, new_totp_secret, seal
+from services.accounts.tables import PersonRoleRow, PersonRow
+from shared import clock
+from shared.auth import Principal, Verifier
+
+TAX_CODE = "4200123454"
+PASSWORD = "mot-mat-khau-du-dai"
+OPENING: dict[str, Any] = {"kind": "newspaper", "active_from": date(2020, 1, 1), "actor": "test"}
+
+
+async def some_agencies(flat: Any) -> None:
+    """Bkh and tcnt, open; baokh, succeeded by bkh."""
+    async with flat.tx() as tx:
+        await agencies.register_agency(tx, "baokh", "Báo Khánh Hòa (cũ)", **OPENING)
+        await agencies.register_agency(tx, "bkh", "Báo Khánh Hòa", **{**OPENING, "kind": "converged"})
+        await agencies.register_agency(tx, "tcnt", "Tạp chí Nha Trang", **{**OPENING, "kind": "magazine"})
+        await agencies.succeed_agency(tx, "baokh", "bkh", date(2025, 4, 24), "test")
+
+
+async def a_person(
+    flat: Any,
+    email: str = "lan@baokh.example",
+    *,
+    agency: str = "bkh",
+    roles: list[str] | None = None,
+    password: str | None = PASSWORD,
+    totp: bool = False,
+) -> tuple[UUID, str]:
+    """A person with roles; returns the id and the TOTP secret (empty without)."""
+    secret = new_totp_secret() if totp else ""
+    async with flat.tx() as tx:
+        row: PersonRow = people.person_row(agency, email=email, name="Lan")
+        row.password_hash = await hash_password(password) if password else None
+        row.totp_secret = seal(flat.house.settings, secret) if secret else None
+        tx.add(row)
+        await tx.flush()
+        for role in roles or []:
+            tx.add(PersonRoleRow(person=row.id, agency=agency, role=role, granted_at=clock.now()))
+        return row.id, secret
+
+
+def an_advertiser(**changes: Any) -> dict[str, Any]:
+    return {
+        "agency": "bkh",
+        "name": "Công ty Yến sào",
+        "tax_code": TAX_CODE,
+        "email": "ketoan@yensao.example",
+        "contact_name": "Nguyễn Thị Lan",
+        **changes,
+    }
+
+
+class Browser:
+    """A browser's worth of habits: it sends the CSRF token that pages gave, and finds codes in the inbox."""
+
+    def __init__(self, flat: Any) -> None:
+        self.flat = flat
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=flat.app, raise_app_exceptions=False),
+            base_url="http://localhost:8080",
+            headers={"accept": "text/html", "user-agent": "Mozilla/5.0 (X11; Linux) Firefox/130"},
+        )
+
+    async def get(self, path: str, **more: Any) -> httpx.Response:
+        return await self.client.get(path, **more)
+
+    async def post(self, path: str, **form: Any) -> httpx.Response:
+        if "nt_csrf" not in self.client.cookies:
+            await self.client.get("/account/sign-in")
+        headers = {"x-csrftoken": self.client.cookies["nt_csrf"]}
+        return await self.client.post(path, data=form, headers=headers)
+
+    async def code(self) -> str:
+        """The code in the newest letter of the embedded inbox."""
+        async with self.flat.tx() as tx:
+            newest = (await queries.inbox(tx, limit=1))[0]
+        found = re.search(r"\b\d{6}\b", newest.subject)
+        assert found
+        return found[0]
+
+    async def sign_in_by_code(self, email: str, next_path: str = "") -> httpx.Response:
+        await self.post("/account/sign-in", identifier=email, next=next_path)
+        return await self.post("/account/code", code=await self.code())
+
+    async def sign_in_as_staff(self, email: str, secret: str, password: str = PASSWORD) -> httpx.Response:
+        await self.post("/account/password", identifier=email, password=password)
+        return await self.post("/account/totp", code=pyotp.TOTP(secret).now())
+
+    def principal(self) -> Principal:
+        """What the page token in hand says."""
+        return Verifier(self.flat.house.settings).principal(self.client.cookies["nt_token"])

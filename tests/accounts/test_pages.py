@@ -1,0 +1,197 @@
+"""The doors for people, as a browser uses them."""
+
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pyotp
+import pytest
+import sqlalchemy as sa
+
+from shared import clock
+from tests.accounts.builders import PASSWORD, Browser, a_person, some_agencies
+
+
+@pytest.fixture
+async def flat(flats: Any) -> Any:
+    made = await flats.start("accounts")
+    await some_agencies(made)
+    return made
+
+
+async def test_a_reader_signs_in_by_a_code_and_the_account_is_made(flat):
+    browser = Browser(flat)
+    answer = await browser.sign_in_by_code("Docgia@Example.vn", "/subscribe/checkout?plan=month")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/subscribe/checkout?plan=month")
+    principal = browser.principal()
+    assert principal.roles == {"bkh": ["reader"]}
+    assert principal.agencies == []
+    again = Browser(flat)
+    await again.sign_in_by_code("docgia@example.vn")
+    assert again.principal().id == principal.id
+
+
+async def test_cookies_are_out_of_reach_of_scripts_and_host_bound_behind_https(flats, flat):
+    browser = Browser(flat)
+    answer = await browser.sign_in_by_code("lan@example.vn")
+    made = {c.split("=")[0]: c for c in answer.headers.get_list("set-cookie")}
+    assert "Path=/account;" in made["nt_session"] + ";"
+    assert all(
+        "HttpOnly" in made[name] and "SameSite=lax" in made[name] for name in ("nt_session", "nt_token")
+    )
+    assert re.search(r"Path=/(;|$)", made["nt_token"])
+
+
+async def test_a_session_renews_the_page_token_and_sends_a_posted_form_back_whole(flat):
+    browser = Browser(flat)
+    await browser.sign_in_by_code("lan@example.vn")
+    before = browser.client.cookies["nt_token"]
+    answer = await browser.post(
+        "/account/renew?next=" + quote("/advertise/orders?step=2", safe=""), budget="5"
+    )
+    assert (answer.status_code, answer.headers["location"]) == (307, "/advertise/orders?step=2")
+    assert browser.client.cookies["nt_token"]
+    assert browser.principal().id is not None
+    assert before
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/a\r\nX: y", ""],
+)
+async def test_renewal_never_leads_out_of_the_house(flat, target):
+    browser = Browser(flat)
+    await browser.sign_in_by_code("lan@example.vn")
+    answer = await browser.get("/account/renew", params={"next": target})
+    assert (answer.status_code, answer.headers["location"]) == (307, "/account")
+
+
+async def test_without_a_session_renewal_leads_to_the_sign_in_and_remembers_where_to(flat):
+    answer = await Browser(flat).get("/account/renew?next=%2Ffinance")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/account/sign-in?next=%2Ffinance"
+
+
+async def test_staff_enrol_totp_before_any_role_counts_and_get_recovery_codes(flat):
+    await a_person(flat, roles=["finance"])
+    browser = Browser(flat)
+    answer = await browser.post("/account/password", identifier="lan@baokh.example", password=PASSWORD)
+    assert answer.headers["location"] == "/account/enrol"
+    assert "nt_token" not in browser.client.cookies
+    shown = await browser.get("/account/enrol")
+    secret = re.search(r"<code>([A-Z2-7 ]{32,})</code>", shown.text)[1].replace(" ", "")
+    wrong = await browser.post("/account/enrol", code="000000")
+    assert wrong.status_code == 422
+    done = await browser.post("/account/enrol", code=pyotp.TOTP(secret).now())
+    codes = re.findall(r"<code>(\w{5}-\w{5})</code>", done.text)
+    assert done.status_code == 200
+    assert len(codes) == 10
+    assert browser.principal().roles == {"bkh": ["finance"]}
+    other = Browser(flat)
+    await other.post("/account/password", identifier="lan@baokh.example", password=PASSWORD)
+    assert (await other.post("/account/totp", code=codes[0])).headers["location"] == "/desk"
+    third = Browser(flat)
+    await third.post("/account/password", identifier="lan@baokh.example", password=PASSWORD)
+    assert (await third.post("/account/totp", code=codes[0])).status_code == 422
+
+
+async def test_a_code_by_e_mail_does_not_spare_staff_the_second_step(flat):
+    await a_person(flat, roles=["administrator"], totp=True)
+    browser = Browser(flat)
+    answer = await browser.sign_in_by_code("lan@baokh.example")
+    assert answer.headers["location"] == "/account/totp"
+    assert "nt_token" not in browser.client.cookies
+
+
+async def test_a_totp_code_counts_once(flat):
+    _, secret = await a_person(flat, roles=["finance"], totp=True)
+    first, second = Browser(flat), Browser(flat)
+    assert (await first.sign_in_as_staff("lan@baokh.example", secret)).status_code == 303
+    assert (await second.sign_in_as_staff("lan@baokh.example", secret)).status_code == 422
+
+
+async def test_five_wrong_codes_end_a_code(flat):
+    browser = Browser(flat)
+    await browser.post("/account/sign-in", identifier="lan@example.vn")
+    code = await browser.code()
+    wrong = f"{(int(code) + 1) % 1_000_000:06d}"
+    for _ in range(5):
+        assert (await browser.post("/account/code", code=wrong)).status_code == 422
+    assert "nt_session" not in browser.client.cookies
+    assert (await browser.post("/account/code", code=code)).status_code == 422
+    assert "nt_session" not in browser.client.cookies
+
+
+async def test_a_code_serves_only_the_browser_that_asked(flat):
+    asked, stranger = Browser(flat), Browser(flat)
+    await asked.post("/account/sign-in", identifier="lan@example.vn")
+    code = await asked.code()
+    assert (await stranger.post("/account/code", code=code)).status_code == 422
+    assert (await asked.post("/account/code", code=code)).status_code == 303
+
+
+async def test_a_code_older_than_ten_minutes_is_refused(flat):
+    browser = Browser(flat)
+    await browser.post("/account/sign-in", identifier="lan@example.vn")
+    code = await browser.code()
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE challenge SET expires_at = :now"), {"now": clock.now()})
+    assert (await browser.post("/account/code", code=code)).status_code == 422
+
+
+async def test_failures_lock_strangers_out_and_never_the_owners_own_browser(flat):
+    await a_person(flat)
+    mine, stranger = Browser(flat), Browser(flat)
+    ask = {"identifier": "lan@baokh.example"}
+    assert (await mine.post("/account/password", **ask, password=PASSWORD)).status_code == 303
+    for _ in range(5):
+        await stranger.post("/account/password", **ask, password="sai")
+    assert (await stranger.post("/account/password", **ask, password=PASSWORD)).status_code == 429
+    assert (await mine.post("/account/password", **ask, password=PASSWORD)).status_code == 303
+    newcomer = Browser(flat)
+    assert (await newcomer.sign_in_by_code("lan@baokh.example")).status_code == 303
+
+
+async def test_an_unknown_account_is_answered_like_a_wrong_password(flat):
+    await a_person(flat)
+    known = await Browser(flat).post("/account/password", identifier="lan@baokh.example", password="sai")
+    unknown = await Browser(flat).post("/account/password", identifier="ai@baokh.example", password="sai")
+    assert known.status_code == unknown.status_code == 422
+    plain = [re.sub(r'value="[^"]*"', "", answer.text) for answer in (known, unknown)]
+    assert plain[0] == plain[1]
+
+
+async def test_too_many_codes_are_refused_for_strangers(flat):
+    for _ in range(5):
+        assert (await Browser(flat).post("/account/sign-in", identifier="lan@example.vn")).status_code == 303
+    assert (await Browser(flat).post("/account/sign-in", identifier="lan@example.vn")).status_code == 429
+
+
+async def test_staff_who_rest_too_long_sign_in_again(flat):
+    _, secret = await a_person(flat, roles=["finance"], totp=True)
+    browser = Browser(flat)
+    await browser.sign_in_as_staff("lan@baokh.example", secret)
+    async with flat.tx() as tx:
+        await tx.execute(
+            sa.text("UPDATE session SET seen_at = :then"), {"then": clock.now() - timedelta(minutes=21)}
+        )
+    assert (await browser.get("/account/renew?next=/finance")).status_code == 303
+
+
+async def test_signing_out_ends_the_session_on_the_server(flat):
+    browser = Browser(flat)
+    await browser.sign_in_by_code("lan@example.vn")
+    session = browser.client.cookies["nt_session"]
+    await browser.post("/account/sign-out")
+    thief = Browser(flat)
+    thief.client.cookies.set("nt_session", session)
+    assert (await thief.get("/account/renew?next=/account")).status_code == 303
+
+
+async def test_each_sign_in_has_a_session_of_its_own(flat):
+    browser = Browser(flat)
+    await browser.sign_in_by_code("lan@example.vn")
+    first = browser.client.cookies["nt_session"]
+    await browser.sign_in_by_code("lan@example.vn")
+    assert browser.client.cookies["nt_session"] != first

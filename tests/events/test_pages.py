@@ -1,0 +1,156 @@
+"""What people see and do on the pages of events."""
+
+import re
+from uuid import UUID, uuid4
+
+from shared.contracts.events import InvoiceOpened
+from tests.conftest import Flat, Flats
+from tests.events import a_capture, an_event, counts, stock
+
+STAFF = {"bkh": ["events"]}
+SPONSOR_FORM = {
+    "organisation": "Ngân hàng Biển Xanh",
+    "tax_code": "",
+    "industry": "100100",
+    "contact_name": "Trần Thị Hoa",
+    "contact_email": "hoa@bienxanh.example",
+    "contact_phone": "0905 000 111",
+}
+
+
+class Browser:
+    """A person with cookies, as the pages see one."""
+
+    def __init__(self, flat: Flat, token: str = "") -> None:
+        self.flat = flat
+        self.cookies = {"nt_token": token} if token else {}
+
+    async def get(self, path: str, status: int = 200) -> str:
+        answer = await self.flat.client.get(path, headers={"accept": "text/html", **self._cookie()})
+        self.cookies.update(answer.cookies)
+        assert answer.status_code == status, (path, answer.status_code, answer.text[:500])
+        return answer.text
+
+    async def post(self, path: str, form: dict, key: str = ""):
+        return await self.flat.client.post(
+            path,
+            data={"_idempotency_key": key or str(uuid4()), **form},
+            headers={"accept": "text/html", "x-csrftoken": self.cookies.get("nt_csrf", ""), **self._cookie()},
+        )
+
+    def _cookie(self) -> dict[str, str]:
+        return {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+
+
+async def test_every_page_of_a_sponsor_opens_and_the_form_leads_to_the_pay_link(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat)
+    gold = (await stock(flat))["Vàng"]["id"]
+    somebody = Browser(flat)
+    assert "Night Run" in await somebody.get("/events")
+    assert "200.000.000" in await somebody.get("/events/night-run")
+    path = f"/events/night-run/sponsor/{gold}"
+    await somebody.get(path, status=307)  # to sign in, and back
+
+    person = Browser(flat, flats.token(id=uuid4(), name="Hoa"))
+    assert "108.000.000" in await person.get(path)
+    key = str(uuid4())
+    answer = await person.post(path, SPONSOR_FORM, key)
+    assert answer.status_code == 303, answer.text
+    assert answer.headers["location"].startswith("/pay/")
+    again = await person.post(path, SPONSOR_FORM, key)
+    assert again.headers["location"] == answer.headers["location"]
+    (opened,) = await flat.facts()
+    assert isinstance(opened, InvoiceOpened)
+    waiting = await person.get(opened.return_url)
+    assert "Thanh toán" in waiting
+    await flat.receive(a_capture(opened.invoice, opened.lines))
+    assert "Đã ký kết" in await person.get(opened.return_url)
+    assert "Night Run" in await person.get("/events/mine")
+    assert "Ngân hàng Biển Xanh" in await somebody.get("/events/night-run")
+
+
+async def test_a_refused_form_comes_back_as_it_was_filled_in_and_holds_nothing(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat)
+    gold = (await stock(flat))["Vàng"]["id"]
+    path = f"/events/night-run/sponsor/{gold}"
+    first, second = (Browser(flat, flats.token(id=uuid4())) for _ in range(2))
+    for person in (first, second):
+        await person.get(path)
+    assert (await first.post(path, SPONSOR_FORM)).status_code == 303
+    refused = await second.post(
+        path, {**SPONSOR_FORM, "organisation": "Ngân hàng Số Hai", "industry": "100101"}
+    )
+    assert refused.status_code == 409
+    assert "Ngân hàng Số Hai" in refused.text
+    assert "Ngành này đã có nhà tài trợ" in refused.text
+    assert counts((await stock(flat))["Vàng"]) == (1, 0)
+    wrong = await second.post(path, {**SPONSOR_FORM, "tax_code": "123"})
+    assert wrong.status_code == 422
+
+
+async def test_runners_pay_get_bibs_and_are_let_in_once(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat)
+    tickets = await stock(flat)
+    person = Browser(flat, flats.token(id=uuid4(), name="Minh"))
+    await person.get("/events/night-run/register?n=2")
+    answer = await person.post(
+        "/events/night-run/register",
+        {"name": ["Minh", "Lan"], "ticket": [str(tickets["5 km"]["id"]), str(tickets["10 km"]["id"])]},
+    )
+    assert answer.status_code == 303, answer.text
+    (opened,) = await flat.facts()
+    assert isinstance(opened, InvoiceOpened)
+    assert "Vé đang được giữ" in await person.get(opened.return_url)
+    await flat.receive(a_capture(opened.invoice, opened.lines))
+    assert await flat.held() == []
+    paid = await person.get(opened.return_url)
+    links = [link.replace("&amp;", "&") for link in re.findall(r'href="(/events/tickets/[^"]+)"', paid)]
+    assert len(links) == 2
+    nobody = Browser(flat)
+    assert "0001" in await nobody.get(links[0])
+    await nobody.get(links[0].replace("agency=bkh", "agency=ktv"), status=404)
+
+    gate = Browser(flat, flats.token(id=uuid4(), roles=STAFF))
+    await gate.get("/desk/events/night-run/check-in")
+    assert "Cho vào cổng" in await gate.get(links[0])
+    entered = await gate.post(
+        "/desk/events/night-run/check-in", {"ticket": "http://localhost:8080" + links[0]}
+    )
+    assert entered.status_code == 303
+    assert "Mời vào" in await gate.get(entered.headers["location"])
+    twice = await gate.post("/desk/events/night-run/check-in", {"ticket": "1"})
+    assert twice.status_code == 409
+    assert "đã vào cổng" in twice.text
+    assert (await gate.post("/desk/events/night-run/check-in", {"ticket": "999"})).status_code == 404
+
+
+async def test_the_desk_shows_stock_sponsors_and_the_recount_to_its_own_staff_only(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat)
+    gold = (await stock(flat))["Vàng"]["id"]
+    person = Browser(flat, flats.token(id=uuid4()))
+    path = f"/events/night-run/sponsor/{gold}"
+    await person.get(path)
+    await person.post(path, SPONSOR_FORM)
+    (opened,) = await flat.facts()
+    await flat.receive(a_capture(opened.invoice, opened.lines))
+    await flat.tick()
+    desk = Browser(flat, flats.token(id=uuid4(), roles=STAFF))
+    assert "Night Run" in await desk.get("/desk/events")
+    shown = await desk.get("/desk/events/night-run")
+    assert "Ngân hàng Biển Xanh" in shown
+    assert "khớp với chứng từ" in shown
+    (link,) = re.findall(r'href="(/desk/events/night-run/sponsorships/[^"]+)"', shown)
+    one = await desk.get(link)
+    action = re.findall(r'action="(/desk/events/night-run/deliverables/[^"]+)"', one)[0]
+    assert (await desk.post(action, {"proof": "Ảnh số 12"})).status_code == 303
+    assert "Ảnh số 12" in await desk.get(link)
+
+    stranger = Browser(flat, flats.token(id=uuid4(), roles={"tcnt": ["events"], "bkh": ["ad_ops"]}))
+    assert "Night Run" not in await stranger.get("/desk/events")
+    await stranger.get("/desk/events/night-run", status=404)
+    await stranger.get(link, status=404)
+    await Browser(flat, flats.token(id=UUID(int=5))).get("/desk/events", status=403)

@@ -1,0 +1,83 @@
+"""The whole house as processes, for the journeys of its users; it stands once for all of them."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ARTEFACTS = Path(__file__).parent.parent.parent / "artefacts"
+
+
+@dataclass
+class WholeHouse:
+    """A running house: its address, its demo sign-ins, and the command line."""
+
+    home: Path
+    address: str
+    environ: dict[str, str]
+
+    @property
+    def demo(self) -> dict[str, Any]:
+        made: dict[str, Any] = json.loads((self.home / "demo.json").read_text(encoding="utf-8"))
+        return made
+
+    def sign_in(self, opens: str) -> dict[str, str]:
+        """The demo sign-in of the person whose work is at an address."""
+        return next(person for person in self.demo["sign_ins"] if person["opens"] == opens)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "shared.cli", *words],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.command("status", "--json").stdout)
+        return found
+
+    def pid(self, part: str) -> int:
+        return next(int(p["pid"]) for p in self.status()["parts"] if p["name"] == part)
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return httpx.get(self.address + path, timeout=20, **more)
+
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        return httpx.post(self.address + path, timeout=20, **more)
+
+    def until(self, look: Any, what: str, seconds: float = 20) -> Any:
+        """Ask again and again until the answer is true; facts take a moment."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := look():
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"Within {seconds} s it did not happen: {what}")
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[WholeHouse]:
+    """`nguonthu up --detach` in a home of its own; ended by `nguonthu down`."""
+    home = Path(tempfile.mkdtemp(prefix="nt-house-"))
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("NGUONTHU_")}
+    environ["NGUONTHU_HOME"] = str(home)
+    whole = WholeHouse(home, "", environ)
+    started = whole.command("up", "--detach")
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        whole.address = whole.status()["address"]
+        yield whole
+    finally:
+        whole.command("down")

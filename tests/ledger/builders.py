@@ -1,0 +1,134 @@
+"""Small builders of facts, with agencies, days and amounts that are easy to add up."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from shared.calendar import start_of
+from shared.contracts import Fact, ads, base, events, payments, subscriptions
+from shared.contracts.base import Buyer, CreditedLine, Delivery, Line, OnDate, PaidLine, Period
+from shared.money import vat_of
+
+
+def noon(day: date) -> datetime:
+    return start_of(day) + timedelta(hours=12)
+
+
+def a_line(
+    net_vnd: int = 100_000,
+    *,
+    earn: base.Earn | None = None,
+    stream: Any = "subscription",
+    agency: str = "bkh",
+    vat_class: Any = "standard",
+    tax_point: date = date(2026, 11, 1),
+) -> Line:
+    return Line(
+        id=uuid4(),
+        agency=agency,
+        stream=stream,
+        product_class="web",
+        title="Gói tháng",
+        net_vnd=net_vnd,
+        vat_class=vat_class,
+        vat_vnd=vat_of(net_vnd, vat_class, tax_point),
+        earn=earn or Period(date(2026, 11, 1), date(2026, 11, 30)),
+    )
+
+
+def delivered(quantity: int = 1000, unit: str = "impression") -> Delivery:
+    return Delivery(unit, quantity)
+
+
+def captured(
+    *lines: Line,
+    on: date = date(2026, 11, 1),
+    paid: list[int] | None = None,
+    agency: str = "bkh",
+    rail: Any = "vnpay",
+    collect: Any = "prepaid",
+    **more: Any,
+) -> payments.PaymentCaptured:
+    amounts = paid or [line.gross_vnd for line in lines]
+    return payments.PaymentCaptured(
+        agency=agency,
+        occurred_at=noon(on),
+        payment=more.pop("payment", uuid4()),
+        invoice=more.pop("invoice", uuid4()),
+        rail=rail,
+        collect=collect,
+        amount_vnd=more.pop("amount_vnd", sum(amounts)),
+        captured_at=noon(on),
+        lines=tuple(PaidLine(line, amount) for line, amount in zip(lines, amounts, strict=True)),
+        **more,
+    )
+
+
+def opened(
+    *lines: Line, on: date = date(2026, 11, 1), collect: Any = "on_terms", **more: Any
+) -> ads.InvoiceOpened:
+    return ads.InvoiceOpened(
+        agency=more.pop("agency", "bkh"),
+        occurred_at=noon(on),
+        invoice=more.pop("invoice", uuid4()),
+        number="AD-1",
+        buyer=Buyer("organisation", uuid4()),
+        collect=collect,
+        due_at=noon(on) + timedelta(days=30),
+        expires_at=noon(on) + timedelta(days=30),
+        return_url="/advertise/orders",
+        lines=lines,
+        **more,
+    )
+
+
+def delivery(line: Line, quantity: int, on: date = date(2026, 11, 2), **more: Any) -> ads.DeliveryRecorded:
+    return ads.DeliveryRecorded(
+        agency=line.agency, occurred_at=noon(on), line=line.id, quantity=quantity, on=on, **more
+    )
+
+
+def credit(
+    line: Line, net_vnd: int, vat_vnd: int, on: date, invoice: UUID | None = None
+) -> subscriptions.CreditGranted:
+    return subscriptions.CreditGranted(
+        agency=line.agency,
+        occurred_at=noon(on),
+        credit=uuid4(),
+        invoice=invoice or uuid4(),
+        reason="cancelled",
+        lines=(CreditedLine(line.id, net_vnd, vat_vnd),),
+    )
+
+
+def refunded(amount_vnd: int, on: date, *, credited: bool = True, **more: Any) -> payments.RefundCompleted:
+    return payments.RefundCompleted(
+        agency="bkh",
+        occurred_at=noon(on),
+        refund=uuid4(),
+        payment=more.pop("payment", uuid4()),
+        invoice=uuid4(),
+        rail="vnpay",
+        amount_vnd=amount_vnd,
+        credit=uuid4() if credited else None,
+    )
+
+
+def a_ticket(on: date, net_vnd: int = 250_000) -> Line:
+    return a_line(net_vnd, earn=OnDate(on), stream="ticket")
+
+
+__all__ = [
+    "UTC",
+    "Fact",
+    "a_line",
+    "a_ticket",
+    "captured",
+    "credit",
+    "delivered",
+    "delivery",
+    "events",
+    "noon",
+    "opened",
+    "refunded",
+]
