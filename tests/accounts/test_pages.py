@@ -195,3 +195,29 @@ async def test_each_sign_in_has_a_session_of_its_own(flat):
     first = browser.client.cookies["nt_session"]
     await browser.sign_in_by_code("lan@example.vn")
     assert browser.client.cookies["nt_session"] != first
+
+
+PAGES_OF_A_PERSON = ("/account", "/account/security", "/account/consents", "/account/organisation")
+PAGES_OF_STAFF = ("/desk", "/desk/people", "/desk/keys", "/desk/audit", "/desk/messages")
+
+
+@pytest.mark.parametrize("lang", ["vi", "en"])
+async def test_every_page_shows_itself_in_both_languages(flat, lang):
+    _, secret = await a_person(flat, roles=["administrator", "auditor"], totp=True)
+    browser = Browser(flat)
+    await browser.sign_in_as_staff("lan@baokh.example", secret)
+    colleague, _ = await a_person(flat, "hoa@baokh.example", roles=["finance"])
+    for path in (*PAGES_OF_A_PERSON, *PAGES_OF_STAFF, f"/desk/people/{colleague}", "/dev/mail", "/desk/components"):
+        answer = await browser.get(f"{path}?lang={lang}")
+        assert answer.status_code == 200, (path, answer.text)
+        assert f'lang="{lang}"' in answer.text
+
+
+async def test_a_reader_gets_no_staff_page_and_a_stranger_no_page_of_a_person(flat):
+    reader = Browser(flat)
+    await reader.sign_in_by_code("docgia@example.vn")
+    for path in PAGES_OF_STAFF:
+        assert (await reader.get(path)).status_code == 403, path
+    for path in (*PAGES_OF_A_PERSON, *PAGES_OF_STAFF):
+        answer = await Browser(flat).get(path)
+        assert (answer.status_code, answer.headers["location"].split("?")[0]) == (307, "/account/renew"), path

@@ -43,7 +43,6 @@ async def test_a_sponsor_takes_a_gold_package_and_pays_its_first_instalment(flat
     assert [part["paid_vnd"] for part in seen.json()["instalments"]] == [108_000_000, 0]
 
 
-@pytest.mark.promise("E2")
 @pytest.mark.parametrize("capacity", [1, 3])
 async def test_of_200_concurrent_buyers_of_the_last_packages_each_gets_one_or_a_clear_refusal(
     flats: Flats, capacity: int

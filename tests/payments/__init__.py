@@ -55,10 +55,16 @@ def withdrawn(invoice: subscriptions.InvoiceOpened) -> subscriptions.InvoiceWith
     return subscriptions.InvoiceWithdrawn(agency=invoice.agency, invoice=invoice.invoice, reason="hold-over")
 
 
-def a_credit(invoice: subscriptions.InvoiceOpened, net_vnd: int, vat_vnd: int = 0) -> subscriptions.CreditGranted:
+def a_credit(
+    invoice: subscriptions.InvoiceOpened, net_vnd: int, vat_vnd: int = 0
+) -> subscriptions.CreditGranted:
     line = CreditedLine(invoice.lines[0].id, net_vnd, vat_vnd)
     return subscriptions.CreditGranted(
-        agency=invoice.agency, credit=clock.new_id(), invoice=invoice.invoice, reason="cancelled", lines=(line,)
+        agency=invoice.agency,
+        credit=clock.new_id(),
+        invoice=invoice.invoice,
+        reason="cancelled",
+        lines=(line,),
     )
 
 
@@ -111,7 +117,9 @@ async def paid(flat: Flat, invoice: subscriptions.InvoiceOpened) -> UUID:
 async def state_of(flat: Flat, invoice: subscriptions.InvoiceOpened) -> tuple[str | None, list[str]]:
     """(outcome of the invoice, states of its attempts)."""
     async with flat.tx() as tx:
-        outcome = await tx.scalar(sa.text("SELECT outcome FROM invoice WHERE id = :id"), {"id": invoice.invoice})
+        outcome = await tx.scalar(
+            sa.text("SELECT outcome FROM invoice WHERE id = :id"), {"id": invoice.invoice}
+        )
         states = await tx.scalars(
             sa.text("SELECT state FROM attempt WHERE invoice = :id ORDER BY id"), {"id": invoice.invoice}
         )

@@ -51,12 +51,18 @@ async def test_a_month_is_paid_by_the_real_path_and_the_two_books_agree(flats: F
     assert 0 < outcomes.count("expired") < len(captured) / 10
     assert len(settled) == 4
     assert all(fact.gross_vnd == fact.fee_vnd + fact.net_vnd for fact in settled)
+    last = start_of(FIRST + timedelta(days=24))
+    came = sum(fact.amount_vnd for fact in captured if fact.captured_at < last)
+    went = sum(fact.amount_vnd for fact in refunded if fact.occurred_at < last)
+    assert sum(fact.gross_vnd for fact in settled) == came - went
     theirs = (await flat.client.get("/gateway/vnpay-sim/captures")).json()
     assert theirs["amount_vnd"] == sum(fact.amount_vnd for fact in captured)
     assert theirs["refunded_vnd"] == sum(fact.amount_vnd for fact in refunded) > 0
     async with flat.tx() as tx:
         assert await tx.scalar(sa.text("SELECT count(*) FROM attempt WHERE state = 'open'")) == 0
-        assert await tx.scalar(sa.text("SELECT count(*) FROM sim_transaction WHERE notify_at IS NOT NULL")) == 0
+        assert (
+            await tx.scalar(sa.text("SELECT count(*) FROM sim_transaction WHERE notify_at IS NOT NULL")) == 0
+        )
     print(f"{spent_s * 1000 / 30:.0f} ms a day")  # noqa: T201 - shown with -s
 
 

@@ -55,7 +55,9 @@ async def _books(flat: Any) -> tuple[Any, ...]:
         return tuple(rows.one())
 
 
-async def test_what_is_forged_altered_foreign_or_off_by_one_is_refused_and_changes_nothing(flats: Flats) -> None:
+async def test_what_is_forged_altered_foreign_or_off_by_one_is_refused_and_changes_nothing(
+    flats: Flats,
+) -> None:
     flat = await flats.start("payments")
     invoice = an_invoice()
     await flat.receive(invoice)
@@ -93,7 +95,9 @@ async def test_what_is_forged_altered_foreign_or_off_by_one_is_refused_and_chang
     assert await _books(flat) == before
     assert REFUSED_NOTIFICATIONS.labels("vnpay", "bad-signature")._value.get() == counted + 8
     async with flat.tx() as tx:
-        logged = dict((await tx.execute(sa.text("SELECT reply, count(*) FROM notification GROUP BY 1"))).all())
+        logged = dict(
+            (await tx.execute(sa.text("SELECT reply, count(*) FROM notification GROUP BY 1"))).all()
+        )
     assert logged == {"97": 8, "01": 2, "04": 5, "99": 2}
     assert await notify(flat, query) == "00"
 

@@ -4,18 +4,22 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+import typer
 
 from shared import clock
+from shared.cli import app
 from shared.embedded import Stack, clone_database
 from shared.migrate import migrate_all
 from shared.settings import SERVICES
 from tests.conftest import Templates
+from tests.shared.homes import a_folder
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -31,6 +35,12 @@ def nguonthu(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
         timeout=120,
         check=False,
     )
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with a_folder() as made:
+        yield made
 
 
 # How it reads
@@ -57,6 +67,24 @@ def test_help_names_every_command_with_a_sentence() -> None:
     ):
         line = next(line for line in told.stdout.splitlines() if line.strip("│ ").startswith(name + " "))
         assert len(line.strip("│ ").removeprefix(name).strip()) > 15, name
+
+
+def test_every_command_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    missing = [
+        words for words in _commands(typer.main.get_command(app), "nguonthu") if f"| `{words}` |" not in text
+    ]
+    assert missing == []
+
+
+def _commands(command: Any, words: str) -> list[str]:
+    if not hasattr(command, "list_commands"):
+        return [words]
+    context = typer.Context(command)
+    names = command.list_commands(context)
+    return [
+        found for name in names for found in _commands(command.get_command(context, name), f"{words} {name}")
+    ]
 
 
 def test_help_imports_no_service() -> None:
@@ -110,6 +138,19 @@ def test_doctor_finds_secrets_that_others_can_read_and_says_the_mend(tmp_path: P
 
 def test_contracts_are_as_published() -> None:
     assert nguonthu("contracts", "--check").returncode == 0
+
+
+def test_init_makes_an_empty_production_with_one_door_for_its_administrator(folder: Path) -> None:
+    words = ("init", "--email", "an@example.vn", "--agency", "bkh", "--agency-name", "Báo Khánh Hòa")
+    told = nguonthu(*words, NGUONTHU_HOME=str(folder / "home"))
+    assert told.returncode == 0, told.stderr
+    assert "http://localhost:8080/account/join?token=" in told.stdout
+    assert "☐ NGUONTHU_PRODUCTION=true" in told.stdout
+    agencies = nguonthu("accounts", "agencies", "--json", NGUONTHU_HOME=str(folder / "home"))
+    assert [agency["code"] for agency in json.loads(agencies.stdout)] == ["bkh"]
+    (folder / "home" / "demo.json").write_text("{}")
+    told = nguonthu(*words, NGUONTHU_HOME=str(folder / "home"))
+    assert (told.returncode, "holds a demo" in told.stderr) == (1, True)
 
 
 # Facts
@@ -176,11 +217,13 @@ def test_a_publishers_log_is_handed_to_a_consumer_once(ledger: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def lived() -> Iterator[tuple[Path, Path]]:
     """A home with databases, a fact that ledger has not heard yet, and a file; and a backup of it."""
-    home = tmp_path_factory.mktemp("lived")
-    for folder in (home, home.parent, home.parent.parent):
-        folder.chmod(0o711)
+    with a_folder() as folder:
+        yield _lived(folder)
+
+
+def _lived(home: Path) -> tuple[Path, Path]:
     stack = Stack(home, durable=False)
     stack.start(["postgres"])
     migrate_all(stack.settings())
@@ -198,10 +241,10 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_a_backup_restores_to_another_home_with_its_facts_handed_on(
-    lived: tuple[Path, Path], tmp_path: Path
+    lived: tuple[Path, Path], folder: Path
 ) -> None:
     home, backup = lived
-    new = tmp_path / "new"
+    new = folder / "new"
     told = nguonthu("restore", str(backup), "--to", str(new))
     assert told.returncode == 0, told.stderr
     assert (new / "files" / "ads" / "abc").read_bytes() == b"picture"

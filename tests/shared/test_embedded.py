@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nats
@@ -21,16 +22,13 @@ from shared.embedded.ports import Ports, is_free
 from shared.embedded.process import is_same
 from shared.embedded.state import listening_beyond_loopback
 from shared.settings import SERVICES, load
+from tests.shared.homes import a_folder
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A home that PostgreSQL's own user can reach: pytest's folders are closed to others."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder == Path("/tmp"):
-            break
-        folder.chmod(0o711)
-    return tmp_path / "home"
+def home() -> Iterator[Path]:
+    with a_folder() as folder:
+        yield folder / "home"
 
 
 # PostgreSQL

@@ -1,5 +1,7 @@
 """The design system: languages, formats, assets, safe markup and accessibility."""
 
+import asyncio
+import json
 import re
 import string
 from datetime import UTC, date, datetime
@@ -9,12 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from litestar import Litestar, Request, get
+from litestar import Litestar, Request, get, post
 from litestar.config.csrf import CSRFConfig
 from litestar.datastructures import State
 from litestar.params import FromPath
-from litestar.response import Template
+from litestar.response import ServerSentEvent, Template
 from markupsafe import Markup
 
 from shared.http import problem
@@ -23,9 +24,9 @@ from shared.web import component_routes, page, static, static_router, template_c
 from shared.web.assets import assets
 from shared.web.formats import day as show_day
 from shared.web.formats import in_words, moment, money, number, percent
-from shared.web.problems import explain
+from shared.web.problems import REASONS, explain
 from shared.web.words import ROOT, folders, missing_in, read_english
-from tests.shared.browser import DESKTOP, PHONE, chromium, served
+from tests.shared.browser import DESKTOP, PHONE, accessible, chromium, served
 
 # What the content security policy would block, and what would hide from a search for it.
 INLINE = re.compile(
@@ -43,9 +44,42 @@ def show_form(request: Request[Any, Any, Any]) -> Template:
     return page(request, "form.html", who="<b>An</b>")
 
 
+@get("/live", sync_to_thread=False)
+def tell_live() -> ServerSentEvent:
+    return ServerSentEvent(iter([json.dumps({"figure": "<b>42</b>", "bar": "7"})]))
+
+
+@get("/comforts", sync_to_thread=False)
+def show_comforts(request: Request[Any, Any, Any]) -> Template:
+    return page(request, "comforts.html")
+
+
+@post("/sent", status_code=200)
+async def count_sent(request: Request[Any, Any, Any]) -> str:
+    request.app.state.sent.append((await request.form())["way"])
+    await asyncio.sleep(0.6)  # a slow line, on which people tap again
+    return "sent"
+
+
+COMFORTS = """{% extends "base.html" %}{% block main %}
+<h1>Thử</h1><div data-live="/live"><p id="figure">0</p>
+<progress id="bar" aria-label="x" value="0" max="10"></progress></div>
+{% call ui.form("/sent") %}{{ ui.button("go", name="way", value="go") }}
+{{ ui.button("ask", name="way", value="ask", confirm="?") }}{% endcall %}
+{{ ui.copy("khóa") }}
+{% call ui.dialog("d", "Vì sao", "Mở") %}<p id="inside">trong</p>{% endcall %}{% endblock %}"""
+
+
 @get("/wrong/{status:int}", sync_to_thread=False)
 def show_wrong(request: Request[Any, Any, Any], status: FromPath[int]) -> Template:
-    return page(request, "error.html", status=status, code="x", sentence="<i>why</i>", status_code=status)
+    return page(
+        request,
+        "error.html",
+        status=status,
+        code=request.query_params.get("code", "x"),
+        sentence="<i>why</i>",
+        status_code=status,
+    )
 
 
 @pytest.fixture
@@ -57,10 +91,11 @@ def app(tmp_path: Path) -> Litestar:
         "<p>{{ who }}</p>{% endblock %}",
         encoding="utf-8",
     )
+    (tmp_path / "templates" / "comforts.html").write_text(COMFORTS, encoding="utf-8")
     return Litestar(
-        [show_form, show_wrong, static_router(), component_routes()],
+        [show_form, show_wrong, show_comforts, tell_live, count_sent, static_router(), component_routes()],
         template_config=template_config(tmp_path),
-        state=State({"settings": Settings(creatives_url="http://ads.example")}),
+        state=State({"settings": Settings(creatives_url="http://ads.example"), "sent": []}),
         exception_handlers={Exception: problem},
         csrf_config=CSRFConfig(secret="x" * 32, cookie_name="nt_csrf"),
         openapi_config=None,
@@ -159,6 +194,30 @@ async def test_an_error_page_says_what_happened_and_what_to_do(client: httpx.Asy
     assert "&lt;i&gt;why&lt;/i&gt;" in answer.text
 
 
+def refusals() -> list[str]:
+    """The code of each refusal that a service may answer with."""
+    found = [
+        re.findall(r"^class (\w+)\(Refused\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for path in sorted((ROOT / "services").glob("**/*.py"))
+    ]
+    return sorted(
+        {re.sub("([A-Z])", lambda m: "-" + m[1].lower(), name)[1:] for names in found for name in names}
+    )
+
+
+@pytest.mark.parametrize("code", refusals())
+def test_every_refusal_has_its_reason_in_vietnamese(code: str):
+    assert code in REASONS, "add it to shared/web/problems.py"
+
+
+async def test_a_refusal_is_explained_in_the_readers_language(client: httpx.AsyncClient):
+    vietnamese = (await client.get("/wrong/409?code=sold-out")).text
+    assert REASONS["sold-out"] in vietnamese
+    english = (await client.get("/wrong/409?code=sold-out&lang=en")).text
+    assert REASONS["sold-out"] not in english
+    assert "This cannot be done right now" in english
+
+
 async def test_assets_are_kept_for_a_year_under_the_hash_of_their_content(client: httpx.AsyncClient):
     address = static("nguonthu.css")
     answer = await client.get(address)
@@ -242,10 +301,7 @@ def test_the_parts_are_accessible_in_both_themes_on_phone_and_desktop(app: Lites
         said: list[str] = []
         tab.on("console", lambda message: said.append(message.text))
         tab.goto(f"{address}/desk/components")
-        results = Axe().run(
-            tab, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
-        )
-        assert results.violations_count == 0, results.generate_report()
+        accessible(tab)
         assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
         small = tab.evaluate(SMALL_TARGETS)
         assert not small
@@ -265,3 +321,48 @@ def test_the_keyboard_reaches_the_content_and_the_theme_changes_without_a_reload
         tab.click("[data-theme-choice=dark]")
         assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
         assert tab.input_value("#memo") == "nửa câu"
+
+
+@pytest.mark.browser
+def test_live_figures_arrive_as_text_and_questions_hold_a_form_back(app: Litestar):
+    with served(app) as address, chromium() as browser:
+        tab = browser.new_page()
+        tab.goto(f"{address}/comforts")
+        tab.wait_for_function("document.getElementById('figure').textContent === '<b>42</b>'")
+        assert tab.evaluate("document.getElementById('bar').value") == 7
+        tab.once("dialog", lambda dialog: dialog.dismiss())
+        tab.click("text=ask")
+        tab.once("dialog", lambda dialog: dialog.accept())
+        tab.click("text=ask")
+        tab.wait_for_selector("text=sent")
+        assert app.state.sent == ["ask"]
+
+
+@pytest.mark.browser
+def test_a_second_tap_does_not_send_a_form_twice(app: Litestar):
+    with served(app) as address, chromium() as browser:
+        tab = browser.new_page()
+        tab.goto(f"{address}/comforts")
+        tab.evaluate(
+            "for (const ms of [0, 200, 400]) setTimeout(() => document.querySelector('[value=go]').click(), ms)"
+        )
+        tab.wait_for_selector("text=sent")
+        assert app.state.sent == ["go"]
+
+
+@pytest.mark.browser
+def test_everything_works_without_javascript(app: Litestar):
+    with served(app) as address, chromium() as browser:
+        tab = browser.new_context(java_script_enabled=False).new_page()
+        tab.goto(f"{address}/comforts")
+        assert not tab.is_visible("text=Chép")
+        assert not tab.is_visible("#inside")
+        tab.click("text=Mở")
+        assert tab.is_visible("#inside")
+        tab.click("text=Đóng")
+        tab.click("footer >> text=English")
+        assert tab.get_attribute("html", "lang") == "en"
+        tab.click("text=Dark")
+        assert tab.get_attribute("html", "data-theme") == "dark"
+        tab.click("[value=go]")
+        assert app.state.sent == ["go"]

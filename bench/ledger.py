@@ -1,0 +1,208 @@
+"""V5 and V6: posting in batches against one by one, and the time from a fact to the books."""
+
+import asyncio
+import contextlib
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from bench.report import Row
+from services.ledger.actions.posting import post
+from services.ledger.consumers import consumer
+from services.ledger.jobs import jobs
+from services.ledger.tables import EntryRow, LegRow, RollupRow
+from shared import clock, outbox
+from shared.bus import Bus, Relay
+from shared.calendar import local_day
+from shared.contracts.base import Line, PaidLine, Period
+from shared.contracts.payments import PaymentCaptured
+from shared.db import Database, Tx
+from shared.embedded import Stack
+from shared.house import House
+from shared.migrate import migrate
+
+BATCH = 500
+
+
+def capture() -> PaymentCaptured:
+    """A prepaid month of reading: three legs or more."""
+    day = local_day(clock.now())
+    line = Line(
+        id=clock.new_id(),
+        agency="bkh",
+        stream="subscription",
+        product_class="digital_news",
+        title="Gói tháng",
+        net_vnd=45_370,
+        vat_class="standard",
+        vat_vnd=3_630,
+        earn=Period(day, day + timedelta(days=29)),
+    )
+    return PaymentCaptured(
+        agency="bkh",
+        payment=clock.new_id(),
+        invoice=clock.new_id(),
+        rail="vnpay",
+        collect="prepaid",
+        amount_vnd=49_000,
+        captured_at=clock.now(),
+        lines=(PaidLine(line, 49_000),),
+    )
+
+
+@contextlib.asynccontextmanager
+async def ledger() -> AsyncIterator[tuple[Stack, House]]:
+    """A ledger with a database of its own, durable as in production."""
+    home = Path(tempfile.mkdtemp(prefix="nt-bench-"))
+    stack = Stack(home, say=lambda *_: None)
+    stack.start()
+    try:
+        for service in ("ledger", "payments"):
+            migrate(stack.settings(service), service)
+        house = House("ledger", stack.settings("ledger"), consumer, jobs)
+        yield stack, house
+        await house.stop()
+    finally:
+        stack.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+async def posting_rate(database: Database, facts: int, batch: int) -> float:
+    """Facts posted a second, in transactions of so many."""
+    made = [capture() for _ in range(facts)]
+    started = time.perf_counter()
+    for n in range(0, facts, batch):
+        async with database.worker_tx() as tx:
+            await post(tx, made[n : n + batch])
+    return facts / (time.perf_counter() - started)
+
+
+async def one_by_one(database: Database, facts: int) -> float:
+    """The yardstick: the plain way of SQLAlchemy, one entry with its legs and the rollups it moves a transaction."""
+    made = [capture() for _ in range(facts)]
+    started = time.perf_counter()
+    for fact in made:
+        async with database.worker_tx() as tx:
+            await _post_plainly(tx, fact)
+    return facts / (time.perf_counter() - started)
+
+
+async def _post_plainly(tx: Tx, fact: PaymentCaptured) -> None:
+    day, now = local_day(fact.captured_at), clock.now()
+    if await tx.scalar(sa.select(EntryRow.id).where(EntryRow.fact_id == fact.id)):
+        return
+    entry = clock.new_id()
+    paid = fact.lines[0].line
+    amounts = {"transit.vnpay": 49_000, "output_vat": -paid.vat_vnd, "deferred_revenue": -paid.net_vnd}
+    tx.add(
+        EntryRow(
+            id=entry,
+            fact_id=fact.id,
+            agency=fact.agency,
+            effective_on=day,
+            recorded_at=now,
+            kind="bench",
+            reversal_of=None,
+            period=day.replace(day=1),
+            legs=len(amounts),
+            hash=hashlib.sha256(fact.id.bytes).digest(),
+        )
+    )
+    await tx.flush()
+    common = {
+        "entry": entry,
+        "agency": fact.agency,
+        "effective_on": day,
+        "stream": paid.stream,
+        "line": paid.id,
+    }
+    # One statement: the database checks the balance of each as it ends.
+    legs = [{**common, "n": n, "account": a, "amount_vnd": v} for n, (a, v) in enumerate(amounts.items())]
+    await tx.execute(sa.insert(LegRow).values(legs))
+    for account, amount in amounts.items():
+        key = (fact.agency, account, paid.stream, day, day)
+        rollup = await tx.get(RollupRow, key, with_for_update=True)
+        if rollup is None:
+            names = ("agency", "account", "stream", "effective_on", "recorded_on")
+            rollup = RollupRow(**dict(zip(names, key, strict=True)), debit_vnd=0, credit_vnd=0)
+            tx.add(rollup)
+        rollup.debit_vnd += max(amount, 0)
+        rollup.credit_vnd += max(-amount, 0)
+
+
+async def posting(short: bool) -> list[Row]:
+    """V5."""
+    batched, single = [], []
+    async with ledger() as (_, house):
+        await posting_rate(house.database, BATCH, BATCH)
+        for _ in range(2 if short else 5):
+            batched.append(await posting_rate(house.database, BATCH * (4 if short else 12), BATCH))
+            single.append(await one_by_one(house.database, 100 if short else 300))
+    row = Row(
+        "V5",
+        "posting, batches of 500 (yardstick: one transaction per entry)",
+        batched,
+        single,
+        "/s",
+        "",
+        met=True,
+    )
+    return [Row(row.name, row.what, batched, single, "/s", "≥ 15", (row.ratio or 0) >= 15)]
+
+
+async def fact_to_ledger(short: bool) -> list[Row]:
+    """V6: 1,000 facts a second through outbox, relay, stream and inbox; from commit to visible in the rollup."""
+    seconds = 4 if short else 15
+    async with ledger() as (stack, house):
+        payments = Database(stack.settings("payments"), "payments")
+        bus = Bus(stack.settings("payments"), "payments")
+        await bus.connect()
+        await bus.ensure_stream()
+        await house.bus.connect()
+        await house.bus.ensure_stream()
+        tasks = [
+            asyncio.create_task(Relay(bus, payments).run()),
+            asyncio.create_task(house.intake.run("payments", [PaymentCaptured.subject()])),
+        ]
+        said: dict[str, float] = {}
+        seen: dict[str, float] = {}
+        watching = asyncio.create_task(_watch(house.database, seen))
+        began = time.perf_counter()
+        for tick in range(seconds * 20):
+            facts = [capture() for _ in range(50)]
+            async with payments.worker_tx() as tx:
+                await outbox.emit(tx, *facts)
+            now = time.perf_counter()
+            said.update({str(fact.id): now for fact in facts})
+            await asyncio.sleep(max(0.0, began + (tick + 1) * 0.05 - time.perf_counter()))
+        while len(seen) < len(said) and time.perf_counter() < began + seconds + 30:
+            await asyncio.sleep(0.05)
+        for task in (*tasks, watching):
+            task.cancel()
+        await asyncio.gather(*tasks, watching, return_exceptions=True)
+        await bus.close()
+        await payments.close()
+    assert len(seen) == len(said), f"{len(said) - len(seen)} facts did not arrive"
+    lags = sorted(seen[key] - said[key] for key in said)
+    p99 = lags[int(0.99 * len(lags))]
+    return [Row("V6", "fact to ledger at 1,000 facts/s, p99", [p99], [], "s", "≤ 1 s", p99 <= 1)]
+
+
+async def _watch(database: Database, seen: dict[str, float]) -> None:
+    """Note when each fact's entry becomes visible."""
+    found = sa.text("SELECT fact_id FROM entry WHERE recorded_at > :since")
+    since = clock.now() - timedelta(minutes=1)
+    while True:
+        async with database.worker_tx() as tx:
+            ids = [str(i) for i in await tx.scalars(found, {"since": since})]
+        now = time.perf_counter()
+        for key in ids:
+            seen.setdefault(key, now)
+        since = clock.now() - timedelta(seconds=3)
+        await asyncio.sleep(0.02)

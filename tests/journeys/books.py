@@ -1,0 +1,46 @@
+"""Finance's view of the books, by the API, for checking how a journey ended."""
+
+from typing import Any
+
+import httpx
+import pyotp
+
+from tests.journeys.conftest import WholeHouse
+
+
+class Books:
+    """The ledger as finance sees it; signs in once, as a browser without scripts would."""
+
+    def __init__(self, house: WholeHouse) -> None:
+        self.house = house
+        self.client = httpx.Client(base_url=house.address, timeout=20, follow_redirects=True)
+        who = house.sign_in("/finance")
+        self._form("/account/password", identifier=who["email"], password=who["password"], next="/finance")
+        self._form("/account/totp", code=pyotp.TOTP(who["totp_secret"]).now())
+
+    def _form(self, path: str, **fields: str) -> httpx.Response:
+        page = self.client.get(path)
+        token = page.text.split('name="_csrf_token" value="', 1)[1].split('"', 1)[0]
+        answer = self.client.post(path, data={"_csrf_token": token, **fields})
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    def ask(self, path: str, **params: Any) -> Any:
+        self.client.get("/account/renew", params={"next": "/finance"})
+        bearer = {"Authorization": f"Bearer {self.client.cookies['nt_token']}"}
+        answer = self.client.get(f"/api/ledger/v1{path}", params=params, headers=bearer)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def line(self, line: str) -> dict[str, int]:
+        """Balances of an invoice line by semantic account; empty while the books do not know it."""
+        bearer = {"Authorization": f"Bearer {self.client.cookies['nt_token']}"}
+        answer = self.client.get(f"/api/ledger/v1/lines/{line}", headers=bearer)
+        if answer.status_code == 404:
+            return {}
+        assert answer.status_code == 200, answer.text
+        return {leg["account"]: leg["amount_vnd"] for leg in answer.json()["balances"]}
+
+    def trial_balance(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.ask("/trial-balance")
+        return found

@@ -1,0 +1,87 @@
+"""What people do in a browser: sign in, pay at the bank, look."""
+
+import re
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import pyotp
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.journeys.conftest import ARTEFACTS, WholeHouse
+from tests.shared.browser import DESKTOP, PHONE
+
+SIZES = {"phone": PHONE, "desktop": DESKTOP}
+
+
+def visitor(browser: Browser, house: WholeHouse, size: str = "phone") -> BrowserContext:
+    """A fresh browser that knows nobody."""
+    return browser.new_context(
+        viewport=SIZES[size], base_url=house.address, locale="vi-VN", is_mobile=size == "phone"
+    )
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep a screenshot as an artefact."""
+    ARTEFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
+
+
+def newest_code(house: WholeHouse, email: str) -> str:
+    """The one-time code that the embedded inbox shows for an address."""
+    inbox = httpx.get(house.address + "/dev/mail", params={"to": email}, timeout=20)
+    assert inbox.status_code == 200, inbox.text
+    found = re.search(r'href="(/dev/mail/[^"]+)"', inbox.text)
+    assert found, f"no message for {email} in the inbox"
+    message = httpx.get(house.address + found.group(1), timeout=20).text
+    code = re.search(r"\b(\d{6})\b", message)
+    assert code, message
+    return code.group(1)
+
+
+def sign_in_by_code(page: Page, house: WholeHouse, email: str) -> None:
+    """From the sign-in page to where the reader was going."""
+    page.get_by_label("E-mail hoặc số điện thoại").fill(email)
+    page.get_by_role("button", name="Gửi mã cho tôi").click()
+    expect(page.get_by_label("Mã 6 số")).to_be_visible()
+    page.get_by_label("Mã 6 số").fill(newest_code(house, email))
+    page.get_by_role("button", name="Tiếp tục").click()
+
+
+def sign_in_staff(page: Page, house: WholeHouse, opens: str) -> None:
+    """Password and TOTP; ends on the page where the person works."""
+    who = house.sign_in(opens)
+    page.goto(f"/account/password?next={opens}")
+    page.get_by_label("E-mail hoặc số điện thoại").fill(who["email"])
+    page.get_by_label("Mật khẩu").fill(who["password"])
+    page.get_by_role("button", name="Đăng nhập").click()
+    page.get_by_label("Mã 6 số hoặc mã khôi phục").fill(pyotp.TOTP(who["totp_secret"]).now())
+    page.get_by_role("button", name="Đăng nhập").click()
+    page.wait_for_url(f"**{opens}**")
+
+
+def pay_at_the_bank(page: Page) -> None:
+    """From the request for payment through the simulated bank and back."""
+    page.get_by_role("button", name=re.compile("VNPAY")).click()
+    page.wait_for_url("**/gateway/vnpay-sim/**")
+    page.locator('button[value="pay"]').click()
+
+
+def banner(width: int, height: int, colour: str = "#0a6c74") -> bytes:
+    """A picture of the size that a placement wants."""
+    out = BytesIO()
+    Image.new("RGB", (width, height), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+__all__ = [
+    "Path",
+    "banner",
+    "newest_code",
+    "pay_at_the_bank",
+    "picture",
+    "sign_in_by_code",
+    "sign_in_staff",
+    "visitor",
+]

@@ -1,0 +1,276 @@
+"""The pay page behind its signed link, and the desk with its queues."""
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from shared import clock, links
+from shared.contracts.payments import InvoiceClosed, PaymentCaptured
+from tests.conftest import Flat, Flats
+from tests.payments import (
+    a_credit,
+    a_line,
+    an_invoice,
+    at_bank,
+    link,
+    misbehave,
+    notify,
+    paid,
+    press_pay,
+    state_of,
+)
+
+DESK = "/desk/payments"
+ALL = ["finance", "finance_approver"]
+
+
+def sign_in(flats: Flats, flat: Flat, **roles: list[str]) -> None:
+    flat.client.cookies.set("nt_token", flats.token(id=clock.new_id(), roles=roles))
+
+
+async def post(flat: Flat, path: str, **fields: str) -> int:
+    """Send a form of the desk; returns the status."""
+    await flat.client.get(DESK)
+    form = {"_idempotency_key": clock.new_secret(), **fields}
+    headers = {"x-csrftoken": flat.client.cookies["nt_csrf"], "accept": "text/html"}
+    return (await flat.client.post(path, data=form, headers=headers)).status_code
+
+
+async def test_the_pay_page_says_what_for_how_much_with_vat_and_has_one_button(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice(a_line(100_000, 8_000, title="Gói đọc báo <b>một tháng</b>"))
+    await flat.receive(invoice)
+    shown = await flat.client.get(link(flat.house.settings, invoice))
+    for expected in (
+        "Phiếu yêu cầu thanh toán",
+        "108.000\xa0₫",
+        "8.000\xa0₫",
+        invoice.number,
+        "&lt;b&gt;một tháng",
+    ):
+        assert expected in shown.text
+    assert shown.text.count("<button") == 1
+    assert "Đây là mô phỏng" in shown.text
+    english = await flat.client.get(link(flat.house.settings, invoice) + "&lang=en")
+    assert "Payment request" in english.text
+
+
+async def test_a_link_that_is_not_signed_altered_or_old_leads_nowhere(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice, other = an_invoice(), an_invoice()
+    await flat.receive(invoice, other)
+    good = link(flat.house.settings, invoice)
+    old = links.signed(flat.house.settings, f"/pay/{invoice.invoice}", -1, agency="bkh", amount=1)
+    for bad in (
+        f"/pay/{invoice.invoice}",
+        f"/pay/{invoice.invoice}?agency=bkh&amount=1",
+        good.replace("agency=bkh", "agency=tcnt"),
+        good.replace(str(invoice.invoice), str(other.invoice)),
+        good[:-1],
+        old,
+        "/pay/not-an-id?sig=1",
+    ):
+        assert (await flat.client.get(bad)).status_code == 404, bad
+        assert (await flat.client.get(bad.replace("?", "/live?", 1))).status_code == 404, bad
+    await flat.client.get(good)
+    pressed = await flat.client.post(
+        f"/pay/{invoice.invoice}", headers={"x-csrftoken": flat.client.cookies["nt_csrf"]}
+    )
+    assert pressed.status_code == 404
+
+
+async def test_a_link_to_an_invoice_that_is_not_here_yet_says_so_and_looks_again(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    address = link(flat.house.settings, invoice)
+    shown = await flat.client.get(address)
+    assert "Đang chuẩn bị phiếu" in shown.text
+    assert '<meta http-equiv="refresh"' in shown.text
+    assert "<button" not in shown.text
+    await flat.receive(invoice)
+    assert "qua VNPAY" in (await flat.client.get(address)).text
+
+
+async def test_a_link_of_one_agency_does_not_open_an_invoice_of_another(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice(agency="tcnt")
+    await flat.receive(invoice)
+    address = links.signed(flat.house.settings, f"/pay/{invoice.invoice}", 60, agency="bkh", amount=99_000)
+    shown = await flat.client.get(address)
+    assert invoice.number not in shown.text
+    pressed = await flat.client.post(address, headers={"x-csrftoken": flat.client.cookies["nt_csrf"]})
+    assert pressed.headers["location"] == address
+
+
+async def test_the_return_shows_and_changes_nothing_even_when_it_says_paid(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    query = await at_bank(flat, invoice)
+    back = await flat.client.get(f"/gateway/vnpay/return?{query}")
+    assert back.status_code == 303
+    assert await state_of(flat, invoice) == (None, ["open"])
+    assert await flat.facts() == []
+    assert (await flat.client.get(f"/gateway/vnpay/return?{query}0")).status_code == 400
+    assert await notify(flat, query) == "00"
+    shown = await flat.client.get(back.headers["location"])
+    assert "Đã nhận tiền" in shown.text
+    assert invoice.return_url in shown.text
+
+
+async def test_the_live_address_tells_when_the_money_is_confirmed(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await paid(flat, invoice)
+    told = await flat.client.get(link(flat.house.settings, invoice).replace("?", "/live?", 1))
+    assert told.headers["content-type"].startswith("text/event-stream")
+    assert "Đã nhận tiền" in msgspec.json.decode(told.text.split("data:")[1].split("\r\n")[0])["pay-news"]
+
+
+async def test_a_paid_invoice_cannot_be_paid_again(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await paid(flat, invoice)
+    address = link(flat.house.settings, invoice)
+    pressed = await flat.client.post(address, headers={"x-csrftoken": flat.client.cookies["nt_csrf"]})
+    assert pressed.headers["location"] == address
+    assert await state_of(flat, invoice) == ("paid", ["paid"])
+
+
+async def test_a_rail_that_the_agency_switched_off_is_not_offered(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    async with flat.tx() as tx:
+        await tx.execute(
+            sa.text(
+                "INSERT INTO rail (agency, rail, switched_on, changed_at) VALUES ('bkh', 'vnpay', false, now())"
+            )
+        )
+    shown = await flat.client.get(link(flat.house.settings, invoice))
+    assert "Chưa có cách trả trực tuyến" in shown.text
+    address = link(flat.house.settings, invoice)
+    pressed = await flat.client.post(address, headers={"x-csrftoken": flat.client.cookies["nt_csrf"]})
+    assert pressed.headers["location"] == address
+    assert await state_of(flat, invoice) == (None, [])
+
+
+async def test_held_money_is_decided_by_a_person_and_then_captured(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    taken, given_back = an_invoice(), an_invoice()
+    await flat.receive(taken, given_back)
+    for invoice in (taken, given_back):
+        assert await notify(flat, await at_bank(flat, invoice, "suspect")) == "00"
+    sign_in(flats, flat, bkh=["finance"])
+    shown = await flat.client.get(f"{DESK}/held")
+    assert taken.number in shown.text
+    async with flat.tx() as tx:
+        ids = dict((await tx.execute(sa.text("SELECT invoice, id FROM attempt"))).all())
+    assert await post(flat, f"{DESK}/held/{ids[taken.invoice]}", choice="yes") == 303
+    assert await post(flat, f"{DESK}/held/{ids[taken.invoice]}", choice="no") == 409
+    assert await post(flat, f"{DESK}/held/{ids[given_back.invoice]}", choice="no") == 303
+    captured, closed = await flat.facts()
+    assert isinstance(captured, PaymentCaptured)
+    assert isinstance(closed, InvoiceClosed)
+    assert captured.invoice == taken.invoice
+    assert await state_of(flat, given_back) == (None, ["failed"])
+
+
+async def test_a_large_refund_waits_for_another_person(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice(a_line(40_000_000, 0))
+    capture = await paid(flat, invoice)
+    sign_in(flats, flat, bkh=ALL)
+    asked = f"{DESK}/captures/{capture}/refunds"
+    assert await post(flat, asked, amount_vnd="25.000.000", reason="Hủy hợp đồng") == 303
+    async with flat.tx() as tx:
+        refund = await tx.scalar(sa.text("SELECT id FROM refund WHERE state = 'asked'"))
+    assert "cần người khác duyệt" in (await flat.client.get(f"{DESK}/refunds")).text
+    assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice="yes") == 409
+    sign_in(flats, flat, bkh=["finance"])
+    assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice="yes") == 403
+    sign_in(flats, flat, bkh=["finance_approver"])
+    assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice="yes") == 303
+    async with flat.tx() as tx:
+        assert await tx.scalar(sa.text("SELECT state FROM refund")) == "due"
+    sign_in(flats, flat, bkh=ALL)
+    assert await post(flat, asked, amount_vnd="15.000.001", reason="Quá số còn lại") == 409
+    assert await post(flat, asked, amount_vnd="5e3", reason="Sai số") == 422
+
+
+async def test_every_page_of_the_desk_shows_in_both_languages(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    sign_in(flats, flat, bkh=ALL)
+    pages = [DESK, f"{DESK}/held", f"{DESK}/suspense", f"{DESK}/refunds"]
+    for path in pages:
+        assert (await flat.client.get(path)).status_code == 200
+    invoice = an_invoice(a_line(40_000_000, 0))
+    capture = await paid(flat, invoice)
+    await flat.receive(a_credit(invoice, 30_000_000), a_credit(invoice, 5_000))
+    await notify(flat, "vnp_TmnCode=KHNEWS01&vnp_SecureHash=00")
+    held = an_invoice()
+    await flat.receive(held)
+    await notify(flat, await at_bank(flat, held, "suspect"))
+    async with flat.tx() as tx:
+        await tx.execute(
+            sa.text(
+                "INSERT INTO refund SELECT gen_random_uuid(), agency, capture, NULL, 1, reason, "
+                "'unclear', 'x', asked_by, NULL, asked_at, next_try_at, 0, '', '', NULL FROM refund LIMIT 1"
+            )
+        )
+    for path in (*pages, f"{DESK}/captures/{capture}"):
+        for lang in ("vi", "en"):
+            shown = await flat.client.get(f"{path}?lang={lang}")
+            assert shown.status_code == 200, (path, lang)
+    assert "Bên bán giảm trừ" in (await flat.client.get(f"{DESK}/refunds?lang=vi")).text
+
+
+@pytest.mark.parametrize(
+    ("roles", "status"),
+    [
+        ({"bkh": ["ad_ops"]}, 403),
+        ({"bkh": ["reader"]}, 403),
+        ({"tcnt": ["finance"]}, 404),
+        ({"bkh": ["auditor"]}, 200),
+    ],
+    ids=["another office", "a reader", "another agency", "the auditor"],
+)
+async def test_only_who_looks_after_the_money_of_an_agency_sees_it(
+    flats: Flats, roles: dict[str, list[str]], status: int
+) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    capture = await paid(flat, invoice)
+    sign_in(flats, flat, **roles)
+    assert (await flat.client.get(f"{DESK}/captures/{capture}")).status_code == status
+    assert await post(flat, f"{DESK}/captures/{capture}/refunds", amount_vnd="1000", reason="Thử") in (
+        403,
+        404,
+    )
+
+
+async def test_finance_in_one_agency_and_another_office_in_a_second_shows_the_first_alone(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("payments")
+    ours, theirs = an_invoice(agency="tcnt"), an_invoice(agency="bkh")
+    await paid(flat, ours)
+    capture = await paid(flat, theirs)
+    sign_in(flats, flat, tcnt=ALL, bkh=["ad_ops"])
+    shown = await flat.client.get(DESK)
+    assert ours.number in shown.text
+    assert theirs.number not in shown.text
+    assert (await flat.client.get(f"{DESK}/captures/{capture}")).status_code == 404
+
+
+async def test_the_bank_page_is_bannered_and_refuses_an_altered_request(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    bank = await press_pay(flat, invoice)
+    shown = await flat.client.get(bank)
+    assert "Đây là mô phỏng" in shown.text
+    assert (await flat.client.get(bank.replace("vnp_Amount=", "vnp_Amount=1"))).status_code == 400
+    await misbehave(flat, refuse=True)
+    assert await notify(flat, await at_bank(flat, invoice)) == "00"
+    assert await state_of(flat, invoice) == (None, ["failed"])

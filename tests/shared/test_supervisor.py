@@ -1,0 +1,170 @@
+"""The whole house as processes: it comes up, mends itself, keeps to loopback, and goes down in order."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from shared.embedded.apps import APPS
+from shared.embedded.state import listening_beyond_loopback, read_run
+from shared.embedded.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, Supervisor
+from tests.shared.homes import a_folder
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("house")]
+
+PARTS = ("postgres", "nats", "redis", *APPS, "caddy")
+
+
+def nguonthu(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("NGUONTHU_")}
+    return subprocess.run(
+        [sys.executable, "-m", "shared.cli", *words],
+        env={**kept, "NGUONTHU_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def status(home: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(nguonthu(home, "status", "--json").stdout)
+    return found
+
+
+def until_ready(home: Path, limit_s: float = 30) -> dict[str, Any]:
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        state = status(home)
+        if state["parts"] and all(part["ready"] for part in state["parts"]):
+            return {part["name"]: part["pid"] for part in state["parts"]}
+        time.sleep(0.2)
+    raise AssertionError(state)
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Path]:
+    """A running house without demo history."""
+    with a_folder() as home:
+        told = nguonthu(home, "up", "--detach", "--no-demo")
+        assert told.returncode == 0, told.stdout + told.stderr
+        yield home
+        nguonthu(home, "down")
+
+
+def test_status_names_the_address_and_every_part(house: Path) -> None:
+    state = status(house)
+    assert [part["name"] for part in state["parts"]] == list(PARTS)
+    assert all(part["ready"] and not part["detail"] for part in state["parts"])
+    answer = httpx.get(state["address"] + "/", timeout=20)
+    assert answer.status_code == 200
+    assert "content-security-policy" in answer.headers
+
+
+def test_nothing_listens_beyond_loopback_and_the_doctor_agrees(house: Path) -> None:
+    assert listening_beyond_loopback(house) == []
+    told = nguonthu(house, "doctor")
+    assert told.returncode == 0, told.stdout
+    assert "Nothing listens beyond loopback" in told.stdout
+
+
+def test_a_second_up_says_where_the_house_stands(house: Path) -> None:
+    told = nguonthu(house, "up")
+    assert told.returncode == 0
+    assert told.stdout.strip() == f"The house already stands: {status(house)['address']}"
+
+
+def test_a_command_that_needs_quiet_refuses_while_the_house_runs(house: Path) -> None:
+    told = nguonthu(house, "simulate", "--from", "2026-01-01", "--to", "2026-01-02")
+    assert told.returncode == 1
+    assert "The house is running." in told.stderr
+
+
+def test_every_killed_part_is_started_again(house: Path) -> None:
+    before = until_ready(house)
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(1)
+    after = until_ready(house, limit_s=60)
+    assert not set(before.values()) & set(after.values())
+
+
+def test_a_killed_supervisor_takes_its_parts_along_and_the_next_start_is_quick(house: Path) -> None:
+    pids = until_ready(house)
+    run = read_run(house)
+    assert run
+    os.kill(run.pid, signal.SIGKILL)
+    begun = time.monotonic()
+    told = nguonthu(house, "up", "--detach", "--no-demo")
+    took = time.monotonic() - begun
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert not [
+        pid for pid in pids.values() if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"
+    ]
+    assert took < 25  # the old parts may take their ten seconds to finish
+
+
+def test_it_goes_down_within_ten_seconds_and_up_again_within_ten(house: Path) -> None:
+    pids = until_ready(house)
+    begun = time.monotonic()
+    assert nguonthu(house, "down").stdout == "Stopped.\n"
+    stopped = time.monotonic()
+    assert not [pid for pid in pids.values() if psutil.pid_exists(pid)]
+    assert nguonthu(house, "up", "--detach", "--no-demo").returncode == 0
+    # On a machine of its own; others' work beside it slows us as much as it takes of the processors.
+    limit_s = 10 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert stopped - begun < limit_s
+    assert time.monotonic() - stopped < limit_s
+    assert "killed" not in (house / "logs" / "house.log").read_text()
+
+
+class Part:
+    """A part that has ended, for the supervisor's arithmetic."""
+
+    since = 0.0
+
+    def alive(self) -> bool:
+        return False
+
+
+def test_a_part_that_keeps_ending_is_started_after_ever_longer_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = 1000.0
+    starts: list[float] = []
+    keeper = Supervisor(tmp_path, {}, lambda _: None, lambda _: None, with_demo=False)  # type: ignore[arg-type, return-value]
+    keeper.stack.children["redis"] = part = Part()  # type: ignore[assignment]
+    part.since = moment
+
+    def restart(_: str) -> None:
+        starts.append(moment)
+        part.since = moment
+
+    monkeypatch.setattr(time, "monotonic", lambda: moment)
+    monkeypatch.setattr(keeper.stack, "restart", restart)
+    while moment < 1300:
+        keeper.tend()
+        moment += 0.05
+    pauses = [round(b - a) for a, b in pairwise(starts)]
+    assert starts[0] - 1000 == pytest.approx(FIRST_PAUSE_S, abs=0.1)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_PAUSE_S
+    # One that then ran for long is started at once again.
+    moment += 3600
+    part.since = moment - 600
+    keeper._pauses["redis"].until = 0.0
+    before = moment
+    while starts[-1] < before:
+        keeper.tend()
+        moment += 0.05
+    assert starts[-1] - before < 1

@@ -1,0 +1,193 @@
+"""Readers' pages and the desk."""
+
+from uuid import UUID
+
+from shared import clock
+from tests.conftest import Flat, Flats
+from tests.subscriptions.builders import (
+    a_package,
+    a_reader_with_access,
+    captured,
+    closed,
+    opened_fact,
+    signed_in,
+    subscribed,
+    taxed,
+)
+
+HTML = {"accept": "text/html"}
+
+
+async def csrf(flat: Flat, address: str) -> dict[str, str]:
+    """Open a page as a browser does, and return what a form on it would send along."""
+    page = await flat.client.get(address, headers=HTML)
+    assert page.status_code == 200, page.text[:500]
+    return {"x-csrftoken": flat.client.cookies["nt_csrf"], "idempotency-key": str(clock.new_id()), **HTML}
+
+
+async def test_offers_show_the_price_with_its_tax_and_where_the_reader_came_from(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    await taxed(flat)
+    await a_package(flat, net_vnd=50_000)
+    page = await flat.client.get("/subscribe?agency=bkh&next=/bai/gia-tom-hum", headers=HTML)
+    assert page.status_code == 200
+    assert "54.000" in page.text
+    assert "4.000" in page.text
+    assert "next=/bai/gia-tom-hum" in page.text
+
+
+async def test_a_stranger_address_is_no_way_back(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    await a_package(flat)
+    for evil in ("https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"):
+        page = await flat.client.get("/subscribe", params={"agency": "bkh", "next": evil}, headers=HTML)
+        assert "evil" not in page.text.split("<main")[1].split("<footer")[0]
+
+
+async def test_a_reader_buys_in_two_steps_and_comes_back_to_the_article(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    package, price = await a_package(flat)
+    address = f"/subscribe/{package}?price={price}&next=/bai/gia-tom-hum"
+    before = await flat.client.get(address, headers=HTML)
+    assert "/account/sign-in?next=/subscribe/" in before.text
+    person = clock.new_id()
+    signed_in(flat, flats, person)
+    headers = await csrf(flat, address)
+    form = {"price": str(price), "terms": "yes", "next": "/bai/gia-tom-hum"}
+    bought = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
+    assert bought.status_code == 303
+    fact = await opened_fact(flat)
+    assert bought.headers["location"].startswith(f"/pay/{fact.invoice}?agency=bkh&amount=49000")
+    assert fact.buyer.id == person
+    waiting = await flat.client.get(fact.return_url, headers=HTML)
+    assert "Đang xác nhận thanh toán" in waiting.text
+    await flat.receive(captured(fact), closed(fact))
+    await flat.app.state.doorkeeper.snapshot.refresh(flat.house.database)
+    done = await flat.client.get(fact.return_url, headers=HTML)
+    assert "Quyền đọc đã mở" in done.text
+    assert 'href="/bai/gia-tom-hum"' in done.text
+
+
+async def test_the_same_form_sent_twice_makes_one_invoice(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    package, price = await a_package(flat)
+    signed_in(flat, flats, clock.new_id())
+    headers = await csrf(flat, f"/subscribe/{package}")
+    form = {"price": str(price), "terms": "yes", "next": ""}
+    first = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
+    second = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
+    assert first.headers["location"] == second.headers["location"]
+    assert len(await flat.facts()) == 1
+
+
+async def test_without_agreeing_to_the_terms_nothing_is_opened(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    package, price = await a_package(flat, reader_group="student")
+    signed_in(flat, flats, clock.new_id())
+    headers = await csrf(flat, f"/subscribe/{package}")
+    for missing in ({"group": "yes"}, {"terms": "yes"}):
+        answer = await flat.client.post(
+            f"/subscribe/{package}", data={"price": str(price), **missing}, headers=headers
+        )
+        assert answer.status_code == 422
+    assert await flat.facts() == []
+
+
+async def test_an_expired_sign_in_keeps_the_form(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    package, price = await a_package(flat)
+    headers = await csrf(flat, f"/subscribe/{package}")
+    form = {"price": str(price), "terms": "yes"}
+    answer = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
+    assert answer.status_code == 307
+    assert answer.headers["location"].startswith("/account/renew?next=%2Fsubscribe%2F")
+
+
+async def test_a_reader_cancels_with_one_click_and_sees_the_next_price_before(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    person = clock.new_id()
+    opened = await a_reader_with_access(flat, person, renewal=True)
+    signed_in(flat, flats, person)
+    headers = await csrf(flat, "/subscribe/mine")
+    page = await flat.client.get("/subscribe/mine", headers=HTML)
+    assert "Giá kỳ sau, đã gồm thuế" in page.text
+    assert "49.000" in page.text
+    answer = await flat.client.post(f"/subscribe/mine/{opened.subscription}/cancel", data={}, headers=headers)
+    assert answer.status_code == 303
+    after = await flat.client.get("/subscribe/mine", headers=HTML)
+    assert "Thôi gia hạn" not in after.text
+    assert "Không, gói tự hết" in after.text
+
+
+async def test_another_reader_neither_sees_nor_cancels_mine(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    opened = await a_reader_with_access(flat, clock.new_id())
+    signed_in(flat, flats, clock.new_id())
+    headers = await csrf(flat, "/subscribe/mine")
+    for address in (f"/subscribe/mine/{opened.subscription}/contract", f"/subscribe/return/{opened.invoice}"):
+        assert (await flat.client.get(address, headers=HTML)).status_code == 404
+    cancel = await flat.client.post(f"/subscribe/mine/{opened.subscription}/cancel", data={}, headers=headers)
+    assert cancel.status_code == 404
+
+
+async def test_the_contract_can_be_read_before_and_after(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    person = clock.new_id()
+    package, price = await a_package(flat)
+    draft = await flat.client.get(f"/subscribe/{package}/contract?price={price}", headers=HTML)
+    assert "Bản xem trước" in draft.text
+    opened = await subscribed(flat, person, package, price)
+    signed_in(flat, flats, person)
+    made = await flat.client.get(f"/subscribe/mine/{opened.subscription}/contract", headers=HTML)
+    assert "data-print" in made.text
+    assert "Bốn mươi chín nghìn đồng" in made.text
+
+
+async def desk_of(flat: Flat, flats: Flats, roles: dict[str, list[str]]) -> UUID:
+    staff = clock.new_id()
+    signed_in(flat, flats, staff, roles=roles)
+    return staff
+
+
+async def test_the_desk_counts_and_lists_only_its_own_agency(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    person = clock.new_id()
+    await a_reader_with_access(flat, person)
+    await desk_of(flat, flats, {"bkh": ["subscriptions"]})
+    own = await flat.client.get("/desk/subscriptions", headers=HTML)
+    assert str(person)[-8:] in own.text
+    await desk_of(flat, flats, {"tcnt": ["subscriptions"]})
+    other = await flat.client.get("/desk/subscriptions", headers=HTML)
+    assert other.status_code == 200
+    assert str(person)[-8:] not in other.text
+    signed_in(flat, flats, clock.new_id())
+    assert (await flat.client.get("/desk/subscriptions", headers=HTML)).status_code == 403
+
+
+async def test_staff_change_a_wall_and_a_slower_colleague_is_told(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    await desk_of(flat, flats, {"bkh": ["subscriptions"]})
+    headers = await csrf(flat, "/desk/subscriptions/policies?agency=bkh")
+    form = {
+        "agency": "bkh",
+        "version": "0",
+        "crawlers": "teaser",
+        "article_path": "/bai/{article}",
+        "section": ["*", "thoi-su", ""],
+        "premium": ["metered", "free", "metered"],
+        "ordinary": ["free", "free", "free"],
+        "limit": ["2", "3", "3"],
+        "new_device_limit": ["1", "1", "1"],
+    }
+    saved = await flat.client.post("/desk/subscriptions/policies", data=form, headers=headers)
+    assert saved.status_code == 303, saved.text
+    again = await flat.client.post(
+        "/desk/subscriptions/policies",
+        data={**form, "limit": ["9", "3", "3"]},
+        headers={**headers, "idempotency-key": str(clock.new_id())},
+    )
+    assert again.status_code == 412
+    page = await flat.client.get("/desk/subscriptions/policies?agency=bkh", headers=HTML)
+    assert 'value="thoi-su"' in page.text
+    stranger = await flat.client.get("/desk/subscriptions/policies?agency=tcnt", headers=HTML)
+    assert stranger.status_code == 404
