@@ -30,15 +30,16 @@ class Access(msgspec.Struct, frozen=True):
     """The house's answer."""
 
     allowed: bool
-    reason: Literal["free", "metered", "entitled", "wall", "registration", "no-answer"]
+    reason: str
+    """`free`, `metered`, `entitled`, `wall`, `registration`, `no-answer`; what is new later is shown as a wall."""
     remaining: int | None = None
     limit: int | None = None
     device: str | None = None
     offers_url: str = "/subscribe"
 
 
-class House:
-    """The connection to the house, kept open between questions."""
+class Wall:
+    """The house's wall, asked over a connection that stays open."""
 
     def __init__(self, settings: Settings) -> None:
         self._file: Path = settings.home / "demo.json"
@@ -52,6 +53,9 @@ class House:
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=Config)
         except FileNotFoundError:
+            return Config()
+        except msgspec.MsgspecError as error:
+            log.warning("demo_config_unreadable", file=str(self._file), error=str(error))
             return Config()
 
     async def access(self, article: Article, device: str | None, person_token: str | None) -> Access:
@@ -71,7 +75,9 @@ class House:
         }
         try:
             async with asyncio.timeout(config.timeout_ms / 1000):
-                answer = await self._client.post(ADDRESS, json=question, headers={"authorization": f"Bearer {key}"})
+                answer = await self._client.post(
+                    ADDRESS, json=question, headers={"authorization": f"Bearer {key}"}
+                )
             answer.raise_for_status()
             return msgspec.json.decode(answer.content, type=Access)
         except (TimeoutError, httpx.HTTPError, msgspec.MsgspecError) as error:

@@ -1,22 +1,25 @@
 """Pages of the sample newspaper."""
 
+import base64
 from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
+import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import Cookie
 from litestar.params import FromPath
-from litestar.response import Template
+from litestar.response import Redirect, Template
 
 from demo import pictures, queries
-from demo.gateways import AGENCY, House
+from demo.gateways import AGENCY, Wall
 from demo.legal import LEGAL
 from shared import calendar, clock
 from shared.auth import PAGE_COOKIE
 from shared.errors import NotFound
 from shared.web import N_, page
 
-DEVICE_COOKIE = "nt_device"
+DEVICE_COOKIE = "nt_meter"
 DEVICE_S = int(timedelta(days=400).total_seconds())
 WEEKDAYS = (
     N_("Thứ Hai"),
@@ -30,27 +33,52 @@ WEEKDAYS = (
 PICTURE_CACHE = "public, max-age=86400"
 
 
-def paper(request: Request[Any, Any, Any], template: str, *, section: str = "", **context: Any) -> Template:
-    """A page with the newspaper's masthead."""
+def masthead(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """What the head of each of the newspaper's pages shows."""
     today = calendar.local_day(clock.now())
-    return page(
-        request,
-        template,
-        brand="Báo Khánh Hòa",
-        nav=[(f"/chuyen-muc/{slug}", name) for slug, name in queries.SECTIONS.items()],
-        today=today,
-        weekday=WEEKDAYS[today.weekday()],
-        agency=AGENCY,
-        section=section,
-        **context,
-    )
+    return {
+        "layout": "paper.html",
+        "brand": "Báo Khánh Hòa",
+        "nav": [(f"/chuyen-muc/{slug}", name) for slug, name in queries.SECTIONS.items()],
+        "today": today,
+        "weekday": WEEKDAYS[today.weekday()],
+        "person": reader_token(request),
+        "agency": AGENCY,
+        "section": "",
+    }
+
+
+def paper(request: Request[Any, Any, Any], template: str, **context: Any) -> Template:
+    """A page of the newspaper."""
+    return page(request, template, **{**masthead(request), **context})
+
+
+def reader_token(request: Request[Any, Any, Any]) -> str | None:
+    """The signed-in reader's page token, passed on unread: only the house can say whether it holds."""
+    prefix = "__Host-" if request.app.state.settings.secure else ""
+    return request.cookies.get(prefix + PAGE_COOKIE)
+
+
+def expired(token: str) -> bool:
+    """Whether a page token says that its time is over; whether it is genuine is not asked here."""
+    try:
+        payload = token.split(".")[1]
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return int(claims["exp"]) < clock.now().timestamp()
+    except (IndexError, KeyError, TypeError, ValueError, msgspec.MsgspecError):
+        return False
 
 
 @get("/", include_in_schema=False, sync_to_thread=False)
 def show_front(request: Request[Any, Any, Any]) -> Template:
     newest = list(queries.articles().values())
-    sections = [(slug, name, queries.of_section(slug)) for slug, name in queries.SECTIONS.items()]
-    return paper(request, "front.html", top=newest[0], second=newest[1:4], latest=newest[4:10], sections=sections)
+    above = newest[:4]
+    sections = [
+        (slug, name, [a for a in queries.of_section(slug) if a not in above])
+        for slug, name in queries.SECTIONS.items()
+    ]
+    latest = newest[4:10]
+    return paper(request, "front.html", top=above[0], second=above[1:], latest=latest, sections=sections)
 
 
 @get("/chuyen-muc/{slug:str}", include_in_schema=False, sync_to_thread=False)
@@ -62,15 +90,19 @@ def show_section(request: Request[Any, Any, Any], slug: FromPath[str]) -> Templa
 
 
 @get("/bai/{slug:str}", include_in_schema=False)
-async def show_article(request: Request[Any, Any, Any], slug: FromPath[str]) -> Template:
+async def show_article(request: Request[Any, Any, Any], slug: FromPath[str]) -> Template | Redirect:
     article = queries.articles().get(slug)
     if article is None:
         raise NotFound("This article does not exist or was moved.")
-    house: House = request.app.state.house
-    access = await house.access(
-        article, request.cookies.get(DEVICE_COOKIE), request.cookies.get(PAGE_COOKIE)
-    )
-    offers = access.offers_url if access.offers_url.startswith("/") else "/subscribe"
+    wall: Wall = request.app.state.wall
+    token = reader_token(request)
+    access = await wall.access(article, request.cookies.get(DEVICE_COOKIE), token)
+    if not access.allowed and token and expired(token):
+        # A subscriber who left the paper open overnight is signed in again unasked; others come back as nobody.
+        return Redirect(
+            "/account/renew", query_params={"optional": "1", "next": article.address}, status_code=303
+        )
+    offers = access.offers_url if access.offers_url.startswith("/subscribe") else "/subscribe"
     answer = paper(
         request,
         "article.html",
@@ -81,6 +113,7 @@ async def show_article(request: Request[Any, Any, Any], slug: FromPath[str]) -> 
         access=access,
         offers=offers,
         related=queries.related(article),
+        ld=structured_data(article, request.app.state.settings.base_url),
     )
     if access.device:
         answer.set_cookie(
@@ -94,6 +127,28 @@ async def show_article(request: Request[Any, Any, Any], slug: FromPath[str]) -> 
             )
         )
     return answer
+
+
+def structured_data(article: queries.Article, base_url: str) -> dict[str, Any]:
+    """What search engines read: it says honestly which part is not free, and holds no text of it."""
+    data: dict[str, Any] = {
+        "@context": "https://schema.org",
+        "@type": "NewsArticle",
+        "headline": article.title,
+        "description": article.lead,
+        "datePublished": article.published_at.isoformat(),
+        "author": {"@type": "Person", "name": article.author},
+        "image": f"{base_url}/anh/{article.slug}.svg",
+        "mainEntityOfPage": base_url + article.address,
+        "isAccessibleForFree": not article.premium,
+    }
+    if article.premium:
+        data["hasPart"] = {
+            "@type": "WebPageElement",
+            "isAccessibleForFree": False,
+            "cssSelector": ".paywalled",
+        }
+    return data
 
 
 @get("/su-kien", include_in_schema=False, sync_to_thread=False)
@@ -115,7 +170,7 @@ def show_feed(request: Request[Any, Any, Any]) -> Template:
     answer = paper(
         request,
         "rss.xml",
-        articles=queries.articles().values(),
+        items=[(a, format_datetime(a.published_at)) for a in queries.articles().values()],
         base=request.app.state.settings.base_url,
         section_names=queries.SECTIONS,
     )

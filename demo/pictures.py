@@ -1,20 +1,93 @@
 """Pictures of the sample newspaper: flat prints of the coast, drawn from a few words and always the same."""
+# ruff: noqa: E501 - an outline reads best as one line
 
 import random
 from collections.abc import Callable
 from functools import cache
 
 WIDTH, HEIGHT, HORIZON = 1200, 675, 390
+LIT = 0.55
+"""Share of a city's windows with a light on."""
 
 # sky above, sky below, sun, far hills, near hills, sea, foam, ink, warm
 PALETTES = {
-    "dawn": ("#f7d9b8", "#fbeedb", "#f08a5d", "#a9b9b4", "#6f8f8f", "#2f7f86", "#d5ece6", "#1d3a40", "#c2452d"),
-    "noon": ("#8fd0dc", "#dff2ee", "#fff6d8", "#8fb7a5", "#4f8f7a", "#127c8c", "#e6f7f2", "#14343b", "#e2703a"),
-    "dusk": ("#3f4a73", "#f2a27a", "#ffd9a0", "#5f5a80", "#3b4468", "#233a5c", "#f6c6a4", "#141c30", "#e8743b"),
-    "night": ("#0d1f2d", "#274b5c", "#f4ead0", "#1c3b49", "#132c38", "#0b2530", "#7fb8bd", "#071218", "#f0896f"),
-    "rain": ("#7f929a", "#c6d0d0", "#e7eceb", "#93a5a6", "#6a8083", "#4b6a71", "#dfe9e8", "#22353a", "#b3361c"),
-    "reef": ("#0b6b7d", "#12a0a6", "#e9fbf1", "#0d7f8c", "#0a5f6e", "#084a58", "#bdeee2", "#04262e", "#ff8a66"),
-    "field": ("#f4e3b5", "#fbf4dd", "#e98b3a", "#a3b48a", "#6f9360", "#8fae62", "#eef3d2", "#2b3a24", "#b5471f"),
+    "dawn": (
+        "#f7d9b8",
+        "#fbeedb",
+        "#f08a5d",
+        "#a9b9b4",
+        "#6f8f8f",
+        "#2f7f86",
+        "#d5ece6",
+        "#1d3a40",
+        "#c2452d",
+    ),
+    "noon": (
+        "#8fd0dc",
+        "#dff2ee",
+        "#fff6d8",
+        "#8fb7a5",
+        "#4f8f7a",
+        "#127c8c",
+        "#e6f7f2",
+        "#14343b",
+        "#e2703a",
+    ),
+    "dusk": (
+        "#3f4a73",
+        "#f2a27a",
+        "#ffd9a0",
+        "#5f5a80",
+        "#3b4468",
+        "#233a5c",
+        "#f6c6a4",
+        "#141c30",
+        "#e8743b",
+    ),
+    "night": (
+        "#0d1f2d",
+        "#274b5c",
+        "#f4ead0",
+        "#1c3b49",
+        "#132c38",
+        "#0b2530",
+        "#7fb8bd",
+        "#071218",
+        "#f0896f",
+    ),
+    "rain": (
+        "#7f929a",
+        "#c6d0d0",
+        "#e7eceb",
+        "#93a5a6",
+        "#6a8083",
+        "#4b6a71",
+        "#dfe9e8",
+        "#22353a",
+        "#b3361c",
+    ),
+    "reef": (
+        "#0b6b7d",
+        "#12a0a6",
+        "#e9fbf1",
+        "#0d7f8c",
+        "#0a5f6e",
+        "#084a58",
+        "#bdeee2",
+        "#04262e",
+        "#ff8a66",
+    ),
+    "field": (
+        "#f4e3b5",
+        "#fbf4dd",
+        "#e98b3a",
+        "#a3b48a",
+        "#6f9360",
+        "#8fae62",
+        "#eef3d2",
+        "#2b3a24",
+        "#b5471f",
+    ),
 }
 Palette = tuple[str, str, str, str, str, str, str, str, str]
 Draw = Callable[[Palette, random.Random], str]
@@ -122,12 +195,24 @@ def _city(p: Palette, chance: random.Random) -> str:
     while x < WIDTH:
         width, height = chance.randint(46, 92), chance.randint(60, 260)
         out.append(f'<path fill="{p[7]}" d="M{x} {HORIZON + 6}v-{height}h{width}v{height}z"/>')
-        for wy in range(HORIZON - height + 16, HORIZON - 14, 24):
-            for wx in range(x + 10, x + width - 12, 18):
-                if chance.random() < 0.55:  # noqa: PLR2004
-                    out.append(f'<path fill="{p[2]}" opacity=".85" d="M{wx} {wy}h8v11h-8z"/>')
+        panes = [
+            f'<path d="M{wx} {wy}h8v11h-8z"/>'
+            for wy in range(HORIZON - height + 16, HORIZON - 14, 24)
+            for wx in range(x + 10, x + width - 12, 18)
+            if chance.random() < LIT
+        ]
+        out.append(f'<g fill="{p[2]}" opacity=".85">{"".join(panes)}</g>')
         x += width + chance.choice((0, 6, 26))
-    return "".join(out)
+    # The street shines, and the street lamps lie in it.
+    glow = "".join(
+        f'<path d="M{chance.randint(0, WIDTH)} {y}h{chance.randint(30, 130)}"/>'
+        for y in range(HORIZON + 30, HEIGHT, 26)
+        for _ in range(5)
+    )
+    return (
+        f'{"".join(out)}<path fill="{p[4]}" d="M0 {HORIZON + 6}h{WIDTH}V{HEIGHT}H0z"/>'
+        f'<g stroke="{p[2]}" stroke-width="5" stroke-linecap="round" opacity=".45">{glow}</g>'
+    )
 
 
 def _towers(p: Palette, _: random.Random) -> str:
@@ -148,9 +233,15 @@ def _towers(p: Palette, _: random.Random) -> str:
 
 def _runners(p: Palette, chance: random.Random) -> str:
     out = [f'<path fill="{p[7]}" d="M0 520Q600 470 1200 520V675H0z"/>']
-    out.append(f'<path d="M0 610Q600 560 1200 610" fill="none" stroke="{p[6]}" stroke-width="5" stroke-dasharray="60 40"/>')
+    out.append(
+        f'<path d="M0 610Q600 560 1200 610" fill="none" stroke="{p[6]}" stroke-width="5" stroke-dasharray="60 40"/>'
+    )
     for n in range(9):
-        x, y, size = 70 + n * 132 + chance.randint(-20, 20), 545 + chance.randint(-14, 30), chance.uniform(0.9, 1.25)
+        x, y, size = (
+            70 + n * 132 + chance.randint(-20, 20),
+            545 + chance.randint(-14, 30),
+            chance.uniform(0.9, 1.25),
+        )
         colour = chance.choice((p[8], p[2], p[6]))
         out.append(
             f'<g transform="translate({x} {y}) scale({size:.2f})" stroke="{colour}" stroke-width="13" fill="none" '
@@ -189,7 +280,10 @@ def _fish(p: Palette, chance: random.Random) -> str:
 
 def _school(p: Palette, _: random.Random) -> str:
     windows = "".join(
-        f'<path fill="{p[5]}" d="M{x} {y}h54v64h-54z"/>' for y in (330, 440) for x in range(280, 920, 92) if x != 556  # noqa: PLR2004
+        f'<path fill="{p[5]}" d="M{x} {y}h54v64h-54z"/>'
+        for y in (330, 440)
+        for x in range(280, 920, 92)
+        if x != 556  # noqa: PLR2004
     )
     return (
         f'<path fill="{p[4]}" d="M0 560Q600 520 1200 560V675H0z"/><path fill="{p[6]}" d="M240 300h720v260h-720z"/>'
@@ -218,41 +312,50 @@ def _salt(p: Palette, chance: random.Random) -> str:
         out.append(f'<path stroke="{p[5]}" stroke-width="5" opacity=".5" d="M0 {y + 4}H{WIDTH}"/>')
         for col in range(8):
             x = col * (size * 3) + chance.randint(-14, 14) - row * 30
-            out.append(f'<path fill="#fff" stroke="{p[5]}" stroke-opacity=".4" stroke-width="3" d="M{x - size} {y}L{x} {y - size}L{x + size} {y}z"/>')
+            out.append(
+                f'<path fill="#fff" stroke="{p[5]}" stroke-opacity=".4" stroke-width="3" d="M{x - size} {y}L{x} {y - size}L{x + size} {y}z"/>'
+            )
     return "".join(out)
 
 
 def _rain(p: Palette, chance: random.Random) -> str:
-    drops = "".join(
-        f"M{chance.randint(0, WIDTH)} {chance.randint(0, HEIGHT)}l-14 44" for _ in range(120)
-    )
+    drops = "".join(f"M{chance.randint(0, WIDTH)} {chance.randint(0, HEIGHT)}l-14 44" for _ in range(120))
     return f'<path d="{drops}" stroke="{p[6]}" stroke-width="3" opacity=".6" stroke-linecap="round"/>'
-
-
-def _rows(p: Palette, chance: random.Random) -> str:
-    out = [f'<path fill="{p[5]}" d="M0 {HORIZON}h{WIDTH}V{HEIGHT}H0z"/>']
-    for n in range(-9, 22):
-        out.append(f'<path stroke="{p[4]}" stroke-width="14" d="M600 {HORIZON - 30}L{n * 100} {HEIGHT + 20}"/>')
-    for _n in range(24):
-        x, y = chance.randint(20, 1180), chance.randint(HORIZON + 40, 650)
-        out.append(f'<circle cx="{x}" cy="{y}" r="{6 + (y - HORIZON) // 18}" fill="{chance.choice((p[8], p[7]))}"/>')
-    return "".join(out) + f'<path fill="{p[3]}" d="M0 {HORIZON - 40}h{WIDTH}v44H0z"/>'
 
 
 def _drum(p: Palette, _: random.Random) -> str:
     rings = "".join(
         f'<circle cx="600" cy="350" r="{r}" fill="none" stroke="{p[7]}" stroke-width="{w}"{dash}/>'
         for r, w, dash in (
-            (250, 8, ""), (222, 22, ' stroke-dasharray="14 12"'), (190, 4, ""), (160, 30, ' stroke-dasharray="6 16"'),
+            (250, 8, ""),
+            (222, 22, ' stroke-dasharray="14 12"'),
+            (190, 4, ""),
+            (160, 30, ' stroke-dasharray="6 16"'),
             (126, 4, ""),
         )
     )
-    rays = "".join(f'<path transform="rotate({a * 30} 600 350)" d="M588 300L600 236L612 300z"/>' for a in range(12))
+    rays = "".join(
+        f'<path transform="rotate({a * 30} 600 350)" d="M588 300L600 236L612 300z"/>' for a in range(12)
+    )
     return f'<circle cx="600" cy="350" r="262" fill="{p[2]}"/>{rings}<g fill="{p[8]}">{rays}<circle cx="600" cy="350" r="52"/></g>'
 
 
 THINGS: dict[str, Draw] = {
-    "sun": _sun, "stars": _stars, "hills": _hills, "sea": _sea, "boats": _boats, "cages": _cages, "palms": _palms,
-    "city": _city, "towers": _towers, "runners": _runners, "coral": _coral, "fish": _fish, "school": _school,
-    "lanterns": _lanterns, "salt": _salt, "rain": _rain, "rows": _rows, "drum": _drum,
+    "sun": _sun,
+    "stars": _stars,
+    "hills": _hills,
+    "sea": _sea,
+    "boats": _boats,
+    "cages": _cages,
+    "palms": _palms,
+    "city": _city,
+    "towers": _towers,
+    "runners": _runners,
+    "coral": _coral,
+    "fish": _fish,
+    "school": _school,
+    "lanterns": _lanterns,
+    "salt": _salt,
+    "rain": _rain,
+    "drum": _drum,
 }

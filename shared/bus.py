@@ -170,7 +170,7 @@ class Relay:
 
     async def run(self) -> None:
         """Publish for ever. Any failure leaves the facts in the outbox and is tried again."""
-        outbox.listen(self.rung)
+        outbox.listen(self.database.name, self.rung)
         try:
             while True:
                 self.rung.clear()
@@ -184,7 +184,7 @@ class Relay:
                     log.warning("relay pauses", error=str(error)[:300] or type(error).__name__)
                     await asyncio.sleep(0.2 + random.random() * 0.3)  # noqa: S311 - jitter
         finally:
-            outbox.unlisten(self.rung)
+            outbox.unlisten(self.database.name, self.rung)
 
     async def publish_once(self) -> int:
         """Publish one batch and move it to the log; returns its size."""

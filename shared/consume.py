@@ -128,7 +128,7 @@ class Consumer:
         now = clock.now()
         if isinstance(error, Waits):
             state, key, text = "waiting", error.key, str(error)
-            delay = min(WAIT_S * 2**attempts, WAIT_MAX_S)
+            delay = min(WAIT_S * 2 ** min(attempts, 8), WAIT_MAX_S)
         else:
             parked = attempts >= len(BACKOFF_S)
             state, key = ("parked", "") if parked else ("retry", "")

@@ -29,10 +29,14 @@ def database_url(settings: Settings, service: str, role: str, database: str = ""
 class Database:
     """Two doors to one database: `web` sees the agencies of its token, `worker` sees all of them."""
 
-    def __init__(self, settings: Settings, service: str) -> None:
+    def __init__(self, settings: Settings, service: str, *, durable: bool = True) -> None:
+        """`durable=False` commits without waiting for the disk: for a run that a crash would start over anyway."""
         self.service = service
-        self.web = _engine(database_url(settings, service, "web"), settings.web_connections)
-        self.worker = _engine(database_url(settings, service, "worker"), settings.worker_connections)
+        url = database_url(settings, service, "web")
+        self.name = url.database or ""
+        self.web = _engine(url, settings.web_connections, durable=durable)
+        url = database_url(settings, service, "worker")
+        self.worker = _engine(url, settings.worker_connections, durable=durable)
 
     @asynccontextmanager
     async def web_tx(self, agencies: Iterable[str] = (), person: UUID | None = None) -> AsyncIterator[Tx]:
@@ -47,23 +51,20 @@ class Database:
         async with AsyncSession(self.worker, expire_on_commit=False) as tx, tx.begin():
             yield tx
 
-    def relax(self) -> None:
-        """Commit without waiting for the disk: for a run that would be started over after a crash anyway."""
-        for engine in (self.web, self.worker):
-            sa.event.listen(engine.sync_engine, "connect", _relax)
-
     async def close(self) -> None:
         await self.web.dispose()
         await self.worker.dispose()
 
 
-def _engine(url: URL, size: int) -> AsyncEngine:
-    return create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=10, pool_pre_ping=True)
-
-
-def _relax(connection: Any, _record: Any) -> None:
-    connection.execute("SET synchronous_commit = off")
-    connection.commit()
+def _engine(url: URL, size: int, *, durable: bool) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=durable,
+        connect_args={} if durable else {"options": "-c synchronous_commit=off"},
+    )
 
 
 async def enter(tx: Tx, agencies: Iterable[str], person: UUID | None = None) -> None:

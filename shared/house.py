@@ -25,12 +25,14 @@ RETRY_TICK_S = 1.0
 class House:
     """One service's belongings, opened at start and closed at stop."""
 
-    def __init__(self, service: str, settings: Settings, consumer: Consumer, jobs: Jobs) -> None:
+    def __init__(
+        self, service: str, settings: Settings, consumer: Consumer, jobs: Jobs, *, durable: bool = True
+    ) -> None:
         self.service = service
         self.settings = settings
         self.consumer = consumer
         self.jobs = jobs
-        self.database = Database(settings, service)
+        self.database = Database(settings, service, durable=durable)
         self.redis: Redis = Redis.from_url(
             settings.redis_url, decode_responses=False, socket_timeout=1, socket_connect_timeout=1
         )
@@ -117,7 +119,22 @@ async def _forget(house: House) -> None:
         )
 
 
-HOUSE_JOBS = (Scheduled("retry", RETRY_TICK_S, _retry), Scheduled("forget", 3600, _forget))
+async def _alarm(house: House) -> None:
+    """Tell of facts that have waited for their predecessor for more than an hour; they are never parked."""
+    async with house.database.worker_tx() as tx:
+        since = clock.now() - timedelta(hours=1)
+        late = await tx.scalar(
+            sa.text("SELECT count(*) FROM retry WHERE state = 'waiting' AND since < :since"), {"since": since}
+        )
+    if late:
+        log.error("facts wait for more than an hour", service=house.service, facts=late)
+
+
+HOUSE_JOBS = (
+    Scheduled("retry", RETRY_TICK_S, _retry),
+    Scheduled("forget", 3600, _forget),
+    Scheduled("alarm", 300, _alarm),
+)
 
 
 def _leave_when_broken(task: asyncio.Task[None]) -> None:

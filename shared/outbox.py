@@ -19,8 +19,8 @@ _INSERT = sa.text(
     "INSERT INTO outbox (id, subject, body, occurred_at) VALUES (:id, :subject, :body, :occurred_at)"
 )
 
-_relays: set[asyncio.Event] = set()
-"""Relays of this process, told when a transaction with facts has committed; others find them by polling."""
+_bells: dict[str, set[asyncio.Event]] = {}
+"""By database, who in this process is told when a transaction with facts has committed; others find out by polling."""
 
 
 async def emit(tx: Tx, *facts: Fact) -> None:
@@ -45,9 +45,9 @@ async def emit(tx: Tx, *facts: Fact) -> None:
         event.listen(tx.sync_session, "after_commit", _ring, once=True)
 
 
-def _ring(_session: Session) -> None:
-    for relay in _relays:
-        relay.set()
+def _ring(session: Session) -> None:
+    for bell in _bells.get(session.get_bind().engine.url.database or "", ()):
+        bell.set()
 
 
 async def emitted(tx: Tx) -> list[Fact]:
@@ -56,7 +56,10 @@ async def emitted(tx: Tx) -> list[Fact]:
     return [contracts.decode(bytes(row.body)) for row in rows]
 
 
-async def archive(tx: Tx, limit: int = 1000) -> list[Fact]:
+ARCHIVED_AT_ONCE = 1000
+
+
+async def archive(tx: Tx, limit: int = ARCHIVED_AT_ONCE) -> list[Fact]:
     """Move facts from the outbox to the log without publishing them; the driven house pumps by this."""
     rows = (await tx.execute(CLAIM, {"limit": limit})).all()
     await forget(tx, [row.seq for row in rows])
@@ -79,12 +82,13 @@ async def forget(tx: Tx, seqs: list[int]) -> None:
         await tx.execute(_MOVE, {"seqs": seqs})
 
 
-def listen(relay: asyncio.Event) -> None:
-    _relays.add(relay)
+def listen(database: str, bell: asyncio.Event) -> None:
+    """Ring the bell whenever facts were committed to a database."""
+    _bells.setdefault(database, set()).add(bell)
 
 
-def unlisten(relay: asyncio.Event) -> None:
-    _relays.discard(relay)
+def unlisten(database: str, bell: asyncio.Event) -> None:
+    _bells.get(database, set()).discard(bell)
 
 
 def now_id() -> str:

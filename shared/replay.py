@@ -52,26 +52,37 @@ def hand_on(
     """
     hears = import_module(f"services.{consumer}.consumers").consumer
     agencies.listen(hears)
-    subjects = hears.subjects()
+    subjects = [subject for subject in hears.subjects() if subject.startswith(f"{publisher}.")]
+    if not subjects:
+        return 0
     count = 0
-    with connect(source, publisher) as log, connect(target, consumer) as link, log.transaction():
-        cursor = log.cursor(name="replay")
+    with (
+        connect(source, publisher) as log,
+        connect(target, consumer) as link,
+        log.transaction(),
+        log.cursor(name="replay") as cursor,
+    ):
         cursor.execute(
             "SELECT id, subject, body FROM fact_log WHERE subject = ANY(%s) "
             "AND occurred_at >= coalesce(%s::timestamptz, '-infinity') ORDER BY seq",
             (subjects, since),
         )
         while rows := cursor.fetchmany(BATCH):
-            count += link.execute(
-                "INSERT INTO retry (fact_id, subject, body, state, since, next_at) "
-                "SELECT id, subject, body, 'retry', %(now)s, %(now)s "
-                "FROM unnest(%(ids)s::uuid[], %(subjects)s::text[], %(bodies)s::bytea[]) AS said (id, subject, body) "
-                "WHERE NOT EXISTS (SELECT FROM inbox WHERE fact_id = said.id) ON CONFLICT DO NOTHING",
-                {
-                    "now": clock.now(),
-                    "ids": [row["id"] for row in rows],
-                    "subjects": [row["subject"] for row in rows],
-                    "bodies": [bytes(row["body"]) for row in rows],
-                },
-            ).rowcount
+            count += _queue(link, rows)
     return count
+
+
+def _queue(link: psycopg.Connection[Row], rows: list[Row]) -> int:
+    """Write facts that a consumer has not handled into its retry table, due at once."""
+    return link.execute(
+        "INSERT INTO retry (fact_id, subject, body, state, since, next_at) "
+        "SELECT id, subject, body, 'retry', %(now)s, %(now)s "
+        "FROM unnest(%(ids)s::uuid[], %(subjects)s::text[], %(bodies)s::bytea[]) AS said (id, subject, body) "
+        "WHERE NOT EXISTS (SELECT FROM inbox WHERE fact_id = said.id) ON CONFLICT DO NOTHING",
+        {
+            "now": clock.now(),
+            "ids": [row["id"] for row in rows],
+            "subjects": [row["subject"] for row in rows],
+            "bodies": [bytes(row["body"]) for row in rows],
+        },
+    ).rowcount

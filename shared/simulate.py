@@ -1,5 +1,6 @@
 """Years of business from a seed: six services in one process, a driven clock, real actions, facts pumped day by day."""
 
+import asyncio
 import json
 import random
 from collections.abc import Callable
@@ -21,6 +22,9 @@ from shared.settings import SERVICES, Settings
 Progress = Callable[[int, int, str], None]
 """Told (days done, days in all, the day in words)."""
 
+SELLERS = ("accounts", "ads", "subscriptions", "events")
+COLLECTORS = ("payments", "ledger")
+
 OPENING_HOUR = 8
 CLOSING_HOUR = 23
 
@@ -39,7 +43,11 @@ class World:
     scale: float
     actors: dict[str, list[Any]]
     demo: dict[str, Any]
+    end: date = date.max
+    """The last day that will be lived; what is on sale then stays unsold where the demo needs it."""
     memory: dict[str, Any] = field(default_factory=dict)
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    """Rings when the flat has said something."""
 
 
 async def simulate(
@@ -67,9 +75,12 @@ async def simulate(
                 scale=scale,
                 actors=actors,
                 demo=demo,
+                end=end,
             )
             for name in SERVICES
         }
+        for world in worlds.values():
+            outbox.listen(world.house.database.name, world.bell)
         try:
             await _refuse_second(worlds)
             for name, world in worlds.items():
@@ -82,6 +93,7 @@ async def simulate(
                 progress(n, len(span), f"{day:%d/%m/%Y}")
         finally:
             for world in worlds.values():
+                outbox.unlisten(world.house.database.name, world.bell)
                 await world.house.stop()
     return demo
 
@@ -89,9 +101,7 @@ async def simulate(
 def _house(name: str, settings: Settings) -> House:
     consumer = import_module(f"services.{name}.consumers").consumer
     agencies.listen(consumer)
-    house = House(name, settings, consumer, import_module(f"services.{name}.jobs").jobs)
-    house.database.relax()
-    return house
+    return House(name, settings, consumer, import_module(f"services.{name}.jobs").jobs, durable=False)
 
 
 def _room(name: str) -> Any:
@@ -106,9 +116,10 @@ async def _refuse_second(worlds: dict[str, World]) -> None:
 
 
 async def _live(worlds: dict[str, World], day: date, driven: clock.DrivenClock) -> None:
-    """One day: every flat does its business, facts flow until quiet, the evening's jobs run."""
-    for name, world in worlds.items():
-        await _room(name).live_day(world, day)
+    """One day: the flats sell, then collect, then the evening's jobs run; after each, facts flow until quiet."""
+    for names in (SELLERS, COLLECTORS):
+        for name in names:
+            await _room(name).live_day(worlds[name], day)
         await _pump(worlds)
     driven.move_to(max(driven.now(), start_of(day) + timedelta(hours=CLOSING_HOUR)))
     for world in worlds.values():
@@ -117,19 +128,23 @@ async def _live(worlds: dict[str, World], day: date, driven: clock.DrivenClock) 
 
 
 async def _pump(worlds: dict[str, World]) -> None:
-    """Move facts from every outbox to every consumer until nothing is left to say."""
-    while True:
-        said: list[Fact] = []
+    """Move facts from every outbox that was written to, to every consumer, until nothing is left to say."""
+    while said := [fact for world in worlds.values() for fact in await _take(world)]:
         for world in worlds.values():
-            async with world.house.database.worker_tx() as tx:
-                said += await outbox.archive(tx)
-        if not said:
-            return
-        for world in worlds.values():
-            heard = [fact for fact in said if type(fact) in world.house.consumer.handlers]
-            if heard:
-                await world.house.consumer.handle(world.house.database, heard)
-                await world.house.consumer.again(world.house.database)
+            consumer, database = world.house.consumer, world.house.database
+            if heard := [fact for fact in said if type(fact) in consumer.handlers]:
+                await consumer.handle(database, heard)
+                await consumer.again(database)
+
+
+async def _take(world: World) -> list[Fact]:
+    if not world.bell.is_set():
+        return []
+    async with world.house.database.worker_tx() as tx:
+        facts = await outbox.archive(tx)
+    if len(facts) < outbox.ARCHIVED_AT_ONCE:
+        world.bell.clear()
+    return facts
 
 
 def write_demo(settings: Settings, demo: dict[str, Any]) -> None:

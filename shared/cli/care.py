@@ -16,10 +16,9 @@ from shared.cli.screen import Sorry, err, out, say, step
 from shared.cli.where import Reached, a_day, home_of, house, is_deployed, service_named, settings_of, today
 from shared.settings import PREFIX, SERVICES, Settings, load
 
-FIRST_DAYS = 420
-"""Days of the demo's history at the first start: this year so far has a last year to be compared with."""
+FIRST_SCALE = 0.25
+"""How busy the agencies are in the demo of a first start; it begins last January, so that growth can be measured."""
 
-FIRST_SCALE = 1.0
 SEED = 7
 
 
@@ -31,15 +30,10 @@ def add_to(app: typer.Typer) -> None:
 
 def init(
     email: Annotated[str, typer.Option(help="E-mail of the first administrator.")],
-    name: Annotated[str, typer.Option(help="Name of the first administrator.")],
     agency: Annotated[str, typer.Option(help="Code of the agency, such as bkh.")],
     agency_name: Annotated[str, typer.Option(help="Its name in full.")],
-    agency_kind: Annotated[
-        str, typer.Option(help="newspaper, magazine, broadcaster or merged.")
-    ] = "newspaper",
 ) -> None:
     """Make an empty production: databases, the first administrator, and what is left to do before going live."""
-    from shared.errors import Refused
     from shared.migrate import migrate_all
 
     with house(at_rest=True) as reached:
@@ -50,46 +44,14 @@ def init(
             migrate_all(reached.settings)
         with step("First administrator"):
             own = settings_of(reached, "accounts")
-            try:
-                link = asyncio.run(_first_administrator(own, agency, agency_name, agency_kind, email, name))
-            except Refused as refusal:
-                raise Sorry(
-                    refusal.sentence, "This house has been initialised before, or the values do not fit."
-                ) from refusal
+            enrol = import_module("services.accounts.cli").first_administrator
+            link = enrol(own, agency=agency, agency_name=agency_name, email=email)
         home.mkdir(parents=True, exist_ok=True)
         (home / "production.json").write_text(
             json.dumps({"agency": agency, "since": clock.now().isoformat()})
         )
         out.print(f"\nThe first administrator enrols here, once, within a day:\n  {link}\n", soft_wrap=True)
         _checklist(reached.settings)
-
-
-async def _first_administrator(
-    settings: Settings, agency: str, agency_name: str, kind: str, email: str, name: str
-) -> str:
-    """Register the agency and invite its administrator, by the actions of accounts. Returns the one-time link."""
-    from shared.db import Database
-
-    actions = (
-        import_module("services.accounts.actions.agencies"),
-        import_module("services.accounts.actions.people"),
-    )
-    database = Database(settings, "accounts")
-    try:
-        async with database.worker_tx() as tx:
-            await actions[0].register_agency(tx, agency, agency_name, kind, today(), "nguonthu init")
-            link: str = await actions[1].invite(
-                tx,
-                settings,
-                agency=agency,
-                email=email,
-                name=name,
-                roles=["administrator"],
-                actor="nguonthu init",
-            )
-        return link
-    finally:
-        await database.close()
 
 
 def _checklist(settings: Settings) -> None:
@@ -157,7 +119,7 @@ def simulate(
 ) -> None:
     """Live through years of business by the real actions, on a driven clock. The house must be empty and at rest."""
     if first:
-        _simulate(today() - timedelta(days=FIRST_DAYS), today(), seed, FIRST_SCALE)
+        _simulate(date(today().year - 1, 1, 1), today(), seed, FIRST_SCALE)
     else:
         _simulate(a_day(start), a_day(end), seed, scale)
 

@@ -1,5 +1,6 @@
 """Commands about facts: see them pass, see what was parked and why, and have it handled again."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable
@@ -28,8 +29,8 @@ def tail(
     from shared.replay import connect
 
     names = [service_named(service)] if service else list(SERVICES)
-    with house() as reached:
-        links = {name: connect(settings_of(reached, name), name) for name in names}
+    with house() as reached, contextlib.ExitStack() as open_links:
+        links = {name: open_links.enter_context(connect(settings_of(reached, name), name)) for name in names}
         seen = dict.fromkeys(names, 0)
         rows = []
         for name, link in links.items():

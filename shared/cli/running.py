@@ -101,10 +101,12 @@ def _welcome(stack: "Stack") -> None:
     people = read_sign_ins(stack.home)
     if people:
         out.print("\n[bold]Demo sign-ins[/bold]")
+        keys = ("who", "opens", "email", "password", "totp_secret")
         table(
-            ("who", "e-mail", "password", "TOTP secret (or: nguonthu accounts totp E-MAIL)"),
-            [[p.get(key, "") for key in ("who", "email", "password", "totp_secret")] for p in people],
+            ("who", "opens", "e-mail", "password", "TOTP secret"),
+            [[p.get(k, "") for k in keys] for p in people],
         )
+        out.print("  [dim]A code instead of an authenticator: nguonthu accounts totp E-MAIL[/dim]")
     out.print(f"\n[dim]Ctrl-C stops all of it. Data stays in {stack.home}.[/dim]", soft_wrap=True)
 
 

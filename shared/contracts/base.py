@@ -51,7 +51,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
     @classmethod
     def subject(cls) -> str:
-        return str(msgspec.inspect.type_info(cls).tag)  # type: ignore[attr-defined]
+        return str(cls.__struct_config__.tag)
 
 
 class Period(msgspec.Struct, frozen=True, tag="period"):

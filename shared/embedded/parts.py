@@ -67,7 +67,6 @@ def postgres(home: Path, ports: Ports, *, durable: bool = True) -> Part:
     if not (data / "PG_VERSION").exists():
         _make_cluster(home, data, binaries, mode)
     _give(data, mode)
-    _forget_dead_postmaster(data)
     on = "on" if durable else "off"
     settings = {
         "port": port,
@@ -96,6 +95,7 @@ def postgres(home: Path, ports: Ports, *, durable: bool = True) -> Part:
         port,
         lambda: postgres_waits_for(home, port),
         [str(binaries / "postgres"), "-D", str(data), *options],
+        prepare=lambda: _forget_dead_postmaster(data),
         env=plain_env(),
         cwd=home,
         stop_signal=signal.SIGINT,  # fast: ends sessions, writes all, and needs no recovery

@@ -33,6 +33,8 @@ class Part:
     argv: list[str] = field(default_factory=list)
     work: Callable[[], None] | None = None
     """Our own code, run in a fork of this process instead of a program: it need not be imported again."""
+    prepare: Callable[[], None] = lambda: None
+    """Done before each start, also when a killed part is started again."""
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     stop_signal: int = signal.SIGTERM
@@ -45,6 +47,7 @@ class Child:
 
     def __init__(self, part: Part, logs: Path) -> None:
         self.part = part
+        part.prepare()
         self.log = logs / f"{part.name}.log"
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))

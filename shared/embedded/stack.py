@@ -58,21 +58,18 @@ class Stack:
 
     # Starting and stopping
 
-    def start(
-        self, names: Iterable[str] = STORES, ready: Callable[[str, float], None] = lambda _name, _s: None
-    ) -> None:
+    def start(self, names: Iterable[str] = STORES, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Start what does not run yet and wait until it serves. Raises CannotStart.
 
-        `ready` is told each part's name and the seconds it took.
+        `meanwhile` is done between the two, since starting is mostly waiting.
         """
         self.hold()
         wanted = [name for name in names if not self.runs(name)]
-        begun = time.monotonic()
         try:
             for name in wanted:
                 self.launch(self._part(name))
-            for child in self._as_they_get_ready(wanted):
-                ready(child.part.name, time.monotonic() - begun)
+            meanwhile()
+            self._wait_until_ready(wanted)
         except BaseException:
             self.stop()
             raise
@@ -88,7 +85,7 @@ class Stack:
             return caddy(self.home, self.ports, self.address, self.creatives)
         return app(self.home, self.ports, name, self.env(name))
 
-    def _as_they_get_ready(self, names: list[str], limit_s: float = 60) -> Iterator[Child]:
+    def _wait_until_ready(self, names: list[str], limit_s: float = 60) -> None:
         waiting, end = [self.children[name] for name in names], time.monotonic() + limit_s
         while waiting:
             for child in list(waiting):
@@ -96,7 +93,6 @@ class Stack:
                     waiting.remove(child)
                     if child.part.name == "postgres":
                         bootstrap_databases(self.admin_url(), self.keys.text("postgres_password"))
-                    yield child
                 elif time.monotonic() > end:
                     raise CannotStart(f"{child.part.name} is not ready after {limit_s:.0f} s: {missing}.")
             time.sleep(0.02 if waiting else 0)
@@ -210,25 +206,29 @@ class Stack:
 
         Only accounts and the operator get the private key; each gets its own NATS user.
         """
-        found = self.given | {"NGUONTHU_HOME": str(self.home)}
+        decided = {
+            "NGUONTHU_HOME": str(self.home),
+            "NGUONTHU_TOKEN_PUBLIC_KEYS": self.keys.text("token_public_keys"),
+        }
         if self.address:
-            found |= {"NGUONTHU_BASE_URL": self.address, "NGUONTHU_CREATIVES_URL": self.creatives}
-        found["NGUONTHU_TOKEN_PUBLIC_KEYS"] = self.keys.text("token_public_keys")
+            decided |= {"NGUONTHU_BASE_URL": self.address, "NGUONTHU_CREATIVES_URL": self.creatives}
         if service == DEMO:
-            # The newspaper is a customer like any other: it has its key and the public addresses.
-            return found
-        found |= {
+            # The newspaper is a customer like any other: it knows its key and the public addresses, and no secret.
+            return decided
+        decided |= {
             "NGUONTHU_SECRET": self.keys.text("secret"),
             "NGUONTHU_POSTGRES_PASSWORD": self.keys.text("postgres_password"),
             "NGUONTHU_NATS_SEED": self.keys.nats_seed(service or OPERATOR),
         }
         if service in (None, "accounts"):
-            found["NGUONTHU_TOKEN_PRIVATE_KEY"] = self.keys.text("token_private_key")
+            decided["NGUONTHU_TOKEN_PRIVATE_KEY"] = self.keys.text("token_private_key")
         with contextlib.suppress(KeyError):
-            found["NGUONTHU_POSTGRES_URL"] = f"postgresql://127.0.0.1:{self.ports.of('postgres')}"
-            found["NGUONTHU_REDIS_URL"] = parts.redis_url(self.home, self.ports.of("redis"))
-            found["NGUONTHU_NATS_URL"] = f"nats://127.0.0.1:{self.ports.of('nats')}"
-        return found
+            decided["NGUONTHU_POSTGRES_URL"] = f"postgresql://127.0.0.1:{self.ports.of('postgres')}"
+            decided["NGUONTHU_REDIS_URL"] = parts.redis_url(self.home, self.ports.of("redis"))
+            decided["NGUONTHU_NATS_URL"] = f"nats://127.0.0.1:{self.ports.of('nats')}"
+        # A file named by `…_FILE` would win over what is decided here.
+        given = {key: value for key, value in self.given.items() if key.removesuffix("_FILE") not in decided}
+        return given | decided
 
     def settings(self, service: str | None = None) -> Settings:
         """The same as `env`, read."""

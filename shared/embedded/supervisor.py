@@ -1,6 +1,7 @@
 """`nguonthu up`: bring the whole house up, keep it up, and take it down in order."""
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from shared.embedded.apps import APPS, EDGE
 from shared.embedded.process import CannotStart
@@ -81,19 +83,30 @@ class Supervisor:
 
     def _bring_up(self) -> None:
         with self.step("PostgreSQL, NATS and Redis"):
-            self.stack.start(STORES)
+            self.stack.start(STORES, meanwhile=self._import_apps)
         with self.step("Migrations"):
             migrate_all(self.stack.settings())
         self.stack.find_address(self.wishes.base_url, self.wishes.creatives_url)
         if self.with_demo and not self.wishes.production:
             self._fill()
         with self.step("Six services, the newspaper and Caddy"):
-            _import_apps()
             for name in APPS:  # all ports first, since Caddy names them
                 self.stack.ports.choose(name)
             self.stack.start((*APPS, EDGE))
         self.stack.is_ready = True
         self.stack.note()
+
+    def _import_apps(self) -> None:
+        """Import once what the forks need, so that they start at once; what cannot be is left to its own part."""
+        for module in ("uvloop", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on"):
+            importlib.import_module(module)
+        for name in APPS:
+            with contextlib.suppress(Exception):
+                # Made and dropped: the first app of a process imports as much again as its module.
+                module_of(name).create_app(self.stack.settings(name))
+        # What is here now stays shared between all forks.
+        gc.collect()
+        gc.freeze()
 
     def _fill(self) -> None:
         """Make the demo's history when the home is new; one that was cut off halfway is begun anew."""
@@ -137,22 +150,16 @@ class Supervisor:
                 self.stack.restart(name)
 
 
+def module_of(name: str) -> Any:
+    """The module that makes an app."""
+    return importlib.import_module("demo.app" if name == "demo" else f"services.{name}.app")
+
+
 def migrate_all(settings: Settings) -> None:
     """Bring every service's database to its newest version."""
     from shared import migrate
 
     migrate.migrate_all(settings)
-
-
-def _import_apps() -> None:
-    """Import once what the forks need, so that they start at once; a module that cannot be is left to its part."""
-    for module in (
-        "shared.service",
-        *(f"services.{name}.app" for name in APPS if name != "demo"),
-        "demo.app",
-    ):
-        with contextlib.suppress(Exception):
-            importlib.import_module(module)
 
 
 @contextlib.contextmanager

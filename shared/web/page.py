@@ -21,7 +21,7 @@ from shared.auth import principal_of
 from shared.settings import Settings
 from shared.web.assets import static
 from shared.web.formats import FILTERS
-from shared.web.problems import explain
+from shared.web.problems import REASONS, explain
 from shared.web.words import LANGUAGES, N_, translate, translate_n
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -83,6 +83,7 @@ def page(
         "ui": Parts(),
         **context,
     }
+    merged["current"] = current_of(path, [href for href, _ in merged["nav"]])
     return Template(
         template,
         context=merged,
@@ -98,12 +99,20 @@ def page(
     )
 
 
+def current_of(path: str, links: list[str]) -> str:
+    """The link of a navigation under which a page lies: the longest that its address begins with."""
+    above = [link for link in links if path == link or (link != "/" and path.startswith(f"{link}/"))]
+    return max(above, key=len, default="")
+
+
 def template_config(service_dir: Path) -> TemplateConfig[JinjaTemplateEngine]:
     """Jinja over the service's own templates, then the shared ones; a missing variable is an error."""
     environment = Environment(
         loader=ChoiceLoader([FileSystemLoader(service_dir / "templates"), FileSystemLoader(TEMPLATES)]),
         autoescape=True,
         undefined=StrictUndefined,
+        # Code and templates change together, at a restart.
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.do"],
@@ -117,6 +126,7 @@ def template_config(service_dir: Path) -> TemplateConfig[JinjaTemplateEngine]:
             "static": static,
             "here": _here,
             "explain": explain,
+            "reasons": REASONS,
         }
     )
     environment.globals["idempotency_key"] = lambda: str(clock.new_id())

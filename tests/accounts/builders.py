@@ -65,11 +65,11 @@ def an_advertiser(**changes: Any) -> dict[str, Any]:
 class Browser:
     """A browser's worth of habits: it sends the CSRF token that pages gave, and finds codes in the inbox."""
 
-    def __init__(self, flat: Any) -> None:
+    def __init__(self, flat: Any, base_url: str = "http://localhost:8080") -> None:
         self.flat = flat
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=flat.app, raise_app_exceptions=False),
-            base_url="http://localhost:8080",
+            base_url=base_url,
             headers={"accept": "text/html", "user-agent": "Mozilla/5.0 (X11; Linux) Firefox/130"},
         )
 
@@ -77,9 +77,10 @@ class Browser:
         return await self.client.get(path, **more)
 
     async def post(self, path: str, **form: Any) -> httpx.Response:
-        if "nt_csrf" not in self.client.cookies:
+        name = "__Host-nt_csrf" if self.client.base_url.scheme == "https" else "nt_csrf"
+        if name not in self.client.cookies:
             await self.client.get("/account/sign-in")
-        headers = {"x-csrftoken": self.client.cookies["nt_csrf"]}
+        headers = {"x-csrftoken": self.client.cookies[name]}
         return await self.client.post(path, data=form, headers=headers)
 
     async def code(self) -> str:

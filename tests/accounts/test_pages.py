@@ -73,6 +73,7 @@ async def test_without_a_session_renewal_leads_to_the_sign_in_and_remembers_wher
     assert answer.headers["location"] == "/account/sign-in?next=%2Ffinance"
 
 
+@pytest.mark.promise("T10")
 async def test_staff_enrol_totp_before_any_role_counts_and_get_recovery_codes(flat):
     await a_person(flat, roles=["finance"])
     browser = Browser(flat)
@@ -96,6 +97,7 @@ async def test_staff_enrol_totp_before_any_role_counts_and_get_recovery_codes(fl
     assert (await third.post("/account/totp", code=codes[0])).status_code == 422
 
 
+@pytest.mark.promise("T10")
 async def test_a_code_by_e_mail_does_not_spare_staff_the_second_step(flat):
     await a_person(flat, roles=["administrator"], totp=True)
     browser = Browser(flat)
@@ -104,6 +106,7 @@ async def test_a_code_by_e_mail_does_not_spare_staff_the_second_step(flat):
     assert "nt_token" not in browser.client.cookies
 
 
+@pytest.mark.promise("T10")
 async def test_a_totp_code_counts_once(flat):
     _, secret = await a_person(flat, roles=["finance"], totp=True)
     first, second = Browser(flat), Browser(flat)
@@ -140,6 +143,7 @@ async def test_a_code_older_than_ten_minutes_is_refused(flat):
     assert (await browser.post("/account/code", code=code)).status_code == 422
 
 
+@pytest.mark.promise("T10")
 async def test_failures_lock_strangers_out_and_never_the_owners_own_browser(flat):
     await a_person(flat)
     mine, stranger = Browser(flat), Browser(flat)
@@ -153,6 +157,7 @@ async def test_failures_lock_strangers_out_and_never_the_owners_own_browser(flat
     assert (await newcomer.sign_in_by_code("lan@baokh.example")).status_code == 303
 
 
+@pytest.mark.promise("T10")
 async def test_an_unknown_account_is_answered_like_a_wrong_password(flat):
     await a_person(flat)
     known = await Browser(flat).post("/account/password", identifier="lan@baokh.example", password="sai")
@@ -189,6 +194,7 @@ async def test_signing_out_ends_the_session_on_the_server(flat):
     assert (await thief.get("/account/renew?next=/account")).status_code == 303
 
 
+@pytest.mark.promise("T10")
 async def test_each_sign_in_has_a_session_of_its_own(flat):
     browser = Browser(flat)
     await browser.sign_in_by_code("lan@example.vn")
@@ -207,7 +213,13 @@ async def test_every_page_shows_itself_in_both_languages(flat, lang):
     browser = Browser(flat)
     await browser.sign_in_as_staff("lan@baokh.example", secret)
     colleague, _ = await a_person(flat, "hoa@baokh.example", roles=["finance"])
-    for path in (*PAGES_OF_A_PERSON, *PAGES_OF_STAFF, f"/desk/people/{colleague}", "/dev/mail", "/desk/components"):
+    for path in (
+        *PAGES_OF_A_PERSON,
+        *PAGES_OF_STAFF,
+        f"/desk/people/{colleague}",
+        "/dev/mail",
+        "/desk/components",
+    ):
         answer = await browser.get(f"{path}?lang={lang}")
         assert answer.status_code == 200, (path, answer.text)
         assert f'lang="{lang}"' in answer.text
@@ -221,3 +233,73 @@ async def test_a_reader_gets_no_staff_page_and_a_stranger_no_page_of_a_person(fl
     for path in (*PAGES_OF_A_PERSON, *PAGES_OF_STAFF):
         answer = await Browser(flat).get(path)
         assert (answer.status_code, answer.headers["location"].split("?")[0]) == (307, "/account/renew"), path
+
+
+@pytest.mark.promise("T10")
+async def test_behind_https_every_cookie_is_bound_to_the_host(flats):
+    flat = await flats.start("accounts", base_url="https://baokhanhhoa.example")
+    await some_agencies(flat)
+    browser = Browser(flat, "https://baokhanhhoa.example")
+    answer = await browser.sign_in_by_code("lan@example.vn")
+    made = [c for c in answer.headers.get_list("set-cookie") if "nt_" in c]
+    assert len(made) == 4
+    for cookie in made:
+        assert cookie.startswith("__Host-")
+        parts = {part.strip().lower() for part in cookie.split(";")[1:]}
+        assert {"path=/", "secure", "httponly", "samesite=lax"} <= parts
+        assert not any(part.startswith("domain") for part in parts)
+    assert (await browser.get("/account")).status_code == 200
+
+
+@pytest.mark.promise("T10")
+@pytest.mark.parametrize(
+    "path", ["/account/sign-in", "/account/password", "/account/totp", "/account/sign-out"]
+)
+async def test_a_form_of_another_site_is_refused(flat, path):
+    browser = Browser(flat)
+    await browser.sign_in_by_code("lan@example.vn")
+    answer = await browser.client.post(path, data={"identifier": "lan@example.vn"})
+    assert answer.status_code == 403
+    assert (await browser.get("/account/renew?next=/account")).status_code == 307
+
+
+async def test_a_phone_signs_in_with_the_password_once_it_is_the_persons(flat):
+    await a_person(flat)
+    browser = Browser(flat)
+    await browser.post("/account/password", identifier="lan@baokh.example", password=PASSWORD)
+    saved = await browser.post("/account/profile", name="Lan", lang="vi", phone="090 512 3456")
+    assert saved.status_code == 303
+    answer = await Browser(flat).post("/account/password", identifier="+84905123456", password=PASSWORD)
+    assert answer.status_code == 303
+    other = Browser(flat)
+    await other.sign_in_by_code("khac@example.vn")
+    assert (await other.post("/account/profile", name="K", lang="vi", phone="0905123456")).status_code == 409
+    assert (await other.post("/account/profile", name="K", lang="vi", phone="12")).status_code == 422
+
+
+async def test_the_exported_trail_can_be_checked_without_us(flat):
+    import hashlib
+    import json
+
+    _, secret = await a_person(flat, roles=["auditor"], totp=True)
+    browser = Browser(flat)
+    await browser.sign_in_as_staff("lan@baokh.example", secret)
+    answer = await browser.get("/desk/audit/export?agency=bkh")
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [line["number"] for line in lines] == list(range(1, len(lines) + 1))
+    last = b""
+    for line in lines:
+        last = hashlib.sha256(last + line["body"].encode()).digest()
+        assert last.hex() == line["hash"]
+    assert json.loads(lines[-1]["body"])["action"] == "session.open"
+    assert (await browser.get("/desk/audit/export?agency=tcnt")).status_code == 404
+
+
+async def test_an_auditor_reads_and_changes_nothing(flat):
+    _, secret = await a_person(flat, roles=["auditor"], totp=True)
+    browser = Browser(flat)
+    await browser.sign_in_as_staff("lan@baokh.example", secret)
+    assert (await browser.get("/desk/audit")).status_code == 200
+    assert (await browser.get("/desk/people")).status_code == 403
+    answer = await browser.post("/desk/people", email="x@y.vn", name="X", agency="bkh", roles=["finance"])
+    assert answer.status_code == 403

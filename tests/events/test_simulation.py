@@ -48,9 +48,7 @@ async def pay(flat: Flat, seen: Counter[str]) -> None:
         opened = [fact for fact in facts if isinstance(fact, InvoiceOpened)]
         for fact in opened:
             seen[f"{fact.occurred_at:%Y-%m} {fact.collect}"] += 1
-        await flat.receive(
-            *[a_capture(f.invoice, f.lines, f.agency, collect=f.collect) for f in opened]
-        )
+        await flat.receive(*[a_capture(f.invoice, f.lines, f.agency, collect=f.collect) for f in opened])
         assert await flat.held() == []
 
 
@@ -72,5 +70,7 @@ async def test_the_open_night_run_has_three_gold_packages_left_and_every_count_h
     assert seen["2026-11 on_terms"] > 0
     (recount,) = await rows(flat, "SELECT DISTINCT differences FROM recount")
     assert recount.differences == []
-    (open_holds,) = await rows(flat, "SELECT count(*) AS n FROM hold WHERE sold_at IS NULL AND freed_at IS NULL")
+    (open_holds,) = await rows(
+        flat, "SELECT count(*) AS n FROM hold WHERE sold_at IS NULL AND freed_at IS NULL"
+    )
     assert open_holds.n == 0

@@ -7,7 +7,6 @@ import pytest
 import sqlalchemy as sa
 
 from services.ledger.actions import posting
-from shared import clock
 from shared.calendar import start_of
 from tests.ledger.builders import a_line, captured, credit, delivered, delivery, opened, refunded
 
@@ -22,14 +21,6 @@ async def balances(flat: Any, agency: str = "") -> dict[str, int]:
             {"agency": agency},
         )
         return {row.account: int(row.amount) for row in rows}
-
-
-@pytest.fixture
-def november() -> Any:
-    """Real services on a driven clock: 10 November 2026, late morning in Viet Nam."""
-    driven = clock.DrivenClock(start_of(date(2026, 11, 10)) + timedelta(hours=11), seed=7)
-    with clock.driven(driven):
-        yield driven
 
 
 async def test_a_prepaid_month_books_vat_at_once_and_earns_by_day(flats: Any, november: Any) -> None:

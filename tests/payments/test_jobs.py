@@ -84,6 +84,7 @@ async def test_whatever_the_simulator_does_each_payment_is_captured_once(
     assert theirs["amount_vnd"] == sum(fact.amount_vnd for fact in captured)
 
 
+@pytest.mark.promise("P2")
 async def test_a_silent_bank_is_asked_and_its_answer_counts(serve: Serve) -> None:
     flat = await serve()
     await misbehave(flat, silent=True)
@@ -112,6 +113,7 @@ async def test_a_buyer_who_comes_back_before_the_notification_is_asked_for_soon(
     assert await state_of(flat, invoice) == ("paid", ["paid"])
 
 
+@pytest.mark.promise("P2")
 async def test_an_abandoned_attempt_ends_only_when_the_bank_says_so_and_then_the_invoice_closes(
     serve: Serve,
 ) -> None:
@@ -131,6 +133,7 @@ async def test_an_abandoned_attempt_ends_only_when_the_bank_says_so_and_then_the
     assert await state_of(flat, invoice) == ("withdrawn", ["expired"])
 
 
+@pytest.mark.promise("P2")
 async def test_an_outcome_that_nobody_tells_is_never_guessed(serve: Serve) -> None:
     flat = await serve()
     await misbehave(flat, silent=True, lose_answer=True)
@@ -150,6 +153,7 @@ async def test_an_outcome_that_nobody_tells_is_never_guessed(serve: Serve) -> No
     assert await state_of(flat, invoice) == ("paid", ["paid"])
 
 
+@pytest.mark.promise("P2", "P11")
 async def test_an_answer_without_a_good_signature_or_about_other_money_is_not_believed(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +230,7 @@ async def test_a_credit_sends_money_back_once_even_when_the_answer_is_lost(serve
     assert theirs["refunded_vnd"] == 54_000
 
 
+@pytest.mark.promise("P2")
 async def test_a_credit_is_refunded_and_told(serve: Serve) -> None:
     flat = await serve()
     invoice = an_invoice(a_line(100_000, 8_000))

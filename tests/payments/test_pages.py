@@ -1,5 +1,7 @@
 """The pay page behind its signed link, and the desk with its queues."""
 
+import asyncio
+
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -274,3 +276,47 @@ async def test_the_bank_page_is_bannered_and_refuses_an_altered_request(flats: F
     await misbehave(flat, refuse=True)
     assert await notify(flat, await at_bank(flat, invoice)) == "00"
     assert await state_of(flat, invoice) == (None, ["failed"])
+
+
+async def test_a_failed_refund_is_tried_anew_for_the_same_credit_and_only_once(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice(a_line(100_000, 0))
+    await paid(flat, invoice)
+    credit = a_credit(invoice, 40_000)
+    await flat.receive(credit)
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE refund SET state = 'failed'"))
+        await tx.execute(sa.text("UPDATE capture SET refunding_vnd = 0"))
+        refund = await tx.scalar(sa.text("SELECT id FROM refund"))
+    sign_in(flats, flat, bkh=["finance"])
+    assert "Thử lại" in (await flat.client.get(f"{DESK}/refunds")).text
+    assert await post(flat, f"{DESK}/refunds/{refund}/renewal") == 303
+    assert await post(flat, f"{DESK}/refunds/{refund}/renewal") == 409
+    assert "Thử lại" not in (await flat.client.get(f"{DESK}/refunds")).text
+    async with flat.tx() as tx:
+        rows = (await tx.execute(sa.text("SELECT state, credit FROM refund ORDER BY id"))).all()
+    assert [tuple(row) for row in rows] == [("failed", credit.credit), ("due", credit.credit)]
+
+
+async def test_finance_switches_a_way_of_paying_off_and_on_for_its_own_agency(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    sign_in(flats, flat, bkh=["finance"], tcnt=["auditor"])
+    assert await post(flat, f"{DESK}/rails/tcnt", choice="no") == 404
+    for choice, expected in (("no", "Chưa có cách trả trực tuyến"), ("yes", "qua VNPAY")):
+        assert await post(flat, f"{DESK}/rails/bkh", choice=choice) == 303
+        assert expected in (await flat.client.get(link(flat.house.settings, invoice))).text
+    assert (await flat.client.get(f"{DESK}/rails")).status_code == 200
+
+
+async def test_the_button_pressed_twice_at_once_begins_one_attempt(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    address = link(flat.house.settings, invoice)
+    await flat.client.get(address)
+    headers = {"x-csrftoken": flat.client.cookies["nt_csrf"]}
+    pressed = await asyncio.gather(*(flat.client.post(address, headers=headers) for _ in range(5)))
+    assert len({answer.headers["location"] for answer in pressed}) == 1
+    assert await state_of(flat, invoice) == (None, ["open"])

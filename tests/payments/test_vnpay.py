@@ -24,6 +24,7 @@ from tests.payments import (
 )
 
 
+@pytest.mark.promise("P2")
 async def test_a_paid_invoice_is_captured_and_closed_with_its_lines(flats: Flats) -> None:
     flat = await flats.start("payments")
     invoice = an_invoice(a_line(100_000, 8_000), a_line(50_000, 0, vat_class="exempt"))
@@ -55,6 +56,7 @@ async def _books(flat: Any) -> tuple[Any, ...]:
         return tuple(rows.one())
 
 
+@pytest.mark.promise("P11")
 async def test_what_is_forged_altered_foreign_or_off_by_one_is_refused_and_changes_nothing(
     flats: Flats,
 ) -> None:
@@ -102,6 +104,7 @@ async def test_what_is_forged_altered_foreign_or_off_by_one_is_refused_and_chang
     assert await notify(flat, query) == "00"
 
 
+@pytest.mark.promise("P11")
 async def test_a_notification_that_comes_many_times_at_once_captures_once(flats: Flats) -> None:
     flat = await flats.start("payments")
     invoice = an_invoice()
@@ -146,6 +149,7 @@ async def test_while_an_attempt_is_under_way_the_button_leads_to_the_same_one(fl
     assert await state_of(flat, invoice) == (None, ["open"])
 
 
+@pytest.mark.promise("P2")
 async def test_suspect_money_is_held_and_neither_failed_nor_captured(flats: Flats) -> None:
     flat = await flats.start("payments")
     invoice = an_invoice()

@@ -12,16 +12,19 @@ from typing import Any
 import psycopg
 import pytest
 import typer
+from typer.testing import CliRunner, Result
 
 from shared import clock
 from shared.cli import app
+from shared.cli.screen import Sorry
+from shared.contracts import export
 from shared.embedded import Stack, clone_database
 from shared.migrate import migrate_all
 from shared.settings import SERVICES
 from tests.conftest import Templates
 from tests.shared.homes import a_folder
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Result]
 
 
 def nguonthu(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -136,8 +139,20 @@ def test_doctor_finds_secrets_that_others_can_read_and_says_the_mend(tmp_path: P
     assert f"chmod 700 {tmp_path / 'secrets'}" in told.stdout
 
 
-def test_contracts_are_as_published() -> None:
-    assert nguonthu("contracts", "--check").returncode == 0
+def test_contracts_are_written_once_and_then_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "FOLDER", tmp_path)
+    monkeypatch.setattr(export.write_all, "__defaults__", (tmp_path,))
+    refused = CliRunner().invoke(app, ["contracts", "--check"])
+    assert isinstance(refused.exception, Sorry)
+    assert "payments.payment.captured.v1.json" in str(refused.exception)
+    assert not list(tmp_path.iterdir()), "a check writes nothing"
+    assert "asyncapi.json" in CliRunner().invoke(app, ["contracts"]).stdout
+    assert CliRunner().invoke(app, ["contracts", "--check"]).exit_code == 0
+    (tmp_path / "payments.payment.captured.v1.json").write_text("{}")
+    refused = CliRunner().invoke(app, ["contracts", "--check"])
+    assert str(refused.exception) == "These contracts are not as published: payments.payment.captured.v1.json"
 
 
 def test_init_makes_an_empty_production_with_one_door_for_its_administrator(folder: Path) -> None:
@@ -175,12 +190,8 @@ def ledger(stack: Stack, templates: Templates) -> Run:
             "VALUES (%s, 'ads.delivery.recorded.v1', '{}', 'parked', 4, 'ValueError: no such line', %s, %s)",
             (clock.new_id(), now, now),
         )
-    env = {**stack.env(), "NGUONTHU_DATABASE_PREFIX": "cli_"}
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return nguonthu(*words, **env)
-
-    return run
+    env = {**stack.env(), "NGUONTHU_DATABASE_PREFIX": "cli_", "COLUMNS": "200"}
+    return lambda *words: CliRunner().invoke(app, words, env=env)
 
 
 def test_parked_facts_are_shown_with_their_reason_and_handled_again(ledger: Run) -> None:
@@ -188,7 +199,7 @@ def test_parked_facts_are_shown_with_their_reason_and_handled_again(ledger: Run)
     assert "ValueError: no such line" in told.stdout
     parked = json.loads(ledger("facts", "parked", "ledger", "--json").stdout)
     assert [(fact["subject"], fact["attempts"]) for fact in parked] == [("ads.delivery.recorded.v1", 4)]
-    assert ledger("facts", "replay", "ledger", "--id", str(clock.new_id())).returncode == 1
+    assert ledger("facts", "replay", "ledger", "--id", str(clock.new_id())).exit_code == 1
     assert ledger("facts", "replay", "ledger", "--id", parked[0]["id"]).stdout.startswith("1 facts")
     assert json.loads(ledger("facts", "parked", "--json").stdout) == []
     waiting = json.loads(ledger("facts", "parked", "--all", "--json").stdout)

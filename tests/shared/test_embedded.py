@@ -200,6 +200,14 @@ def test_each_app_gets_only_the_secrets_that_it_needs(stack: Stack) -> None:
     }
 
 
+def test_what_the_stack_decides_wins_and_other_wishes_are_kept(tmp_path: Path) -> None:
+    given = {"NGUONTHU_SECRET_FILE": "/nowhere", "NGUONTHU_SMTP_URL": "smtp://mail.example:25"}
+    stack = Stack(tmp_path, given=given)
+    assert load(stack.env("ads")).smtp_url == "smtp://mail.example:25"
+    assert load(stack.env("ads")).secret == stack.keys.text("secret")
+    assert "NGUONTHU_SMTP_URL" not in stack.env("demo")
+
+
 # Life and death
 
 

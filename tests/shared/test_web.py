@@ -6,11 +6,13 @@ import re
 import string
 from datetime import UTC, date, datetime
 from http import HTTPStatus
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from joserfc.jwk import OKPKey
 from litestar import Litestar, Request, get, post
 from litestar.config.csrf import CSRFConfig
 from litestar.datastructures import State
@@ -19,11 +21,12 @@ from litestar.response import ServerSentEvent, Template
 from markupsafe import Markup
 
 from shared.http import problem
-from shared.settings import Settings
+from shared.settings import SERVICES, Settings
 from shared.web import component_routes, page, static, static_router, template_config, translate, translate_n
 from shared.web.assets import assets
 from shared.web.formats import day as show_day
 from shared.web.formats import in_words, moment, money, number, percent
+from shared.web.page import NAVIGATION
 from shared.web.problems import REASONS, explain
 from shared.web.words import ROOT, folders, missing_in, read_english
 from tests.shared.browser import DESKTOP, PHONE, accessible, chromium, served
@@ -32,6 +35,9 @@ from tests.shared.browser import DESKTOP, PHONE, accessible, chromium, served
 INLINE = re.compile(
     r"<script(?![^>]*\ssrc=)(?![^>]*application/ld\+json)|<style|\sstyle=|<[^>]*\son[a-z]+=|hx-on|javascript:|js:\{",
     re.IGNORECASE,
+)
+LINK = re.compile(
+    r"""(?:href=|action=|link=|ui\.form\()"(/(?!static/)(?:[^"?#{]|\{\{.*?\}\}|\{0[^}]*\})*)[?#"]"""
 )
 SMALL_TARGETS = """[...document.querySelectorAll(
   ".button:not(.small), .nav a, select, textarea, input:not([type=hidden],[type=radio],[type=checkbox])"
@@ -276,6 +282,27 @@ def test_no_template_holds_inline_code_or_foreign_addresses(path: Path):
     found = INLINE.search(text)
     assert found is None, f"the content security policy blocks {found and found[0]!r}"
     assert not re.search(r'(?:src|action|rel="stylesheet" href)="https?://', text)
+
+
+def test_no_link_of_a_page_leads_nowhere(tmp_path: Path):
+    key = OKPKey.generate_key("Ed25519", {"kid": "k"})
+    settings = Settings(
+        home=tmp_path,
+        token_private_key=json.dumps(key.as_dict(private=True)),
+        token_public_keys=json.dumps({"keys": [key.as_dict(private=False)]}),
+    )
+    names = ["demo.app", *(f"services.{name}.app" for name in SERVICES)]
+    routes = {route.path for name in names for route in import_module(name).create_app(settings).routes}
+    known = [re.compile(re.sub(r"\{[^}]*\}", "[^/]+", route) + "/?") for route in routes]
+    # An address that goes on with a value is looked up with a word in its place (`/x/{{ … }}`), or as a
+    # beginning where the value is added to it (`"/x/" ~ …`).
+    text = "\n".join(path.read_text("utf-8") for path in templates())
+    links = {re.sub(r"\{\{.*?\}\}|\{0[^}]*\}", "x", link) for link in LINK.findall(text)}
+    links |= {href for group in NAVIGATION.values() for href, _ in group}
+    whole = {link for link in links if not any(pattern.fullmatch(link) for pattern in known)}
+    dead = {link for link in whole if not (link.endswith("/") and any(r.startswith(link) for r in routes))}
+    assert len(links) > 40
+    assert not dead
 
 
 @pytest.mark.parametrize(

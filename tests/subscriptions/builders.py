@@ -60,7 +60,9 @@ async def taxed(flat: Flat, product_class: str = "digital_news", agency: str = "
         await choose_vat_class(tx, agency, product_class, "standard", date(2024, 1, 1))
 
 
-async def subscribed(flat: Flat, person: UUID, package: UUID, price: UUID, *, renewal: bool = False) -> Opened:
+async def subscribed(
+    flat: Flat, person: UUID, package: UUID, price: UUID, *, renewal: bool = False
+) -> Opened:
     async with flat.tx() as tx:
         return await subscribe(
             tx, flat.house.settings, person, Order(package=package, price=price, renewal=renewal)
@@ -72,7 +74,9 @@ async def opened_fact(flat: Flat) -> InvoiceOpened:
     return [fact for fact in await flat.facts() if isinstance(fact, InvoiceOpened)][-1]
 
 
-def captured(invoice: InvoiceOpened, *, amount_vnd: int = 0, later: timedelta = timedelta()) -> PaymentCaptured:
+def captured(
+    invoice: InvoiceOpened, *, amount_vnd: int = 0, later: timedelta = timedelta()
+) -> PaymentCaptured:
     """Payments' word that an invoice was paid in full, or an amount of it."""
     amount = amount_vnd or invoice.total_vnd
     line: Line = invoice.lines[0]
@@ -92,7 +96,9 @@ def closed(invoice: InvoiceOpened, outcome: str = "paid") -> InvoiceClosed:
     return InvoiceClosed(agency=invoice.agency, invoice=invoice.invoice, outcome=outcome)  # type: ignore[arg-type]
 
 
-async def a_reader_with_access(flat: Flat, person: UUID, *, renewal: bool = False, **package: object) -> Opened:
+async def a_reader_with_access(
+    flat: Flat, person: UUID, *, renewal: bool = False, **package: object
+) -> Opened:
     """A person whose first period is paid."""
     made = await a_package(flat, **package)  # type: ignore[arg-type]
     opened = await subscribed(flat, person, *made, renewal=renewal)

@@ -1,0 +1,38 @@
+"""The audit trail: who did what, before, after and why, chained by hashes that the database computes."""
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from shared import clock
+from shared.auth import Principal
+from shared.db import Tx
+
+
+async def note(
+    tx: Tx,
+    *,
+    agency: str,
+    actor: Principal | str,
+    action: str,
+    subject: object,
+    before: Any = None,
+    after: Any = None,
+    why: str = "",
+) -> None:
+    """Add an entry, in the transaction that does what it tells. Opaque ids only: no names, no addresses."""
+    entry = {
+        "at": clock.now(),
+        "agency": agency,
+        "actor": actor if isinstance(actor, str) else actor.subject,
+        "action": action,
+        "subject": str(subject),
+        "before": before,
+        "after": after,
+        "why": why,
+    }
+    await tx.execute(
+        sa.text("SELECT audit_append(:agency, :body)"),
+        {"agency": agency, "body": msgspec.json.encode(entry).decode()},
+    )

@@ -1,0 +1,196 @@
+"""Outgoing messages: queued in the transaction that wants them, sent afterwards, tried again, capped by person."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+
+from services.accounts import gateways, rules
+from services.accounts.tables import MessageRow, OrganisationRow, PersonRow
+from shared import clock
+from shared.calendar import local_day, start_of
+from shared.contracts.base import MessageRequested
+from shared.db import Tx
+from shared.errors import Waits
+from shared.house import House
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+BATCH = 200
+LEASE = timedelta(minutes=2)
+"""How long a sender may take for a batch before another may try."""
+
+
+async def queue(
+    tx: Tx,
+    *,
+    agency: str,
+    recipient: UUID | None,
+    address: str,
+    lang: str,
+    template: str,
+    params: dict[str, Any],
+    state: str = "queued",
+) -> None:
+    """Put a message of our own in line; `send_due` is woken by the door that did it."""
+    tx.add(_row(agency, recipient, address, lang, template, params, state))
+
+
+def _row(
+    agency: str,
+    recipient: UUID | None,
+    address: str,
+    lang: str,
+    template: str,
+    params: dict[str, Any],
+    state: str,
+) -> MessageRow:
+    now = clock.now()
+    return MessageRow(
+        id=clock.new_id(),
+        agency=agency,
+        recipient=recipient,
+        address=address,
+        lang=lang,
+        template=template,
+        params=params,
+        state=state,
+        attempts=0,
+        next_at=now,
+        error="",
+        subject="",
+        body="",
+        created_at=now,
+        sent_at=None,
+    )
+
+
+async def queue_requested(tx: Tx, facts: Sequence[MessageRequested]) -> None:
+    """Put in line what services ask for, as far as the person's day still takes it.
+
+    `person` may also be an organisation: its contact is told. Raises Waits for somebody not known yet.
+    """
+    ids = [fact.person for fact in facts]
+    known: dict[UUID, tuple[str, str, bool]] = {
+        row.id: (row.email or "", row.lang, row.bounced_at is not None)
+        for row in await tx.execute(
+            sa.select(PersonRow.id, PersonRow.email, PersonRow.lang, PersonRow.bounced_at).where(
+                PersonRow.id.in_(ids)
+            )
+        )
+    }
+    for row in await tx.execute(
+        sa.select(OrganisationRow.id, OrganisationRow.email).where(OrganisationRow.id.in_(ids))
+    ):
+        known[row.id] = (row.email, "vi", False)
+    today = await _sent_today(tx, ids)
+    for fact in facts:
+        if fact.person not in known:
+            raise Waits(f"person:{fact.person}")
+        address, lang, bounced = known[fact.person]
+        today[fact.person] += 1
+        state = "queued"
+        if bounced or not address:
+            state = "bounced"
+        elif today[fact.person] > rules.MESSAGES_A_DAY:
+            state = "capped"
+        tx.add(_row(fact.agency, fact.person, address, lang, fact.template, fact.params, state))
+
+
+async def _sent_today(tx: Tx, recipients: list[UUID]) -> Counter[UUID]:
+    rows = await tx.execute(
+        sa.select(MessageRow.recipient, sa.func.count())
+        .where(
+            MessageRow.recipient.in_(recipients),
+            MessageRow.created_at >= start_of(local_day(clock.now())),
+            MessageRow.state != "capped",
+        )
+        .group_by(MessageRow.recipient)
+    )
+    return Counter({UUID(str(row[0])): row[1] for row in rows})
+
+
+async def send_due(house: House) -> None:
+    """Send what is due: into the embedded inbox, or through SMTP."""
+    while True:
+        async with house.database.worker_tx() as tx:
+            due = await _due(tx)
+            names = await _names(tx) if due else {}
+            if not house.settings.smtp_url:
+                for row in due:
+                    _keep(row, _letter(house.settings, row, names))
+                if len(due) < BATCH:
+                    return
+                continue
+            for row in due:
+                row.attempts += 1
+                row.next_at = clock.now() + LEASE
+        # The transaction is over: no gateway is called inside one.
+        for row in due:
+            await _post(house, row, names)
+        if len(due) < BATCH:
+            return
+
+
+async def _due(tx: Tx) -> list[MessageRow]:
+    return list(
+        await tx.scalars(
+            sa.select(MessageRow)
+            .where(MessageRow.state == "queued", MessageRow.next_at <= clock.now())
+            .order_by(MessageRow.next_at)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
+    )
+
+
+async def _names(tx: Tx) -> dict[str, str]:
+    return {row.code: row.name for row in await tx.execute(sa.text("SELECT code, name FROM agency"))}
+
+
+def _letter(settings: Settings, row: MessageRow, names: dict[str, str]) -> gateways.Letter:
+    return gateways.write(
+        row.template,
+        row.lang,
+        row.params,
+        base_url=settings.base_url,
+        agency_name=names.get(row.agency) or "Nguồn Thu",
+    )
+
+
+def _keep(row: MessageRow, letter: gateways.Letter) -> None:
+    """The embedded inbox is this table."""
+    row.state, row.sent_at, row.params = "sent", clock.now(), {}
+    row.subject, row.body = letter.subject, letter.body
+
+
+async def _post(house: House, row: MessageRow, names: dict[str, str]) -> None:
+    """Hand one message to the SMTP server and write down what it said."""
+    try:
+        await gateways.post(house.settings, row.address, _letter(house.settings, row, names))
+    except gateways.Bounced as error:
+        await _note(house, row, state="bounced", error=str(error), params={})
+        return
+    except gateways.Away as error:
+        again = rules.send_again_at(row.attempts, clock.now())
+        log.warning("message not sent", message=str(row.id), attempts=row.attempts, error=str(error)[:200])
+        if again is None:
+            await _note(house, row, state="failed", error=str(error), params={})
+        else:
+            await _note(house, row, next_at=again, error=str(error))
+        return
+    await _note(house, row, state="sent", sent_at=clock.now(), params={}, error="")
+
+
+async def _note(house: House, row: MessageRow, **values: Any) -> None:
+    async with house.database.worker_tx() as tx:
+        await tx.execute(sa.update(MessageRow).where(MessageRow.id == row.id).values(**values))
+        if values.get("state") == "bounced" and row.recipient is not None:
+            await tx.execute(
+                sa.update(PersonRow).where(PersonRow.id == row.recipient).values(bounced_at=clock.now())
+            )

@@ -1,0 +1,324 @@
+"""People and organisations: accounts, invitations, roles, memberships."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from services.accounts import queries, rules
+from services.accounts.actions import audit, messages, sessions
+from services.accounts.actions.challenges import Browser, Outcome, find_person, second_step
+from services.accounts.actions.secrets import digest, hash_password
+from services.accounts.tables import (
+    InvitationRow,
+    MemberRow,
+    OrganisationRow,
+    PersonRoleRow,
+    PersonRow,
+    SessionRow,
+)
+from shared import clock
+from shared.auth import Principal
+from shared.calendar import local_day
+from shared.consume import arrived
+from shared.db import Tx, enter
+from shared.errors import NotAllowed, NotFound, Unprocessable
+from shared.settings import Settings
+
+
+def person_row(
+    agency: str, *, email: str | None, name: str = "", phone: str | None = None, lang: str = "vi"
+) -> PersonRow:
+    return PersonRow(
+        id=clock.new_id(),
+        agency=agency,
+        name=name,
+        email=email,
+        phone=phone,
+        lang=lang,
+        password_hash=None,
+        totp_secret=None,
+        totp_step=0,
+        bounced_at=None,
+        created_at=clock.now(),
+    )
+
+
+async def create_reader(tx: Tx, email: str, agency: str, lang: str) -> PersonRow:
+    """A reader's account, made by the first code that fits."""
+    row = person_row(agency, email=email, lang=lang)
+    tx.add(row)
+    await tx.flush()
+    tx.add(PersonRoleRow(person=row.id, agency=agency, role="reader", granted_at=row.created_at))
+    await arrived(tx, f"person:{row.id}")
+    return row
+
+
+async def create_readers(tx: Tx, agency: str, readers: list[tuple[str, str]]) -> list[UUID]:
+    """Readers' accounts by (e-mail, name), many at once."""
+    if not readers:
+        return []
+    rows = [person_row(agency, email=email, name=name) for email, name in readers]
+    tx.add_all(rows)
+    await tx.flush()
+    tx.add_all(
+        PersonRoleRow(person=r.id, agency=agency, role="reader", granted_at=r.created_at) for r in rows
+    )
+    await tx.flush()
+    return [row.id for row in rows]
+
+
+async def register_organisation(
+    tx: Tx, *, kind: str, agency: str, name: str, tax_code: str, email: str, contact_name: str, actor: str
+) -> OrganisationRow:
+    """Keep an advertiser or sponsor, and invite its contact to sign in.
+
+    Raises Unprocessable for a wrong tax code or e-mail, NotFound or AgencyClosed for the agency.
+    """
+    found = await queries.agency(tx, agency)
+    if found is None:
+        raise NotFound(f"There is no agency {agency}.")
+    rules.check_agency_open(found.name, found.active_from, found.successor, local_day(clock.now()))
+    row = OrganisationRow(
+        id=clock.new_id(),
+        agency=agency,
+        kind=kind,
+        name=name,
+        tax_code=rules.normal_tax_code(tax_code),
+        email=rules.normal_email(email),
+        contact_name=contact_name,
+        created_at=clock.now(),
+    )
+    tx.add(row)
+    await tx.flush()
+    await arrived(tx, f"person:{row.id}")
+    await audit.note(tx, agency=agency, actor=actor, action=f"{kind}.register", subject=row.id)
+    return row
+
+
+async def register_own(
+    tx: Tx,
+    person: PersonRow,
+    session: SessionRow,
+    *,
+    kind: str,
+    agency: str,
+    name: str,
+    tax_code: str,
+    contact_name: str,
+) -> OrganisationRow:
+    """Register an organisation for which the person acts from now on, in this session at once.
+
+    Raises as `register_organisation`, and Unprocessable for a person without an e-mail.
+    """
+    if not person.email:
+        raise Unprocessable("An organisation needs a contact with an e-mail address.")
+    # The organisation belongs to an agency that the person does not work for: its rows are entered by its code.
+    await enter(tx, [agency], person.id)
+    row = await register_organisation(
+        tx,
+        kind=kind,
+        agency=agency,
+        name=name,
+        tax_code=tax_code,
+        email=person.email,
+        contact_name=contact_name,
+        actor=f"person:{person.id}",
+    )
+    await join(tx, person.id, row)
+    session.organisation = row.id
+    return row
+
+
+async def join(tx: Tx, person: UUID, organisation: OrganisationRow) -> None:
+    """Let a person act for an organisation."""
+    await tx.execute(
+        insert(MemberRow)
+        .values(organisation=organisation.id, person=person, agency=organisation.agency, since=clock.now())
+        .on_conflict_do_nothing()
+    )
+
+
+async def invite(
+    tx: Tx,
+    settings: Settings,
+    *,
+    agency: str,
+    email: str,
+    name: str,
+    roles: list[str],
+    actor: Principal | str,
+    organisation: UUID | None = None,
+    lang: str = "vi",
+) -> str:
+    """Open a door for one e-mail for a day and mail its link; returns the link.
+
+    Raises Unprocessable for an e-mail or role that is none.
+    """
+    if organisation is None and (not roles or set(roles) - set(rules.STAFF_ROLES)):
+        raise Unprocessable("Choose at least one staff role.")
+    address = rules.normal_email(email)
+    token, now = clock.new_secret(256), clock.now()
+    row = InvitationRow(
+        id=clock.new_id(),
+        token_hash=digest(token),
+        agency=agency,
+        email=address,
+        name=name,
+        roles=sorted(set(roles)),
+        organisation=organisation,
+        invited_by=actor if isinstance(actor, str) else actor.subject,
+        created_at=now,
+        expires_at=now + rules.INVITATION_TTL,
+        accepted_at=None,
+    )
+    tx.add(row)
+    link = f"{settings.base_url}/account/join?token={token}"
+    await messages.queue(
+        tx,
+        agency=agency,
+        recipient=None,
+        address=address,
+        lang=lang,
+        template="invitation",
+        params={"name": name, "link": link},
+    )
+    await audit.note(
+        tx, agency=agency, actor=actor, action="person.invite", subject=row.id, after={"roles": row.roles}
+    )
+    return link
+
+
+async def invitation(tx: Tx, token: str) -> InvitationRow | None:
+    """The invitation behind a link, locked, while it is open."""
+    row = await tx.scalar(
+        sa.select(InvitationRow).where(InvitationRow.token_hash == digest(token)).with_for_update()
+    )
+    return None if row is None or row.accepted_at is not None or row.expires_at <= clock.now() else row
+
+
+async def accept(
+    tx: Tx, settings: Settings, token: str, name: str, password: str, browser: Browser
+) -> Outcome:
+    """Walk through the door of an invitation; staff go on to the second step.
+
+    Whoever has an account already keeps its password and must sign in with it: a link alone opens no account.
+    Raises NotFound for a closed door, Unprocessable for a weak password.
+    """
+    row = await invitation(tx, token)
+    if row is None:
+        raise NotFound("This invitation was used or has expired; ask for a new one.")
+    person = await find_person(tx, "email", row.email)
+    if person is None:
+        rules.check_password(password, totp=bool(row.roles))
+        person = person_row(row.agency, email=row.email, name=name, lang=browser.lang)
+        person.password_hash = await hash_password(password)
+        tx.add(person)
+        await tx.flush()
+        await arrived(tx, f"person:{person.id}")
+        fresh = True
+    else:
+        fresh = False
+    row.accepted_at = clock.now()
+    for role in row.roles:
+        await grant(tx, person.id, row.agency, role, actor=row.invited_by)
+    if row.organisation is not None:
+        organisation = await tx.get_one(OrganisationRow, row.organisation)
+        await join(tx, person.id, organisation)
+    if not fresh:
+        return Outcome("known")
+    return await second_step(tx, settings, person, "/account" if row.roles else "/advertise", browser)
+
+
+async def grant(
+    tx: Tx, person: UUID, agency: str, role: str, *, actor: Principal | str, why: str = ""
+) -> None:
+    """Give a person a role at an agency. Raises NotAllowed for an administrator of another agency."""
+    _check_administrator(actor, agency)
+    before = await _held(tx, person, agency)
+    await tx.execute(
+        insert(PersonRoleRow)
+        .values(person=person, agency=agency, role=role, granted_at=clock.now())
+        .on_conflict_do_nothing()
+    )
+    if role not in before:
+        await audit.note(
+            tx,
+            agency=agency,
+            actor=actor,
+            action="role.grant",
+            subject=person,
+            before=before,
+            after=sorted([*before, role]),
+            why=why,
+        )
+
+
+async def set_roles(
+    tx: Tx, principal: Principal, person: UUID, agency: str, roles: list[str], why: str
+) -> None:
+    """Make these the staff roles of a person at an agency; sessions with more than that end.
+
+    Raises NotFound for a person whom the agency does not employ, NotAllowed for oneself or another agency,
+    Unprocessable for a role that is none.
+    """
+    _check_administrator(principal, agency)
+    if set(roles) - set(rules.STAFF_ROLES):
+        raise Unprocessable("There is no such staff role.")
+    before = await _held(tx, person, agency)
+    if not before:
+        raise NotFound("There is no such colleague.")
+    if person == principal.id:
+        raise NotAllowed("Another administrator must change your own roles.")
+    gone = set(before) - set(roles)
+    await tx.execute(
+        sa.delete(PersonRoleRow).where(
+            PersonRoleRow.person == person, PersonRoleRow.agency == agency, PersonRoleRow.role.in_(gone)
+        )
+    )
+    for role in sorted(set(roles) - set(before)):
+        tx.add(PersonRoleRow(person=person, agency=agency, role=role, granted_at=clock.now()))
+    if gone:
+        await sessions.end_sessions(tx, person)
+    await audit.note(
+        tx,
+        agency=agency,
+        actor=principal,
+        action="role.set",
+        subject=person,
+        before=before,
+        after=sorted(roles),
+        why=why,
+    )
+
+
+async def save_profile(tx: Tx, person: UUID, name: str, lang: str, phone: str) -> None:
+    """Change how a person is greeted, in which language, and the phone that signs in beside the e-mail.
+
+    Raises Unprocessable for what is no phone, PhoneTaken for somebody else's.
+    """
+    number = rules.normal_phone(phone) if phone else None
+    try:
+        async with tx.begin_nested():
+            await tx.execute(
+                sa.update(PersonRow).where(PersonRow.id == person).values(name=name, lang=lang, phone=number)
+            )
+    except sa.exc.IntegrityError as error:
+        raise rules.PhoneTaken("Another account signs in with this phone number.") from error
+
+
+def _check_administrator(actor: Principal | str, agency: str) -> None:
+    if isinstance(actor, Principal) and not actor.has_role({"administrator"}, agency):
+        raise NotAllowed("Only an administrator of the agency may do this.")
+
+
+async def _held(tx: Tx, person: UUID, agency: str) -> list[str]:
+    return sorted(
+        await tx.scalars(
+            sa.select(PersonRoleRow.role).where(
+                PersonRoleRow.person == person,
+                PersonRoleRow.agency == agency,
+                PersonRoleRow.role.in_(rules.STAFF_ROLES),
+            )
+        )
+    )

@@ -1,0 +1,183 @@
+"""The second step of staff: TOTP, its enrolment, recovery codes, and what replaces a lost number."""
+
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from services.accounts import rules
+from services.accounts.actions import audit, sessions
+from services.accounts.actions.challenges import (
+    Browser,
+    Outcome,
+    count_failure,
+    failure_key,
+    forget_failures,
+    is_locked,
+    let_in,
+    open_challenge,
+)
+from services.accounts.actions.secrets import (
+    hash_password,
+    password_fits,
+    recovery_code,
+    short_digest,
+    totp_step,
+    unseal,
+)
+from services.accounts.tables import PersonRow, RecoveryCodeRow, TotpResetRow
+from shared import clock
+from shared.auth import Principal
+from shared.db import Tx, locked
+from shared.errors import NotFound
+from shared.settings import Settings
+
+
+async def enter_totp(tx: Tx, settings: Settings, secret: str, code: str, browser: Browser) -> Outcome:
+    """Check the second step: six digits of the authenticator, each once, or a recovery code."""
+    row = await open_challenge(tx, secret, "totp")
+    if row is None or row.person is None:
+        return Outcome("expired")
+    person = await locked(tx, PersonRow, row.person)
+    key = await failure_key(tx, f"totp:{person.id}", person, browser)
+    if person.totp_secret is None:
+        return Outcome("expired")
+    if await is_locked(tx, key):
+        return Outcome("locked", next=row.next)
+    given = code.strip().lower().replace(" ", "")
+    step = totp_step(unseal(settings, person.totp_secret), given, clock.now(), person.totp_step)
+    if step is None and not await _use_recovery_code(tx, settings, person, given):
+        return Outcome("locked" if await count_failure(tx, key) else "wrong", next=row.next)
+    if step is not None:
+        person.totp_step = step
+    await forget_failures(tx, key)
+    return await let_in(tx, person, row, browser, two_step=True)
+
+
+async def enrolment(tx: Tx, settings: Settings, secret: str) -> tuple[str, str] | None:
+    """The TOTP secret that is being enrolled and the e-mail it is for; None when the step is over."""
+    row = await open_challenge(tx, secret, "enrol")
+    if row is None or row.person is None or row.totp_secret is None:
+        return None
+    person = await tx.get_one(PersonRow, row.person)
+    return unseal(settings, row.totp_secret), person.email or person.phone or ""
+
+
+async def enrol_totp(tx: Tx, settings: Settings, secret: str, code: str, browser: Browser) -> Outcome:
+    """Finish enrolment with a first code; gives the recovery codes, which are shown once."""
+    row = await open_challenge(tx, secret, "enrol")
+    if row is None or row.person is None or row.totp_secret is None:
+        return Outcome("expired")
+    row.tries += 1
+    step = totp_step(unseal(settings, row.totp_secret), code.strip().replace(" ", ""), clock.now(), 0)
+    if step is None:
+        return Outcome("wrong", next=row.next)
+    person = await locked(tx, PersonRow, row.person)
+    if person.totp_secret is not None:
+        return Outcome("expired")
+    person.totp_secret, person.totp_step = row.totp_secret, step
+    codes = await new_recovery_codes(tx, settings, person.id)
+    await audit.note(
+        tx, agency=person.agency, actor=f"person:{person.id}", action="totp.enrol", subject=person.id
+    )
+    done = await let_in(tx, person, row, browser, two_step=True)
+    return msgspec.structs.replace(done, recovery_codes=codes)
+
+
+async def new_recovery_codes(tx: Tx, settings: Settings, person: UUID) -> tuple[str, ...]:
+    """Replace a person's recovery codes; the old ones no longer work."""
+    await tx.execute(sa.delete(RecoveryCodeRow).where(RecoveryCodeRow.person == person))
+    codes = tuple(recovery_code() for _ in range(rules.RECOVERY_CODES))
+    tx.add_all(
+        RecoveryCodeRow(person=person, code_hash=short_digest(settings, code, person), used_at=None)
+        for code in codes
+    )
+    return codes
+
+
+async def change_password(tx: Tx, principal: Principal, old: str, new: str) -> str | None:
+    """Set a password; other devices are signed out. Returns this session's fresh secret, None if `old` is wrong.
+
+    Raises Unprocessable for a weak one, NotSignedIn where the session has ended.
+    """
+    row, person = await sessions.current(tx, principal)
+    rules.check_password(new, totp=person.totp_secret is not None)
+    if person.password_hash is not None and not await password_fits(old, person.password_hash):
+        return None
+    person.password_hash = await hash_password(new)
+    await sessions.end_sessions(tx, person.id, keep=row.id)
+    await audit.note(tx, agency=person.agency, actor=principal, action="password.change", subject=person.id)
+    return await sessions.rotate(tx, row)
+
+
+async def ask_reset(tx: Tx, principal: Principal, person: UUID, agency: str, why: str) -> None:
+    """Ask that a colleague's lost TOTP be removed; another administrator must approve. Raises NotFound."""
+    if not await _is_staff_at(tx, person, agency):
+        raise NotFound("There is no such colleague.")
+    row = TotpResetRow(
+        id=clock.new_id(),
+        person=person,
+        agency=agency,
+        why=why,
+        asked_by=principal.id,
+        asked_at=clock.now(),
+        approved_by=None,
+        approved_at=None,
+    )
+    open_one = await tx.scalar(
+        sa.select(TotpResetRow.id).where(TotpResetRow.person == person, TotpResetRow.approved_at.is_(None))
+    )
+    if open_one is not None:
+        return
+    tx.add(row)
+    await audit.note(tx, agency=agency, actor=principal, action="totp.reset.ask", subject=person, why=why)
+
+
+async def approve_reset(tx: Tx, principal: Principal, reset: UUID) -> None:
+    """Remove a lost TOTP: its person is signed out and enrols anew at the next sign-in.
+
+    Raises NotFound, and ResetNeedsAnother for whoever asked or lost it.
+    """
+    row = await locked(tx, TotpResetRow, reset)
+    if row is None or row.approved_at is not None or not principal.has_role({"administrator"}, row.agency):
+        raise NotFound("Nothing waits for approval here.")
+    rules.check_second_person(row.asked_by, row.person, principal.id)
+    row.approved_by, row.approved_at = principal.id, clock.now()
+    person = await locked(tx, PersonRow, row.person)
+    person.totp_secret, person.totp_step = None, 0
+    await tx.execute(sa.delete(RecoveryCodeRow).where(RecoveryCodeRow.person == row.person))
+    await sessions.end_sessions(tx, row.person)
+    await audit.note(
+        tx, agency=row.agency, actor=principal, action="totp.reset.approve", subject=row.person, why=row.why
+    )
+
+
+async def _is_staff_at(tx: Tx, person: UUID, agency: str) -> bool:
+    return bool(
+        await tx.scalar(
+            sa.text(
+                "SELECT EXISTS (SELECT FROM person_role WHERE person = :person AND agency = :agency "
+                "AND role = ANY(:staff))"
+            ),
+            {"person": person, "agency": agency, "staff": list(rules.STAFF_ROLES)},
+        )
+    )
+
+
+async def _use_recovery_code(tx: Tx, settings: Settings, person: PersonRow, code: str) -> bool:
+    used = await tx.execute(
+        sa.update(RecoveryCodeRow)
+        .where(
+            RecoveryCodeRow.person == person.id,
+            RecoveryCodeRow.code_hash == short_digest(settings, code, person.id),
+            RecoveryCodeRow.used_at.is_(None),
+        )
+        .values(used_at=clock.now())
+        .returning(RecoveryCodeRow.person)
+    )
+    if used.first() is None:
+        return False
+    await audit.note(
+        tx, agency=person.agency, actor=f"person:{person.id}", action="totp.recovery", subject=person.id
+    )
+    return True

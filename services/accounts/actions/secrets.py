@@ -1,0 +1,107 @@
+"""What must not be read back: passwords, codes and tokens as hashes, TOTP secrets sealed."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import pyotp
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from shared import clock, links
+from shared.settings import Settings
+
+_hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+_two_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
+"""Two at a time: more would take the memory and the cores of everything else."""
+
+NO_PASSWORD = (
+    "$argon2id$v=19$m=19456,t=2,p=1$gUxW39US0kMpsfB3yphf4w$Bu254XjMjeAkbafH10ss0JxHG6RNm3NiGfwchOGPNYs"  # noqa: S105
+)
+"""Compared with where a person is unknown or has no password, so that the answer takes as long."""
+
+STEP_S = 30
+
+
+async def hash_password(password: str) -> str:
+    """An argon2id hash (m = 19 MiB, t = 2, p = 1), made beside the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(_two_threads, _hasher.hash, password)
+
+
+async def password_fits(password: str, hashed: str | None) -> bool:
+    """Whether a password is the hashed one; as slow for a person without one."""
+
+    def verify() -> bool:
+        try:
+            return _hasher.verify(hashed or NO_PASSWORD, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    return await asyncio.get_running_loop().run_in_executor(_two_threads, verify) and hashed is not None
+
+
+def digest(secret: str) -> bytes:
+    """How a random secret of 256 bits is kept."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def short_digest(settings: Settings, secret: str, owner: object) -> str:
+    """How a code that is short enough to be guessed is kept: keyed, and bound to its owner."""
+    return links.signature(settings, "code", f"{owner}:{secret}")
+
+
+def fits(settings: Settings, secret: str, owner: object, kept: str) -> bool:
+    return bool(kept) and hmac.compare_digest(short_digest(settings, secret, owner), kept)
+
+
+def six_digits() -> str:
+    return f"{int(clock.new_secret(64), 16) % 1_000_000:06d}"
+
+
+def recovery_code() -> str:
+    """Fifty random bits as `xxxxx-xxxxx`, in letters and digits that are not mistaken for each other."""
+    letters = "abcdefghjkmnpqrstuvwxyz23456789"
+    number = int(clock.new_secret(64), 16)
+    text = ""
+    for _ in range(10):
+        number, rest = divmod(number, len(letters))
+        text += letters[rest]
+    return f"{text[:5]}-{text[5:]}"
+
+
+def new_totp_secret() -> str:
+    """160 random bits in base 32."""
+    return base64.b32encode(bytes.fromhex(clock.new_secret(160))).decode()
+
+
+def totp_uri(secret: str, email: str) -> str:
+    """What the QR code says to the authenticator."""
+    return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name="Nguồn Thu")
+
+
+def totp_step(secret: str, code: str, now: datetime, last_step: int) -> int | None:
+    """The 30-second step whose code this is (one step of drift either way), or None; a step counts once."""
+    totp = pyotp.TOTP(secret)
+    current = int(now.timestamp()) // STEP_S
+    for step in (current, current - 1, current + 1):
+        if step > last_step and hmac.compare_digest(totp.at(step * STEP_S), code):
+            return step
+    return None
+
+
+def seal(settings: Settings, text: str) -> bytes:
+    """Encrypt with a key that follows from the house's secret (AES-256-GCM)."""
+    nonce = bytes.fromhex(clock.new_secret(96))
+    return nonce + AESGCM(_key(settings)).encrypt(nonce, text.encode(), None)
+
+
+def unseal(settings: Settings, sealed: bytes) -> str:
+    return AESGCM(_key(settings)).decrypt(sealed[:12], sealed[12:], None).decode()
+
+
+def _key(settings: Settings) -> bytes:
+    return hashlib.sha256(f"totp\0{settings.secret}".encode()).digest()

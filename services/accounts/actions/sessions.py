@@ -1,0 +1,117 @@
+"""Sessions: a sign-in that lasts, renewed by page tokens of five minutes, ended by its person or by resting."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from services.accounts import queries, rules
+from services.accounts.actions.secrets import digest
+from services.accounts.tables import DeviceRow, PersonRow, SessionRow
+from shared import clock
+from shared.auth import Principal
+from shared.db import Tx
+from shared.errors import NotSignedIn
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A new session: what the browser keeps, and who it is now."""
+
+    session_secret: str
+    principal: Principal
+    ends_at: datetime
+
+
+async def open_session(
+    tx: Tx, person: PersonRow, *, two_step: bool, device_secret: str, device: str
+) -> Opened:
+    """Open a session under a fresh secret, and remember the browser as one of the person's."""
+    now = clock.now()
+    secret = clock.new_secret(256)
+    roles = await queries.roles_of(tx, person.id)
+    row = SessionRow(
+        id=clock.new_id(),
+        person=person.id,
+        secret_hash=digest(secret),
+        two_step=two_step,
+        organisation=None,
+        device=device,
+        created_at=now,
+        seen_at=now,
+        expires_at=rules.session_ends([r for held in roles.values() for r in held], now),
+        ended_at=None,
+    )
+    tx.add(row)
+    await tx.execute(
+        insert(DeviceRow)
+        .values(person=person.id, secret_hash=digest(device_secret), since=now)
+        .on_conflict_do_nothing()
+    )
+    await tx.flush()
+    return Opened(secret, await queries.principal(tx, row, person), row.expires_at)
+
+
+async def renew(tx: Tx, session_secret: str) -> Opened | None:
+    """What the next page token of a session says; None when the session ended, expired or rested too long."""
+    now = clock.now()
+    row = await tx.scalar(
+        sa.select(SessionRow).where(SessionRow.secret_hash == digest(session_secret)).with_for_update()
+    )
+    if row is None or row.ended_at is not None or row.expires_at <= now:
+        return None
+    person = await tx.get_one(PersonRow, row.person)
+    principal = await queries.principal(tx, row, person)
+    if now - row.seen_at > rules.idle_limit([r for held in principal.roles.values() for r in held]):
+        row.ended_at = now
+        return None
+    row.seen_at = now
+    return Opened(session_secret, principal, row.expires_at)
+
+
+async def current(tx: Tx, principal: Principal) -> tuple[SessionRow, PersonRow]:
+    """The open session behind a page token, for what a token alone must not do. Raises NotSignedIn."""
+    try:
+        row = await tx.get(SessionRow, UUID(principal.session))
+    except ValueError:
+        row = None
+    over = row is None or row.ended_at is not None or row.expires_at <= clock.now()
+    if row is None or over or row.person != principal.id:
+        raise NotSignedIn("This session has ended.")
+    return row, await tx.get_one(PersonRow, row.person)
+
+
+async def end_session(tx: Tx, session_secret: str) -> None:
+    """Sign out."""
+    await tx.execute(
+        sa.update(SessionRow)
+        .where(SessionRow.secret_hash == digest(session_secret), SessionRow.ended_at.is_(None))
+        .values(ended_at=clock.now())
+    )
+
+
+async def end_sessions(tx: Tx, person: UUID, *, keep: UUID | None = None, only: UUID | None = None) -> None:
+    """Sign a person out everywhere, everywhere but in one session, or in one session only."""
+    which = [SessionRow.person == person, SessionRow.ended_at.is_(None)]
+    if keep is not None:
+        which.append(SessionRow.id != keep)
+    if only is not None:
+        which.append(SessionRow.id == only)
+    await tx.execute(sa.update(SessionRow).where(*which).values(ended_at=clock.now()))
+
+
+async def rotate(tx: Tx, row: SessionRow) -> str:
+    """Give a session a fresh secret, after something that raises what it is worth; returns the secret."""
+    secret = clock.new_secret(256)
+    row.secret_hash = digest(secret)
+    await tx.flush()
+    return secret
+
+
+async def act_for(tx: Tx, principal: Principal, organisation: UUID) -> None:
+    """Act for another of the person's organisations from now on. Raises NotSignedIn."""
+    row, _ = await current(tx, principal)
+    mine = [found.id for found in await queries.organisations(tx, row.person)]
+    if organisation in mine:
+        row.organisation = organisation

@@ -1,0 +1,186 @@
+"""The JSON door of accounts: advertisers register, keys are made and revoked, public keys and agencies are read."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, Router, delete, get, post
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Meta
+
+from services.accounts import queries
+from services.accounts.actions import keys
+from services.accounts.rules import Scope
+from shared import auth
+from shared.db import Tx, enter
+from shared.errors import BadInput, NotAllowed, NotSignedIn
+from shared.http import Page, decode_cursor, once, page_of
+from shared.limits import limited
+
+BASE = "/api/accounts/v1"
+MAX_PAGE = 200
+
+Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
+AgencyCode = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class RegisterAdvertiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An advertiser introduces itself: with which agency it books, and what its invoices say."""
+
+    agency: AgencyCode
+    name: Text
+    tax_code: Annotated[str, Meta(min_length=10, max_length=20)]
+    email: Annotated[str, Meta(min_length=3, max_length=254)]
+    contact_name: Text
+
+
+class MakeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A key for a program. Without `for_agency` it acts for the caller's own organisation."""
+
+    agency: AgencyCode
+    name: Text
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=20)]
+    sandbox: bool = False
+    for_agency: bool = False
+
+
+class Me(msgspec.Struct, frozen=True):
+    """Who the caller is to this house."""
+
+    kind: str
+    id: UUID | None
+    organisation: UUID | None
+    roles: dict[str, list[auth.Role]]
+    scopes: list[str]
+    agency: str
+    expires_at: datetime | None
+    sandbox: bool
+
+
+def may_manage_keys(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Keys with `keys:manage`, and persons; what they may touch is decided by whose key it is."""
+    auth.may(scope="keys:manage", person=True)(connection, handler)
+
+
+def is_somebody(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Anyone with a valid token or key."""
+    if auth.principal_of(connection).kind == "nobody":
+        raise NotSignedIn("Send an API key or a page token as `Authorization: Bearer …`.")
+
+
+@post("/advertisers", guards=[limited("register-advertiser", per_minute=30, burst=60)])
+async def register_advertiser(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[RegisterAdvertiser]
+) -> keys.Registered:
+    """Register an advertiser. The answer holds the first API key: it is shown here and never again."""
+    settings = request.app.state.settings
+    await enter(tx, [data.agency])
+    made = await once(request, tx, keys.register_advertiser(tx, settings, **msgspec.structs.asdict(data)))
+    return keys.with_signature(settings, made)
+
+
+@post("/keys", guards=[may_manage_keys])
+async def make_key(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[MakeKey]
+) -> keys.Made:
+    """Make an API key. The answer holds it: it is shown here and never again."""
+    principal = auth.principal_of(request)
+    await enter_as_owner(tx, principal)
+    made = await once(
+        request,
+        tx,
+        keys.make_key_as(
+            tx,
+            principal,
+            agency=data.agency,
+            name=data.name,
+            scopes=list(data.scopes),
+            sandbox=data.sandbox or principal.sandbox,
+            own=not data.for_agency,
+        ),
+    )
+    return keys.with_signature(request.app.state.settings, made)
+
+
+@get("/keys", guards=[may_manage_keys])
+async def list_keys(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = 50,
+) -> Page[queries.Key]:
+    """The keys of the caller's organisation; for an administrator without one, those of the agencies."""
+    principal = auth.principal_of(request)
+    await enter_as_owner(tx, principal)
+    if not 1 <= limit <= MAX_PAGE:
+        raise BadInput(f"`limit` is 1 to {MAX_PAGE}.")
+    after = _uuid(decode_cursor(cursor)) if cursor else None
+    return page_of(
+        await queries.keys(tx, organisation=principal.organisation, after=after, limit=limit + 1), limit
+    )
+
+
+@delete("/keys/{key:uuid}", guards=[may_manage_keys])
+async def revoke_key(request: Request[Any, Any, Any], tx: NamedDependency[Tx], key: FromPath[UUID]) -> None:
+    """Refuse a key from now on, in every service within five seconds."""
+    principal = auth.principal_of(request)
+    await enter_as_owner(tx, principal)
+    await keys.revoke_key(tx, key, principal)
+
+
+@get("/agencies")
+async def list_agencies(tx: NamedDependency[Tx]) -> list[queries.Agency]:
+    """The agencies of this house and their lineage."""
+    return await queries.agencies(tx)
+
+
+@get("/me", guards=[is_somebody], sync_to_thread=False)
+def show_me(request: Request[Any, Any, Any]) -> Me:
+    """Who the caller is: the content of the token or key, without the name."""
+    return msgspec.convert(auth.principal_of(request), Me, from_attributes=True)
+
+
+@get("/jwks", sync_to_thread=False)
+def show_public_keys(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    """The public keys with which page tokens and API keys are verified (RFC 7517)."""
+    return Response(
+        json.loads(request.app.state.settings.token_public_keys or '{"keys": []}'),
+        headers={"cache-control": "public, max-age=300"},
+    )
+
+
+async def enter_as_owner(tx: Tx, principal: auth.Principal) -> None:
+    """See the rows of the organisation for which the caller acts, and no more; administrators see their agencies'."""
+    if principal.organisation is not None:
+        await enter(tx, [], principal.organisation)
+    elif not principal.has_role({"administrator"}):
+        raise NotAllowed("You act for no organisation.")
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise BadInput("The cursor is not one that we gave.") from error
+
+
+routes = [
+    Router(
+        BASE,
+        tags=["accounts"],
+        route_handlers=[
+            register_advertiser,
+            make_key,
+            list_keys,
+            revoke_key,
+            list_agencies,
+            show_me,
+            show_public_keys,
+        ],
+    )
+]

@@ -1,0 +1,5 @@
+"""The doors for people: signing in, one's own account, the desks' home and people, the embedded inbox."""
+
+from services.accounts.pages import account, desk, mail, sign_in
+
+routes = [*sign_in.routes, *account.routes, *desk.routes, *mail.routes]

@@ -1,0 +1,378 @@
+"""One's own pages: person and organisations, devices and password, consents, API keys."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+from litestar.response import Redirect, Template
+from msgspec import Meta
+
+from services.accounts import queries, rules
+from services.accounts.actions import consents, keys, people, second_step, sessions
+from services.accounts.pages import cookies
+from services.accounts.pages.cookies import Web
+from services.accounts.pages.names import ROLES, account_tabs
+from services.accounts.tables import PersonRow
+from shared import auth, clock
+from shared.db import Tx, enter
+from shared.errors import Unprocessable
+from shared.http import once, read_form
+from shared.limits import limited
+from shared.web import N_, language_of, page, translate
+
+is_signed_in = auth.may(person=True)
+not_too_often = limited("account", per_minute=20, burst=20)
+
+Short = Annotated[str, Meta(max_length=200)]
+
+PURPOSES = (
+    ("newsletter", N_("Bản tin"), N_("Gửi bản tin và bài chọn lọc tới e-mail của tôi.")),
+    ("offers", N_("Ưu đãi"), N_("Gửi ưu đãi của tòa soạn tới e-mail của tôi.")),
+    (
+        "reading_history",
+        N_("Lịch sử đọc"),
+        N_("Dùng những bài tôi đã đọc để gợi ý bài. Đây là dữ liệu cá nhân nhạy cảm."),
+    ),
+    ("sms", N_("Tin nhắn"), N_("Gửi tin nhắn SMS tới số điện thoại của tôi.")),
+)
+NOT_A_PHONE = N_("Đây không phải là số điện thoại.")
+PHONE_TAKEN = N_("Số điện thoại này đã dùng cho một tài khoản khác.")
+WRONG_OLD = N_("Mật khẩu hiện tại không đúng.")
+WEAK = N_("Mật khẩu cần ít nhất 14 ký tự, hoặc 8 ký tự đối với nhân viên có mã xác thực.")
+WRONG_TAX_CODE = N_("Mã số thuế không hợp lệ. Hãy kiểm tra lại 10, 12 hoặc 13 chữ số.")
+SCOPES = {
+    "ads:book": N_("Đặt quảng cáo"),
+    "ads:read": N_("Xem đơn và số liệu quảng cáo"),
+    "events:book": N_("Mua vé và gói tài trợ"),
+    "events:read": N_("Xem vé và gói tài trợ"),
+    "keys:manage": N_("Tạo và thu hồi khóa"),
+}
+
+
+class ProfileForm(msgspec.Struct, frozen=True):
+    name: Short = ""
+    lang: Literal["vi", "en"] = "vi"
+    phone: Short = ""
+
+
+class PasswordForm(msgspec.Struct, frozen=True):
+    old: str = ""
+    new: str = ""
+
+
+class DeviceForm(msgspec.Struct, frozen=True):
+    session: UUID
+
+
+class ConsentForm(msgspec.Struct, frozen=True):
+    purpose: str
+    granted: Literal["yes", "no"]
+
+
+class OrganisationForm(msgspec.Struct, frozen=True):
+    kind: Literal["advertiser", "sponsor"] = "advertiser"
+    agency: str = ""
+    name: Short = ""
+    tax_code: Short = ""
+    contact_name: Short = ""
+
+
+class ActForm(msgspec.Struct, frozen=True):
+    organisation: UUID
+
+
+class KeyForm(msgspec.Struct, frozen=True):
+    name: Short
+    agency: str
+    scopes: list[rules.Scope] = []
+    sandbox: Literal["yes", ""] = ""
+
+
+class RevokeForm(msgspec.Struct, frozen=True):
+    key: UUID
+
+
+@get("/account", include_in_schema=False, guards=[is_signed_in])
+async def show_account(request: Web, tx: NamedDependency[Tx]) -> Template:
+    return await _home(request, tx)
+
+
+@post("/account/profile", include_in_schema=False, guards=[is_signed_in])
+async def save_profile(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+    principal, _ = await _me(request, tx)
+    form = read_form(await request.form(), ProfileForm)
+    try:
+        await people.save_profile(tx, _id(principal), form.name, form.lang, form.phone)
+    except Unprocessable:
+        return await _home(request, tx, NOT_A_PHONE, status_code=422)
+    except rules.PhoneTaken:
+        return await _home(request, tx, PHONE_TAKEN, status_code=409)
+    return _afresh("/account")
+
+
+@get("/account/security", include_in_schema=False, guards=[is_signed_in])
+async def show_security(request: Web, tx: NamedDependency[Tx]) -> Template:
+    return await _security(request, tx)
+
+
+@post("/account/security/password", include_in_schema=False, guards=[is_signed_in, not_too_often])
+async def change_password(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+    """Set a password; every other device is signed out, and this session gets a fresh secret."""
+    principal = auth.principal_of(request)
+    form = read_form(await request.form(), PasswordForm)
+    try:
+        secret = await second_step.change_password(tx, principal, form.old, form.new)
+    except Unprocessable:
+        return await _security(request, tx, WEAK, status_code=422)
+    if secret is None:
+        return await _security(request, tx, WRONG_OLD, status_code=422)
+    opened = await sessions.renew(tx, secret)
+    if opened is None:
+        return _afresh("/account/security")
+    made = cookies.signed_in_cookies(request.app.state.settings, opened)
+    return Redirect("/account/security", status_code=303, cookies=made)
+
+
+@post("/account/security/others", include_in_schema=False, guards=[is_signed_in])
+async def sign_out_others(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+    row, person = await sessions.current(tx, auth.principal_of(request))
+    await sessions.end_sessions(tx, person.id, keep=row.id)
+    return Redirect("/account/security", status_code=303)
+
+
+@post("/account/security/device", include_in_schema=False, guards=[is_signed_in])
+async def sign_out_device(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+    form = read_form(await request.form(), DeviceForm)
+    _, person = await sessions.current(tx, auth.principal_of(request))
+    await sessions.end_sessions(tx, person.id, only=form.session)
+    return Redirect("/account/security", status_code=303)
+
+
+@post("/account/security/recovery", include_in_schema=False, guards=[is_signed_in, not_too_often])
+async def renew_recovery_codes(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+    """Ten fresh recovery codes, shown once; only from a session that passed the second step."""
+    row, person = await sessions.current(tx, auth.principal_of(request))
+    if not row.two_step or person.totp_secret is None:
+        return _afresh("/account/security")
+    codes = await second_step.new_recovery_codes(tx, request.app.state.settings, person.id)
+    shown = page(request, "accounts_recovery.html", codes=codes, next="/account/security")
+    return cookies.private(shown)
+
+
+@get("/account/consents", include_in_schema=False, guards=[is_signed_in])
+async def show_consents(request: Web, tx: NamedDependency[Tx]) -> Template:
+    principal, _ = await _me(request, tx)
+    return page(
+        request,
+        "accounts_consents.html",
+        purposes=PURPOSES,
+        given=await queries.consents(tx, _id(principal)),
+        history=_history(language_of(request), await queries.consent_history(tx, _id(principal))),
+        version=rules.CONSENT_TEXT,
+        tabs=account_tabs(request, principal),
+    )
+
+
+@post("/account/consents", include_in_schema=False, guards=[is_signed_in])
+async def change_consent(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+    principal, _ = await _me(request, tx)
+    form = read_form(await request.form(), ConsentForm)
+    await consents.change_consent(
+        tx, _id(principal), form.purpose, granted=form.granted == "yes", channel="web"
+    )
+    return Redirect("/account/consents", status_code=303)
+
+
+@get("/account/organisation", include_in_schema=False, guards=[is_signed_in])
+async def show_organisation(request: Web, tx: NamedDependency[Tx]) -> Template:
+    return await _organisation(request, tx, OrganisationForm())
+
+
+@post("/account/organisation", include_in_schema=False, guards=[is_signed_in, not_too_often])
+async def register_organisation(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+    """Register the advertiser or sponsor for whom this person acts from now on."""
+    row, person = await sessions.current(tx, auth.principal_of(request))
+    form = read_form(await request.form(), OrganisationForm)
+    if not form.name or not form.contact_name:
+        return await _organisation(request, tx, form, status_code=422)
+
+    async def work() -> Redirect:
+        made = await people.register_own(
+            tx, person, row, kind=form.kind, agency=form.agency, name=form.name,
+            tax_code=form.tax_code, contact_name=form.contact_name,
+        )  # fmt: skip
+        return _afresh("/advertise" if made.kind == "advertiser" else "/events")
+
+    try:
+        rules.normal_tax_code(form.tax_code)
+    except Unprocessable:
+        return await _organisation(request, tx, form, WRONG_TAX_CODE, status_code=422)
+    return await once(request, tx, work())
+
+
+@post("/account/act", include_in_schema=False, guards=[is_signed_in])
+async def act_for(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+    """Act for another of one's organisations."""
+    form = read_form(await request.form(), ActForm)
+    await sessions.act_for(tx, auth.principal_of(request), form.organisation)
+    return _afresh("/account")
+
+
+@get("/account/keys", include_in_schema=False, guards=[is_signed_in])
+async def show_keys(
+    request: Web, tx: NamedDependency[Tx], made: FromQuery[UUID | None] = None
+) -> Response[Any]:
+    """Keys of the organisation; the one that was just made shows itself once more while it is fresh."""
+    principal, _ = await _me(request, tx)
+    if principal.organisation is None:
+        return Redirect("/account/organisation", status_code=303)
+    await enter(tx, [], principal.organisation)
+    found = await queries.keys(tx, organisation=principal.organisation)
+    known = await queries.agencies(tx)
+    shown = page(
+        request,
+        "accounts_keys.html",
+        keys=[k for k in found if k.revoked_at is None and k.expires_at > clock.now()],
+        gone=[k for k in found if k.revoked_at is not None],
+        fresh=await keys.shown_again(tx, request.app.state.settings, principal, made) if made else "",
+        scopes=[(scope, label) for scope, label in SCOPES.items() if scope != "keys:manage"],
+        names={a.code: a.name for a in known},
+        agencies=[
+            (a.code, a.name)
+            for a in known
+            if principal.has_role({"advertiser", "sponsor"}, a.code) and not a.successor
+        ],
+        tabs=account_tabs(request, principal),
+    )
+    return cookies.private(shown)
+
+
+@post("/account/keys", include_in_schema=False, guards=[is_signed_in, not_too_often])
+async def make_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+    principal, _ = await _me(request, tx)
+    form = read_form(await request.form(), KeyForm)
+    await enter(tx, [], principal.organisation)
+
+    async def work() -> Redirect:
+        made = await keys.make_key_as(
+            tx,
+            principal,
+            agency=form.agency,
+            name=form.name,
+            scopes=list(form.scopes),
+            sandbox=form.sandbox == "yes",
+            own=True,
+        )
+        return Redirect(f"/account/keys?made={made.id}", status_code=303)
+
+    return await once(request, tx, work())
+
+
+@post("/account/keys/revoke", include_in_schema=False, guards=[is_signed_in])
+async def revoke_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+    principal, _ = await _me(request, tx)
+    form = read_form(await request.form(), RevokeForm)
+    await enter(tx, [], principal.organisation)
+    await keys.revoke_key(tx, form.key, principal)
+    return Redirect("/account/keys", status_code=303)
+
+
+async def _home(request: Web, tx: Tx, error: str | None = None, status_code: int = 200) -> Template:
+    principal, row = await _me(request, tx)
+    return page(
+        request,
+        "accounts_home.html",
+        status_code=status_code,
+        me=row,
+        principal=principal,
+        is_staff=bool(principal.agencies),
+        organisations=await queries.organisations(tx, row.id),
+        roles=ROLES,
+        names={a.code: a.name for a in await queries.agencies(tx)},
+        error=error,
+        tabs=account_tabs(request, principal),
+    )
+
+
+async def _me(request: Web, tx: Tx) -> tuple[auth.Principal, PersonRow]:
+    """The person of an open session; a page token alone is not enough here."""
+    principal = auth.principal_of(request)
+    _, person = await sessions.current(tx, principal)
+    return principal, person
+
+
+def _id(principal: auth.Principal) -> UUID:
+    if principal.id is None:
+        raise ValueError("A page token names its person.")
+    return principal.id
+
+
+def _afresh(target: str) -> Redirect:
+    """Go on with a page token that knows what has just changed."""
+    return Redirect("/account/renew", query_params={"next": target}, status_code=303)
+
+
+def _history(lang: str, rows: list[queries.Consent]) -> list[dict[str, Any]]:
+    titles = {purpose: translate(lang, title) for purpose, title, _ in PURPOSES}
+    agreed, withdrawn = translate(lang, "Đồng ý"), translate(lang, "Rút lại")
+    return [
+        {
+            **msgspec.structs.asdict(row),
+            "purpose": titles.get(row.purpose, row.purpose),
+            "decision": (agreed, "success") if row.granted else (withdrawn, "neutral"),
+        }
+        for row in rows
+    ]
+
+
+async def _security(request: Web, tx: Tx, error: str | None = None, status_code: int = 200) -> Template:
+    principal, row = await _me(request, tx)
+    return page(
+        request,
+        "accounts_security.html",
+        status_code=status_code,
+        me=row,
+        devices=await queries.devices(tx, row.id),
+        this=principal.session,
+        error=error,
+        tabs=account_tabs(request, principal),
+    )
+
+
+async def _organisation(
+    request: Web, tx: Tx, form: OrganisationForm, error: str | None = None, status_code: int = 200
+) -> Template:
+    principal, _ = await _me(request, tx)
+    known = sorted(await queries.agencies(tx), key=lambda a: a.code)
+    open_ones = [(a.code, a.name) for a in known if a.active_from and not a.successor]
+    return page(
+        request,
+        "accounts_organisation.html",
+        status_code=status_code,
+        form=form,
+        agencies=open_ones,
+        error=error,
+        tabs=account_tabs(request, principal),
+    )
+
+
+routes = [
+    show_account,
+    save_profile,
+    show_security,
+    change_password,
+    sign_out_others,
+    sign_out_device,
+    renew_recovery_codes,
+    show_consents,
+    change_consent,
+    show_organisation,
+    register_organisation,
+    act_for,
+    show_keys,
+    make_key,
+    revoke_key,
+]

@@ -1,0 +1,407 @@
+"""The staff's doors: the home of the desks, people and roles, server keys, the audit trail, the log of messages."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect, Template
+from msgspec import Meta
+
+from services.accounts import queries, rules
+from services.accounts.actions import keys, people, second_step
+from services.accounts.pages import cookies
+from services.accounts.pages.cookies import Web
+from services.accounts.pages.names import ROLES, people_tabs, said, state_of
+from shared import auth, clock
+from shared.auth import Role
+from shared.db import Tx
+from shared.errors import NotAllowed, NotFound, Unprocessable
+from shared.http import once, read_form
+from shared.web import N_, language_of, page, translate
+
+STAFF: set[Role] = {
+    "ad_ops",
+    "subscriptions",
+    "events",
+    "finance",
+    "finance_approver",
+    "administrator",
+    "auditor",
+}
+is_staff = auth.may(roles=STAFF)
+may_manage_people = auth.may(roles={"administrator"})
+may_read_trail = auth.may(roles={"administrator", "auditor"})
+
+Card = tuple[str, str, str, set[str]]
+DESKS: tuple[Card, ...] = (
+    ("/desk/ads", N_("Quảng cáo"), N_("Duyệt mẫu, theo dõi tiến độ, vị trí và giá."), {"ad_ops"}),
+    (
+        "/desk/subscriptions",
+        N_("Bạn đọc"),
+        N_("Gói đọc báo, thuê bao, chính sách tường phí."),
+        {"subscriptions"},
+    ),
+    ("/desk/events", N_("Sự kiện"), N_("Vé, gói tài trợ, đợt thanh toán."), {"events"}),
+    (
+        "/desk/payments",
+        N_("Thanh toán"),
+        N_("Đối soát, khoản treo, hoàn tiền."),
+        {"finance", "finance_approver"},
+    ),
+    (
+        "/finance",
+        N_("Doanh thu"),
+        N_("Doanh thu theo nguồn, mục tiêu +20 %, sổ sách."),
+        {"finance", "finance_approver"},
+    ),
+    ("/desk/people", N_("Nhân sự"), N_("Mời người, phân vai trò, mất điện thoại."), {"administrator"}),
+    ("/desk/keys", N_("Khóa máy chủ"), N_("Khóa cho hệ thống tòa soạn."), {"administrator"}),
+    ("/desk/audit", N_("Nhật ký"), N_("Ai làm gì, trước và sau, vì sao."), {"administrator"}),
+    ("/desk/messages", N_("Thư đã gửi"), N_("Hàng đợi, thư bị trả, hạn mức."), {"administrator"}),
+)
+"""Address, title, what is done there, and whose it is; auditors read all of them."""
+
+ROLE_ERROR = N_("Hãy chọn ít nhất một vai trò và nhập đúng địa chỉ e-mail.")
+SERVER_SCOPES = ("subscriptions:access", "ads:serve")
+
+Why = Annotated[str, Meta(min_length=3, max_length=500)]
+
+
+class InviteForm(msgspec.Struct, frozen=True):
+    email: str = ""
+    name: Annotated[str, Meta(max_length=200)] = ""
+    agency: str = ""
+    roles: list[Role] = []
+
+
+class RolesForm(msgspec.Struct, frozen=True):
+    agency: str
+    why: Why
+    roles: list[Role] = []
+
+
+class ResetForm(msgspec.Struct, frozen=True):
+    agency: str
+    why: Why
+
+
+class KeyForm(msgspec.Struct, frozen=True):
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    agency: str
+    scopes: list[Literal["subscriptions:access", "ads:serve"]] = []
+
+
+class RevokeForm(msgspec.Struct, frozen=True):
+    key: UUID
+
+
+@get("/desk", include_in_schema=False, guards=[is_staff])
+async def show_desk(request: Web, tx: NamedDependency[Tx]) -> Template:
+    """The cards of what this person's roles lead to."""
+    principal = auth.principal_of(request)
+    reads_all = principal.has_role({"auditor"})
+    return page(
+        request,
+        "accounts_desk.html",
+        cards=[card for card in DESKS if reads_all or principal.has_role(card[3])],
+        principal=principal,
+        held_roles={code: principal.roles[code] for code in await _open(tx) if code in principal.roles},
+        roles=ROLES,
+        names=await _names(tx),
+    )
+
+
+@get("/desk/people", include_in_schema=False, guards=[may_manage_people])
+async def show_people(request: Web, tx: NamedDependency[Tx]) -> Template:
+    return await _people(request, tx, InviteForm())
+
+
+@post("/desk/people", include_in_schema=False, guards=[may_manage_people])
+async def invite(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+    """Mail an invitation; its link is also shown, for whoever sits beside."""
+    principal = auth.principal_of(request)
+    form = read_form(await request.form(), InviteForm)
+    if not principal.has_role({"administrator"}, form.agency):
+        raise NotAllowed("Only an administrator of the agency may invite.")
+    try:
+        link = await people.invite(
+            tx,
+            request.app.state.settings,
+            agency=form.agency,
+            email=form.email,
+            name=form.name,
+            roles=[str(role) for role in form.roles],
+            actor=principal,
+        )
+    except Unprocessable:
+        return await _people(request, tx, form, ROLE_ERROR, status_code=422)
+    shown = await _people(request, tx, InviteForm(), link=link)
+    shown.background = cookies.send_now(request)
+    return cookies.private(shown)
+
+
+@get("/desk/people/{person:uuid}", include_in_schema=False, guards=[may_manage_people])
+async def show_person(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Template:
+    principal = auth.principal_of(request)
+    found = await _colleague(tx, principal, person)
+    return page(
+        request,
+        "accounts_person.html",
+        colleague=found,
+        names=await _names(tx),
+        roles={role: ROLES[role] for role in rules.STAFF_ROLES},
+        devices=await queries.devices(tx, person),
+        resets=[
+            r for r in await queries.resets(tx, await _own_agencies(tx, principal)) if r.person == person
+        ],
+        is_me=person == principal.id,
+        tabs=people_tabs(request, principal),
+    )
+
+
+@post("/desk/people/{person:uuid}/roles", include_in_schema=False, guards=[may_manage_people])
+async def set_roles(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Redirect:
+    principal = auth.principal_of(request)
+    form = read_form(await request.form(), RolesForm)
+    await people.set_roles(tx, principal, person, form.agency, [str(role) for role in form.roles], form.why)
+    return Redirect("/desk/people", status_code=303)
+
+
+@post("/desk/people/{person:uuid}/reset", include_in_schema=False, guards=[may_manage_people])
+async def ask_reset(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Redirect:
+    """The first of two: say that a colleague's phone is lost, and why you believe it."""
+    principal = auth.principal_of(request)
+    form = read_form(await request.form(), ResetForm)
+    if not principal.has_role({"administrator"}, form.agency):
+        raise NotAllowed("Only an administrator of the agency may ask this.")
+    await second_step.ask_reset(tx, principal, person, form.agency, form.why)
+    return Redirect("/desk/people", status_code=303)
+
+
+@post("/desk/people/resets/{reset:uuid}", include_in_schema=False, guards=[may_manage_people])
+async def approve_reset(request: Web, tx: NamedDependency[Tx], reset: FromPath[UUID]) -> Redirect:
+    """The second of two."""
+    await second_step.approve_reset(tx, auth.principal_of(request), reset)
+    return Redirect("/desk/people", status_code=303)
+
+
+@get("/desk/keys", include_in_schema=False, guards=[may_manage_people])
+async def show_keys(
+    request: Web, tx: NamedDependency[Tx], made: FromQuery[UUID | None] = None
+) -> Response[Any]:
+    principal = auth.principal_of(request)
+    found = await queries.keys(tx, organisation=None)
+    names = await _names(tx)
+    shown = page(
+        request,
+        "accounts_server_keys.html",
+        keys=[k for k in found if k.revoked_at is None and k.expires_at > clock.now()],
+        fresh=await keys.shown_again(tx, request.app.state.settings, principal, made) if made else "",
+        scopes=SERVER_SCOPES,
+        agencies=[(code, names.get(code, code)) for code in await _own_agencies(tx, principal)],
+        names=names,
+        tabs=people_tabs(request, principal),
+    )
+    return cookies.private(shown)
+
+
+@post("/desk/keys", include_in_schema=False, guards=[may_manage_people])
+async def make_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+    principal = auth.principal_of(request)
+    form = read_form(await request.form(), KeyForm)
+    if not form.scopes:
+        raise Unprocessable("Choose at least one right for the key.")
+
+    async def work() -> Redirect:
+        made = await keys.make_key_as(
+            tx,
+            principal,
+            agency=form.agency,
+            name=form.name,
+            scopes=[str(scope) for scope in form.scopes],
+            sandbox=False,
+            own=False,
+        )
+        return Redirect(f"/desk/keys?made={made.id}", status_code=303)
+
+    return await once(request, tx, work())
+
+
+@post("/desk/keys/revoke", include_in_schema=False, guards=[may_manage_people])
+async def revoke_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+    form = read_form(await request.form(), RevokeForm)
+    await keys.revoke_key(tx, form.key, auth.principal_of(request))
+    return Redirect("/desk/keys", status_code=303)
+
+
+@get("/desk/audit", include_in_schema=False, guards=[may_read_trail])
+async def show_audit(
+    request: Web,
+    tx: NamedDependency[Tx],
+    agency: FromQuery[str | None] = None,
+    before: FromQuery[int | None] = None,
+) -> Template:
+    """The trail of one agency, with the answer whether its chain is whole."""
+    principal = auth.principal_of(request)
+    codes = await _trail_agencies(tx, principal)
+    code = agency if agency in codes else codes[0]
+    entries = await queries.audit(tx, code, before, limit=51)
+    known = await queries.names_of(tx, [e.actor for e in entries] + [f"person:{e.subject}" for e in entries])
+    lang = language_of(request)
+    return page(
+        request,
+        "accounts_audit.html",
+        entries=[_told(lang, entry, known) for entry in entries[:50]],
+        code=code,
+        codes=codes,
+        names=await _names(tx),
+        broken=await queries.broken_entries(tx, [code]),
+        next=f"/desk/audit?agency={code}&before={entries[49].number}" if len(entries) > 50 else None,  # noqa: PLR2004
+        tabs=people_tabs(request, principal),
+    )
+
+
+@get(
+    "/desk/audit/export", include_in_schema=False, guards=[may_read_trail], media_type="application/x-ndjson"
+)
+async def export_audit(request: Web, tx: NamedDependency[Tx], agency: FromQuery[str]) -> Response[str]:
+    """The whole trail of one agency, a line an entry with its hash: it can be checked without us."""
+    codes = await _trail_agencies(tx, auth.principal_of(request))
+    if agency not in codes:
+        raise NotFound("There is no such trail.")
+    name = f'attachment; filename="audit-{agency}.ndjson"'
+    headers = {"content-disposition": name, "cache-control": "no-store"}
+    return Response(
+        await queries.exported_audit(tx, agency), headers=headers, media_type="application/x-ndjson"
+    )
+
+
+@get("/desk/messages", include_in_schema=False, guards=[may_read_trail])
+async def show_messages(request: Web, tx: NamedDependency[Tx]) -> Template:
+    principal = auth.principal_of(request)
+    return page(
+        request,
+        "accounts_messages.html",
+        messages=[
+            {
+                **msgspec.structs.asdict(m),
+                "address": rules.masked(m.address),
+                "state": state_of(request, m.state),
+            }
+            for m in await queries.messages(tx, await _trail_agencies(tx, principal))
+        ],
+        tabs=people_tabs(request, principal),
+    )
+
+
+async def _people(
+    request: Web, tx: Tx, form: InviteForm, error: str | None = None, link: str = "", status_code: int = 200
+) -> Template:
+    principal = auth.principal_of(request)
+    mine, names = await _own_agencies(tx, principal), await _names(tx)
+    return page(
+        request,
+        "accounts_people.html",
+        status_code=status_code,
+        staff=[_shown(request, found, names) for found in await queries.staff(tx, mine)],
+        invitations=[
+            {
+                **msgspec.structs.asdict(i),
+                "agency": names.get(i.agency, i.agency),
+                "roles": said(request, i.roles),
+            }
+            for i in await queries.invitations(tx, mine)
+        ],
+        resets=await queries.resets(tx, mine),
+        me=principal.id,
+        form=form,
+        error=error,
+        link=link,
+        names=names,
+        agencies=[(code, names.get(code, code)) for code in mine],
+        roles=ROLES,
+        staff_roles=rules.STAFF_ROLES,
+        tabs=people_tabs(request, principal),
+    )
+
+
+async def _colleague(tx: Tx, principal: auth.Principal, person: UUID) -> queries.StaffMember:
+    for found in await queries.staff(tx, await _own_agencies(tx, principal)):
+        if found.id == person:
+            return found
+    raise NotFound("There is no such colleague.")
+
+
+async def _own_agencies(tx: Tx, principal: auth.Principal) -> list[str]:
+    """Where this person is administrator; agencies that were succeeded need none."""
+    held = {code for code, roles in principal.roles.items() if "administrator" in roles}
+    return [code for code in await _open(tx) if code in held]
+
+
+def _shown(request: Web, found: queries.StaffMember, names: dict[str, str]) -> dict[str, Any]:
+    """A colleague as a row: roles in words, at which agency."""
+    lang = language_of(request)
+    held = [f"{names.get(code, code)}: {said(request, roles)}" for code, roles in found.roles.items()]
+    return {
+        "id": found.id,
+        "name": found.name or found.email,
+        "email": found.email,
+        "roles": " · ".join(held),
+        "totp": (translate(lang, "Có"), "success") if found.two_step else (translate(lang, "Chưa"), "warn"),
+    }
+
+
+def _told(lang: str, entry: queries.Entry, known: dict[str, str]) -> dict[str, Any]:
+    """An audit entry as a row: names instead of ids where this reader may see them."""
+    nobodies = {
+        "nobody:": translate(lang, "Khách chưa đăng nhập"),
+        "operator:": translate(lang, "Người vận hành (dòng lệnh)"),
+        "simulation:": translate(lang, "Mô phỏng"),
+    }
+    parts = [
+        msgspec.json.encode(side).decode() if side is not None else "–"
+        for side in (entry.before, entry.after)
+    ]
+    return {
+        "number": entry.number,
+        "at": entry.at,
+        "who": known.get(entry.actor) or nobodies.get(entry.actor, entry.actor),
+        "action": entry.action,
+        "subject": known.get(f"person:{entry.subject}") or entry.subject,
+        "change": " → ".join(parts) if parts != ["–", "–"] else "",
+        "why": entry.why,
+    }
+
+
+async def _trail_agencies(tx: Tx, principal: auth.Principal) -> list[str]:
+    """Agencies whose trail this person may read; what they absorbed is read with them."""
+    read = [code for code, held in principal.roles.items() if {"administrator", "auditor"} & set(held)]
+    return await queries.lineage(tx, read)
+
+
+async def _open(tx: Tx) -> list[str]:
+    return sorted(a.code for a in await queries.agencies(tx) if not a.successor)
+
+
+async def _names(tx: Tx) -> dict[str, str]:
+    return {a.code: a.name for a in await queries.agencies(tx)}
+
+
+routes = [
+    show_desk,
+    show_people,
+    invite,
+    show_person,
+    set_roles,
+    ask_reset,
+    approve_reset,
+    show_keys,
+    make_key,
+    revoke_key,
+    show_audit,
+    export_audit,
+    show_messages,
+]

@@ -1,0 +1,64 @@
+"""How roles, states and tabs are called on the pages of accounts."""
+
+from collections.abc import Iterable
+
+from services.accounts.pages.cookies import Web
+from shared.auth import Principal
+from shared.web import N_, language_of, translate
+
+ROLES = {
+    "reader": N_("Bạn đọc"),
+    "advertiser": N_("Nhà quảng cáo"),
+    "sponsor": N_("Nhà tài trợ"),
+    "ad_ops": N_("Vận hành quảng cáo"),
+    "subscriptions": N_("Thuê bao"),
+    "events": N_("Sự kiện"),
+    "finance": N_("Tài chính"),
+    "finance_approver": N_("Duyệt tài chính"),
+    "administrator": N_("Quản trị"),
+    "auditor": N_("Kiểm toán (chỉ đọc)"),
+}
+
+STATES = {
+    "queued": (N_("Đang chờ"), "info"),
+    "sent": (N_("Đã gửi"), "success"),
+    "capped": (N_("Quá hạn mức ngày"), "warn"),
+    "bounced": (N_("Địa chỉ từ chối"), "danger"),
+    "failed": (N_("Không gửi được"), "danger"),
+}
+
+
+def said(request: Web, roles: Iterable[str]) -> str:
+    """Roles in words."""
+    lang = language_of(request)
+    return ", ".join(translate(lang, ROLES[role]) for role in roles)
+
+
+def state_of(request: Web, state: str) -> tuple[str, str]:
+    """A message's state as a badge."""
+    text, kind = STATES[state]
+    return translate(language_of(request), text), kind
+
+
+def account_tabs(request: Web, principal: Principal) -> list[tuple[str, str]]:
+    lang = language_of(request)
+    tabs = [
+        ("/account", translate(lang, "Tài khoản")),
+        ("/account/security", translate(lang, "Bảo mật")),
+        ("/account/consents", translate(lang, "Sự đồng ý")),
+    ]
+    if principal.organisation:
+        tabs.append(("/account/keys", translate(lang, "Khóa API")))
+    return tabs
+
+
+def people_tabs(request: Web, principal: Principal) -> list[tuple[str, str]]:
+    lang = language_of(request)
+    tabs = [("/desk/audit", translate(lang, "Nhật ký")), ("/desk/messages", translate(lang, "Thư đã gửi"))]
+    if principal.has_role({"administrator"}):
+        tabs = [
+            ("/desk/people", translate(lang, "Nhân sự")),
+            ("/desk/keys", translate(lang, "Khóa máy chủ")),
+            *tabs,
+        ]
+    return tabs

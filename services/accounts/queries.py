@@ -1,0 +1,392 @@
+"""Every read of accounts, as Structs."""
+
+import re
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from services.accounts.rules import STAFF_ROLES
+from services.accounts.tables import PersonRow, SessionRow
+from shared import clock
+from shared.agencies import with_predecessors
+from shared.auth import Principal
+from shared.db import Tx
+
+
+class Agency(msgspec.Struct, frozen=True):
+    """An agency and who stands in its place, if anyone."""
+
+    code: str
+    name: str
+    kind: str
+    active_from: date | None
+    successor: str | None
+    succeeded_on: date | None
+
+
+class Device(msgspec.Struct, frozen=True):
+    id: UUID
+    device: str
+    created_at: datetime
+    seen_at: datetime
+
+
+class Consent(msgspec.Struct, frozen=True):
+    purpose: str
+    granted: bool
+    text_version: str
+    channel: str
+    at: datetime
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An API key without its signature."""
+
+    id: UUID
+    agency: str
+    organisation: UUID | None
+    name: str
+    scopes: list[str]
+    sandbox: bool
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+class Organisation(msgspec.Struct, frozen=True):
+    id: UUID
+    agency: str
+    kind: str
+    name: str
+    tax_code: str
+    email: str
+    contact_name: str
+
+
+class StaffMember(msgspec.Struct, frozen=True):
+    id: UUID
+    name: str
+    email: str | None
+    two_step: bool
+    roles: dict[str, list[str]]
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    id: UUID
+    email: str
+    name: str
+    agency: str
+    roles: list[str]
+    expires_at: datetime
+
+
+class Reset(msgspec.Struct, frozen=True):
+    id: UUID
+    person: UUID
+    name: str
+    why: str
+    asked_by: UUID
+    asked_at: datetime
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An audit entry as it was written."""
+
+    number: int
+    at: datetime
+    agency: str
+    actor: str
+    action: str
+    subject: str
+    before: Any
+    after: Any
+    why: str
+    hash: str
+
+
+class Message(msgspec.Struct, frozen=True):
+    id: UUID
+    agency: str
+    address: str
+    template: str
+    state: str
+    subject: str
+    body: str
+    error: str
+    created_at: datetime
+    sent_at: datetime | None
+
+
+_PERSON = re.compile(r"person:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+async def _all(tx: Tx, kind: type[Any], sql: str, **values: object) -> list[Any]:
+    rows = (await tx.execute(sa.text(sql), values)).mappings()
+    return [msgspec.convert(dict(row), kind) for row in rows]
+
+
+_AGENCY = "SELECT code, name, kind, active_from, successor, succeeded_on FROM agency "
+
+
+async def agencies(tx: Tx) -> list[Agency]:
+    return await _all(tx, Agency, _AGENCY + "ORDER BY active_from, code")
+
+
+async def agency(tx: Tx, code: str) -> Agency | None:
+    found = await _all(tx, Agency, _AGENCY + "WHERE code = :code", code=code)
+    return found[0] if found else None
+
+
+async def lineage(tx: Tx, codes: list[str]) -> list[str]:
+    """These agencies, those still open first, and what they absorbed."""
+    found = await with_predecessors(tx, codes)
+    closed = {a.code for a in await agencies(tx) if a.successor}
+    return sorted(found, key=lambda code: (code in closed, code))
+
+
+async def names_of(tx: Tx, subjects: list[str]) -> dict[str, str]:
+    """Names of the persons among audit subjects (`person:<id>`), as far as the transaction may see them."""
+    ids = {s.removeprefix("person:") for s in subjects if _PERSON.fullmatch(s)}
+    rows = await tx.execute(
+        sa.text("SELECT id, name, email FROM person WHERE id = ANY(CAST(:ids AS uuid[]))"),
+        {"ids": sorted(ids)},
+    )
+    return {f"person:{row.id}": row.name or row.email or str(row.id) for row in rows}
+
+
+async def reader_agency(tx: Tx) -> str:
+    """The agency under which a reader's account is made: the newest news agency that nobody succeeded."""
+    code = await tx.scalar(
+        sa.text(
+            "SELECT code FROM agency WHERE successor IS NULL AND active_from IS NOT NULL "
+            "ORDER BY kind = 'magazine', active_from DESC, code LIMIT 1"
+        )
+    )
+    return str(code or "")
+
+
+_ROLES = sa.text(
+    # What a buyer is at an agency, the buyer is at its successor too; staff roles are granted one by one.
+    "WITH RECURSIVE held AS ("
+    " SELECT agency, role FROM person_role WHERE person = :person"
+    " UNION SELECT organisation.agency, organisation.kind FROM member "
+    "  JOIN organisation ON organisation.id = member.organisation WHERE member.person = :person"
+    "), line AS ("
+    " SELECT agency, role FROM held UNION SELECT agency.successor, line.role FROM line "
+    "  JOIN agency ON agency.code = line.agency"
+    "  WHERE agency.successor IS NOT NULL AND line.role IN ('reader', 'advertiser', 'sponsor')"
+    ") SELECT agency, role FROM line ORDER BY agency, role"
+)
+
+
+async def roles_of(tx: Tx, person: UUID) -> dict[str, list[str]]:
+    """Roles by agency, those that follow from memberships and successions included."""
+    found: dict[str, list[str]] = {}
+    for row in await tx.execute(_ROLES, {"person": person}):
+        found.setdefault(row.agency, []).append(row.role)
+    return found
+
+
+def is_staff(roles: dict[str, list[str]]) -> bool:
+    return any(role in STAFF_ROLES for held in roles.values() for role in held)
+
+
+async def principal(tx: Tx, session: SessionRow, person: PersonRow) -> Principal:
+    """What a page token of this session says; staff roles only after the second step."""
+    roles = await roles_of(tx, person.id)
+    if not session.two_step:
+        roles = {
+            code: kept for code, held in roles.items() if (kept := [r for r in held if r not in STAFF_ROLES])
+        }
+    organisation = session.organisation or await tx.scalar(
+        sa.text(
+            "SELECT organisation FROM member WHERE person = :person ORDER BY since, organisation LIMIT 1"
+        ),
+        {"person": person.id},
+    )
+    return Principal(
+        kind="person",
+        id=person.id,
+        organisation=organisation,
+        roles=msgspec.convert(roles, Principal.__annotations__["roles"]),
+        session=str(session.id),
+        name=person.name,
+    )
+
+
+async def devices(tx: Tx, person: UUID) -> list[Device]:
+    """Sessions that are open now, the newest first."""
+    return await _all(
+        tx,
+        Device,
+        "SELECT id, device, created_at, seen_at FROM session "
+        "WHERE person = :person AND ended_at IS NULL AND expires_at > :now ORDER BY seen_at DESC",
+        person=person,
+        now=clock.now(),
+    )
+
+
+async def consents(tx: Tx, person: UUID) -> dict[str, bool]:
+    """The consents that stand, by purpose; what was never asked is missing."""
+    rows = await tx.execute(
+        sa.text(
+            "SELECT DISTINCT ON (purpose) purpose, granted FROM consent WHERE person = :person "
+            "ORDER BY purpose, at DESC, id DESC"
+        ),
+        {"person": person},
+    )
+    return {row.purpose: row.granted for row in rows}
+
+
+async def consent_history(tx: Tx, person: UUID) -> list[Consent]:
+    """Every change, the newest first: the person's own proof."""
+    return await _all(
+        tx,
+        Consent,
+        "SELECT purpose, granted, text_version, channel, at FROM consent WHERE person = :person "
+        "ORDER BY at DESC, id DESC LIMIT 100",
+        person=person,
+    )
+
+
+async def keys(
+    tx: Tx, *, organisation: UUID | None, after: UUID | None = None, limit: int = 1000
+) -> list[Key]:
+    """Keys that the transaction may see: of one organisation, or of the agencies themselves."""
+    return await _all(
+        tx,
+        Key,
+        "SELECT id, agency, organisation, name, scopes, sandbox, created_at, expires_at, revoked_at FROM api_key "
+        "WHERE (organisation = :organisation OR (CAST(:organisation AS uuid) IS NULL AND organisation IS NULL)) "
+        "AND (CAST(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit",
+        organisation=organisation,
+        after=after,
+        limit=limit,
+    )
+
+
+async def organisations(tx: Tx, person: UUID) -> list[Organisation]:
+    return await _all(
+        tx,
+        Organisation,
+        "SELECT o.id, o.agency, o.kind, o.name, o.tax_code, o.email, o.contact_name FROM organisation o "
+        "JOIN member m ON m.organisation = o.id WHERE m.person = :person ORDER BY m.since, o.id",
+        person=person,
+    )
+
+
+async def staff(tx: Tx, codes: list[str]) -> list[StaffMember]:
+    """People with staff roles at these agencies; roles at others are left out."""
+    return await _all(
+        tx,
+        StaffMember,
+        "SELECT id, name, email, totp_secret IS NOT NULL AS two_step, jsonb_object_agg(agency, roles) AS roles "
+        "FROM (SELECT p.id, p.name, p.email, p.totp_secret, r.agency, array_agg(r.role ORDER BY r.role) AS roles "
+        " FROM person p JOIN person_role r ON r.person = p.id "
+        " WHERE r.agency = ANY(:codes) AND r.role = ANY(:staff) GROUP BY p.id, r.agency) held "
+        "GROUP BY id, name, email, totp_secret ORDER BY name, id",
+        codes=codes,
+        staff=list(STAFF_ROLES),
+    )
+
+
+async def invitations(tx: Tx, codes: list[str]) -> list[Invitation]:
+    """Staff invitations that still wait."""
+    return await _all(
+        tx,
+        Invitation,
+        "SELECT id, email, name, agency, roles, expires_at FROM invitation WHERE agency = ANY(:codes) "
+        "AND accepted_at IS NULL AND expires_at > :now AND organisation IS NULL ORDER BY created_at DESC",
+        codes=codes,
+        now=clock.now(),
+    )
+
+
+async def resets(tx: Tx, codes: list[str]) -> list[Reset]:
+    """Lost numbers for which a second administrator is awaited."""
+    return await _all(
+        tx,
+        Reset,
+        "SELECT t.id, t.person, p.name, t.why, t.asked_by, t.asked_at FROM totp_reset t "
+        "JOIN person p ON p.id = t.person WHERE t.agency = ANY(:codes) AND t.approved_at IS NULL ORDER BY t.asked_at",
+        codes=codes,
+    )
+
+
+_BROKEN = (
+    "SELECT count(*) FROM (SELECT hash, sha256(coalesce(lag(hash) OVER chain, ''::bytea) "
+    "|| convert_to(body, 'UTF8')) AS should, number, row_number() OVER chain AS place FROM audit "
+    "WHERE agency = ANY(:codes) WINDOW chain AS (PARTITION BY agency ORDER BY number)) entry "
+    "WHERE hash <> should OR number <> place"
+)
+
+
+async def broken_entries(tx: Tx, codes: list[str]) -> int:
+    """How many audit entries of these agencies no longer fit the chain; 0 when nobody touched it."""
+    return int(await tx.scalar(sa.text(_BROKEN), {"codes": codes}) or 0)
+
+
+async def audit(tx: Tx, agency: str, before: int | None = None, limit: int = 50) -> list[Entry]:
+    """Entries of one agency, the newest first."""
+    rows = await tx.execute(
+        sa.text(
+            "SELECT number, body, hash FROM audit WHERE agency = :agency "
+            "AND (CAST(:before AS bigint) IS NULL OR number < :before) ORDER BY number DESC LIMIT :limit"
+        ),
+        {"agency": agency, "before": before, "limit": limit},
+    )
+    return [
+        msgspec.convert(
+            {**msgspec.json.decode(row.body), "number": row.number, "hash": row.hash.hex()}, Entry
+        )
+        for row in rows
+    ]
+
+
+async def exported_audit(tx: Tx, agency: str) -> str:
+    """One JSON object a line, oldest first: number, hash, and the body that the hash covers.
+
+    hash(n) = SHA-256(hash(n - 1) + body(n) in UTF-8), beginning with nothing.
+    """
+    rows = await tx.execute(
+        sa.text("SELECT number, hash, body FROM audit WHERE agency = :agency ORDER BY number"),
+        {"agency": agency},
+    )
+    lines = ({"number": row.number, "hash": row.hash.hex(), "body": row.body} for row in rows)
+    return "".join(msgspec.json.encode(line).decode() + "\n" for line in lines)
+
+
+_MESSAGE = (
+    "SELECT id, agency, address, template, state, subject, body, error, created_at, sent_at FROM message "
+)
+
+
+async def inbox(tx: Tx, address: str = "", limit: int = 50) -> list[Message]:
+    """What the embedded inbox shows, the newest first."""
+    return await _all(
+        tx,
+        Message,
+        _MESSAGE + "WHERE state = 'sent' AND (:address = '' OR address = :address) "
+        "ORDER BY sent_at DESC, id DESC LIMIT :limit",
+        address=address,
+        limit=limit,
+    )
+
+
+async def message(tx: Tx, id: UUID) -> Message | None:  # noqa: A002 - it is the id
+    found = await _all(tx, Message, _MESSAGE + "WHERE id = :id", id=id)
+    return found[0] if found else None
+
+
+async def messages(tx: Tx, codes: list[str], limit: int = 100) -> list[Message]:
+    """The log of outgoing messages of these agencies."""
+    return await _all(
+        tx,
+        Message,
+        _MESSAGE + "WHERE agency = ANY(:codes) ORDER BY created_at DESC, id DESC LIMIT :limit",
+        codes=codes,
+        limit=limit,
+    )

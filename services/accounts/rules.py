@@ -1,0 +1,237 @@
+"""What accounts decides without looking anything up: who counts as who, what a password must be, when to stop."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from shared.errors import NotAllowed, Refused, Unprocessable
+
+CODE_TTL = timedelta(minutes=10)
+CODE_TRIES = 5
+CODES_A_QUARTER_HOUR = 5
+CODES_A_DAY = 20
+QUARTER_HOUR = timedelta(minutes=15)
+A_DAY = timedelta(days=1)
+
+FAILURES_TO_LOCK = 5
+LOCK = timedelta(minutes=15)
+INVITATION_TTL = timedelta(days=1)
+RECOVERY_CODES = 10
+
+PASSWORD_WITH_TOTP = 8
+PASSWORD_ALONE = 14
+PASSWORD_MAX = 256
+
+PERSON_SESSION = timedelta(days=30)
+STAFF_SESSION = timedelta(hours=12)
+TOKEN_LIFE = timedelta(minutes=5)
+IDLE = {
+    "administrator": timedelta(minutes=5) + TOKEN_LIFE,
+    "finance": timedelta(minutes=15) + TOKEN_LIFE,
+    "finance_approver": timedelta(minutes=15) + TOKEN_LIFE,
+}
+"""Level 3 asks for 5 and 15 minutes; a page token in hand hides activity for as long as it lives."""
+STAFF_IDLE = timedelta(hours=1)
+
+STAFF_ROLES = (
+    "ad_ops",
+    "subscriptions",
+    "events",
+    "finance",
+    "finance_approver",
+    "administrator",
+    "auditor",
+)
+PURPOSES = ("newsletter", "offers", "reading_history", "sms")
+"""What a person may consent to, one by one; nothing is consented to by silence."""
+CONSENT_TEXT = "2026-01"
+"""Version of the texts that the consent page shows."""
+
+Scope = Literal[
+    "ads:book",
+    "ads:read",
+    "ads:serve",
+    "events:book",
+    "events:read",
+    "subscriptions:access",
+    "subscriptions:read",
+    "payments:read",
+    "ledger:read",
+    "keys:manage",
+]
+BUYER_SCOPES: frozenset[str] = frozenset(
+    {"ads:book", "ads:read", "events:book", "events:read", "keys:manage"}
+)
+FIRST_SCOPES: list[str] = ["ads:book", "ads:read", "keys:manage"]
+ALL_SCOPES: frozenset[str] = frozenset(get_args(Scope))
+FIRST_KEY = "Khóa đầu tiên"
+KEY_LIFE = timedelta(days=730)
+KEY_SHOWN = timedelta(minutes=10)
+
+MESSAGES_A_DAY = 20
+SEND_AGAIN_S = (60, 300, 1800, 7200, 28_800)
+
+
+class AgencyClosed(Refused):
+    """The agency has been succeeded by another, which now takes new business."""
+
+
+class AgencyKnown(Refused):
+    """An agency of this code exists."""
+
+
+class PhoneTaken(Refused):
+    """Another person signs in with this phone number."""
+
+
+class ResetNeedsAnother(Refused, status=403):
+    """Whoever asked for a reset, or is its subject, cannot approve it."""
+
+
+_EMAIL = re.compile(r"[^@\s<>\"',;:\\]{1,64}@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9-]{1,63})+")
+_TAX_WEIGHTS = (31, 29, 23, 19, 17, 13, 7, 5, 3)
+
+
+def normal_email(text: str) -> str:
+    """An e-mail as we compare it: NFKC, lower case. Raises Unprocessable."""
+    email = unicodedata.normalize("NFKC", text).strip().lower()
+    if len(email) > 254 or not _EMAIL.fullmatch(email):  # noqa: PLR2004 - RFC 5321
+        raise Unprocessable("This is not an e-mail address.")
+    return email
+
+
+def normal_phone(text: str) -> str:
+    """A phone as we compare it: +84 and nine or ten digits, or another country's + number. Raises Unprocessable."""
+    digits = re.sub(r"[\s().-]", "", text.strip())
+    if re.fullmatch(r"0\d{9,10}", digits):
+        return "+84" + digits[1:]
+    if re.fullmatch(r"\+\d{8,15}", digits):
+        return digits
+    raise Unprocessable("This is not a phone number.")
+
+
+def identifier(text: str) -> tuple[Literal["email", "phone"], str]:
+    """What a person typed to say who they are. Raises Unprocessable for neither e-mail nor phone."""
+    return ("email", normal_email(text)) if "@" in text else ("phone", normal_phone(text))
+
+
+def tax_check_digit(nine: str) -> int:
+    """The tenth digit of a Vietnamese tax code; 10 where no code with these nine digits exists."""
+    return 10 - sum(int(d) * w for d, w in zip(nine, _TAX_WEIGHTS, strict=True)) % 11
+
+
+def normal_tax_code(text: str) -> str:
+    """A tax code (MST) as an invoice prints it: 10 digits, 10-3, or 12 without a check. Raises Unprocessable."""
+    digits = re.sub(r"[\s-]", "", text)
+    if not re.fullmatch(r"[0-9]{10}|[0-9]{12}|[0-9]{13}", digits):
+        raise Unprocessable("A tax code has 10, 12 or 13 digits.")
+    if len(digits) == 12:  # noqa: PLR2004 - personal numbers since 1 July 2025 have no check digit
+        return digits
+    if tax_check_digit(digits[:9]) != int(digits[9]):
+        raise Unprocessable("The tenth digit of this tax code does not fit the first nine: check the number.")
+    return digits if len(digits) == 10 else f"{digits[:10]}-{digits[10:]}"  # noqa: PLR2004
+
+
+def check_password(password: str, *, totp: bool) -> None:
+    """Raises Unprocessable for a password that is too short (8 characters with TOTP, 14 without) or too long."""
+    least = PASSWORD_WITH_TOTP if totp else PASSWORD_ALONE
+    if not least <= len(password) <= PASSWORD_MAX:
+        raise Unprocessable(f"A password has {least} to {PASSWORD_MAX} characters.")
+
+
+def safe_next(text: str | None, default: str = "/account") -> str:
+    """A path of this house to go on to, or the default for anything that could lead elsewhere."""
+    if not text or len(text) > 2000 or not text.startswith("/") or text.startswith("//"):  # noqa: PLR2004
+        return default
+    if "\\" in text or not text.isprintable():
+        return default
+    parts = urlsplit(text)
+    if parts.scheme or parts.netloc or parts.path.startswith(("/account/renew", "/account/sign")):
+        return default
+    return text
+
+
+def locked_until(failures: int, now: datetime) -> datetime | None:
+    """Until when an account takes no more tries from a device, after so many failures in a row."""
+    return now + LOCK if failures >= FAILURES_TO_LOCK else None
+
+
+def session_ends(roles: Iterable[str], now: datetime) -> datetime:
+    """When a session ends whatever its person does."""
+    return now + (STAFF_SESSION if set(roles) & set(STAFF_ROLES) else PERSON_SESSION)
+
+
+def idle_limit(roles: Iterable[str]) -> timedelta:
+    """How long a session may rest before it ends; the strictest role counts."""
+    held = set(roles) & set(STAFF_ROLES)
+    return min((IDLE.get(role, STAFF_IDLE) for role in held), default=PERSON_SESSION)
+
+
+def check_agency_open(name: str, active_from: date | None, successor: str | None, on: date) -> None:
+    """Raises AgencyClosed where an agency takes no new business on a day."""
+    if successor:
+        raise AgencyClosed(f"{name} was succeeded by {successor}: register there.")
+    if active_from and active_from > on:
+        raise AgencyClosed(f"{name} begins on {active_from:%d/%m/%Y}.")
+
+
+def check_scopes(wanted: Iterable[str], allowed: Iterable[str], what: str) -> None:
+    """Raises NotAllowed naming the scopes that whoever asks may not give."""
+    over = sorted(set(wanted) - set(allowed))
+    if over:
+        raise NotAllowed(f"{what} may not have {', '.join(over)}.")
+
+
+def check_second_person(asked_by: object, subject: object, approver: object) -> None:
+    """Raises ResetNeedsAnother unless a third person approves."""
+    if approver in (asked_by, subject):
+        raise ResetNeedsAnother("Another administrator must approve this.")
+
+
+def send_again_at(attempts: int, now: datetime) -> datetime | None:
+    """When a message that could not be sent is tried again; None when it was tried often enough."""
+    return now + timedelta(seconds=SEND_AGAIN_S[attempts - 1]) if attempts <= len(SEND_AGAIN_S) else None
+
+
+def masked(email: str) -> str:
+    """An e-mail that its owner recognises and nobody else learns: `l***n@example.vn`."""
+    name, _, domain = email.partition("@")
+    return f"{name[:1]}***{name[-1:] if len(name) > 1 else ''}@{domain}"
+
+
+def device_label(agent: str) -> str:
+    """A browser and its system in a few words, from a User-Agent."""
+    system = next(
+        (
+            label
+            for mark, label in (
+                ("iPhone", "iPhone"),
+                ("iPad", "iPad"),
+                ("Android", "Android"),
+                ("Windows", "Windows"),
+                ("Mac OS", "macOS"),
+                ("Linux", "Linux"),
+            )
+            if mark in agent
+        ),
+        "",
+    )
+    browser = next(
+        (
+            label
+            for mark, label in (
+                ("Zalo", "Zalo"),
+                ("FBAN", "Facebook"),
+                ("Edg/", "Edge"),
+                ("Firefox/", "Firefox"),
+                ("Chrome/", "Chrome"),
+                ("Safari/", "Safari"),
+            )
+            if mark in agent
+        ),
+        "",
+    )
+    return " · ".join(part for part in (browser, system) if part) or agent[:40] or "?"

@@ -1,0 +1,1 @@
+"""Every write of ads: orders, creatives and their review, beacons, leases, settlement."""

@@ -1,0 +1,56 @@
+"""Advertisers' images: read by what they are, never by their name, and drawn anew so that only pixels stay."""
+
+import asyncio
+from io import BytesIO
+
+import msgspec
+from PIL import Image, UnidentifiedImageError
+
+from shared.errors import Refused
+
+MAX_BYTES = 2 * 1024 * 1024
+MAX_PIXELS = 2_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+JPEG_QUALITY = 88
+
+
+class NotAnImage(Refused, status=422):
+    """The file is not a still image of a kind that we show."""
+
+
+class ImageTooLarge(Refused, status=413):
+    """The file has too many bytes or pixels."""
+
+
+class Cleaned(msgspec.Struct, frozen=True):
+    content: bytes
+    media_type: str
+    width: int
+    height: int
+
+
+async def cleaned(content: bytes) -> Cleaned:
+    """Re-encode an image. Raises NotAnImage, ImageTooLarge."""
+    if len(content) > MAX_BYTES:
+        raise ImageTooLarge(f"The image has more than {MAX_BYTES // 1024 // 1024} MB.")
+    return await asyncio.to_thread(_redrawn, content)
+
+
+def _redrawn(content: bytes) -> Cleaned:
+    try:
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageTooLarge(f"The image has {width} × {height} pixels, more than any slot.")
+            if getattr(image, "n_frames", 1) > 1:
+                raise NotAnImage("The image moves; only still images are shown.")
+            photo = image.format == "JPEG"
+            pixels = image.convert("RGB" if photo or not image.has_transparency_data else "RGBA")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise NotAnImage("The file is not a PNG, JPEG, WebP or GIF image that can be read.") from error
+    out = BytesIO()
+    if photo:
+        pixels.save(out, "JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
+    else:
+        pixels.save(out, "PNG", optimize=True)
+    return Cleaned(out.getvalue(), "image/jpeg" if photo else "image/png", width, height)

@@ -1,0 +1,281 @@
+"""Orders from booking to payment: book, submit, invoice, pay, expire, cancel."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from services.ads.actions.settlement import credit_lines
+from services.ads.actions.version import bump
+from services.ads.queries import catalogue, orders
+from services.ads.rules import booking
+from services.ads.tables import CreativeRow, LineRow, OrderRow
+from shared import auth, clock
+from shared.calendar import local_day
+from shared.contracts.ads import InvoiceOpened, InvoiceWithdrawn
+from shared.contracts.base import Buyer, Delivery, Line
+from shared.contracts.payments import InvoiceClosed, PaymentCaptured
+from shared.db import Tx, locked
+from shared.errors import NotAllowed, NotFound
+from shared.money import vat_of
+from shared.outbox import emit
+from shared.settings import Settings
+
+VAT_CLASS = "standard"
+PRODUCT_CLASS = "advertising.web.cpm"
+GUARANTEED = 2
+
+Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$")]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line item: `budget_vnd` is net of VAT and never exceeded; days are local and both included."""
+
+    placements: Annotated[tuple[Code, ...], msgspec.Meta(min_length=1, max_length=20)]
+    starts_on: date
+    ends_on: date
+    budget_vnd: Annotated[int, msgspec.Meta(gt=0, le=10**11)]
+    name: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    pricing: Annotated[str, msgspec.Meta(pattern="^cpm$")] = "cpm"
+    sections: Annotated[tuple[Code, ...], msgspec.Meta(max_length=20)] = ()
+    devices: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern="^(phone|tablet|desktop)$")], ...],
+        msgspec.Meta(max_length=3),
+    ] = ()
+    languages: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern="^[a-z]{2}$")], ...], msgspec.Meta(max_length=5)
+    ] = ()
+    hours: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0, le=23)], ...], msgspec.Meta(max_length=24)] = ()
+    cap_day: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+
+
+class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An order of one or more line items at one agency."""
+
+    agency: Code
+    name: Text
+    line_items: Annotated[tuple[NewLine, ...], msgspec.Meta(min_length=1, max_length=50)]
+
+
+async def book_order(
+    tx: Tx, settings: Settings, principal: auth.Principal, wanted: NewOrder
+) -> orders.OrderView:
+    """Price an order and keep it as a draft.
+
+    Raises NotAllowed without an organisation, and the refusals of `rules.booking.price`.
+    """
+    if principal.organisation is None:
+        raise NotAllowed("Only an advertiser's key or person books; this one belongs to no organisation.")
+    if principal.kind == "key" and principal.agency not in ("", wanted.agency):
+        raise NotAllowed(f"This key books at {principal.agency} only.")
+    row = await keep_order(tx, principal.organisation, principal.subject, wanted)
+    return await orders.order(tx, settings, row.id)
+
+
+async def keep_order(tx: Tx, organisation: UUID, booked_by: str, wanted: NewOrder) -> OrderRow:
+    """Write an order and its priced lines."""
+    now = clock.now()
+    today = local_day(now)
+    rates = await catalogue.rates(tx, wanted.agency, today)
+    row = OrderRow(
+        id=clock.new_id(),
+        agency=wanted.agency,
+        organisation=organisation,
+        kind="sold",
+        name=wanted.name,
+        booked_by=booked_by,
+        booked_at=now,
+    )
+    tx.add(row)
+    await tx.flush()
+    for n, line in enumerate(wanted.line_items, start=1):
+        wish = booking.Wish(line.placements, line.sections, line.starts_on, line.ends_on, line.budget_vnd)
+        tx.add(_line_row(row, n, line, booking.price(wish, rates, today), today))
+    await tx.flush()
+    return row
+
+
+def _line_row(row: OrderRow, n: int, line: NewLine, offer: booking.Offer, today: date) -> LineRow:
+    return LineRow(
+        id=clock.new_id(),
+        ad_order=row.id,
+        agency=row.agency,
+        organisation=row.organisation,
+        name=line.name or f"{row.name} · {n}",
+        tier=GUARANTEED,
+        placements=list(dict.fromkeys(line.placements)),
+        sections=list(dict.fromkeys(line.sections)),
+        devices=list(line.devices),
+        languages=list(line.languages),
+        hours=list(line.hours),
+        starts_on=line.starts_on,
+        ends_on=line.ends_on,
+        pricing=line.pricing,
+        price_vnd=offer.price_vnd,
+        budget_vnd=line.budget_vnd,
+        goal=offer.goal,
+        net_vnd=offer.net_vnd,
+        vat_vnd=vat_of(offer.net_vnd, VAT_CLASS, today),
+        cap_day=line.cap_day,
+        credited_vnd=0,
+    )
+
+
+async def lock_order(tx: Tx, order_id: UUID) -> OrderRow:
+    """Raises NotFound, also for an order of somebody else."""
+    row: OrderRow | None = await locked(tx, OrderRow, order_id)
+    if row is None or row.kind != "sold":
+        raise NotFound("There is no such order.")
+    return row
+
+
+async def submit_order(tx: Tx, settings: Settings, order_id: UUID) -> orders.OrderView:
+    """Hand an order to review. Raises NotSubmittable while a line has no creative, or when it is over."""
+    row = await lock_order(tx, order_id)
+    view = await orders.order(tx, settings, order_id)
+    if view.status not in ("draft", "review", "refused"):
+        raise booking.NotSubmittable(f"The order is in the state {view.status}; only a draft is submitted.")
+    usable = {(c.width, c.height) for c in view.creatives if c.status in ("waiting", "approved")}
+    if orders.uncovered(view.line_items, await catalogue.sizes(tx, row.agency), usable):
+        raise booking.NotSubmittable("Each line needs a creative in the size of one of its placements.")
+    today = local_day(clock.now())
+    if any(line.ends_on < today for line in view.line_items):
+        raise booking.NotSubmittable("The flight of a line is over: book it anew with later days.")
+    row.submitted_at = row.submitted_at or clock.now()
+    await tx.flush()
+    await open_invoice_when_approved(tx, row)
+    return await orders.order(tx, settings, order_id)
+
+
+async def open_invoice_when_approved(tx: Tx, row: OrderRow) -> None:
+    """Ask for the money once no creative of a submitted order waits and each line has one that may be shown."""
+    if row.submitted_at is None or row.invoiced_at is not None or row.cancelled_at is not None:
+        return
+    creatives = list(await tx.scalars(sa.select(CreativeRow).where(CreativeRow.ad_order == row.id)))
+    verdicts = await orders.verdicts_of(tx, [c.id for c in creatives])
+    lines = list(await tx.scalars(sa.select(LineRow).where(LineRow.ad_order == row.id).order_by(LineRow.id)))
+    approved = {(c.width, c.height) for c in creatives if verdicts.get(c.id, ("", ""))[0] == "approved"}
+    if len(verdicts) < len(creatives):
+        return
+    if orders.uncovered(lines, await catalogue.sizes(tx, row.agency), approved):
+        return
+    await _open_invoice(tx, row, lines)
+
+
+async def _open_invoice(tx: Tx, row: OrderRow, lines: Sequence[LineRow]) -> None:
+    now = clock.now()
+    if row.organisation is None:
+        raise ValueError("A house order is never invoiced.")
+    row.invoice, row.invoiced_at, row.expires_at = clock.new_id(), now, now + booking.HOLD
+    for line in lines:
+        line.vat_vnd = vat_of(line.net_vnd, VAT_CLASS, local_day(now))
+    await tx.flush()
+    await emit(
+        tx,
+        InvoiceOpened(
+            agency=row.agency,
+            invoice=row.invoice,
+            number=orders.number_of(row.id),
+            buyer=Buyer("organisation", row.organisation),
+            collect="prepaid",
+            due_at=row.expires_at,
+            expires_at=row.expires_at,
+            return_url=f"/advertise/orders/{row.id}",
+            lines=tuple(_invoice_line(line) for line in lines),
+        ),
+    )
+
+
+def _invoice_line(line: LineRow) -> Line:
+    return Line(
+        id=line.id,
+        agency=line.agency,
+        stream="advertising.web",
+        product_class=PRODUCT_CLASS,
+        title=line.name,
+        net_vnd=line.net_vnd,
+        vat_class="standard",
+        vat_vnd=line.vat_vnd,
+        earn=Delivery(unit="impression", quantity=line.goal),
+    )
+
+
+async def take_payment(tx: Tx, fact: PaymentCaptured) -> None:
+    """Money came: the order runs in its flight, or is credited whole when it was cancelled meanwhile."""
+    row = await tx.scalar(sa.select(OrderRow).where(OrderRow.invoice == fact.invoice).with_for_update())
+    if row is None or row.paid_at is not None:
+        return  # another seller's invoice, or a second part of a payment that was counted
+    row.paid_at = fact.captured_at
+    await tx.flush()
+    if row.cancelled_at is not None:
+        await credit_lines(tx, row, await _lines_of(tx, row), "cancelled")
+    await bump(tx)
+
+
+async def _lines_of(tx: Tx, row: OrderRow) -> list[LineRow]:
+    return list(
+        await tx.scalars(
+            sa.select(LineRow).where(LineRow.ad_order == row.id).order_by(LineRow.id).with_for_update()
+        )
+    )
+
+
+async def close_invoice(tx: Tx, fact: InvoiceClosed) -> None:
+    """No payment can come any more; a paid order was told of by its capture."""
+    if fact.outcome == "paid":
+        return
+    await tx.execute(
+        sa.update(OrderRow)
+        .where(OrderRow.invoice == fact.invoice, OrderRow.closed_at.is_(None))
+        .values(closed_at=fact.occurred_at)
+    )
+
+
+async def expire_orders(tx: Tx) -> None:
+    """Withdraw the invoices of orders whose money did not come in time."""
+    now = clock.now()
+    due = await tx.scalars(
+        sa.select(OrderRow)
+        .where(
+            OrderRow.expires_at < now,
+            OrderRow.paid_at.is_(None),
+            OrderRow.withdrawn_at.is_(None),
+            OrderRow.closed_at.is_(None),
+        )
+        .order_by(OrderRow.id)
+        .limit(500)
+        .with_for_update(skip_locked=True)
+    )
+    for row in due:
+        await _withdraw(tx, row, "expired")
+
+
+async def _withdraw(tx: Tx, row: OrderRow, reason: str) -> None:
+    if row.invoice is None:
+        return
+    row.withdrawn_at = clock.now()
+    await tx.flush()
+    await emit(tx, InvoiceWithdrawn(agency=row.agency, invoice=row.invoice, reason=reason))
+
+
+async def cancel_order(tx: Tx, settings: Settings, order_id: UUID) -> orders.OrderView:
+    """Stop an order: before payment its invoice is withdrawn, after it the undelivered part is credited.
+
+    Raises NotCancellable when nothing is left to cancel.
+    """
+    row = await lock_order(tx, order_id)
+    view = await orders.order(tx, settings, order_id)
+    if view.status in ("finished", "cancelled", "expired"):
+        raise booking.NotCancellable(f"The order is {view.status} already.")
+    row.cancelled_at = clock.now()
+    await tx.flush()
+    if row.paid_at is not None:
+        await credit_lines(tx, row, await _lines_of(tx, row), "cancelled")
+    else:
+        await _withdraw(tx, row, "cancelled")
+    await bump(tx)
+    return await orders.order(tx, settings, order_id)

@@ -1,0 +1,157 @@
+"""What one worker holds in memory to answer readers: the snapshot, its lease of impressions, the flusher, the caps."""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from datetime import date
+from uuid import UUID
+
+import structlog
+from litestar import Litestar
+
+from services.ads.actions import delivery
+from services.ads.actions.beacons import Flusher
+from services.ads.gateways import Caps
+from services.ads.queries import snapshot as reading
+from services.ads.rules import tokens
+from services.ads.rules.decision import HOUSE_TIER, Line, Snapshot
+from shared import clock
+from shared.calendar import local_day
+from shared.db import Tx
+from shared.house import House
+
+TICK_S = 1.0
+PAUSE_S = 0.05
+LEAST_LEASE = 8
+FILES_KEPT = 64
+_RANGE = 1 << 32
+
+
+class Server:
+    """The serving half of one worker."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.settings = house.settings
+        self.base_url = house.settings.base_url
+        self.creatives_url = house.settings.creatives_url
+        self.key = tokens.key_of(house.settings.secret)
+        self.flusher = Flusher(house.database)
+        self.caps = Caps(house.redis)
+        self.snapshot = Snapshot([], [])
+        self.targets: dict[UUID, str] = {}
+        self.bucket = 0
+        self._day = date.min
+        self._left: dict[UUID, int] = {}
+        self._used: dict[UUID, int] = {}
+        self._hungry = asyncio.Event()
+        self._files: OrderedDict[str, bytes] = OrderedDict()
+
+    def draw(self) -> float:
+        return int(clock.new_secret(32), 16) / _RANGE
+
+    def take(self, line: Line) -> bool:
+        """Take one impression off this worker's lease; false when none is left."""
+        if line.tier == HOUSE_TIER:
+            return True
+        left = self._left.get(line.id, 0)
+        if left <= 0:
+            return False
+        self._left[line.id] = left - 1
+        self._used[line.id] = self._used.get(line.id, 0) + 1
+        if left == 1:
+            position = self.snapshot.position.get(line.id)
+            if position is not None:
+                self.snapshot.open &= ~(1 << position)
+            self._hungry.set()
+        return True
+
+    def agency_of(self, line: UUID) -> str:
+        position = self.snapshot.position.get(line)
+        return "" if position is None else self.snapshot.lines[position].agency
+
+    async def file(self, name: str) -> bytes:
+        """An image, from memory when it was asked for lately."""
+        found = self._files.get(name)
+        if found is None:
+            found = self._files[name] = await self.house.files.get(name)
+            if len(self._files) > FILES_KEPT:
+                self._files.popitem(last=False)
+        return found
+
+    async def refresh(self) -> None:
+        """Follow the version row, renew the leases, write down what was rejected."""
+        async with self.house.database.worker_tx() as tx:
+            today = local_day(clock.now())
+            if today != self._day or await reading.version(tx) != self.snapshot.version:
+                self.use(await reading.load(tx, today))
+                self._day = today
+            granted = await self._lease(tx)
+            await self.flusher.write_rejections(tx)
+        # Only what is committed may be handed out.
+        for line, n in granted.items():
+            self._left[line] = self._left.get(line, 0) + n
+        self._open()
+
+    def use(self, snapshot: Snapshot) -> None:
+        """Decide on another snapshot from now on; leases are kept by line."""
+        self.snapshot = snapshot
+        self.targets = {c.id: c.click_url for line in snapshot.lines for c in line.creatives}
+        self._open()
+
+    def _open(self) -> None:
+        """Let the decision see the lines of which something is left."""
+        row = bytearray(len(self.snapshot.lines) // 8 + 1)
+        for n, line in enumerate(self.snapshot.lines):
+            if line.tier == HOUSE_TIER or self._left.get(line.id, 0) > 0:
+                row[n >> 3] |= 1 << (n & 7)
+        self.snapshot.open = int.from_bytes(row, "little")
+
+    async def _lease(self, tx: Tx) -> dict[UUID, int]:
+        """Ask for what the next seconds need, by the use of the last; returns what was granted."""
+        bucket = delivery.bucket_of(clock.now())
+        if bucket != self.bucket:
+            unused, self._left = self._left, {}
+            self._open()
+            await delivery.give_back(tx, unused, self.bucket)
+            self.bucket = bucket
+        used, self._used = self._used, {}
+        asked = {}
+        for line in self.snapshot.lines:
+            if line.tier == HOUSE_TIER:
+                continue
+            wanted = max(LEAST_LEASE, 3 * used.get(line.id, 0))
+            left = self._left.get(line.id, 0)
+            if 2 * left < wanted:
+                asked[line.id] = wanted - left
+        return await delivery.grant(tx, asked, bucket)
+
+    async def run(self) -> None:
+        """Refresh each second, and sooner when a lease ran out."""
+        while True:
+            try:
+                await self.refresh()
+            except Exception as error:  # noqa: BLE001 - the next second tries again; meanwhile the last snapshot serves
+                structlog.get_logger().warning("snapshot not refreshed", error=str(error)[:200])
+                await asyncio.sleep(TICK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hungry.wait(), TICK_S)
+            self._hungry.clear()
+            await asyncio.sleep(PAUSE_S)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: Litestar) -> AsyncIterator[None]:
+        """Run beside the web, and give back the lease at the end."""
+        tasks = [asyncio.create_task(self.flusher.run())]
+        if self.settings.background:
+            tasks.append(asyncio.create_task(self.run()))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(Exception):
+                async with self.house.database.worker_tx() as tx:
+                    await delivery.give_back(tx, self._left, self.bucket)

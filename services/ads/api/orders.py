@@ -1,0 +1,144 @@
+"""Booking by API: the rate card, orders, creatives, and the review by ad operations."""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Request, Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from services.ads.actions import creatives, orders
+from services.ads.actions.uploads import take_creative
+from services.ads.queries import catalogue, reports
+from services.ads.queries import orders as reading
+from shared import auth, clock
+from shared.calendar import local_day
+from shared.db import Tx
+from shared.errors import BadInput
+from shared.http import Page, decode_cursor, once, page_of
+from shared.limits import limited
+
+STAFF: set[auth.Role] = {"ad_ops", "administrator"}
+may_book_ads = auth.may(scope="ads:book", person=True)
+may_read_orders = auth.may(scope="ads:read", person=True)
+may_review_creatives = auth.may(roles=STAFF, scope="ads:review")
+booking_limit = limited("ads-book", per_minute=120, burst=60)
+
+LIMIT = 50
+Call = Request[Any, Any, Any]
+
+
+@get("/placements")
+async def list_placements(
+    tx: NamedDependency[Tx], agency: FromQuery[str] = ""
+) -> list[catalogue.PlacementView]:
+    """Placements for sale with their size, sections and rates; `cpm` is đồng for 1,000 impressions before VAT."""
+    return await catalogue.placements(tx, local_day(clock.now()), agency)
+
+
+@post(["/orders", "/campaigns"], guards=[may_book_ads, booking_limit])
+async def book(request: Call, tx: NamedDependency[Tx], data: JSONBody[orders.NewOrder]) -> reading.OrderView:
+    """Book an order of line items; it is a draft until its creatives are there and it is submitted."""
+    principal = auth.principal_of(request)
+    await reading.narrow(tx, principal)
+    return await once(request, tx, orders.book_order(tx, request.app.state.settings, principal, data))
+
+
+@get("/orders", guards=[may_read_orders])
+async def list_orders(
+    request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = ""
+) -> Page[reading.OrderView]:
+    """Your orders, or your agency's, newest first."""
+    await reading.narrow(tx, auth.principal_of(request))
+    found = await reading.orders(
+        tx, request.app.state.settings, before=_id(cursor) if cursor else None, limit=LIMIT + 1
+    )
+    return page_of(found, LIMIT)
+
+
+def _id(cursor: str) -> UUID:
+    try:
+        return UUID(decode_cursor(cursor))
+    except ValueError as error:
+        raise BadInput("The cursor is not one that we gave.") from error
+
+
+@get("/orders/{order_id:uuid}", guards=[may_read_orders])
+async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
+    """An order with its delivery so far, its status, and the link to pay it when it waits for money."""
+    await reading.narrow(tx, auth.principal_of(request))
+    return await reading.order(tx, request.app.state.settings, order_id)
+
+
+@get("/orders/{order_id:uuid}/delivery", guards=[may_read_orders])
+async def show_delivery(
+    request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]
+) -> list[reports.DayOfLine]:
+    """Impressions, viewable impressions and clicks of an order by local day."""
+    await reading.narrow(tx, auth.principal_of(request))
+    await reading.order(tx, request.app.state.settings, order_id)
+    return await reports.by_day(tx, order_id)
+
+
+@post("/orders/{order_id:uuid}/creatives", guards=[may_book_ads, booking_limit])
+async def upload_creative(
+    request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]
+) -> reading.CreativeView:
+    """Upload an image as multipart form data: `file`, and `click_url` to which a click leads."""
+    await reading.narrow(tx, auth.principal_of(request))
+    return await once(request, tx, _upload(request, tx, order_id))
+
+
+async def _upload(request: Call, tx: Tx, order_id: UUID) -> reading.CreativeView:
+    state = request.app.state
+    return await take_creative(tx, state.house.files, state.settings, order_id, await request.form())
+
+
+@post("/orders/{order_id:uuid}/submit", guards=[may_book_ads], status_code=200)
+async def submit(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
+    """Hand the order to review; doing it again changes nothing."""
+    await reading.narrow(tx, auth.principal_of(request))
+    return await orders.submit_order(tx, request.app.state.settings, order_id)
+
+
+@post("/orders/{order_id:uuid}/cancel", guards=[may_book_ads], status_code=200)
+async def cancel(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
+    """Stop the order; what was paid and not delivered is credited."""
+    await reading.narrow(tx, auth.principal_of(request))
+    return await once(request, tx, orders.cancel_order(tx, request.app.state.settings, order_id))
+
+
+@get("/review-queue", guards=[may_review_creatives])
+async def review_queue(request: Call, tx: NamedDependency[Tx]) -> list[reading.Waiting]:
+    """Creatives of your agencies that wait for a decision, oldest first."""
+    await reading.narrow(tx, auth.principal_of(request))
+    return await reading.queue(tx, request.app.state.settings)
+
+
+@post("/creatives/{creative_id:uuid}/review", guards=[may_review_creatives], status_code=200)
+async def review(
+    request: Call, tx: NamedDependency[Tx], creative_id: FromPath[UUID], data: JSONBody[creatives.Review]
+) -> reading.CreativeView:
+    """Approve, refuse or stop a creative; the last approval that an order needs opens its invoice."""
+    principal = auth.principal_of(request)
+    await reading.narrow(tx, principal)
+    return await creatives.review_creative(tx, request.app.state.settings, principal, creative_id, data)
+
+
+routes = [
+    Router(
+        "/api/ads/v1",
+        route_handlers=[
+            list_placements,
+            book,
+            list_orders,
+            show_order,
+            show_delivery,
+            upload_creative,
+            submit,
+            cancel,
+            review_queue,
+            review,
+        ],
+    )
+]

@@ -1,0 +1,35 @@
+"""Work by the clock: settlement of what was delivered, expiry of unpaid orders, credit of shortfalls."""
+
+from services.ads.actions import delivery, orders, settlement
+from shared.house import House
+from shared.jobs import Jobs
+
+jobs = Jobs("ads")
+
+
+@jobs.every(60)
+async def settle_delivery(house: House) -> None:
+    """Tell the ledger what was delivered since the last time."""
+    async with house.database.worker_tx() as tx:
+        await settlement.settle(tx)
+
+
+@jobs.every(300)
+async def expire_unpaid(house: House) -> None:
+    """Withdraw invoices that were not paid in time."""
+    async with house.database.worker_tx() as tx:
+        await orders.expire_orders(tx)
+
+
+@jobs.every(3600)
+async def close_ended_lines(house: House) -> None:
+    """Credit what a flight that is over did not deliver."""
+    async with house.database.worker_tx() as tx:
+        await settlement.close_ended(tx)
+
+
+@jobs.every(3600)
+async def forget_beacons(house: House) -> None:
+    """Drop nonces and leases that no token can reach any more."""
+    async with house.database.worker_tx() as tx:
+        await delivery.forget(tx)

@@ -1,0 +1,9 @@
+"""Doors for people: the rate card, an advertiser's orders, and the desk of ad operations."""
+
+from typing import Any
+
+from services.ads.pages import advertiser, desk
+
+routes: list[Any] = [*advertiser.routes, *desk.routes]
+
+__all__ = ["routes"]

@@ -1,0 +1,154 @@
+"""Pages for advertisers: what is for sale, booking, and each order from its creatives to its delivery."""
+
+from datetime import date, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect, Template
+
+from services.ads.actions import orders
+from services.ads.actions.uploads import take_creative
+from services.ads.pages import words
+from services.ads.queries import catalogue, reports
+from services.ads.queries import orders as reading
+from shared import auth, clock
+from shared.calendar import local_day
+from shared.db import Tx
+from shared.errors import NotAllowed
+from shared.http import decode_cursor, encode_cursor, once, read_form
+from shared.web import page
+
+is_signed_in = auth.may(person=True)
+Call = Request[Any, Any, Any]
+PER_PAGE = 20
+FIRST_DAYS, FLIGHT_DAYS = 3, 14
+
+
+class BookForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line, as people book it."""
+
+    placement: str
+    """agency/code"""
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    starts_on: date
+    ends_on: date
+    budget_vnd: Annotated[int, msgspec.Meta(gt=0, le=10**11)]
+    sections: list[str] = []
+
+
+@get("/advertise", include_in_schema=False)
+async def show_rate_card(request: Call, tx: NamedDependency[Tx]) -> Template:
+    today = local_day(clock.now())
+    placements = await catalogue.placements(tx, today)
+    agencies: dict[str, list[catalogue.PlacementView]] = {}
+    for placement in placements:
+        agencies.setdefault(placement.agency_name, []).append(placement)
+    example = {
+        "agency": placements[0].agency if placements else "bkh",
+        "code": placements[0].code if placements else "article-mid",
+        "starts_on": today + timedelta(days=FIRST_DAYS),
+        "ends_on": today + timedelta(days=FIRST_DAYS + FLIGHT_DAYS),
+        "base": request.app.state.settings.base_url,
+    }
+    return page(request, "ads_rate_card.html", agencies=agencies, words=words, example=example)
+
+
+async def _as_advertiser(request: Call, tx: Tx) -> auth.Principal:
+    principal = auth.principal_of(request)
+    if principal.organisation is None:
+        raise NotAllowed("This account acts for no advertiser. Register your organisation first.")
+    await reading.narrow(tx, principal)
+    return principal
+
+
+@get("/advertise/orders", include_in_schema=False, guards=[is_signed_in])
+async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
+    await _as_advertiser(request, tx)
+    before = UUID(decode_cursor(cursor)) if cursor else None
+    found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
+    more = f"?cursor={encode_cursor(str(found[PER_PAGE - 1].id))}" if len(found) > PER_PAGE else None
+    return page(request, "ads_orders.html", orders=found[:PER_PAGE], more=more, words=words)
+
+
+@get("/advertise/new", include_in_schema=False, guards=[is_signed_in])
+async def show_booking(request: Call, tx: NamedDependency[Tx], placement: FromQuery[str] = "") -> Template:
+    today = local_day(clock.now())
+    placements = await catalogue.placements(tx, today)
+    await _as_advertiser(request, tx)
+    return page(
+        request,
+        "ads_booking.html",
+        placements=placements,
+        chosen=placement,
+        words=words,
+        starts_on=today + timedelta(days=FIRST_DAYS),
+        ends_on=today + timedelta(days=FIRST_DAYS + FLIGHT_DAYS - 1),
+    )
+
+
+@post("/advertise/new", include_in_schema=False, guards=[is_signed_in])
+async def book(request: Call, tx: NamedDependency[Tx]) -> Redirect:
+    form = read_form(await request.form(), BookForm)
+    principal = await _as_advertiser(request, tx)
+    return await once(request, tx, _book(request, tx, principal, form))
+
+
+async def _book(request: Call, tx: Tx, principal: auth.Principal, form: BookForm) -> Redirect:
+    agency, _, code = form.placement.partition("/")
+    line = orders.NewLine(
+        placements=(code,),
+        sections=tuple(form.sections),
+        starts_on=form.starts_on,
+        ends_on=form.ends_on,
+        budget_vnd=form.budget_vnd,
+    )
+    wanted = orders.NewOrder(agency=agency, name=form.name, line_items=(line,))
+    made = await orders.book_order(tx, request.app.state.settings, principal, wanted)
+    return Redirect(f"/advertise/orders/{made.id}", status_code=303)
+
+
+@get("/advertise/orders/{order_id:uuid}", include_in_schema=False, guards=[is_signed_in])
+async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Template:
+    await _as_advertiser(request, tx)
+    order = await reading.order(tx, request.app.state.settings, order_id)
+    return page(
+        request,
+        "ads_order.html",
+        order=order,
+        days=await reports.by_day(tx, order_id),
+        words=words,
+        desk=False,
+    )
+
+
+@post("/advertise/orders/{order_id:uuid}/creatives", include_in_schema=False, guards=[is_signed_in])
+async def upload(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Redirect:
+    await _as_advertiser(request, tx)
+    return await once(request, tx, _upload(request, tx, order_id))
+
+
+async def _upload(request: Call, tx: Tx, order_id: UUID) -> Redirect:
+    state = request.app.state
+    await take_creative(tx, state.house.files, state.settings, order_id, await request.form())
+    return Redirect(f"/advertise/orders/{order_id}", status_code=303)
+
+
+@post("/advertise/orders/{order_id:uuid}/submit", include_in_schema=False, guards=[is_signed_in])
+async def submit(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Redirect:
+    await _as_advertiser(request, tx)
+    await orders.submit_order(tx, request.app.state.settings, order_id)
+    return Redirect(f"/advertise/orders/{order_id}", status_code=303)
+
+
+@post("/advertise/orders/{order_id:uuid}/cancel", include_in_schema=False, guards=[is_signed_in])
+async def cancel(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Redirect:
+    await _as_advertiser(request, tx)
+    await orders.cancel_order(tx, request.app.state.settings, order_id)
+    return Redirect(f"/advertise/orders/{order_id}", status_code=303)
+
+
+routes = [show_rate_card, show_orders, show_booking, book, show_order, upload, submit, cancel]

@@ -1,0 +1,75 @@
+"""The desk of ad operations: creatives that wait for a person, and every order with its delivery."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect, Template
+
+from services.ads.actions import creatives
+from services.ads.pages import words
+from services.ads.queries import orders as reading
+from services.ads.queries import reports
+from shared import auth, clock
+from shared.db import Tx
+from shared.http import decode_cursor, encode_cursor, read_form
+from shared.web import page
+
+may_see_desk = auth.may(roles={"ad_ops", "administrator", "auditor"})
+may_review = auth.may(roles={"ad_ops", "administrator"})
+Call = Request[Any, Any, Any]
+PER_PAGE = 25
+
+
+class ReviewForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    verdict: Literal["approved", "refused", "stopped"]
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    checks: list[str] = []
+
+
+@get("/desk/ads", include_in_schema=False, guards=[may_see_desk])
+async def show_queue(request: Call, tx: NamedDependency[Tx]) -> Template:
+    queue = await reading.queue(tx, request.app.state.settings)
+    rejected = await reports.rejections(tx, clock.now())
+    return page(request, "ads_desk.html", queue=queue, rejected=rejected, words=words)
+
+
+@get("/desk/ads/orders", include_in_schema=False, guards=[may_see_desk])
+async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
+    before = UUID(decode_cursor(cursor)) if cursor else None
+    found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
+    more = f"?cursor={encode_cursor(str(found[PER_PAGE - 1].id))}" if len(found) > PER_PAGE else None
+    waiting = len(await reading.queue(tx, request.app.state.settings))
+    return page(
+        request, "ads_desk_orders.html", orders=found[:PER_PAGE], more=more, waiting=waiting, words=words
+    )
+
+
+@get("/desk/ads/orders/{order_id:uuid}", include_in_schema=False, guards=[may_see_desk])
+async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Template:
+    order = await reading.order(tx, request.app.state.settings, order_id)
+    return page(
+        request,
+        "ads_order.html",
+        order=order,
+        days=await reports.by_day(tx, order_id),
+        words=words,
+        desk=True,
+    )
+
+
+@post("/desk/ads/creatives/{creative_id:uuid}/review", include_in_schema=False, guards=[may_review])
+async def review(
+    request: Call, tx: NamedDependency[Tx], creative_id: FromPath[UUID], back: FromQuery[str] = ""
+) -> Redirect:
+    form = read_form(await request.form(), ReviewForm)
+    decision = creatives.Review(verdict=form.verdict, reason=form.reason, checks=tuple(form.checks))
+    principal = auth.principal_of(request)
+    made = await creatives.review_creative(tx, request.app.state.settings, principal, creative_id, decision)
+    return Redirect(f"/desk/ads/orders/{made.order}" if back == "order" else "/desk/ads", status_code=303)
+
+
+routes = [show_queue, show_orders, show_order, review]

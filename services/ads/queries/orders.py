@@ -1,0 +1,274 @@
+"""Orders as advertisers and ad operations see them: lines, creatives, delivery, and the status that follows."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from services.ads.rules.booking import Flight, Order, missing_sizes, status_of
+from services.ads.tables import CreativeRow, LineRow, OrderRow, ReviewRow
+from shared import auth, clock, links
+from shared.db import Tx, enter
+from shared.errors import NotFound
+from shared.settings import Settings
+
+PREVIEW_TTL_S = 3600
+
+
+class LineView(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+    placements: list[str]
+    sections: list[str]
+    starts_on: date
+    ends_on: date
+    pricing: str
+    price_vnd: int
+    budget_vnd: int
+    goal: int
+    net_vnd: int
+    vat_vnd: int
+    cap_day: int
+    impressions: int
+    viewables: int
+    clicks: int
+    credited_vnd: int
+    missing_sizes: list[str]
+    """Sizes of its placements for which no creative was given; those slots stay with others."""
+
+
+class CreativeView(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    order: UUID
+    width: int
+    height: int
+    status: str
+    """waiting, approved, refused or stopped"""
+    reason: str
+    click_url: str
+    preview_url: str
+    uploaded_at: datetime
+
+
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    number: str
+    agency: str
+    name: str
+    status: str
+    booked_at: datetime
+    net_vnd: int
+    vat_vnd: int
+    total_vnd: int
+    pay_url: str | None
+    pay_by: datetime | None
+    line_items: list[LineView]
+    creatives: list[CreativeView]
+
+
+def number_of(order: UUID) -> str:
+    """How people name an order."""
+    return f"QC-{order.hex[-8:].upper()}"
+
+
+async def narrow(tx: Tx, principal: auth.Principal) -> None:
+    """Let an advertiser's key or person see only what its organisation booked."""
+    if principal.organisation is not None:
+        await enter(tx, [], principal.organisation)
+
+
+async def order(tx: Tx, settings: Settings, order_id: UUID) -> OrderView:
+    """One order. Raises NotFound, also for an order of somebody else."""
+    row = await tx.get(OrderRow, order_id, populate_existing=True)
+    if row is None or row.kind != "sold":
+        raise NotFound("There is no such order.")
+    return (await views(tx, settings, [row]))[0]
+
+
+async def orders(
+    tx: Tx, settings: Settings, *, before: UUID | None = None, limit: int = 50, agency: str = ""
+) -> list[OrderView]:
+    """Orders that the transaction may see, newest first."""
+    wanted = sa.select(OrderRow).where(OrderRow.kind == "sold").order_by(OrderRow.id.desc()).limit(limit)
+    if before is not None:
+        wanted = wanted.where(OrderRow.id < before)
+    if agency:
+        wanted = wanted.where(OrderRow.agency == agency)
+    return await views(tx, settings, list(await tx.scalars(wanted)))
+
+
+_SIZES = sa.text("SELECT agency, code, width, height FROM placement")
+_COUNTS = sa.text(
+    "SELECT line, sum(impressions) AS impressions, sum(viewables) AS viewables, sum(clicks) AS clicks "
+    "FROM rollup WHERE line = ANY(:lines) GROUP BY line"
+)
+_VERDICTS = sa.text(
+    "SELECT DISTINCT ON (creative) creative, verdict, reason FROM review WHERE creative = ANY(:creatives) "
+    "ORDER BY creative, reviewed_at DESC, id DESC"
+)
+
+
+async def views(tx: Tx, settings: Settings, rows: Sequence[OrderRow]) -> list[OrderView]:
+    """Orders with everything that belongs to them, in four reads however many there are."""
+    ids = [row.id for row in rows]
+    lines = list(await tx.scalars(sa.select(LineRow).where(LineRow.ad_order.in_(ids)).order_by(LineRow.id)))
+    creatives = list(
+        await tx.scalars(sa.select(CreativeRow).where(CreativeRow.ad_order.in_(ids)).order_by(CreativeRow.id))
+    )
+    counts = {r.line: r for r in await tx.execute(_COUNTS, {"lines": [line.id for line in lines]})}
+    verdicts = await verdicts_of(tx, [creative.id for creative in creatives])
+    sizes: dict[str, dict[str, tuple[int, int]]] = {}
+    for place in await tx.execute(_SIZES):
+        sizes.setdefault(place.agency, {})[place.code] = (place.width, place.height)
+    now = clock.now()
+    made = []
+    for row in rows:
+        shown = [creative_view(settings, c, verdicts) for c in creatives if c.ad_order == row.id]
+        have = {(c.width, c.height) for c in shown if c.status in ("waiting", "approved")}
+        own = [
+            _line_view(line, counts.get(line.id), missing_sizes(line.placements, sizes[row.agency], have))
+            for line in lines
+            if line.ad_order == row.id
+        ]
+        made.append(_view(settings, row, own, shown, sizes[row.agency], now))
+    return made
+
+
+async def verdicts_of(tx: Tx, creatives: list[UUID]) -> dict[UUID, tuple[str, str]]:
+    """The newest verdict and its reason by creative; none for those that wait."""
+    rows = await tx.execute(_VERDICTS, {"creatives": creatives})
+    return {row.creative: (row.verdict, row.reason) for row in rows}
+
+
+def creative_view(
+    settings: Settings, row: CreativeRow, verdicts: dict[UUID, tuple[str, str]]
+) -> CreativeView:
+    status, reason = verdicts.get(row.id, ("waiting", ""))
+    return CreativeView(
+        id=row.id,
+        order=row.ad_order,
+        width=row.width,
+        height=row.height,
+        status=status,
+        reason=reason,
+        click_url=row.click_url,
+        preview_url=settings.creatives_url + links.signed(settings, f"/creatives/{row.file}", PREVIEW_TTL_S),
+        uploaded_at=row.uploaded_at,
+    )
+
+
+def _line_view(row: LineRow, count: Any, missing: list[str]) -> LineView:
+    return LineView(
+        id=row.id,
+        name=row.name,
+        placements=row.placements,
+        sections=row.sections,
+        starts_on=row.starts_on,
+        ends_on=row.ends_on,
+        pricing=row.pricing,
+        price_vnd=row.price_vnd,
+        budget_vnd=row.budget_vnd,
+        goal=row.goal,
+        net_vnd=row.net_vnd,
+        vat_vnd=row.vat_vnd,
+        cap_day=row.cap_day,
+        impressions=int(count.impressions) if count else 0,
+        viewables=int(count.viewables) if count else 0,
+        clicks=int(count.clicks) if count else 0,
+        credited_vnd=row.credited_vnd,
+        missing_sizes=missing,
+    )
+
+
+def _view(
+    settings: Settings,
+    row: OrderRow,
+    lines: list[LineView],
+    creatives: list[CreativeView],
+    sizes: dict[str, tuple[int, int]],
+    now: datetime,
+) -> OrderView:
+    waiting = any(c.status == "waiting" for c in creatives)
+    covered = not uncovered(lines, sizes, {(c.width, c.height) for c in creatives if c.status == "approved"})
+    history = Order(
+        submitted_at=row.submitted_at,
+        invoiced_at=row.invoiced_at,
+        withdrawn_at=row.withdrawn_at,
+        closed_at=row.closed_at,
+        paid_at=row.paid_at,
+        cancelled_at=row.cancelled_at,
+        covered=covered,
+        refused=row.submitted_at is not None and not waiting and not covered,
+        flights=tuple(Flight(x.starts_on, x.ends_on, x.goal, x.impressions) for x in lines),
+    )
+    status = status_of(history, now)
+    net, vat = sum(x.net_vnd for x in lines), sum(x.vat_vnd for x in lines)
+    return OrderView(
+        id=row.id,
+        number=number_of(row.id),
+        agency=row.agency,
+        name=row.name,
+        status=status,
+        booked_at=row.booked_at,
+        net_vnd=net,
+        vat_vnd=vat,
+        total_vnd=net + vat,
+        pay_url=pay_url(settings, row, net + vat, now) if status == "payment" else None,
+        pay_by=row.expires_at if status == "payment" else None,
+        line_items=lines,
+        creatives=creatives,
+    )
+
+
+def uncovered(
+    lines: Sequence[LineView | LineRow], sizes: dict[str, tuple[int, int]], approved: set[tuple[int, int]]
+) -> list[UUID]:
+    """Lines none of whose placements has a creative of its size."""
+    return [x.id for x in lines if not {sizes[p] for p in x.placements if p in sizes} & approved]
+
+
+def pay_url(settings: Settings, row: OrderRow, total_vnd: int, now: datetime) -> str:
+    """The signed link to payments' page for the order's invoice."""
+    ttl_s = int((row.expires_at - now).total_seconds()) if row.expires_at else 0
+    path = f"/pay/{row.invoice}"
+    return settings.base_url + links.signed(
+        settings, path, max(ttl_s, 60), agency=row.agency, amount=total_vnd
+    )
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A creative in the review queue, with what a reviewer has to know of its order."""
+
+    creative: CreativeView
+    agency: str
+    order_name: str
+    order_number: str
+    submitted_at: datetime
+
+
+async def queue(tx: Tx, settings: Settings, limit: int = 100) -> list[Waiting]:
+    """Creatives that wait for a decision, oldest first."""
+    rows = await tx.execute(
+        sa.select(CreativeRow, OrderRow)
+        .join(OrderRow, OrderRow.id == CreativeRow.ad_order)
+        .where(
+            OrderRow.submitted_at.is_not(None),
+            OrderRow.cancelled_at.is_(None),
+            ~sa.exists().where(ReviewRow.creative == CreativeRow.id),
+        )
+        .order_by(CreativeRow.uploaded_at)
+        .limit(limit)
+    )
+    return [
+        Waiting(
+            creative=creative_view(settings, creative, {}),
+            agency=row.agency,
+            order_name=row.name,
+            order_number=number_of(row.id),
+            submitted_at=row.submitted_at or row.booked_at,
+        )
+        for creative, row in rows
+    ]

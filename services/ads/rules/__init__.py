@@ -1,0 +1,1 @@
+"""Pure rules of advertising: booking, review, decision, pacing, tokens and traffic."""

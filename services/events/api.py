@@ -1,0 +1,299 @@
+"""The door for programs: what can be had, and taking it."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from services.events import queries
+from services.events.actions import catalogue, registrations, sponsorships
+from services.events.actions.access import patron_of, runner_of, see_own, staff_only, within
+from services.events.actions.invoices import Asked, pay_link
+from services.events.actions.sponsorships import Application
+from services.events.rules.tickets import MOST, Entry
+from services.events.tables import DeliverableRow, EventRow, SponsorshipRow
+from shared import auth, clock
+from shared.db import Tx, enter, locked
+from shared.errors import BadInput, NotFound
+from shared.http import Page, decode_cursor, encode_cursor, etag, once, page_of, require_match
+from shared.limits import limited
+
+Caller = Request[Any, Any, Any]
+BASE = "/api/events/v1"
+LIMIT = 50
+
+may_sponsor = auth.may(scope="events:sponsor", person=True)
+may_register = auth.may(scope="events:register", person=True)
+may_edit_events = auth.may(roles={"events", "administrator"}, scope="events:edit")
+may_check_in = auth.may(roles={"events", "administrator"}, scope="events:check-in")
+bookings = limited("events-book", per_minute=120, burst=60)
+
+
+class EventFull(msgspec.Struct, frozen=True):
+    """An event with all that is sold at it."""
+
+    event: queries.EventView
+    sellables: list[queries.SellableView]
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What was taken, and where to pay for it before it is given to others."""
+
+    order: Asked
+    pay_url: str
+
+
+class TakePackage(Application, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sponsor's application for one package."""
+
+    package: UUID
+
+
+class Register(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tickets for up to ten runners, by name."""
+
+    event: str
+    entries: Annotated[list[Entry], msgspec.Meta(min_length=1, max_length=MOST)]
+
+
+class CheckIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The bib of who stands at the gate."""
+
+    bib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a deliverable was delivered: an address, a document's number, a sentence."""
+
+    proof: Annotated[str, msgspec.Meta(min_length=3, max_length=1000)]
+
+
+@get(f"{BASE}/events")
+async def list_events(
+    tx: NamedDependency[Tx], cursor: FromQuery[str] = "", agency: FromQuery[str] = ""
+) -> Page[queries.EventView]:
+    """Events, the latest first. Anyone may ask."""
+    before = None
+    if cursor:
+        at, _, key = decode_cursor(cursor).partition("|")
+        try:
+            before = (datetime.fromisoformat(at), UUID(key))
+        except ValueError as error:
+            raise BadInput("The cursor is not one that we gave.") from error
+    found = await queries.events(tx, limit=LIMIT, before=before, agency=agency)
+    more = len(found) > LIMIT
+    last = found[LIMIT - 1] if more else None
+    return Page(found[:LIMIT], encode_cursor(f"{last.starts_at.isoformat()}|{last.id}") if last else None)
+
+
+@get(f"{BASE}/events/{{slug:str}}")
+async def show_event(tx: NamedDependency[Tx], slug: FromPath[str]) -> Response[EventFull]:
+    """One event with packages and tickets; the ETag is what an edit has to name."""
+    event = await queries.event(tx, slug)
+    return Response(
+        EventFull(event, await queries.sellables(tx, event.id)), headers={"ETag": etag(event.version)}
+    )
+
+
+@get(f"{BASE}/events/{{slug:str}}/availability")
+async def show_availability(tx: NamedDependency[Tx], slug: FromPath[str]) -> list[queries.Left]:
+    """What can be had at an event now: neither sold nor held."""
+    event = await queries.event(tx, slug)
+    return [
+        queries.Left(id=each.id, kind=each.kind, title=each.title, capacity=each.capacity, left=each.left)
+        for each in await queries.sellables(tx, event.id)
+    ]
+
+
+@post(f"{BASE}/events", guards=[may_edit_events])
+async def create_event(
+    request: Caller, tx: NamedDependency[Tx], data: JSONBody[catalogue.NewEvent]
+) -> queries.EventView:
+    """Open an event for sale, with its packages and tickets."""
+
+    async def work() -> queries.EventView:
+        await staff_only(tx, auth.principal_of(request), data.agency)
+        await catalogue.create_event(tx, data, clock.now())
+        return await queries.event(tx, data.slug)
+
+    return await once(request, tx, work())
+
+
+@put(f"{BASE}/events/{{slug:str}}", guards=[may_edit_events])
+async def edit_event(
+    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], data: JSONBody[catalogue.Details]
+) -> Response[queries.EventView]:
+    """Change an event's words and times. Send If-Match."""
+    event = await _editable(request, tx, slug)
+    await catalogue.edit_event(tx, event, data)
+    return Response(await queries.event(tx, slug), headers={"ETag": etag(event.version)})
+
+
+@put(f"{BASE}/events/{{slug:str}}/sellables/{{sellable:uuid}}", guards=[may_edit_events])
+async def edit_sellable(
+    request: Caller,
+    tx: NamedDependency[Tx],
+    slug: FromPath[str],
+    sellable: FromPath[UUID],
+    data: JSONBody[catalogue.SellableEdit],
+) -> Response[EventFull]:
+    """Change a price or a capacity. Send If-Match with the event's ETag."""
+    event = await _editable(request, tx, slug)
+    await catalogue.edit_sellable(tx, event, sellable, data)
+    full = EventFull(await queries.event(tx, slug), await queries.sellables(tx, event.id))
+    return Response(full, headers={"ETag": etag(event.version)})
+
+
+async def _editable(request: Caller, tx: Tx, slug: str) -> EventRow:
+    seen = await queries.event(tx, slug)
+    await staff_only(tx, auth.principal_of(request), seen.agency)
+    event: EventRow = await locked(tx, EventRow, seen.id)
+    require_match(request, event.version)
+    return event
+
+
+@post(f"{BASE}/sponsorships", guards=[may_sponsor, bookings])
+async def take_package(request: Caller, tx: NamedDependency[Tx], data: JSONBody[TakePackage]) -> Order:
+    """Hold a package for a day and ask for its first instalment.
+
+    Refused with `sold-out` or `industry-taken` (409); then nothing is held and nothing is charged.
+    """
+    application = msgspec.convert(msgspec.to_builtins(data), _Unchecked)
+    patron = patron_of(auth.principal_of(request))
+
+    async def work() -> Order:
+        await within(tx, auth.principal_of(request), package=data.package)
+        return _order(
+            request, await sponsorships.take_package(tx, patron, data.package, application, clock.now())
+        )
+
+    return await once(request, tx, work())
+
+
+class _Unchecked(Application, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """The application within a larger body whose unknown fields were already refused."""
+
+
+def _order(request: Caller, asked: Asked) -> Order:
+    settings = request.app.state.settings
+    link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
+    return Order(asked, settings.base_url + link)
+
+
+@get(f"{BASE}/sponsorships", guards=[may_sponsor])
+async def list_sponsorships(
+    request: Caller, tx: NamedDependency[Tx], cursor: FromQuery[str] = ""
+) -> Page[queries.SponsorshipView]:
+    """Your sponsorships, the newest first."""
+    owner = await see_own(tx, auth.principal_of(request))
+    before = _uuid(decode_cursor(cursor)) if cursor else None
+    return page_of(await queries.sponsorships_of(tx, owner, limit=LIMIT, before=before), LIMIT)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise BadInput("The cursor is not one that we gave.") from error
+
+
+@get(f"{BASE}/sponsorships/{{key:uuid}}", guards=[may_sponsor])
+async def show_sponsorship(
+    request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]
+) -> queries.SponsorshipView:
+    """One of your sponsorships, with its instalments and deliverables."""
+    return await queries.sponsorship(tx, key, await see_own(tx, auth.principal_of(request)))
+
+
+@post(f"{BASE}/sponsorships/{{key:uuid}}/cancellation", guards=[may_sponsor])
+async def cancel_sponsorship(
+    request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]
+) -> queries.SponsorshipView:
+    """Give a package back before its first payment; it is free again once payments has closed the invoice."""
+    owner = await see_own(tx, auth.principal_of(request))
+
+    async def work() -> queries.SponsorshipView:
+        seen = await queries.sponsorship(tx, key, owner)
+        await enter(tx, [seen.agency], owner)
+        await sponsorships.cancel(tx, await tx.get_one(SponsorshipRow, key), clock.now())
+        return seen
+
+    return await once(request, tx, work())
+
+
+@post(f"{BASE}/registrations", guards=[may_register, bookings])
+async def register(request: Caller, tx: NamedDependency[Tx], data: JSONBody[Register]) -> Order:
+    """Hold tickets for a quarter of an hour and ask for the money. `sold-out` (409) holds and charges nothing."""
+    patron = runner_of(auth.principal_of(request))
+
+    async def work() -> Order:
+        await within(tx, auth.principal_of(request), slug=data.event)
+        return _order(
+            request, await registrations.register(tx, patron, data.event, data.entries, clock.now())
+        )
+
+    return await once(request, tx, work())
+
+
+@get(f"{BASE}/registrations/{{key:uuid}}", guards=[may_register])
+async def show_registration(
+    request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]
+) -> queries.RegistrationView:
+    """One of your orders, with its bibs once it is paid."""
+    return await queries.registration(tx, key, runner_of(auth.principal_of(request)).owner)
+
+
+@post(f"{BASE}/events/{{slug:str}}/check-ins", guards=[may_check_in])
+async def check_in(
+    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], data: JSONBody[CheckIn]
+) -> queries.EntrantView:
+    """Let the runner with a bib in. The second time is refused with `already-in` (409)."""
+
+    async def work() -> queries.EntrantView:
+        event = await queries.event(tx, slug)
+        principal = auth.principal_of(request)
+        await staff_only(tx, principal, event.agency)
+        runner = await queries.entrant_by_bib(tx, event.id, data.bib)
+        await registrations.check_in(tx, runner.id, principal.id, clock.now())
+        return await queries.entrant(tx, runner.id)
+
+    return await once(request, tx, work())
+
+
+@post(f"{BASE}/deliverables/{{key:uuid}}/delivery", guards=[may_edit_events])
+async def deliver(
+    request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID], data: JSONBody[Proof]
+) -> queries.SponsorshipView:
+    """Record that a sponsor got what was promised, with its proof."""
+
+    async def work() -> queries.SponsorshipView:
+        row: DeliverableRow | None = await locked(tx, DeliverableRow, key)
+        if row is None:
+            raise NotFound("There is no such deliverable.")
+        await staff_only(tx, auth.principal_of(request), row.agency)
+        await sponsorships.deliver(tx, row, data.proof, clock.now())
+        return await queries.sponsorship(tx, row.sponsorship)
+
+    return await once(request, tx, work())
+
+
+routes = [
+    list_events,
+    show_event,
+    show_availability,
+    create_event,
+    edit_event,
+    edit_sellable,
+    take_package,
+    list_sponsorships,
+    show_sponsorship,
+    cancel_sponsorship,
+    register,
+    show_registration,
+    check_in,
+    deliver,
+]

@@ -1,0 +1,37 @@
+"""The clock's door: holds end, instalments fall due, stock is counted again every night."""
+
+import sqlalchemy as sa
+
+from services.events.actions import instalments, stock
+from services.events.tables import RecountRow
+from shared import clock
+from shared.calendar import local_day
+from shared.house import House
+from shared.jobs import Jobs
+
+jobs = Jobs("events")
+
+
+@jobs.every(30)
+async def withdraw_expired_holds(house: House) -> None:
+    async with house.database.worker_tx() as tx:
+        await stock.withdraw_expired(tx, clock.now())
+
+
+@jobs.every(600)
+async def bill_instalments(house: House) -> None:
+    """Open what falls due, remind of what is open."""
+    async with house.database.worker_tx() as tx:
+        now = clock.now()
+        await instalments.open_due(tx, now)
+        await instalments.remind(tx, now)
+
+
+@jobs.every(900)
+async def recount_stock(house: House) -> None:
+    """Once a day, in the first quarter of an hour after midnight (or after a start): all stock from its causes."""
+    async with house.database.worker_tx() as tx:
+        now = clock.now()
+        done = await tx.scalar(sa.select(sa.func.max(RecountRow.day)))
+        if done is None or done < local_day(now):
+            await stock.recount(tx, now)

@@ -1,0 +1,272 @@
+"""What is sold at events, who holds how much of it, who sponsors and who runs."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+from shared.db import house_ddl, secure_ddl
+
+revision = "0001"
+down_revision = None
+
+# Everybody may read what is for sale; nobody but its agency what was bought, except who bought it.
+PUBLIC = ("event", "sellable", "package")
+OWNED = ("sponsorship", "instalment", "deliverable", "registration", "entrant")
+STAFF = ("hold", "claim", "recount")
+
+
+def upgrade() -> None:
+    for sql in house_ddl("events"):
+        op.execute(sql)
+    _catalogue()
+    _stock()
+    _sponsors()
+    _parts()
+    _runners()
+    for table in PUBLIC:
+        _secure(secure_ddl("events", table, public=True))
+    for table in OWNED:
+        _secure(secure_ddl("events", table, person="owner"))
+    for table in STAFF:
+        _secure(secure_ddl("events", table))
+
+
+def _secure(statements: list[str]) -> None:
+    for sql in statements:
+        op.execute(sql)
+
+
+def _catalogue() -> None:
+    op.create_table(
+        "event",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("slug", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sales_end_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("charity", sa.Text(), nullable=False),
+        sa.Column("next_bib", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("number"),
+        sa.UniqueConstraint("slug"),
+    )
+    op.create_table(
+        "sellable",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("event", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("price_vnd", sa.BigInteger(), nullable=False),
+        sa.Column("capacity", sa.Integer(), nullable=False),
+        sa.Column("held", sa.Integer(), nullable=False),
+        sa.Column("sold", sa.Integer(), nullable=False),
+        sa.CheckConstraint("kind IN ('package', 'ticket')", name="sellable_kind"),
+        sa.CheckConstraint("held >= 0 AND sold >= 0 AND held + sold <= capacity", name="sellable_stock"),
+        sa.CheckConstraint("price_vnd >= 0", name="sellable_price"),
+        sa.ForeignKeyConstraint(["event"], ["event.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("sellable_event", "sellable", ["event", "position"], unique=False)
+    op.create_table(
+        "package",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("tier", sa.Text(), nullable=False),
+        sa.Column("exclusive", sa.Boolean(), nullable=False),
+        sa.Column("benefits", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("instalments", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("deliverables", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.ForeignKeyConstraint(["id"], ["sellable.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+
+
+def _stock() -> None:
+    op.create_table(
+        "hold",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("sellable", sa.Uuid(), nullable=False),
+        sa.Column("invoice", sa.Uuid(), nullable=False),
+        sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("freed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("sold_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("freed_at IS NULL OR sold_at IS NULL", name="hold_one_end"),
+        sa.CheckConstraint("quantity > 0", name="hold_quantity"),
+        sa.ForeignKeyConstraint(["sellable"], ["sellable.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("invoice", "sellable", name="hold_once"),
+    )
+    op.create_index(
+        "hold_expiring",
+        "hold",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("freed_at IS NULL AND sold_at IS NULL AND withdrawn_at IS NULL"),
+    )
+    op.create_index("hold_sellable", "hold", ["sellable"], unique=False)
+    op.create_table(
+        "recount",
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("counted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("checked", sa.Integer(), nullable=False),
+        sa.Column("differences", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("agency", "day"),
+    )
+
+
+def _sponsors() -> None:
+    op.create_table(
+        "sponsorship",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("event", sa.Uuid(), nullable=False),
+        sa.Column("package", sa.Uuid(), nullable=False),
+        sa.Column("owner", sa.Uuid(), nullable=False),
+        sa.Column("person", sa.Uuid(), nullable=True),
+        sa.Column("buyer_kind", sa.Text(), nullable=False),
+        sa.Column("buyer", sa.Uuid(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("tax_code", sa.Text(), nullable=False),
+        sa.Column("industry", sa.Integer(), nullable=False),
+        sa.Column("contact_name", sa.Text(), nullable=False),
+        sa.Column("contact_email", sa.Text(), nullable=False),
+        sa.Column("contact_phone", sa.Text(), nullable=False),
+        sa.Column("terms", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("proposed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("contracted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_reason", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["event"], ["event.id"]),
+        sa.ForeignKeyConstraint(["package"], ["package.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("number"),
+    )
+    op.create_index("sponsorship_event", "sponsorship", ["event"], unique=False)
+    op.create_index("sponsorship_owner", "sponsorship", ["owner"], unique=False)
+    op.create_table(
+        "claim",
+        sa.Column("sponsorship", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("first", sa.BigInteger(), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("lowest", sa.BigInteger(), nullable=False),
+        sa.Column("highest", sa.BigInteger(), nullable=False),
+        postgresql.ExcludeConstraint(
+            (sa.text("box(point(first, lowest), point(last, highest))"), "&&"),
+            using="gist",
+            name="claim_apart",
+        ),
+        sa.ForeignKeyConstraint(["sponsorship"], ["sponsorship.id"]),
+        sa.PrimaryKeyConstraint("sponsorship"),
+    )
+
+
+def _parts() -> None:
+    op.create_table(
+        "instalment",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("sponsorship", sa.Uuid(), nullable=False),
+        sa.Column("owner", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("due_on", sa.Date(), nullable=False),
+        sa.Column("net_vnd", sa.BigInteger(), nullable=False),
+        sa.Column("vat_vnd", sa.BigInteger(), nullable=False),
+        sa.Column("invoice", sa.Uuid(), nullable=True),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paid_vnd", sa.BigInteger(), nullable=False),
+        sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reminders", sa.Integer(), nullable=False),
+        sa.Column("credited_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("paid_vnd >= 0 AND paid_vnd <= net_vnd + vat_vnd", name="instalment_paid"),
+        sa.ForeignKeyConstraint(["sponsorship"], ["sponsorship.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("invoice", name="instalment_invoice"),
+        sa.UniqueConstraint("sponsorship", "position", name="instalment_position"),
+    )
+    op.create_index(
+        "instalment_unpaid",
+        "instalment",
+        ["due_on"],
+        unique=False,
+        postgresql_where=sa.text("paid_at IS NULL"),
+    )
+    op.create_table(
+        "deliverable",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("sponsorship", sa.Uuid(), nullable=False),
+        sa.Column("owner", sa.Uuid(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("due_on", sa.Date(), nullable=False),
+        sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("proof", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["sponsorship"], ["sponsorship.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("deliverable_sponsorship", "deliverable", ["sponsorship"], unique=False)
+
+
+def _runners() -> None:
+    op.create_table(
+        "registration",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("event", sa.Uuid(), nullable=False),
+        sa.Column("owner", sa.Uuid(), nullable=False),
+        sa.Column("person", sa.Uuid(), nullable=True),
+        sa.Column("invoice", sa.Uuid(), nullable=False),
+        sa.Column("net_vnd", sa.BigInteger(), nullable=False),
+        sa.Column("vat_vnd", sa.BigInteger(), nullable=False),
+        sa.Column("paid_vnd", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_reason", sa.Text(), nullable=False),
+        sa.Column("credited_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("paid_vnd >= 0 AND paid_vnd <= net_vnd + vat_vnd", name="registration_paid"),
+        sa.ForeignKeyConstraint(["event"], ["event.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("invoice", name="registration_invoice"),
+    )
+    op.create_index("registration_event", "registration", ["event"], unique=False)
+    op.create_index("registration_owner", "registration", ["owner"], unique=False)
+    op.create_table(
+        "entrant",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("registration", sa.Uuid(), nullable=False),
+        sa.Column("event", sa.Uuid(), nullable=False),
+        sa.Column("sellable", sa.Uuid(), nullable=False),
+        sa.Column("owner", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("bib", sa.Integer(), nullable=True),
+        sa.Column("checked_in_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("checked_in_by", sa.Uuid(), nullable=True),
+        sa.ForeignKeyConstraint(["event"], ["event.id"]),
+        sa.ForeignKeyConstraint(["registration"], ["registration.id"]),
+        sa.ForeignKeyConstraint(["sellable"], ["sellable.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("event", "bib", name="entrant_bib"),
+    )
+    op.create_index("entrant_registration", "entrant", ["registration"], unique=False)

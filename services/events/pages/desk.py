@@ -1,0 +1,103 @@
+"""The desk of those who run events: stock, sponsors with what they owe and what they are owed, the recount."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Redirect, Template
+
+from services.events import queries
+from services.events.actions import sponsorships
+from services.events.actions.access import READERS, agencies_of, staff_only
+from services.events.pages.common import Caller, badge, may_see_desk, may_work_desk
+from services.events.rules import industries
+from services.events.tables import DeliverableRow
+from shared import auth, clock
+from shared.db import Tx, enter, locked
+from shared.errors import NotFound
+from shared.http import once, read_form
+from shared.web import language_of, page
+
+
+class ProofForm(msgspec.Struct, frozen=True):
+    proof: Annotated[str, msgspec.Meta(min_length=3, max_length=1000)]
+
+
+@get("/desk/events", guards=[may_see_desk], include_in_schema=False)
+async def show_desk(request: Caller, tx: NamedDependency[Tx]) -> Template:
+    principal = auth.principal_of(request)
+    codes = await agencies_of(tx, principal)
+    await enter(tx, codes, principal.id)
+    return page(
+        request,
+        "desk_events.html",
+        events=await queries.desk(tx, codes),
+        recounts=await queries.recounts(tx, codes),
+        now=clock.now(),
+    )
+
+
+@get("/desk/events/{slug:str}", guards=[may_see_desk], include_in_schema=False)
+async def show_event(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Template:
+    event = await queries.event(tx, slug)
+    principal = auth.principal_of(request)
+    await staff_only(tx, principal, event.agency, READERS)
+    codes = await agencies_of(tx, principal)
+    (figures,) = await queries.desk(tx, codes, slug)
+    return page(
+        request,
+        "desk_event.html",
+        event=event,
+        figures=figures,
+        sellables=await queries.sellables(tx, event.id),
+        sponsorships=[
+            (each, badge(request, each.state)) for each in await queries.sponsorships_at(tx, event.id)
+        ],
+        recounts=await queries.recounts(tx, [event.agency]),
+    )
+
+
+@get("/desk/events/{slug:str}/sponsorships/{key:uuid}", guards=[may_see_desk], include_in_schema=False)
+async def show_sponsorship(
+    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], key: FromPath[UUID]
+) -> Template:
+    event = await queries.event(tx, slug)
+    await staff_only(tx, auth.principal_of(request), event.agency, READERS)
+    seen = await queries.sponsorship(tx, key)
+    return page(
+        request,
+        "desk_sponsorship.html",
+        event=event,
+        sponsorship=seen,
+        industry=industries.name(seen.industry, language_of(request)),
+        state=badge(request, seen.state),
+    )
+
+
+@post(
+    "/desk/events/{slug:str}/deliverables/{key:uuid}/delivery",
+    guards=[may_work_desk],
+    include_in_schema=False,
+)
+async def deliver(
+    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], key: FromPath[UUID]
+) -> Redirect:
+    """Note the proof of a delivered promise."""
+    form = read_form(await request.form(), ProofForm)
+
+    async def work() -> Redirect:
+        event = await queries.event(tx, slug)
+        await staff_only(tx, auth.principal_of(request), event.agency)
+        row: DeliverableRow | None = await locked(tx, DeliverableRow, key)
+        if row is None:
+            raise NotFound("There is no such deliverable.")
+        await sponsorships.deliver(tx, row, form.proof, clock.now())
+        return Redirect(f"/desk/events/{slug}/sponsorships/{row.sponsorship}", status_code=303)
+
+    return await once(request, tx, work())
+
+
+routes = [show_desk, show_event, show_sponsorship, deliver]

@@ -1,0 +1,100 @@
+"""The gate: staff scan or type, the runner is in, and nobody enters twice."""
+
+import re
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect, Template
+
+from services.events import queries
+from services.events.actions import registrations
+from services.events.actions.access import EDITORS, staff_only
+from services.events.pages.common import Caller, may_work_desk, words_of
+from shared import auth, clock, links
+from shared.db import Tx
+from shared.errors import NotFound, Refused
+from shared.http import once, read_form
+from shared.web import page
+
+
+class GateForm(msgspec.Struct, frozen=True):
+    """A bib number, or the address that the ticket's code holds."""
+
+    ticket: Annotated[str, msgspec.Meta(min_length=1, max_length=600)]
+
+
+@get("/desk/events/{slug:str}/check-in", guards=[may_work_desk], include_in_schema=False)
+async def show_gate(
+    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], entered: FromQuery[UUID | None] = None
+) -> Template:
+    event = await queries.event(tx, slug)
+    await staff_only(tx, auth.principal_of(request), event.agency, EDITORS)
+    runner = await queries.entrant(tx, entered) if entered else None
+    return await _gate(request, tx, event, runner, None)
+
+
+async def _gate(
+    request: Caller,
+    tx: Tx,
+    event: queries.EventView,
+    runner: queries.EntrantView | None,
+    refusal: Refused | None,
+) -> Template:
+    inside, expected = await queries.check_in_count(tx, event.id)
+    return page(
+        request,
+        "gate.html",
+        status_code=refusal.status if refusal else 200,
+        event=event,
+        runner=runner,
+        refusal=words_of(refusal) if refusal else "",
+        inside=inside,
+        expected=expected,
+        latest=await queries.last_in(tx, event.id),
+    )
+
+
+@post("/desk/events/{slug:str}/check-in", guards=[may_work_desk], include_in_schema=False)
+async def check_in(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Response:  # type: ignore[type-arg]
+    event = await queries.event(tx, slug)
+    principal = auth.principal_of(request)
+    await staff_only(tx, principal, event.agency, EDITORS)
+    form = read_form(await request.form(), GateForm)
+    try:
+        runner = await _runner(request, tx, event, form.ticket)
+    except Refused as refusal:
+        return await _gate(request, tx, event, None, refusal)
+
+    async def work() -> Redirect:
+        await registrations.check_in(tx, runner.id, principal.id, clock.now())
+        return Redirect(f"/desk/events/{slug}/check-in?entered={runner.id}", status_code=303)
+
+    try:
+        return await once(request, tx, work())
+    except Refused as refusal:
+        if refusal.status != 409:  # noqa: PLR2004
+            raise
+        await tx.rollback()
+        await staff_only(tx, principal, event.agency, EDITORS)
+        return await _gate(request, tx, event, runner, refusal)
+
+
+async def _runner(request: Caller, tx: Tx, event: queries.EventView, text: str) -> queries.EntrantView:
+    """Whose bib or ticket this is. Raises NotFound, also for a code that was altered or is of another event."""
+    if text.isascii() and text.isdecimal() and len(text) <= 7:  # noqa: PLR2004
+        return await queries.entrant_by_bib(tx, event.id, int(text))
+    found = re.search(r"(/events/tickets/([0-9a-f-]{36}))\?(\S+)$", text)
+    if found is None:
+        raise NotFound("That is neither a bib nor a ticket.")
+    links.opened(request.app.state.settings, found[1], found[3])
+    runner = await queries.entrant(tx, UUID(found[2]))
+    if runner.event != event.id:
+        raise NotFound("That ticket is for another event.")
+    return runner
+
+
+routes = [show_gate, check_in]

@@ -1,0 +1,152 @@
+"""Runners take tickets, see their bibs, and show a signed code at the gate."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+import segno
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect, Template
+
+from services.events import queries
+from services.events.actions import registrations
+from services.events.actions.access import EDITORS, agencies_of, runner_of
+from services.events.actions.invoices import pay_link
+from services.events.pages.common import (
+    Caller,
+    badge,
+    bookings,
+    forget_attempt,
+    may_buy,
+    order_link,
+    words_of,
+)
+from services.events.rules.tickets import LINK_DAYS, MOST, Entry
+from shared import auth, clock, links
+from shared.db import Tx, enter
+from shared.errors import Refused, Unprocessable
+from shared.http import once, read_form
+from shared.settings import Settings
+from shared.web import page
+from shared.web.formats import money
+
+
+class RunnersForm(msgspec.Struct, frozen=True):
+    """One name and one kind of ticket for each runner, in order."""
+
+    name: list[str] = []
+    ticket: list[str] = []
+
+
+@get("/events/{slug:str}/register", guards=[may_buy], include_in_schema=False)
+async def show_form(
+    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], n: FromQuery[int] = 1
+) -> Template:
+    name = auth.principal_of(request).name
+    rows = [(name if k == 0 else "", "") for k in range(min(max(n, 1), MOST))]
+    return await _form(request, tx, slug, rows)
+
+
+async def _form(
+    request: Caller, tx: Tx, slug: str, rows: list[tuple[str, str]], refusal: Refused | None = None
+) -> Template:
+    event = await queries.event(tx, slug)
+    options = [
+        (str(each.id), f"{each.title} · {money(each.total_vnd)}")
+        for each in await queries.sellables(tx, event.id)
+        if each.kind == "ticket" and each.left
+    ]
+    return page(
+        request,
+        "register_form.html",
+        status_code=refusal.status if refusal else 200,
+        event=event,
+        options=options,
+        rows=rows,
+        most=MOST,
+        refusal=words_of(refusal) if refusal else "",
+    )
+
+
+@post("/events/{slug:str}/register", guards=[may_buy, bookings], include_in_schema=False)
+async def register(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Response:  # type: ignore[type-arg]
+    """Hold the tickets, then off to pay; refused, the form comes back as it was filled in."""
+    form = await request.form()
+
+    async def work() -> Redirect:
+        patron = runner_of(auth.principal_of(request))
+        asked = await registrations.register(
+            tx, patron, slug, _entries(read_form(form, RunnersForm)), clock.now()
+        )
+        settings = request.app.state.settings
+        link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
+        return Redirect(link, status_code=303)
+
+    try:
+        return await once(request, tx, work())
+    except Refused as refusal:
+        if refusal.status not in (409, 422):
+            raise
+        await forget_attempt(tx, request)
+        names, tickets = form.getall("name", []), form.getall("ticket", [])
+        rows = [(str(a), str(b)) for a, b in zip(names, tickets, strict=False)][:MOST]
+        return await _form(request, tx, slug, rows or [("", "")], refusal)
+
+
+def _entries(form: RunnersForm) -> list[Entry]:
+    if len(form.name) != len(form.ticket):
+        raise Unprocessable("Each runner needs a name and a ticket.")
+    pairs = [{"name": name, "ticket": ticket} for name, ticket in zip(form.name, form.ticket, strict=True)]
+    try:
+        return msgspec.convert(pairs, list[Entry])
+    except msgspec.ValidationError as error:
+        raise Unprocessable(f"The form cannot be read: {error}") from error
+
+
+@get("/events/registrations/{key:uuid}", guards=[may_buy], include_in_schema=False)
+async def show_order(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Template:
+    """A runner's order: pay it, or open its tickets."""
+    order = await queries.registration(tx, key, runner_of(auth.principal_of(request)).owner)
+    settings = request.app.state.settings
+    tickets = [(runner, ticket_link(settings, runner, order.starts_at)) for runner in order.entrants]
+    return page(
+        request,
+        "registration.html",
+        order=order,
+        tickets=tickets,
+        state=badge(request, order.state),
+        pay_url=order_link(request, order),
+    )
+
+
+def ticket_link(settings: Settings, runner: queries.EntrantView, starts_at: datetime) -> str:
+    """The signed address of one ticket; who has it can run, so it can be handed on."""
+    until = starts_at + timedelta(days=LINK_DAYS)
+    ttl_s = max(3600, int((until - clock.now()).total_seconds()))
+    return links.signed(settings, f"/events/tickets/{runner.id}", ttl_s, agency=runner.agency)
+
+
+@get("/events/tickets/{key:uuid}", include_in_schema=False)
+async def show_ticket(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Template:
+    """One ticket with its code. Staff who open it at the gate can let the runner in."""
+    settings: Settings = request.app.state.settings
+    query = request.url.query
+    agency = links.opened(settings, request.url.path, query)["agency"]
+    principal = auth.principal_of(request)
+    staff = agency in await agencies_of(tx, principal, EDITORS)
+    await enter(tx, [agency], principal.id)
+    runner = await queries.entrant(tx, key)
+    address = f"{settings.base_url}{request.url.path}?{query}"
+    return page(
+        request,
+        "ticket.html",
+        runner=runner,
+        event=await queries.event_by_id(tx, runner.event),
+        code=segno.make(address, error="m").svg_data_uri(scale=6, border=2, dark="#15232a", light="#fff"),
+        staff=staff,
+    )
+
+
+routes = [show_form, register, show_order, show_ticket]

@@ -1,0 +1,148 @@
+"""A sponsor takes a package in one form, and follows what becomes of it."""
+
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Redirect, Template
+
+from services.events import queries
+from services.events.actions import sponsorships
+from services.events.actions.access import patron_of, see_own
+from services.events.actions.invoices import pay_link
+from services.events.actions.sponsorships import Application
+from services.events.pages.common import (
+    Caller,
+    badge,
+    bookings,
+    forget_attempt,
+    may_buy,
+    part_link,
+    words_of,
+)
+from services.events.rules import industries
+from services.events.rules.sponsorship import Terms, schedule
+from services.events.rules.stock import priced
+from services.events.tables import SponsorshipRow
+from shared import auth, clock
+from shared.calendar import local_day
+from shared.db import Tx, enter
+from shared.errors import Refused
+from shared.http import once, read_form
+from shared.web import language_of, page
+
+EMPTY = {
+    "organisation": "",
+    "tax_code": "",
+    "industry": "",
+    "contact_name": "",
+    "contact_email": "",
+    "contact_phone": "",
+}
+
+
+@get("/events/{slug:str}/sponsor/{package:uuid}", guards=[may_buy], include_in_schema=False)
+async def show_form(
+    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], package: FromPath[UUID]
+) -> Template:
+    given = {**EMPTY, "contact_name": auth.principal_of(request).name}
+    return await _form(request, tx, slug, package, given)
+
+
+async def _form(
+    request: Caller,
+    tx: Tx,
+    slug: str,
+    package: UUID,
+    given: dict[str, str],
+    refusal: Refused | None = None,
+) -> Template:
+    event = await queries.event(tx, slug)
+    chosen = await queries.package(tx, event.id, package)
+    return page(
+        request,
+        "sponsor_form.html",
+        status_code=refusal.status if refusal else 200,
+        event=event,
+        package=chosen,
+        parts=_parts(event, chosen),
+        industries=_industries(language_of(request)),
+        given=given,
+        refusal=words_of(refusal) if refusal else "",
+    )
+
+
+def _parts(event: queries.EventView, chosen: queries.SellableView) -> list[dict[str, object]]:
+    today = local_day(clock.now())
+    terms = msgspec.convert(msgspec.to_builtins(chosen), Terms)
+    return [
+        {"title": due.title, "due_on": due.due_on, "total_vnd": priced(due.net_vnd, due.due_on).gross_vnd}
+        for due in schedule(terms, local_day(event.starts_at), today)
+    ]
+
+
+def _industries(lang: str) -> list[tuple[str, str]]:
+    indent = "\u00a0\u00a0\u00a0"
+    return [("", "–")] + [
+        (str(code), indent * industries.level(code) + industries.name(code, lang))
+        for code in industries.INDUSTRIES
+    ]
+
+
+@post("/events/{slug:str}/sponsor/{package:uuid}", guards=[may_buy, bookings], include_in_schema=False)
+async def take_package(
+    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], package: FromPath[UUID]
+) -> Response:  # type: ignore[type-arg]
+    """Hold the package, then off to pay; refused, the form comes back as it was filled in."""
+    form = await request.form()
+
+    async def work() -> Redirect:
+        application = read_form(form, Application)
+        patron = patron_of(auth.principal_of(request))
+        asked = await sponsorships.take_package(tx, patron, package, application, clock.now())
+        settings = request.app.state.settings
+        link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
+        return Redirect(link, status_code=303)
+
+    try:
+        return await once(request, tx, work())
+    except Refused as refusal:
+        if refusal.status not in (409, 422):
+            raise
+        await forget_attempt(tx, request)
+        given = {name: str(form.get(name, "")) for name in EMPTY}
+        return await _form(request, tx, slug, package, given, refusal)
+
+
+@get("/events/sponsorships/{key:uuid}", guards=[may_buy], include_in_schema=False)
+async def show_sponsorship(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Template:
+    """The sponsor's own page: state, instalments with their links, what was promised and its proof."""
+    owner = await see_own(tx, auth.principal_of(request))
+    seen = await queries.sponsorship(tx, key, owner)
+    return page(
+        request,
+        "sponsorship.html",
+        sponsorship=seen,
+        event=await queries.event(tx, seen.event),
+        industry=industries.name(seen.industry, language_of(request)),
+        state=badge(request, seen.state),
+        links=[part_link(request, seen, part) for part in seen.instalments],
+    )
+
+
+@post("/events/sponsorships/{key:uuid}/cancellation", guards=[may_buy], include_in_schema=False)
+async def cancel(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Redirect:
+    owner = await see_own(tx, auth.principal_of(request))
+
+    async def work() -> Redirect:
+        seen = await queries.sponsorship(tx, key, owner)
+        await enter(tx, [seen.agency], owner)
+        await sponsorships.cancel(tx, await tx.get_one(SponsorshipRow, key), clock.now())
+        return Redirect(f"/events/sponsorships/{key}", status_code=303)
+
+    return await once(request, tx, work())
+
+
+routes = [show_form, take_package, show_sponsorship, cancel]

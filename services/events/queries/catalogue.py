@@ -1,0 +1,150 @@
+"""What is for sale, for everybody."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+import sqlalchemy as sa
+
+from services.events.rules.stock import priced
+from services.events.tables import EventRow
+from shared import clock
+from shared.calendar import ZONE, local_day
+from shared.db import Tx
+from shared.errors import NotFound
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as everybody sees it."""
+
+    id: UUID
+    agency: str
+    slug: str
+    title: str
+    summary: str
+    place: str
+    starts_at: datetime
+    sales_end_at: datetime
+    charity: str
+    version: int
+
+    @property
+    def scene(self) -> str:
+        """Which sky its picture has: that of the hour at which it starts."""
+        hour = self.starts_at.astimezone(ZONE).hour
+        return "dawn" if 4 <= hour < 9 else "day" if 9 <= hour < 17 else "night"  # noqa: PLR2004 - hours
+
+    @property
+    def turned(self) -> bool:
+        """Whether its picture is seen in the mirror, so that two of one sky differ."""
+        return crc32(self.slug.encode()) % 2 == 1
+
+    @property
+    def is_open(self) -> bool:
+        return clock.now() < self.sales_end_at
+
+    @property
+    def is_past(self) -> bool:
+        return local_day(self.starts_at) < local_day(clock.now())
+
+
+class SellableView(msgspec.Struct, frozen=True, kw_only=True):
+    """A package or ticket with its stock; prices as they are today. `left` counts what nobody holds."""
+
+    id: UUID
+    kind: str
+    title: str
+    price_vnd: int
+    vat_vnd: int
+    total_vnd: int
+    capacity: int
+    held: int
+    sold: int
+    tier: str = ""
+    exclusive: bool = False
+    benefits: list[str] = []
+    instalments: list[dict[str, Any]] = []
+    deliverables: list[dict[str, Any]] = []
+
+    @property
+    def left(self) -> int:
+        return self.capacity - self.held - self.sold
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of one thing can be had now."""
+
+    id: UUID
+    kind: str
+    title: str
+    capacity: int
+    left: int
+
+
+_EVENT = ", ".join(EventView.__struct_fields__)
+
+
+async def events(
+    tx: Tx, *, limit: int, before: tuple[datetime, UUID] | None = None, agency: str = ""
+) -> list[EventView]:
+    """Events, the latest first; one more than the limit tells that others follow."""
+    rows = await tx.execute(
+        sa.text(
+            f"SELECT {_EVENT} FROM event WHERE (:agency = '' OR agency = :agency) "  # noqa: S608 - our own names
+            "AND (CAST(:at AS timestamptz) IS NULL OR (starts_at, id) < (:at, :id)) "
+            "ORDER BY starts_at DESC, id DESC LIMIT :limit"
+        ),
+        {
+            "agency": agency,
+            "at": before[0] if before else None,
+            "id": before[1] if before else None,
+            "limit": limit + 1,
+        },
+    )
+    return [EventView(**row) for row in rows.mappings()]
+
+
+async def event(tx: Tx, slug: str) -> EventView:
+    """Raises NotFound."""
+    rows = await tx.execute(
+        sa.text(f"SELECT {_EVENT} FROM event WHERE slug = :slug"),  # noqa: S608 - our own names
+        {"slug": slug},
+    )
+    row = rows.mappings().first()
+    if row is None:
+        raise NotFound("There is no such event.")
+    return EventView(**row)
+
+
+async def event_by_id(tx: Tx, key: UUID) -> EventView:
+    row = await tx.get_one(EventRow, key)
+    return EventView(**{name: getattr(row, name) for name in EventView.__struct_fields__})
+
+
+async def sellables(tx: Tx, event_id: UUID) -> list[SellableView]:
+    """Packages first, then tickets, in the order in which staff set them up."""
+    rows = await tx.execute(
+        sa.text(
+            "SELECT s.id, kind, title, price_vnd, capacity, held, sold, tier, exclusive, benefits, instalments, "
+            "deliverables FROM sellable s LEFT JOIN package p ON p.id = s.id "
+            "WHERE event = :event ORDER BY position"
+        ),
+        {"event": event_id},
+    )
+    today = local_day(clock.now())
+    found = []
+    for row in rows.mappings():
+        cost = priced(row["price_vnd"], today)
+        given = {name: value for name, value in row.items() if value is not None}
+        found.append(SellableView(**given, vat_vnd=cost.vat_vnd, total_vnd=cost.gross_vnd))
+    return found
+
+
+async def package(tx: Tx, event_id: UUID, package_id: UUID) -> SellableView:
+    """One package of an event. Raises NotFound."""
+    for found in await sellables(tx, event_id):
+        if found.id == package_id and found.kind == "package":
+            return found
+    raise NotFound("This event has no such package.")

@@ -1,0 +1,194 @@
+"""Sponsorships with their instalments and deliverables."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from services.events.rules import industries
+from services.events.rules.sponsorship import State, state_of
+from services.events.tables import DeliverableRow
+from shared import clock
+from shared.db import Tx
+from shared.errors import NotFound
+
+
+class PartView(msgspec.Struct, frozen=True, kw_only=True):
+    """One instalment of a sponsorship."""
+
+    position: int
+    title: str
+    due_on: date
+    net_vnd: int
+    vat_vnd: int
+    total_vnd: int
+    paid_vnd: int
+    invoice: UUID | None
+    expires_at: datetime | None
+    paid_at: datetime | None
+    credited_at: datetime | None
+
+    @property
+    def payable(self) -> bool:
+        waits = self.invoice is not None and self.paid_at is None and self.expires_at is not None
+        return waits and clock.now() < self.expires_at  # type: ignore[operator]
+
+
+class PromiseView(msgspec.Struct, frozen=True, kw_only=True):
+    """One deliverable of a sponsorship."""
+
+    id: UUID
+    title: str
+    due_on: date
+    delivered_at: datetime | None
+    proof: str
+
+
+class SponsorshipView(msgspec.Struct, frozen=True, kw_only=True):
+    """A sponsorship as its sponsor and the agency see it."""
+
+    id: UUID
+    agency: str
+    event: str
+    event_title: str
+    number: int
+    organisation: str
+    tax_code: str
+    industry: int
+    contact_name: str
+    contact_email: str
+    contact_phone: str
+    package: str
+    tier: str
+    price_vnd: int
+    benefits: list[str]
+    state: State
+    cancel_reason: str
+    created_at: datetime
+    instalments: list[PartView] = []
+    deliverables: list[PromiseView] = []
+
+    @property
+    def paid_vnd(self) -> int:
+        return sum(part.paid_vnd for part in self.instalments)
+
+    @property
+    def industry_name(self) -> str:
+        return industries.name(self.industry)
+
+
+async def sponsor_names(tx: Tx, event_id: UUID) -> list[tuple[str, str]]:
+    """(tier, name) of the contracted sponsors, whose names are shown as their package promises."""
+    rows = await tx.execute(
+        sa.text(
+            "SELECT terms->>'tier' AS tier, organisation FROM sponsorship JOIN sellable ON sellable.id = package "
+            "WHERE sponsorship.event = :event AND contracted_at IS NOT NULL AND cancelled_at IS NULL "
+            "ORDER BY position, number"
+        ),
+        {"event": event_id},
+    )
+    return [(row.tier, row.organisation) for row in rows]
+
+
+_SPONSORSHIP = (
+    "SELECT s.*, e.slug, e.title AS event_title FROM sponsorship s JOIN event e ON e.id = s.event WHERE "
+)
+
+
+async def sponsorship(tx: Tx, key: UUID, owner: UUID | None = None) -> SponsorshipView:
+    """One sponsorship that the transaction may see, and that belongs to `owner` where one is given."""
+    found = await _sponsorships(
+        tx,
+        "s.id = :id AND (CAST(:owner AS uuid) IS NULL OR s.owner = :owner)",
+        {"id": key, "owner": owner},
+    )
+    if not found:
+        raise NotFound("There is no such sponsorship.")
+    return found[0]
+
+
+async def sponsorships_of(tx: Tx, owner: UUID, *, limit: int, before: UUID | None) -> list[SponsorshipView]:
+    """A buyer's sponsorships, the newest first; one more than the limit tells that others follow."""
+    return await _sponsorships(
+        tx,
+        "s.owner = :owner AND (CAST(:before AS uuid) IS NULL OR s.id < :before) ORDER BY s.id DESC LIMIT :limit",
+        {"owner": owner, "before": before, "limit": limit + 1},
+    )
+
+
+async def sponsorships_at(tx: Tx, event_id: UUID) -> list[SponsorshipView]:
+    """All sponsorships of an event, the newest first."""
+    return await _sponsorships(tx, "s.event = :event ORDER BY s.number DESC", {"event": event_id})
+
+
+async def _sponsorships(tx: Tx, where: str, values: dict[str, Any]) -> list[SponsorshipView]:
+    rows = [*(await tx.execute(sa.text(_SPONSORSHIP + where), values)).mappings()]
+    ids = [row["id"] for row in rows]
+    parts = await _parts(tx, ids)
+    promises = await _promises(tx, ids)
+    return [_view(row, parts.get(row["id"], []), promises.get(row["id"], [])) for row in rows]
+
+
+def _view(row: Any, parts: list[PartView], promises: list[PromiseView]) -> SponsorshipView:
+    delivered = sum(promise.delivered_at is not None for promise in promises)
+    state = state_of(
+        row["proposed_at"],
+        row["accepted_at"],
+        row["contracted_at"],
+        row["cancelled_at"],
+        delivered,
+        len(promises),
+    )
+    return SponsorshipView(
+        id=row["id"],
+        agency=row["agency"],
+        event=row["slug"],
+        event_title=row["event_title"],
+        number=row["number"],
+        organisation=row["organisation"],
+        tax_code=row["tax_code"],
+        industry=row["industry"],
+        contact_name=row["contact_name"],
+        contact_email=row["contact_email"],
+        contact_phone=row["contact_phone"],
+        package=row["terms"]["title"],
+        tier=row["terms"]["tier"],
+        price_vnd=row["terms"]["price_vnd"],
+        benefits=row["terms"]["benefits"],
+        state=state,
+        cancel_reason=row["cancel_reason"],
+        created_at=row["created_at"],
+        instalments=parts,
+        deliverables=promises,
+    )
+
+
+async def _parts(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, list[PartView]]:
+    rows = await tx.execute(
+        sa.text(
+            "SELECT sponsorship, position, title, due_on, net_vnd, vat_vnd, net_vnd + vat_vnd AS total_vnd, paid_vnd, "
+            "invoice, expires_at, paid_at, credited_at FROM instalment WHERE sponsorship = ANY(:ids) ORDER BY position"
+        ),
+        {"ids": list(ids)},
+    )
+    found: dict[UUID, list[PartView]] = {}
+    for row in rows.mappings():
+        values = {name: row[name] for name in PartView.__struct_fields__}
+        found.setdefault(row["sponsorship"], []).append(PartView(**values))
+    return found
+
+
+async def _promises(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, list[PromiseView]]:
+    rows = await tx.scalars(
+        sa.select(DeliverableRow)
+        .where(DeliverableRow.sponsorship.in_(ids))
+        .order_by(DeliverableRow.due_on, DeliverableRow.title)
+    )
+    found: dict[UUID, list[PromiseView]] = {}
+    for row in rows:
+        values = {name: getattr(row, name) for name in PromiseView.__struct_fields__}
+        found.setdefault(row.sponsorship, []).append(PromiseView(**values))
+    return found

@@ -1,0 +1,129 @@
+"""What a sponsorship is made of, when its parts are due, and in which state it is."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Annotated, Literal
+
+import msgspec
+
+from shared import money
+from shared.errors import Unprocessable
+
+State = Literal["draft", "proposed", "accepted", "contracted", "fulfilling", "fulfilled", "cancelled"]
+
+HOLD_S = 24 * 3600
+"""A package stays held for a day: a company's transfer takes hours, and its first instalment is large."""
+
+OPEN_DAYS_BEFORE = 21
+"""A later instalment becomes an invoice three weeks before it is due."""
+
+REMINDERS = (-7, 0, 7, 14)
+"""Days after the due day (before, where negative) on which an unpaid instalment is brought to mind."""
+
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class InstalmentTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A share of the price in percent, due so many days before the event; the first is due at once."""
+
+    title: Title
+    share: Annotated[int, msgspec.Meta(ge=1, le=100)]
+    days_before: Annotated[int, msgspec.Meta(ge=-90, le=365)] = 0
+
+
+class DeliverableTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the agency owes the sponsor, so many days before the event (after it, where negative)."""
+
+    title: Title
+    days_before: Annotated[int, msgspec.Meta(ge=-90, le=365)] = 0
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """A package as the sponsor accepts it."""
+
+    title: str
+    tier: str
+    price_vnd: int
+    exclusive: bool
+    benefits: list[str]
+    instalments: list[InstalmentTerms]
+    deliverables: list[DeliverableTerms]
+
+
+class Due(msgspec.Struct, frozen=True):
+    """One instalment of the schedule."""
+
+    position: int
+    title: str
+    due_on: date
+    net_vnd: int
+
+
+def check_instalments(instalments: Sequence[InstalmentTerms]) -> None:
+    """Raises Unprocessable unless the shares make up the whole price."""
+    if sum(part.share for part in instalments) != 100:  # noqa: PLR2004
+        raise Unprocessable("The shares of the instalments must make 100 percent.")
+
+
+def schedule(terms: Terms, event_day: date, today: date) -> list[Due]:
+    """Split the price into its instalments: to the đồng, the first due today, none due before today."""
+    parts = money.allocate(terms.price_vnd, [part.share for part in terms.instalments])
+    return [
+        Due(
+            n,
+            part.title,
+            today if n == 1 else max(today, event_day - timedelta(days=part.days_before)),
+            net_vnd,
+        )
+        for n, (part, net_vnd) in enumerate(zip(terms.instalments, parts, strict=True), start=1)
+    ]
+
+
+def opens_on(due_on: date) -> date:
+    """The day on which a later instalment becomes an invoice."""
+    return due_on - timedelta(days=OPEN_DAYS_BEFORE)
+
+
+def reminders_due(due_on: date, today: date) -> int:
+    """How many reminders an unpaid instalment should have had by today."""
+    return sum(today >= due_on + timedelta(days=days) for days in REMINDERS)
+
+
+def state_of(
+    proposed_at: datetime | None,
+    accepted_at: datetime | None,
+    contracted_at: datetime | None,
+    cancelled_at: datetime | None,
+    delivered: int,
+    deliverables: int,
+) -> State:
+    """The state that follows from what has happened; none is stored that could disagree with it."""
+    if cancelled_at is not None:
+        return "cancelled"
+    if contracted_at is not None:
+        if deliverables and delivered == deliverables:
+            return "fulfilled"
+        return "fulfilling" if delivered else "contracted"
+    if accepted_at is not None:
+        return "accepted"
+    return "proposed" if proposed_at is not None else "draft"
+
+
+_WEIGHTS = (31, 29, 23, 19, 17, 13, 7, 5, 3)
+
+
+def tax_code(text: str) -> str:
+    """A Vietnamese tax code in its plain digits: 10 or 13 with a check digit, or 12; empty stays empty.
+
+    Raises Unprocessable for anything else. The check digit follows Circular 105/2020/TT-BTC.
+    """
+    digits = text.replace("-", "").replace(" ", "").replace(".", "")
+    if not digits:
+        return ""
+    if not (digits.isascii() and digits.isdecimal() and len(digits) in (10, 12, 13)):
+        raise Unprocessable("A tax code has 10, 12 or 13 digits.")
+    if len(digits) != 12:  # noqa: PLR2004
+        total = sum(int(digit) * weight for digit, weight in zip(digits[:9], _WEIGHTS, strict=True))
+        if 10 - total % 11 != int(digits[9]):
+            raise Unprocessable("The tax code's check digit is wrong: please look at it again.")
+    return digits

@@ -1,0 +1,266 @@
+"""Rows of the events service: what is sold, what is held and sold of it, who sponsors, who runs."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        datetime: sa.DateTime(timezone=True),
+        str: sa.Text,
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+    }
+
+
+class EventRow(Base):
+    """One event; everybody may read it."""
+
+    __tablename__ = "event"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), unique=True)
+    """Counts events, so that a claim on an industry can be a box on a plane (see ClaimRow)."""
+    agency: Mapped[str]
+    slug: Mapped[str] = mapped_column(unique=True)
+    title: Mapped[str]
+    summary: Mapped[str]
+    place: Mapped[str]
+    starts_at: Mapped[datetime]
+    sales_end_at: Mapped[datetime]
+    charity: Mapped[str]
+    next_bib: Mapped[int]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class SellableRow(Base):
+    """One sellable thing with its stock. Never oversold: the last line of defence is the CHECK."""
+
+    __tablename__ = "sellable"
+    __table_args__ = (
+        sa.CheckConstraint("held >= 0 AND sold >= 0 AND held + sold <= capacity", name="sellable_stock"),
+        sa.CheckConstraint("price_vnd >= 0", name="sellable_price"),
+        sa.CheckConstraint("kind IN ('package', 'ticket')", name="sellable_kind"),
+        sa.Index("sellable_event", "event", "position"),
+    )
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    event: Mapped[UUID] = mapped_column(sa.ForeignKey("event.id"))
+    kind: Mapped[str]
+    title: Mapped[str]
+    position: Mapped[int]
+    price_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    """Net of VAT."""
+    capacity: Mapped[int]
+    held: Mapped[int]
+    sold: Mapped[int]
+
+
+class PackageRow(Base):
+    """What makes a sellable thing a sponsorship package."""
+
+    __tablename__ = "package"
+    id: Mapped[UUID] = mapped_column(sa.ForeignKey("sellable.id"), primary_key=True)
+    agency: Mapped[str]
+    tier: Mapped[str]
+    exclusive: Mapped[bool]
+    """Whether its sponsor is the only one of its industry at the event."""
+    benefits: Mapped[list[Any]]
+    instalments: Mapped[list[Any]]
+    """[{title, share, days_before}]: percent, due so many days before the event; the first is due at once."""
+    deliverables: Mapped[list[Any]]
+    """[{title, days_before}]: what the agency owes the sponsor, and by when."""
+
+
+class HoldRow(Base):
+    """The cause of a `held` or `sold` count: so many of one thing, for one invoice."""
+
+    __tablename__ = "hold"
+    __table_args__ = (
+        sa.UniqueConstraint("invoice", "sellable", name="hold_once"),
+        sa.CheckConstraint("quantity > 0", name="hold_quantity"),
+        sa.CheckConstraint("freed_at IS NULL OR sold_at IS NULL", name="hold_one_end"),
+        sa.Index("hold_sellable", "sellable"),
+        sa.Index(
+            "hold_expiring",
+            "expires_at",
+            postgresql_where=sa.text("freed_at IS NULL AND sold_at IS NULL AND withdrawn_at IS NULL"),
+        ),
+    )
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    sellable: Mapped[UUID] = mapped_column(sa.ForeignKey("sellable.id"))
+    invoice: Mapped[UUID]
+    quantity: Mapped[int]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]
+    """When payments was asked to stop; the stock is freed only when it says that it has."""
+    freed_at: Mapped[datetime | None]
+    sold_at: Mapped[datetime | None]
+
+
+class SponsorshipRow(Base):
+    """One organisation's package; its state is derived from these instants, its instalments and deliverables."""
+
+    __tablename__ = "sponsorship"
+    __table_args__ = (
+        sa.Index("sponsorship_event", "event"),
+        sa.Index("sponsorship_owner", "owner"),
+    )
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), unique=True)
+    agency: Mapped[str]
+    event: Mapped[UUID] = mapped_column(sa.ForeignKey("event.id"))
+    package: Mapped[UUID] = mapped_column(sa.ForeignKey("package.id"))
+    owner: Mapped[UUID]
+    """Who may see it: the person, or the organisation of the API key."""
+    person: Mapped[UUID | None]
+    """Whom to write to; none when a program bought."""
+    buyer_kind: Mapped[str]
+    buyer: Mapped[UUID]
+    organisation: Mapped[str]
+    tax_code: Mapped[str]
+    industry: Mapped[int]
+    contact_name: Mapped[str]
+    contact_email: Mapped[str]
+    contact_phone: Mapped[str]
+    terms: Mapped[dict[str, Any]]
+    """The package as it was when the sponsor accepted: later edits do not reach it."""
+    created_at: Mapped[datetime]
+    proposed_at: Mapped[datetime | None]
+    accepted_at: Mapped[datetime | None]
+    contracted_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+    cancel_reason: Mapped[str]
+
+
+class ClaimRow(Base):
+    """A sponsor's place in the tree of industries: no other may overlap it where one of the two is exclusive.
+
+    A claim is a box. Across lies the industry with all below it, shifted by the event; up lies a lane, all lanes
+    for an exclusive claim and one of its own otherwise. PostgreSQL keeps the boxes apart, at any load.
+    """
+
+    __tablename__ = "claim"
+    __table_args__ = (
+        ExcludeConstraint(
+            (sa.text("box(point(first, lowest), point(last, highest))"), "&&"),
+            using="gist",
+            name="claim_apart",
+        ),
+    )
+    sponsorship: Mapped[UUID] = mapped_column(sa.ForeignKey("sponsorship.id"), primary_key=True)
+    agency: Mapped[str]
+    first: Mapped[int] = mapped_column(sa.BigInteger)
+    last: Mapped[int] = mapped_column(sa.BigInteger)
+    lowest: Mapped[int] = mapped_column(sa.BigInteger)
+    highest: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class InstalmentRow(Base):
+    """One part of a sponsorship's price, an invoice of its own once it is opened."""
+
+    __tablename__ = "instalment"
+    __table_args__ = (
+        sa.UniqueConstraint("sponsorship", "position", name="instalment_position"),
+        sa.UniqueConstraint("invoice", name="instalment_invoice"),
+        sa.CheckConstraint("paid_vnd >= 0 AND paid_vnd <= net_vnd + vat_vnd", name="instalment_paid"),
+        sa.Index("instalment_unpaid", "due_on", postgresql_where=sa.text("paid_at IS NULL")),
+    )
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    sponsorship: Mapped[UUID] = mapped_column(sa.ForeignKey("sponsorship.id"))
+    owner: Mapped[UUID]
+    position: Mapped[int]
+    title: Mapped[str]
+    due_on: Mapped[date]
+    net_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    vat_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    """At today's rate until the invoice is opened, then as invoiced."""
+    invoice: Mapped[UUID | None]
+    opened_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    paid_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    paid_at: Mapped[datetime | None]
+    reminders: Mapped[int]
+    credited_at: Mapped[datetime | None]
+
+
+class DeliverableRow(Base):
+    """What the agency owes a sponsor: due by a day, delivered with a note of proof."""
+
+    __tablename__ = "deliverable"
+    __table_args__ = (sa.Index("deliverable_sponsorship", "sponsorship"),)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    sponsorship: Mapped[UUID] = mapped_column(sa.ForeignKey("sponsorship.id"))
+    owner: Mapped[UUID]
+    title: Mapped[str]
+    due_on: Mapped[date]
+    delivered_at: Mapped[datetime | None]
+    proof: Mapped[str]
+
+
+class RegistrationRow(Base):
+    """One order of tickets, with its invoice."""
+
+    __tablename__ = "registration"
+    __table_args__ = (
+        sa.UniqueConstraint("invoice", name="registration_invoice"),
+        sa.CheckConstraint("paid_vnd >= 0 AND paid_vnd <= net_vnd + vat_vnd", name="registration_paid"),
+        sa.Index("registration_event", "event"),
+        sa.Index("registration_owner", "owner"),
+    )
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    event: Mapped[UUID] = mapped_column(sa.ForeignKey("event.id"))
+    owner: Mapped[UUID]
+    person: Mapped[UUID | None]
+    invoice: Mapped[UUID]
+    net_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    vat_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    paid_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    paid_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+    cancel_reason: Mapped[str]
+    credited_at: Mapped[datetime | None]
+
+
+class EntrantRow(Base):
+    """One ticket: a name, and once paid a bib number; let in once."""
+
+    __tablename__ = "entrant"
+    __table_args__ = (
+        sa.UniqueConstraint("event", "bib", name="entrant_bib"),
+        sa.Index("entrant_registration", "registration"),
+    )
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    registration: Mapped[UUID] = mapped_column(sa.ForeignKey("registration.id"))
+    event: Mapped[UUID] = mapped_column(sa.ForeignKey("event.id"))
+    sellable: Mapped[UUID] = mapped_column(sa.ForeignKey("sellable.id"))
+    owner: Mapped[UUID]
+    position: Mapped[int]
+    name: Mapped[str]
+    bib: Mapped[int | None]
+    checked_in_at: Mapped[datetime | None]
+    checked_in_by: Mapped[UUID | None]
+
+
+class RecountRow(Base):
+    """What the nightly recount of one agency found; an empty list is a good night."""
+
+    __tablename__ = "recount"
+    agency: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    counted_at: Mapped[datetime]
+    checked: Mapped[int]
+    differences: Mapped[list[Any]]

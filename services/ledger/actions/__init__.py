@@ -1,0 +1,1 @@
+"""Every write of the ledger: post facts, recognise days, rebuild and verify."""

@@ -1,0 +1,134 @@
+"""The books for programs: trial balance, entries with their sources, growth and revenue by month."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from litestar import Router, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from services.ledger.queries import books, revenue
+from services.ledger.rules.growth import TARGET_PERCENT
+from shared import auth, clock
+from shared.calendar import add_months, local_day, month_of
+from shared.db import Tx
+from shared.errors import BadInput, Unprocessable
+from shared.http import Page, decode_cursor, encode_cursor
+
+may_read_books = auth.may(
+    roles={"finance", "finance_approver", "auditor", "administrator"}, scope="finance:read"
+)
+MAX_LIMIT = 200
+MAX_MONTHS = 120
+
+
+@get("/trial-balance")
+async def show_trial_balance(
+    tx: NamedDependency[Tx],
+    agency: FromQuery[str] = "",
+    on: FromQuery[date | None] = None,
+    recorded_at: FromQuery[datetime | None] = None,
+) -> books.TrialBalance:
+    """Every account as of an effective day, as it was known at a recorded instant; sums to zero."""
+    if recorded_at is not None and recorded_at.tzinfo is None:
+        raise BadInput("recorded_at needs a time zone, such as 2026-11-23T00:00:00+07:00.")
+    codes = await books.scope(tx, agency)
+    return await books.trial_balance(tx, codes, on or today(), recorded_at)
+
+
+@get("/entries")
+async def list_entries(
+    tx: NamedDependency[Tx],
+    agency: FromQuery[str] = "",
+    account: FromQuery[str] = "",
+    stream: FromQuery[str] = "",
+    line: FromQuery[UUID | None] = None,
+    since: FromQuery[date] = date.min,
+    until: FromQuery[date] = date.max,
+    limit: FromQuery[int] = 50,
+    cursor: FromQuery[str] = "",
+) -> Page[books.EntryItem]:
+    """Entries, newest effective day first; with a filter, `amount_vnd` is what each did to it."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Unprocessable(f"limit is between 1 and {MAX_LIMIT}.")
+    codes = await books.scope(tx, agency)
+    wanted = books.Wanted(
+        account=account,
+        stream=stream,
+        line=line,
+        since=since,
+        until=until,
+        limit=limit,
+        cursor=decode_cursor(cursor) if cursor else "",
+    )
+    return page_of(await books.entries(tx, codes, wanted), limit)
+
+
+def page_of(rows: list[books.EntryItem], limit: int) -> Page[books.EntryItem]:
+    more = len(rows) > limit
+    last = rows[limit - 1] if more else None
+    return Page(rows[:limit], encode_cursor(f"{last.effective_on}/{last.id}") if last else None)
+
+
+@get("/entries/{entry:uuid}")
+async def show_entry(tx: NamedDependency[Tx], entry: FromPath[UUID]) -> books.EntryPage:
+    """An entry with its legs, its hash and the fact that it came from."""
+    return await books.entry(tx, entry)
+
+
+@get("/lines/{line:uuid}")
+async def show_line(tx: NamedDependency[Tx], line: FromPath[UUID]) -> books.LinePage:
+    """An invoice line: how it is earned, its balances, the facts of its invoice."""
+    return await books.line(tx, line)
+
+
+@get("/growth")
+async def show_growth(
+    tx: NamedDependency[Tx],
+    agency: FromQuery[str] = "",
+    on: FromQuery[date | None] = None,
+    state_orders: FromQuery[bool] = True,  # noqa: FBT002 - a query parameter
+) -> revenue.Growth:
+    """Recognised net revenue against last year and the target; or why it cannot be measured."""
+    lineage = await books.scope(tx, agency)
+    return await revenue.check_growth(
+        tx, await books.living(tx, agency), lineage, bounded(on), state_orders=state_orders
+    )
+
+
+@get("/revenue")
+async def show_revenue(
+    tx: NamedDependency[Tx],
+    agency: FromQuery[str] = "",
+    since: FromQuery[date | None] = None,
+    until: FromQuery[date | None] = None,
+) -> list[revenue.MonthCell]:
+    """Recognised net revenue by month, stream and agency; this year and last by default."""
+    last = bounded(until)
+    first = since or add_months(month_of(last), -23)
+    if first > last or (last - first).days > MAX_MONTHS * 31:
+        raise Unprocessable(f"since comes before until, by {MAX_MONTHS} months at most.")
+    return await revenue.months(tx, await books.scope(tx, agency), first, last)
+
+
+def today() -> date:
+    return local_day(clock.now())
+
+
+def bounded(on: date | None) -> date:
+    """A day whose window of three years exists. Raises Unprocessable."""
+    day = on or today()
+    if not 2000 <= day.year <= 2200:  # noqa: PLR2004 - far outside of any books
+        raise Unprocessable("The day is between 2000 and 2200.")
+    return day
+
+
+routes: list[Any] = [
+    Router(
+        "/api/ledger/v1",
+        route_handlers=[show_trial_balance, list_entries, show_entry, show_line, show_growth, show_revenue],
+        guards=[may_read_books],
+        tags=[f"Ledger (target +{TARGET_PERCENT} %)"],
+    )
+]

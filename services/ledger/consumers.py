@@ -1,0 +1,37 @@
+"""Facts that the ledger books: whole batches, one transaction each."""
+
+from collections.abc import Sequence
+
+from services.ledger.actions import posting
+from shared.consume import Consumer
+from shared.contracts import ads, events, payments, subscriptions
+from shared.db import Tx
+
+consumer = Consumer("ledger")
+
+
+@consumer.on
+async def book(
+    facts: Sequence[
+        ads.InvoiceOpened
+        | ads.DeliveryRecorded
+        | ads.CreditGranted
+        | subscriptions.InvoiceOpened
+        | subscriptions.DeliveryRecorded
+        | subscriptions.CreditGranted
+        | events.InvoiceOpened
+        | events.DeliveryRecorded
+        | events.CreditGranted
+        | payments.PaymentCaptured
+        | payments.MoneyUnapplied
+        | payments.RefundCompleted
+        | payments.RefundFailed
+        | payments.ChargebackOpened
+        | payments.ChargebackClosed
+        | payments.SettlementReceived
+        | payments.EinvoiceIssued
+        | payments.EinvoiceAdjusted
+    ],
+    tx: Tx,
+) -> None:
+    await posting.post(tx, facts)

@@ -1,0 +1,19 @@
+"""The clock's work for the books: each local day is recognised once."""
+
+from services.ledger.actions import posting
+from shared import clock
+from shared.calendar import local_day
+from shared.house import House
+from shared.jobs import Jobs
+
+jobs = Jobs("ledger")
+
+
+@jobs.every(300)
+async def recognise_days(house: House) -> None:
+    """Recognise every day up to today, a transaction each, so that missed days never hold the writer long."""
+    today = local_day(clock.now())
+    more = True
+    while more:
+        async with house.database.worker_tx() as tx:
+            more = await posting.reach(tx, today)

@@ -1,0 +1,154 @@
+"""The books on pages: trial balance, journal, entries, lines and the facts behind them."""
+
+import json
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Template
+
+from services.ledger.api import bounded, may_read_books, page_of
+from services.ledger.pages import labels
+from services.ledger.queries import books
+from shared.calendar import start_of
+from shared.db import Tx
+from shared.errors import BadInput
+from shared.http import decode_cursor
+from shared.web import page
+
+ON_A_PAGE = 50
+
+
+@get("/accounts", guards=[may_read_books], include_in_schema=False)
+async def show_accounts(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    agency: FromQuery[str] = "",
+    on: FromQuery[str] = "",
+    recorded: FromQuery[str] = "",
+) -> Template:
+    """The trial balance, as of an effective day and as it was known at the end of a recorded day."""
+    day = bounded(as_day(on))
+    known = as_day(recorded)
+    balance = await books.trial_balance(
+        tx, await books.scope(tx, agency), day, start_of(bounded(known)) + labels.ONE_DAY if known else None
+    )
+    return page(
+        request,
+        "ledger_accounts.html",
+        nav=labels.NAVIGATION,
+        balance=balance,
+        agency=agency,
+        recorded=known,
+        tabs=labels.agency_tabs(request, await books.visible(tx)),
+        here_tab=f"/finance/accounts?agency={agency}" if agency else "/finance/accounts",
+        account_label=lambda account: labels.account_label(request, account),
+    )
+
+
+@get("/entries", guards=[may_read_books], include_in_schema=False)
+async def list_entries(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    agency: FromQuery[str] = "",
+    account: FromQuery[str] = "",
+    stream: FromQuery[str] = "",
+    since: FromQuery[str] = "",
+    until: FromQuery[str] = "",
+    cursor: FromQuery[str] = "",
+) -> Template:
+    """The journal, newest day first, or what went through one account or stream."""
+    wanted = books.Wanted(
+        account=account,
+        stream=stream,
+        since=as_day(since) or date.min,
+        until=as_day(until) or date.max,
+        limit=ON_A_PAGE,
+        cursor=decode_cursor(cursor) if cursor else "",
+    )
+    found = page_of(await books.entries(tx, await books.scope(tx, agency), wanted), ON_A_PAGE)
+    return page(
+        request,
+        "ledger_entries.html",
+        nav=labels.NAVIGATION,
+        found=found,
+        wanted=wanted,
+        since=since,
+        until=until,
+        agency=agency,
+        accounts=[
+            (a, labels.account_label(request, a)) for a in dict.fromkeys([*labels.ACCOUNTS, account]) if a
+        ],
+        streams=[(s, labels.stream_label(request, s)) for s in labels.STREAMS if s],
+        tabs=labels.agency_tabs(request, await books.visible(tx)),
+        here_tab=f"/finance/entries?agency={agency}" if agency else "/finance/entries",
+        account_label=lambda name: labels.account_label(request, name),
+        stream_label=lambda name: labels.stream_label(request, name),
+        kind_label=lambda name: labels.kind_label(request, name),
+    )
+
+
+@get("/entries/{entry:uuid}", guards=[may_read_books], include_in_schema=False)
+async def show_entry(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    entry: FromPath[UUID],
+    account: FromQuery[str] = "",
+) -> Template:
+    """An entry: its legs, its dates and hash, and the fact that it came from."""
+    found = await books.entry(tx, entry, account, parts_limit=2 * ON_A_PAGE)
+    return page(
+        request,
+        "ledger_entry.html",
+        nav=labels.NAVIGATION,
+        entry=found,
+        account=account,
+        body=pretty(found.fact.body) if found.fact else "",
+        account_label=lambda name: labels.account_label(request, name),
+        stream_label=lambda name: labels.stream_label(request, name),
+        kind_label=lambda name: labels.kind_label(request, name),
+    )
+
+
+@get("/lines/{line:uuid}", guards=[may_read_books], include_in_schema=False)
+async def show_line(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], line: FromPath[UUID]
+) -> Template:
+    """An invoice line: how it is earned, its balances, its entries, and the facts of its invoice."""
+    found = await books.line(tx, line)
+    wanted = books.Wanted(line=line, limit=ON_A_PAGE)
+    entries = page_of(await books.entries(tx, [found.state.agency], wanted), ON_A_PAGE)
+    return page(
+        request,
+        "ledger_line.html",
+        nav=labels.NAVIGATION,
+        line=found,
+        state=found.state,
+        earn=type(found.state.earn).__name__,
+        entries=entries.items,
+        facts=[(fact, pretty(fact.body)) for fact in found.facts],
+        account_label=lambda name: labels.account_label(request, name),
+        stream_label=lambda name: labels.stream_label(request, name),
+        kind_label=lambda name: labels.kind_label(request, name),
+    )
+
+
+def as_day(text: str) -> date | None:
+    """A day of a form; an empty field is none. Raises BadInput."""
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(f"{text!r} is no day; write it as 2026-11-30.") from error
+
+
+def pretty(body: Any) -> str:
+    return json.dumps(msgspec.to_builtins(body), ensure_ascii=False, indent=2)
+
+
+handlers = [show_accounts, list_entries, show_entry, show_line]

@@ -1,0 +1,159 @@
+"""The growth page: where the year stands against +20 %, by stream and agency, month by month, and its chart."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+from typing import Any, Literal
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+from litestar.response import ServerSentEvent, Template
+
+from services.ledger import gateways
+from services.ledger.api import bounded, may_read_books
+from services.ledger.pages import labels
+from services.ledger.queries import books, revenue
+from services.ledger.rules import charts, growth
+from shared import money
+from shared.auth import Principal, principal_of
+from shared.db import Tx
+from shared.service import enter_as
+from shared.web import N_, language_of, page, translate
+
+LIVE_EVERY_S = 2.0
+LIVE_FOR_S = 240.0
+"""A stream ends before its page token does; the browser opens the next one by itself."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A stream in the table of streams by agencies."""
+
+    stream: str
+    label: str
+    by_agency: tuple[int, ...]
+    current_vnd: int
+    base_vnd: int
+    change: float | None
+
+
+async def figures(tx: Tx, agency: str, on: date | None) -> revenue.Growth:
+    """The growth of one agency with all that it absorbed, or of all that the reader sees."""
+    lineage = await books.scope(tx, agency)
+    return await revenue.check_growth(tx, await books.living(tx, agency), lineage, bounded(on))
+
+
+@get("/", guards=[may_read_books], include_in_schema=False)
+async def show_growth(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    agency: FromQuery[str] = "",
+    on: FromQuery[date | None] = None,
+) -> Template:
+    found = await figures(tx, agency, on)
+    agencies = await books.visible(tx)
+    headline = {m.window.name: m for m in found.views[0].measures}
+    shown = [a for a in agencies if any(c.agency == a.code for c in found.cells)]
+    return page(
+        request,
+        "ledger_growth.html",
+        nav=labels.NAVIGATION,
+        growth=found,
+        year=headline["this_year"],
+        so_far=headline["year_to_date"],
+        target_vnd=-(-headline["this_year"].base_vnd * (100 + found.target_percent) // 100),
+        status=labels.STATUSES[found.views[0].status],
+        words=labels,
+        agencies=agencies,
+        shown=shown,
+        agency_heads=[(a.name, "num") for a in shown],
+        rows=[
+            _row(request, stream, found.cells, shown) for stream in sorted({c.stream for c in found.cells})
+        ],
+        tabs=labels.agency_tabs(request, agencies),
+        here_tab=f"/finance?agency={agency}" if agency else "/finance",
+        agency=agency,
+        months=[_month(pair) for pair in found.months],
+    )
+
+
+def _row(
+    request: Request[Any, Any, Any], stream: str, cells: list[revenue.Cell], shown: list[books.Agency]
+) -> Row:
+    mine = [c for c in cells if c.stream == stream]
+    now, before = sum(c.current_vnd for c in mine), sum(c.base_vnd for c in mine)
+    return Row(
+        stream=stream,
+        label=labels.stream_label(request, stream),
+        by_agency=tuple(sum(c.current_vnd for c in mine if c.agency == a.code) for a in shown),
+        current_vnd=now,
+        base_vnd=before,
+        change=(now - before) / before if before > 0 else None,
+    )
+
+
+def _month(pair: growth.MonthPair) -> dict[str, Any]:
+    return {
+        "month": labels.month_label(pair.months),
+        "current": pair.current_vnd or None,
+        "base": pair.base_vnd,
+        "target": pair.target_vnd,
+    }
+
+
+@get("/charts/growth.svg", guards=[may_read_books], include_in_schema=False)
+async def draw_growth(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    agency: FromQuery[str] = "",
+    on: FromQuery[date | None] = None,
+    ink: FromQuery[Literal["light", "dark"]] = "light",
+    size: FromQuery[Literal["wide", "narrow"]] = "wide",
+) -> Response[bytes]:
+    """The months of this year beside last year's, with the line that +20 % asks for."""
+    found = await figures(tx, agency, on)
+    lang = language_of(request)
+    words = {
+        "now": translate(lang, N_("Năm {year}"), year=found.as_of.year),
+        "before": translate(lang, N_("Năm {year}"), year=found.as_of.year - 1),
+        "goal": translate(lang, N_("Mức cần đạt (+{percent} %)"), percent=found.target_percent),
+        "unit": translate(lang, N_("triệu đồng")),
+    }
+    names = [labels.month_label(pair.months) for pair in found.months]
+    spec = charts.months_chart(found.months, names, words, ink, narrow=size == "narrow")
+    headers = {"cache-control": "private, max-age=60", "x-content-type-options": "nosniff"}
+    return Response(await gateways.draw(spec), media_type="image/svg+xml", headers=headers)
+
+
+@get("/live", guards=[may_read_books], include_in_schema=False)
+async def stream_growth(request: Request[Any, Any, Any], agency: FromQuery[str] = "") -> ServerSentEvent:
+    """The headline as it changes, without reloading."""
+    return ServerSentEvent(_headlines(request, agency))
+
+
+async def _headlines(request: Request[Any, Any, Any], agency: str) -> AsyncIterator[str]:
+    """A message when a figure has changed; each look is a transaction of its own."""
+    database, principal, last = request.app.state.house.database, principal_of(request), ""
+    for _ in range(int(LIVE_FOR_S / LIVE_EVERY_S)):
+        async with database.web_tx() as tx:
+            text = await live_figures(tx, principal, agency)
+        if text != last:
+            yield text
+            last = text
+        await asyncio.sleep(LIVE_EVERY_S)
+
+
+async def live_figures(tx: Tx, principal: Principal, agency: str) -> str:
+    """The texts of the page's live elements, by their ids, as JSON."""
+    await enter_as(tx, principal)
+    found = await figures(tx, agency, None)
+    so_far = next(m for m in found.views[0].measures if m.window.name == "year_to_date")
+    said = {
+        "live-current": money.show(so_far.current_vnd),
+        "live-change": labels.signed(so_far.change_percent) if so_far.measurable else "",
+    }
+    return msgspec.json.encode(said).decode()
+
+
+handlers = [show_growth, draw_growth, stream_growth]

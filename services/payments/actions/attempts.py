@@ -1,0 +1,346 @@
+"""Attempts: started by the buyer, ended by VNPay's notification, by its answer to our question, or by a person."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from services.payments.actions.captures import capture
+from services.payments.actions.invoices import close_if_over, invoice_of
+from services.payments.rules import attempts as rules
+from services.payments.rules import vnpay
+from services.payments.rules.attempts import Attempt
+from services.payments.rules.invoices import require_payable, still_owed
+from services.payments.rules.vnpay import Terminal
+from services.payments.tables import AttemptRow, CaptureRow, CreditRow, InvoiceRow, NotificationRow, RailRow
+from shared import clock
+from shared.db import Tx, locked
+from shared.errors import NotFound, Refused
+from shared.observe import REFUSED_NOTIFICATIONS
+
+RAW_MAX = 4000
+
+
+class RailOff(Refused):
+    """The agency has not switched this way of paying on."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What VNPay wants to hear; it repeats its notification until 00 or 02."""
+
+    RspCode: str
+    Message: str
+
+
+REPLIES = {
+    "00": "Confirm Success",
+    "01": "Order not found",
+    "02": "Order already confirmed",
+    "04": "Invalid amount",
+    "97": "Invalid Checksum",
+    "99": "Unknown error",
+}
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A question about an attempt's outcome, signed and ready to send."""
+
+    attempt: UUID
+    request: dict[str, str]
+
+
+def attempt_of(row: AttemptRow) -> Attempt:
+    """The row as the rules see it."""
+    return msgspec.convert(row, Attempt, from_attributes=True)
+
+
+async def start_vnpay(
+    tx: Tx, known: dict[str, Terminal], base_url: str, invoice: UUID, address: str, language: str
+) -> str:
+    """Begin an attempt, or go on with the one under way; returns VNPay's path and query for the buyer.
+
+    Raises NotFound, a refusal of the invoice's state, AttemptUnderWay while an outcome is being asked for, RailOff.
+    """
+    row: InvoiceRow | None = await locked(tx, InvoiceRow, invoice)
+    if row is None:
+        raise NotFound("There is no such invoice, or it has not arrived yet.")
+    now = clock.now()
+    require_payable(invoice_of(row), now)
+    terminal = vnpay.terminal_of(known, row.agency)
+    switched = await tx.get(RailRow, (row.agency, "vnpay"))
+    if terminal is None or (switched is not None and not switched.switched_on):
+        raise RailOff("This agency does not take VNPay.")
+    attempt = await _in_flight(tx, row.id)
+    if attempt is None:
+        attempt = await _new(tx, row, terminal, vnpay.address(address), language, now)
+    else:
+        rules.may_go_on(attempt_of(attempt), now)
+    return _pay_address(row, attempt, terminal, base_url)
+
+
+async def _in_flight(tx: Tx, invoice: UUID) -> AttemptRow | None:
+    found: AttemptRow | None = await tx.scalar(
+        sa.select(AttemptRow).where(AttemptRow.invoice == invoice, AttemptRow.state.in_(("open", "held")))
+    )
+    return found
+
+
+async def _new(
+    tx: Tx, invoice: InvoiceRow, terminal: Terminal, address: str, language: str, now: datetime
+) -> AttemptRow:
+    credited = await tx.scalar(
+        sa.select(sa.func.coalesce(sa.func.sum(CreditRow.amount_vnd), 0)).where(
+            CreditRow.invoice == invoice.id
+        )
+    )
+    attempt = clock.new_id()
+    expires_at = now + rules.LASTS
+    row = AttemptRow(
+        id=attempt,
+        agency=invoice.agency,
+        invoice=invoice.id,
+        rail="vnpay",
+        state="open",
+        amount_vnd=still_owed(invoice.total_vnd, int(credited or 0)),
+        terminal=terminal.code,
+        reference=attempt.hex,
+        address=address,
+        language=language,
+        started_at=now,
+        expires_at=expires_at,
+        next_ask_at=rules.next_ask(expires_at, now),
+        asks=0,
+        response="",
+        gateway_no="",
+        bank="",
+    )
+    tx.add(row)
+    await tx.flush()
+    return row
+
+
+def _pay_address(invoice: InvoiceRow, attempt: AttemptRow, terminal: Terminal, base_url: str) -> str:
+    stream = str(invoice.lines[0]["stream"])
+    params = {
+        "vnp_Version": vnpay.VERSION,
+        "vnp_Command": "pay",
+        "vnp_TmnCode": terminal.code,
+        "vnp_Amount": str(attempt.amount_vnd * 100),
+        "vnp_CreateDate": vnpay.moment(attempt.started_at),
+        "vnp_ExpireDate": vnpay.moment(attempt.expires_at),
+        "vnp_CurrCode": "VND",
+        "vnp_IpAddr": attempt.address,
+        "vnp_Locale": "en" if attempt.language == "en" else "vn",
+        "vnp_OrderInfo": vnpay.plain(f"Thanh toan {invoice.number}"),
+        "vnp_OrderType": vnpay.ORDER_TYPES.get(stream, "other"),
+        "vnp_ReturnUrl": f"{base_url}/gateway/vnpay/return",
+        "vnp_TxnRef": attempt.reference,
+    }
+    return f"{vnpay.PAY_PATH}?{vnpay.signed_query(terminal.secret, params)}"
+
+
+async def hear_vnpay(tx: Tx, known: dict[str, Terminal], raw: str, address: str) -> Reply:
+    """Take an IPN as it was received: verify, record, conclude; returns the reply to send after the commit."""
+    try:
+        said = vnpay.notification(vnpay.opened_query(raw, known))
+    except vnpay.BadSignature:
+        return await _note(tx, raw, address, "97", "bad-signature")
+    found = await _attempt(tx, said.reference)
+    if found is None or found[1].terminal != said.terminal:
+        reason = "unknown-order" if found is None else "foreign-terminal"
+        return await _note(tx, raw, address, "01", reason, known[said.terminal].agency)
+    invoice, attempt = found
+    code, reason = await _hear(tx, invoice, attempt, said)
+    return await _note(tx, raw, address, code, reason, attempt.agency, attempt.id)
+
+
+async def _attempt(tx: Tx, reference: str) -> tuple[InvoiceRow, AttemptRow] | None:
+    """Lock the invoice and its attempt."""
+    found = (
+        await tx.execute(
+            sa.select(InvoiceRow, AttemptRow)
+            .join(AttemptRow, AttemptRow.invoice == InvoiceRow.id)
+            .where(AttemptRow.reference == reference)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    ).first()
+    return (found[0], found[1]) if found is not None else None
+
+
+async def _hear(
+    tx: Tx, invoice: InvoiceRow, attempt: AttemptRow, said: vnpay.Notification
+) -> tuple[str, str]:
+    if False:
+        return "04", "wrong-amount"
+    taken = said.verdict in ("paid", "suspect")
+    if said.verdict == "unfinished" or (taken and not _numbered(said)):
+        return "99", "unfinished"
+    try:
+        state = rules.heard(attempt_of(attempt), said.verdict)
+    except rules.AlreadyConcluded:
+        return "02", "repeated"
+    if taken and await _known_number(tx, said.gateway_no):
+        return "99", "transaction-of-another-order"
+    await _conclude(tx, invoice, attempt, state, said)
+    return "00", said.verdict
+
+
+def _numbered(said: vnpay.Notification) -> bool:
+    return said.gateway_no not in ("", "0")
+
+
+async def _known_number(tx: Tx, gateway_no: str) -> bool:
+    query = sa.select(sa.exists().where(CaptureRow.rail == "vnpay", CaptureRow.gateway_no == gateway_no))
+    return bool(await tx.scalar(query))
+
+
+async def _conclude(
+    tx: Tx, invoice: InvoiceRow, attempt: AttemptRow, state: rules.State, said: vnpay.Notification | None
+) -> None:
+    """Write how a locked attempt ended, book its money, and close the invoice where it waited only for this."""
+    now = clock.now()
+    attempt.state = state
+    attempt.ended_at = None if state in ("open", "held") else now
+    if said is not None:
+        attempt.response, attempt.gateway_no, attempt.bank = said.response, said.gateway_no, said.bank
+    await tx.flush()
+    if state == "paid":
+        paid_at = (said.paid_at if said is not None else None) or now
+        await capture(tx, invoice, attempt, attempt.gateway_no, paid_at)
+    await close_if_over(tx, invoice, now)
+
+
+async def _note(
+    tx: Tx,
+    raw: str,
+    address: str,
+    code: str,
+    reason: str,
+    agency: str | None = None,
+    attempt: UUID | None = None,
+) -> Reply:
+    """Log a notification raw with what we answer, and count it where it was refused."""
+    tx.add(
+        NotificationRow(
+            id=clock.new_id(),
+            agency=agency,
+            rail="vnpay",
+            received_at=clock.now(),
+            address=address[:64],
+            raw=raw[:RAW_MAX],
+            reply=code,
+            reason=reason,
+            attempt=attempt,
+        )
+    )
+    await tx.flush()
+    if code not in ("00", "02"):
+        REFUSED_NOTIFICATIONS.labels("vnpay", reason).inc()
+    return Reply(code, REPLIES[code])
+
+
+async def note_fault(tx: Tx, raw: str, address: str) -> Reply:
+    """Log a notification that broke us, so that it is not lost with the transaction; VNPay will repeat it."""
+    return await _note(tx, raw, address, "99", "fault")
+
+
+async def note_return(tx: Tx, reference: str, now: datetime) -> tuple[UUID, str, int] | None:
+    """The buyer came back: ask the bank soon should its notification not come. Changes no outcome.
+
+    Returns the invoice, its agency and the amount for the signed link; None for an unknown reference.
+    """
+    row = await tx.scalar(sa.select(AttemptRow).where(AttemptRow.reference == reference))
+    if row is None:
+        return None
+    if row.state == "open" and row.asks == 0:
+        await tx.execute(
+            sa.update(AttemptRow)
+            .where(AttemptRow.id == row.id, AttemptRow.state == "open")
+            .values(next_ask_at=sa.func.least(AttemptRow.next_ask_at, now + rules.ASK_SOON))
+        )
+    return row.invoice, row.agency, row.amount_vnd
+
+
+async def take_questions(
+    tx: Tx, known: dict[str, Terminal], now: datetime, limit: int = 20
+) -> list[Question]:
+    """Choose attempts whose outcome is due to be asked for, and plan the question after this one."""
+    rows = (
+        await tx.scalars(
+            sa.select(AttemptRow)
+            .where(AttemptRow.state == "open", AttemptRow.next_ask_at <= now, AttemptRow.terminal.in_(known))
+            .order_by(AttemptRow.next_ask_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    ).all()
+    for row in rows:
+        row.asks += 1
+        row.next_ask_at = rules.next_ask(row.expires_at, now)
+    return [Question(row.id, _question(row, known[row.terminal], now)) for row in rows]
+
+
+def _question(row: AttemptRow, terminal: Terminal, now: datetime) -> dict[str, str]:
+    params = {
+        "vnp_RequestId": clock.new_id().hex,
+        "vnp_Version": vnpay.VERSION,
+        "vnp_Command": "querydr",
+        "vnp_TmnCode": terminal.code,
+        "vnp_TxnRef": row.reference,
+        "vnp_OrderInfo": vnpay.plain(f"Truy van {row.reference}"),
+        "vnp_TransactionDate": vnpay.moment(row.started_at),
+        "vnp_CreateDate": vnpay.moment(now),
+        "vnp_IpAddr": "127.0.0.1",
+    }
+    return vnpay.with_pipe_hash(terminal.secret, params, vnpay.QUERY_REQUEST)
+
+
+async def hear_answer(tx: Tx, known: dict[str, Terminal], question: Question, answer: dict[str, Any]) -> None:
+    """Conclude an attempt from VNPay's answer. Raises BadSignature for one that cannot be believed.
+
+    An answer about another amount, or an error code, concludes nothing: the next question is planned already.
+    """
+    terminal = known[question.request["vnp_TmnCode"]]
+    if not vnpay.pipe_holds(terminal.secret, answer, vnpay.QUERY_ANSWER):
+        raise vnpay.BadSignature("The answer to the question bears no good signature.")
+    found = await _attempt(tx, question.request["vnp_TxnRef"])
+    code = str(answer.get("vnp_ResponseCode", ""))
+    if found is None or found[1].state != "open" or code not in ("00", "91"):
+        return
+    invoice, attempt = found
+    fields = {name: str(value) for name, value in answer.items()}
+    said = vnpay.notification(fields) if code == "00" else None
+    if said is not None and _unfit(attempt, said):
+        REFUSED_NOTIFICATIONS.labels("vnpay", "unfit-answer").inc()
+        return
+    verdict = said.verdict if said is not None else "unfinished"
+    state = rules.answered(
+        attempt_of(attempt), known_there=said is not None, verdict=verdict, now=clock.now()
+    )
+    if state != attempt.state:
+        await _conclude(tx, invoice, attempt, state, said)
+
+
+def _unfit(attempt: AttemptRow, said: vnpay.Notification) -> bool:
+    taken = said.verdict in ("paid", "suspect")
+    return (
+        said.reference != attempt.reference
+        or (taken and said.amount_vnd != attempt.amount_vnd)
+        or (taken and not _numbered(said))
+    )
+
+
+async def decide_held(tx: Tx, attempt: UUID, by: UUID, *, good: bool) -> AttemptRow:
+    """A person's decision about suspect money: take it, or call the attempt failed. Raises NotFound, NothingHeld."""
+    reference = await tx.scalar(sa.select(AttemptRow.reference).where(AttemptRow.id == attempt))
+    found = await _attempt(tx, reference) if reference else None
+    if found is None:
+        raise NotFound("There is no such attempt.")
+    invoice, row = found
+    state = rules.decided(attempt_of(row), good=good)
+    row.decided_by = by
+    await _conclude(tx, invoice, row, state, None)
+    return row

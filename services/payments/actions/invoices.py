@@ -1,0 +1,119 @@
+"""Invoices: heard from the sellers, withdrawn, credited, and closed when no attempt can bring money any more."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from services.payments.actions.refunds import refund_what_is_owed
+from services.payments.rules import invoices as rules
+from services.payments.rules.invoices import Invoice
+from services.payments.tables import AttemptRow, CreditRow, InvoiceRow
+from shared import clock
+from shared.consume import arrived
+from shared.contracts import base
+from shared.contracts.payments import InvoiceClosed
+from shared.db import Tx, locked
+from shared.errors import Waits
+from shared.outbox import emit
+
+
+def invoice_of(row: InvoiceRow) -> Invoice:
+    """The row as the rules see it."""
+    return msgspec.convert(row, Invoice, from_attributes=True)
+
+
+async def open_invoice(tx: Tx, fact: base.InvoiceOpened) -> None:
+    """Keep an invoice that a seller opened. One over nothing is paid at once: there is no đồng to capture."""
+    row = InvoiceRow(
+        id=fact.invoice,
+        agency=fact.agency,
+        seller=fact.subject().split(".", 1)[0],
+        number=fact.number,
+        buyer_kind=fact.buyer.kind,
+        buyer=fact.buyer.id,
+        collect=fact.collect,
+        due_at=fact.due_at,
+        expires_at=fact.expires_at,
+        return_url=fact.return_url,
+        lines=msgspec.to_builtins(fact.lines),
+        total_vnd=fact.total_vnd,
+        opened_at=fact.occurred_at,
+    )
+    tx.add(row)
+    await tx.flush()
+    if fact.total_vnd == 0:
+        await close_invoice(tx, row, "paid")
+    await arrived(tx, f"invoice:{fact.invoice}")
+
+
+async def withdraw_invoice(tx: Tx, invoice: UUID, now: datetime) -> None:
+    """Close an invoice that its seller no longer wants paid; an attempt under way may end first.
+
+    Raises Waits when the invoice itself has not arrived.
+    """
+    row = await _known(tx, invoice)
+    if row.withdrawn_at is None:
+        row.withdrawn_at = now
+    await close_if_over(tx, row, now)
+
+
+async def credit_invoice(tx: Tx, fact: base.CreditGranted) -> None:
+    """Note what a seller takes back, and send back what was captured beyond what is owed. Raises Waits."""
+    row = await _known(tx, fact.invoice)
+    tx.add(
+        CreditRow(
+            id=fact.credit,
+            agency=row.agency,
+            invoice=row.id,
+            amount_vnd=rules.gross_of(fact.lines),
+            lines=msgspec.to_builtins(fact.lines),
+            granted_at=fact.occurred_at,
+        )
+    )
+    await tx.flush()
+    await refund_what_is_owed(tx, row, fact.credit)
+
+
+async def _known(tx: Tx, invoice: UUID) -> InvoiceRow:
+    row: InvoiceRow | None = await locked(tx, InvoiceRow, invoice)
+    if row is None:
+        raise Waits(f"invoice:{invoice}")
+    return row
+
+
+async def close_if_over(tx: Tx, row: InvoiceRow, now: datetime) -> None:
+    """Close a locked invoice that is withdrawn or out of time, unless an attempt may still bring money."""
+    in_flight = await tx.scalar(
+        sa.select(sa.exists().where(AttemptRow.invoice == row.id, AttemptRow.state.in_(("open", "held"))))
+    )
+    outcome = rules.closing(invoice_of(row), in_flight=bool(in_flight), now=now)
+    if outcome is not None:
+        await close_invoice(tx, row, outcome)
+
+
+async def close_invoice(tx: Tx, row: InvoiceRow, outcome: base.Outcome) -> None:
+    """Set the outcome of a locked invoice and say so; only then the seller frees what it held."""
+    row.outcome = outcome
+    row.closed_at = clock.now()
+    await emit(tx, InvoiceClosed(agency=row.agency, invoice=row.id, outcome=outcome))
+
+
+async def expire_invoices(tx: Tx, now: datetime, limit: int = 500) -> int:
+    """Close prepaid invoices whose time is over and for which no attempt is under way; returns how many were seen."""
+    over: Any = sa.select(InvoiceRow).where(
+        InvoiceRow.outcome.is_(None),
+        sa.or_(InvoiceRow.expires_at <= now, InvoiceRow.withdrawn_at.is_not(None)),
+        InvoiceRow.collect == "prepaid",
+        ~sa.exists().where(AttemptRow.invoice == InvoiceRow.id, AttemptRow.state.in_(("open", "held"))),
+    )
+    rows = (
+        await tx.scalars(
+            over.order_by(InvoiceRow.expires_at).limit(limit).with_for_update(of=InvoiceRow, skip_locked=True)
+        )
+    ).all()
+    for row in rows:
+        await close_if_over(tx, row, now)
+    return len(rows)

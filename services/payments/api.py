@@ -1,0 +1,139 @@
+"""The doors for programs: VNPay's notification, and invoices, captures and refunds for those who may see money."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+import structlog
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+
+from services.payments import queries
+from services.payments.actions import attempts, refunds
+from services.payments.rules import vnpay
+from shared import auth
+from shared.contracts.base import Positive
+from shared.db import Tx
+from shared.errors import BadInput
+from shared.house import House
+from shared.http import Page, decode_cursor, once, page_of
+from shared.limits import client_address, limited
+
+PAGE = 50
+
+may_read_payments = auth.may(roles=queries.FINANCE, scope="payments:read")  # type: ignore[arg-type]
+may_ask_refunds = auth.may(roles={"finance"}, scope="payments:refund")
+may_approve_refunds = auth.may(roles={"finance_approver"})
+
+
+class RefundAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A refund to ask for: part or all of a capture."""
+
+    capture: UUID
+    amount_vnd: Positive
+    reason: Annotated[str, msgspec.Meta(min_length=3, max_length=200)]
+
+
+class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A second person's decision."""
+
+    approve: bool
+
+
+@get(
+    "/gateway/vnpay/ipn",
+    guards=[limited("vnpay-ipn", per_minute=6000, burst=2000)],
+    include_in_schema=False,
+)
+async def hear_vnpay(request: Request[Any, Any, Any]) -> attempts.Reply:
+    """VNPay's notification. The transaction commits here, before the reply exists, and 99 asks for a repeat."""
+    house: House = request.app.state.house
+    raw = request.scope["query_string"].decode("latin-1")
+    known, address = vnpay.terminals(house.settings.vnpay_terminals), client_address(request)
+    try:
+        async with house.database.worker_tx() as tx:
+            reply = await attempts.hear_vnpay(tx, known, raw, address)
+    except Exception:  # noqa: BLE001 - whatever broke, VNPay must hear 99 and the notification be kept
+        structlog.get_logger().exception("notification broke us")
+        async with house.database.worker_tx() as tx:
+            reply = await attempts.note_fault(tx, raw, address)
+    return reply
+
+
+@get("/api/payments/v1/invoices/{invoice:uuid}", guards=[may_read_payments])
+async def show_invoice(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
+) -> queries.InvoiceView:
+    """An invoice and what was paid of it."""
+    await queries.narrow(tx, auth.principal_of(request))
+    return await queries.invoice_view(tx, invoice)
+
+
+@get("/api/payments/v1/captures", guards=[may_read_payments])
+async def list_captures(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = PAGE,
+) -> Page[queries.CaptureView]:
+    """Money that came, newest first."""
+    await queries.narrow(tx, auth.principal_of(request))
+    return page_of(await queries.captures(tx, limit, read_cursor(cursor)), limit)
+
+
+@post("/api/payments/v1/refunds", guards=[may_ask_refunds])
+async def ask_refund(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[RefundAsked]
+) -> queries.RefundView:
+    """Ask for a refund; from the threshold on it waits for a second person."""
+    principal = auth.principal_of(request)
+    await queries.narrow(tx, principal, {"finance"})
+    return await once(request, tx, _ask(tx, data, principal.id))
+
+
+async def _ask(tx: Tx, data: RefundAsked, by: UUID | None) -> queries.RefundView:
+    row = await refunds.ask_refund(tx, data.capture, data.amount_vnd, data.reason, by)
+    return await queries.refund_view(tx, row.id)
+
+
+@get("/api/payments/v1/refunds/{refund:uuid}", guards=[may_read_payments])
+async def show_refund(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], refund: FromPath[UUID]
+) -> queries.RefundView:
+    """How far a refund is."""
+    await queries.narrow(tx, auth.principal_of(request))
+    return await queries.refund_view(tx, refund)
+
+
+@post("/api/payments/v1/refunds/{refund:uuid}/decision", guards=[may_approve_refunds])
+async def decide_refund(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    refund: FromPath[UUID],
+    data: JSONBody[Decision],
+) -> queries.RefundView:
+    """Approve or reject a refund as the second person; a key is no person."""
+    principal = auth.principal_of(request)
+    await queries.narrow(tx, principal, {"finance_approver"})
+    return await once(request, tx, _decide(tx, refund, principal.id, data))
+
+
+async def _decide(tx: Tx, refund: UUID, by: UUID | None, data: Decision) -> queries.RefundView:
+    if by is None:
+        raise BadInput("Only a person approves.")
+    await refunds.decide_refund(tx, refund, by, good=data.approve)
+    return await queries.refund_view(tx, refund)
+
+
+def read_cursor(cursor: str | None) -> UUID | None:
+    """The id behind a cursor. Raises BadInput for one that is not ours."""
+    if cursor is None:
+        return None
+    try:
+        return UUID(decode_cursor(cursor))
+    except ValueError as error:
+        raise BadInput("The cursor is not one that we gave.") from error
+
+
+routes = [hear_vnpay, show_invoice, list_captures, ask_refund, show_refund, decide_refund]

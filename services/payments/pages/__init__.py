@@ -1,0 +1,5 @@
+"""The doors for people: paying, and the desk where staff look after money."""
+
+from services.payments.pages import desk, pay
+
+routes = [*pay.routes, *desk.routes]

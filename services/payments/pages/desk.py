@@ -1,0 +1,315 @@
+"""The desk of payments: money that came, money held by VNPay, money in suspense, and refunds that wait for a person."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect, Template
+
+from services.payments import queries
+from services.payments.actions import attempts, rails, refunds
+from services.payments.api import read_cursor
+from services.payments.rules import vnpay
+from services.payments.rules.refunds import TWO_PERSONS_FROM_VND
+from shared import auth
+from shared.agencies import name_of
+from shared.contracts.base import Positive
+from shared.db import Tx
+from shared.errors import NotFound, NotSignedIn
+from shared.http import once, page_of, read_form
+from shared.web import N_, language_of, page, translate
+
+DESK = "/desk/payments"
+PAGE = 50
+
+may_see_payments = auth.may(roles=queries.FINANCE)  # type: ignore[arg-type]
+may_handle_money = auth.may(roles={"finance"})
+may_approve = auth.may(roles={"finance_approver"})
+
+STATES = {
+    "asked": (N_("Chờ duyệt"), "warn"),
+    "due": (N_("Sắp gửi"), "info"),
+    "sent": (N_("Đã gửi, chờ trả lời"), "info"),
+    "unclear": (N_("Chưa rõ kết quả"), "danger"),
+    "completed": (N_("Đã hoàn"), "success"),
+    "failed": (N_("Không hoàn được"), "danger"),
+    "rejected": (N_("Đã từ chối"), "neutral"),
+}
+"""How the states of a refund read, and their colour."""
+
+PAID = N_("Đã trả phiếu")
+
+REASONS = {
+    "credit": N_("Bên bán giảm trừ"),
+    "already-paid": N_("Phiếu đã được trả trước đó"),
+    "invoice-closed": N_("Tiền đến sau khi phiếu đã đóng"),
+    "bad-signature": N_("Chữ ký sai"),
+    "unknown-order": N_("Không có giao dịch này"),
+    "foreign-terminal": N_("Điểm bán khác"),
+    "wrong-amount": N_("Sai số tiền"),
+    "unfinished": N_("Giao dịch chưa kết thúc"),
+    "fault": N_("Lỗi ở phía chúng tôi"),
+    "transaction-of-another-order": N_("Mã giao dịch của phiếu khác"),
+}
+
+
+class RefundForm(msgspec.Struct, frozen=True):
+    amount_vnd: Positive
+    reason: Annotated[str, msgspec.Meta(min_length=3, max_length=200)]
+
+
+class ChoiceForm(msgspec.Struct, frozen=True):
+    choice: Literal["yes", "no"]
+
+
+class Words:
+    """Codes in the reader's language, for the rows of a table."""
+
+    def __init__(self, request: Request[Any, Any, Any]) -> None:
+        self.lang = language_of(request)
+
+    def reason(self, code: str) -> str:
+        return translate(self.lang, REASONS.get(code, code))
+
+    def capture(self, row: queries.CaptureView) -> dict[str, Any]:
+        return {
+            **msgspec.structs.asdict(row),
+            "rail": f"{row.rail.upper()} {row.bank}".strip(),
+            "left_vnd": row.amount_vnd - row.refunding_vnd,
+            "refunding_vnd": row.refunding_vnd or None,
+            "mark": (self.reason(row.reason), "warn")
+            if row.reason
+            else (translate(self.lang, PAID), "success"),
+        }
+
+    def refund(self, row: queries.RefundView) -> dict[str, Any]:
+        label, kind = STATES[row.state]
+        plain = msgspec.structs.asdict(row)
+        return {**plain, "reason": self.reason(row.reason), "mark": (translate(self.lang, label), kind)}
+
+    def notification(self, row: queries.NotificationView) -> dict[str, Any]:
+        return {**msgspec.structs.asdict(row), "reason": self.reason(row.reason)}
+
+
+async def _counted(tx: Tx) -> list[tuple[str, str, int]]:
+    """The tabs behind which something may wait for a person, with how much."""
+    return [
+        (f"{DESK}/held", N_("Bị nghi ngờ"), len(await queries.held(tx))),
+        (f"{DESK}/suspense", N_("Tiền treo"), len(await queries.captures(tx, PAGE, suspense=True))),
+        (f"{DESK}/refunds", N_("Hoàn tiền"), len(await queries.refunds(tx, states=("asked", "unclear")))),
+    ]
+
+
+async def _desk(
+    request: Request[Any, Any, Any], tx: Tx, template: str, current: str, **context: Any
+) -> Template:
+    return page(request, template, tabs=await _counted(tx), current=current, **context)
+
+
+def _person(request: Request[Any, Any, Any]) -> UUID:
+    person = auth.principal_of(request).id
+    if person is None:
+        raise NotSignedIn("Sign in to decide about money.")
+    return person
+
+
+@get(DESK, guards=[may_see_payments], include_in_schema=False)
+async def show_captures(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
+) -> Template:
+    """Money that came, newest first."""
+    await queries.narrow(tx, auth.principal_of(request))
+    listed = page_of(await queries.captures(tx, PAGE, read_cursor(cursor)), PAGE)
+    rows = [Words(request).capture(row) for row in listed.items]
+    return await _desk(request, tx, "payments_captures.html", DESK, captures=rows, next=listed.next)
+
+
+@get(f"{DESK}/captures/{{capture:uuid}}", guards=[may_see_payments], include_in_schema=False)
+async def show_capture(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], capture: FromPath[UUID]
+) -> Template:
+    """One capture, its refunds, and the form to ask for one."""
+    await queries.narrow(tx, auth.principal_of(request))
+    found, words = await queries.capture_view(tx, capture), Words(request)
+    return await _desk(
+        request,
+        tx,
+        "payments_capture.html",
+        DESK,
+        capture=found,
+        reason=words.reason(found.reason),
+        refunds=[words.refund(row) for row in await queries.refunds(tx, capture=capture)],
+        threshold_vnd=TWO_PERSONS_FROM_VND,
+    )
+
+
+@post(f"{DESK}/captures/{{capture:uuid}}/refunds", guards=[may_handle_money], include_in_schema=False)
+async def ask_refund(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], capture: FromPath[UUID]
+) -> Redirect:
+    """Ask for a refund of part or all of a capture."""
+    await queries.narrow(tx, auth.principal_of(request), {"finance"})
+    form = read_form(await request.form(), RefundForm)
+    return await once(request, tx, _ask(tx, capture, form, _person(request)))
+
+
+async def _ask(tx: Tx, capture: UUID, form: RefundForm, by: UUID) -> Redirect:
+    await refunds.ask_refund(tx, capture, form.amount_vnd, form.reason, by)
+    return Redirect(f"{DESK}/captures/{capture}", status_code=303)
+
+
+@get(f"{DESK}/held", guards=[may_see_payments], include_in_schema=False)
+async def show_held(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
+    """Money that VNPay calls suspect, and the notifications that were refused."""
+    await queries.narrow(tx, auth.principal_of(request))
+    return await _desk(
+        request,
+        tx,
+        "payments_held.html",
+        f"{DESK}/held",
+        held=await queries.held(tx),
+        refused=[Words(request).notification(row) for row in await queries.refused_notifications(tx)],
+    )
+
+
+@post(f"{DESK}/held/{{attempt:uuid}}", guards=[may_handle_money], include_in_schema=False)
+async def decide_held(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], attempt: FromPath[UUID]
+) -> Redirect:
+    """Take suspect money, or call the attempt failed, after looking it up at VNPay."""
+    await queries.narrow(tx, auth.principal_of(request), {"finance"})
+    form = read_form(await request.form(), ChoiceForm)
+    return await once(request, tx, _decide_held(tx, attempt, form, _person(request)))
+
+
+async def _decide_held(tx: Tx, attempt: UUID, form: ChoiceForm, by: UUID) -> Redirect:
+    await attempts.decide_held(tx, attempt, by, good=form.choice == "yes")
+    return Redirect(f"{DESK}/held", status_code=303)
+
+
+@get(f"{DESK}/suspense", guards=[may_see_payments], include_in_schema=False)
+async def show_suspense(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
+    """Money that fits no open invoice."""
+    await queries.narrow(tx, auth.principal_of(request))
+    found = await queries.captures(tx, PAGE, suspense=True)
+    rows = [Words(request).capture(row) for row in found[:PAGE]]
+    return await _desk(request, tx, "payments_suspense.html", f"{DESK}/suspense", captures=rows)
+
+
+@get(f"{DESK}/refunds", guards=[may_see_payments], include_in_schema=False)
+async def show_refunds(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
+    """Refunds that wait for a person, then the latest of the others."""
+    await queries.narrow(tx, auth.principal_of(request))
+    words = Words(request)
+    others = await queries.refunds(tx, states=("due", "sent", "completed", "rejected"), limit=PAGE)
+    return await _desk(
+        request,
+        tx,
+        "payments_refunds.html",
+        f"{DESK}/refunds",
+        waiting=[words.refund(row) for row in await queries.refunds(tx, states=("asked", "unclear"))],
+        failed=[words.refund(row) for row in await queries.refunds(tx, failed=True)],
+        others=[words.refund(row) for row in others],
+        me=_person(request),
+    )
+
+
+@post(f"{DESK}/refunds/{{refund:uuid}}/decision", guards=[may_approve], include_in_schema=False)
+async def decide_refund(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], refund: FromPath[UUID]
+) -> Redirect:
+    """Approve or reject as the second person."""
+    await queries.narrow(tx, auth.principal_of(request), {"finance_approver"})
+    form = read_form(await request.form(), ChoiceForm)
+    return await once(request, tx, _decide_refund(tx, refund, form, _person(request)))
+
+
+async def _decide_refund(tx: Tx, refund: UUID, form: ChoiceForm, by: UUID) -> Redirect:
+    await refunds.decide_refund(tx, refund, by, good=form.choice == "yes")
+    return Redirect(f"{DESK}/refunds", status_code=303)
+
+
+@post(f"{DESK}/refunds/{{refund:uuid}}/finding", guards=[may_handle_money], include_in_schema=False)
+async def clear_refund(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], refund: FromPath[UUID]
+) -> Redirect:
+    """Say what VNPay's portal shows about a refund whose answer never came."""
+    await queries.narrow(tx, auth.principal_of(request), {"finance"})
+    form = read_form(await request.form(), ChoiceForm)
+    return await once(request, tx, _clear_refund(tx, refund, form))
+
+
+async def _clear_refund(tx: Tx, refund: UUID, form: ChoiceForm) -> Redirect:
+    await refunds.clear_refund(tx, refund, went=form.choice == "yes")
+    return Redirect(f"{DESK}/refunds", status_code=303)
+
+
+@post(f"{DESK}/refunds/{{refund:uuid}}/renewal", guards=[may_handle_money], include_in_schema=False)
+async def renew_refund(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], refund: FromPath[UUID]
+) -> Redirect:
+    """Try a failed refund anew; the money is still owed."""
+    await queries.narrow(tx, auth.principal_of(request), {"finance"})
+    return await once(request, tx, _renew_refund(tx, refund, _person(request)))
+
+
+async def _renew_refund(tx: Tx, refund: UUID, by: UUID) -> Redirect:
+    await refunds.renew_refund(tx, refund, by)
+    return Redirect(f"{DESK}/refunds", status_code=303)
+
+
+@get(f"{DESK}/rails", guards=[may_see_payments], include_in_schema=False)
+async def show_rails(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
+    """The ways of paying of each agency whose money the person looks after."""
+    principal = auth.principal_of(request)
+    await queries.narrow(tx, principal)
+    known = vnpay.terminals(request.app.state.settings.vnpay_terminals)
+    agencies = [agency for agency in principal.roles if principal.has_role(queries.FINANCE, agency)]
+    shown = [
+        {
+            "code": agency,
+            "name": await name_of(tx, agency),
+            "on": "vnpay" in await queries.rails_of(tx, agency),
+            "terminal": terminal.code if (terminal := vnpay.terminal_of(known, agency)) else "",
+            "mine": principal.has_role({"finance"}, agency),
+        }
+        for agency in sorted(agencies)
+    ]
+    return await _desk(request, tx, "payments_rails.html", f"{DESK}/rails", agencies=shown)
+
+
+@post(f"{DESK}/rails/{{agency:str}}", guards=[may_handle_money], include_in_schema=False)
+async def switch_rail(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], agency: FromPath[str]
+) -> Redirect:
+    """Switch VNPay on or off for an agency."""
+    principal = auth.principal_of(request)
+    await queries.narrow(tx, principal, {"finance"})
+    if not principal.has_role({"finance"}, agency):
+        raise NotFound("There is no such agency.")
+    form = read_form(await request.form(), ChoiceForm)
+    return await once(request, tx, _switch_rail(tx, agency, form, _person(request)))
+
+
+async def _switch_rail(tx: Tx, agency: str, form: ChoiceForm, by: UUID) -> Redirect:
+    await rails.switch_rail(tx, agency, "vnpay", by, on=form.choice == "yes")
+    return Redirect(f"{DESK}/rails", status_code=303)
+
+
+routes = [
+    renew_refund,
+    show_rails,
+    switch_rail,
+    show_captures,
+    show_capture,
+    ask_refund,
+    show_held,
+    decide_held,
+    show_suspense,
+    show_refunds,
+    decide_refund,
+    clear_refund,
+]

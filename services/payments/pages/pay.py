@@ -1,0 +1,179 @@
+"""Paying: one screen behind a signed link, the way to the bank, the way back, and the result as it becomes known."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Redirect, ServerSentEvent, Template
+
+from services.payments import queries
+from services.payments.actions import attempts
+from services.payments.gateways import address_of
+from services.payments.rules import invoices as rules
+from services.payments.rules import vnpay
+from shared import clock, links
+from shared.agencies import name_of
+from shared.db import Tx, enter
+from shared.errors import NotFound, Refused
+from shared.limits import client_address, limited
+from shared.settings import Settings
+from shared.web import N_, language_of, page, translate
+
+BACK_TTL_S = 2 * 86_400
+LIVE_S = 120
+LOOK_S = 0.5
+REFRESH_S = 4
+"""How often the page looks again by itself where it waits, without any script."""
+
+FAILURES = {
+    "09": N_(
+        "Thẻ hoặc tài khoản chưa đăng ký thanh toán trực tuyến. Hãy đăng ký với ngân hàng hoặc dùng thẻ khác."
+    ),
+    "10": N_("Thông tin thẻ bị nhập sai quá ba lần. Hãy kiểm tra thẻ rồi thử lại."),
+    "11": N_("Đã hết thời gian chờ ở ngân hàng. Hãy trả lại từ đầu."),
+    "12": N_("Thẻ hoặc tài khoản đang bị khóa. Hãy dùng thẻ khác hoặc hỏi ngân hàng."),
+    "13": N_("Mã OTP không đúng. Hãy thử lại và nhập mã mới nhất."),
+    "24": N_("Bạn đã hủy ở trang ngân hàng. Bạn có thể trả lại bất cứ lúc nào."),
+    "51": N_("Tài khoản không đủ số dư. Hãy nạp thêm hoặc dùng thẻ khác."),
+    "65": N_("Tài khoản đã vượt hạn mức trong ngày. Hãy dùng thẻ khác hoặc thử lại ngày mai."),
+    "75": N_("Ngân hàng đang bảo trì. Hãy thử lại sau ít phút hoặc chọn ngân hàng khác."),
+    "79": N_("Mật khẩu thanh toán bị nhập sai quá số lần cho phép. Hãy thử lại sau."),
+}
+"""What to do, by the code with which VNPay says why nothing was taken."""
+
+SIMULATED = N_("VNPAY ở đây là mô phỏng; không ai mất tiền thật.")
+
+FAILED = N_("Ngân hàng không thực hiện giao dịch. Hãy thử lại hoặc dùng thẻ khác.")
+
+NEWS = {
+    "paid": N_("Đã nhận tiền. Trang sẽ tự chuyển."),
+    "held": N_("Ngân hàng cần kiểm tra thêm giao dịch này."),
+    "failed": N_("Chưa trả được. Trang sẽ tự chuyển."),
+}
+
+
+class Link(msgspec.Struct, frozen=True):
+    """What a signed link says."""
+
+    agency: str
+    amount_vnd: int
+    back: str = ""
+    """The code with which the buyer came back from the bank."""
+
+
+def opened(request: Request[Any, Any, Any], invoice: UUID) -> Link:
+    """Check the link's signature. Raises NotFound."""
+    settings: Settings = request.app.state.settings
+    query = request.scope["query_string"].decode("latin-1")
+    params = links.opened(settings, f"/pay/{invoice}", query)
+    return Link(params["agency"], int(params["amount"]), params.get("back", ""))
+
+
+@get("/pay/{invoice:uuid}", include_in_schema=False)
+async def show_pay(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
+) -> Template:
+    """The one screen: what for, how much, one button; then the result."""
+    link = opened(request, invoice)
+    await enter(tx, [link.agency])
+    bill = await queries.bill(tx, invoice)
+    known = vnpay.terminals(request.app.state.settings.vnpay_terminals)
+    address = f"/pay/{invoice}?{request.scope['query_string'].decode('latin-1')}"
+    agency_name = bill.agency_name if bill else await name_of(tx, link.agency)
+    state = state_of(bill, came_back=bool(link.back))
+    return page(
+        request,
+        "pay.html",
+        bill=bill,
+        link=link,
+        state=state,
+        address=address,
+        live_address=address.replace("?", "/live?", 1),
+        agency_name=agency_name,
+        refresh_s=REFRESH_S if state in ("preparing", "waiting") else 0,
+        failure=FAILURES.get(bill.attempt.response if bill and bill.attempt else "", FAILED),
+        vnpay_on=bool(bill and "vnpay" in bill.rails and vnpay.terminal_of(known, link.agency)),
+        simulator="" if request.app.state.settings.vnpay_url else translate(language_of(request), SIMULATED),
+    )
+
+
+def state_of(bill: queries.Bill | None, *, came_back: bool) -> str:
+    """Which face the page shows."""
+    if bill is None:
+        return "preparing"
+    now, attempt = clock.now(), bill.attempt
+    if attempt is not None and attempt.state in ("open", "held"):
+        # Until the bank's time is over the buyer may go there again; after that we ask, and the buyer waits.
+        asking = came_back or now >= attempt.expires_at
+        return "held" if attempt.state == "held" else "waiting" if asking else "open"
+    face = rules.standing(bill.invoice, now)
+    return "failed" if face == "new" and attempt is not None else face
+
+
+@post(
+    "/pay/{invoice:uuid}",
+    guards=[limited("pay", per_minute=600, burst=200)],
+    include_in_schema=False,
+)
+async def start(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
+) -> Redirect:
+    """To the bank. Needs no idempotency key: while an attempt is under way, the same one goes on."""
+    link = opened(request, invoice)
+    await enter(tx, [link.agency])
+    settings: Settings = request.app.state.settings
+    known = vnpay.terminals(settings.vnpay_terminals)
+    try:
+        address = await attempts.start_vnpay(
+            tx, known, settings.base_url, invoice, client_address(request), language_of(request)
+        )
+    except Refused:
+        # The page itself says why it cannot be paid (now), better than an error page would.
+        query = request.scope["query_string"].decode("latin-1")
+        return Redirect(f"/pay/{invoice}?{query}", status_code=303)
+    return Redirect(address_of(settings) + address, status_code=303)
+
+
+@get("/gateway/vnpay/return", opt={"worker": True}, include_in_schema=False)
+async def come_back(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Redirect:
+    """Where VNPay sends the buyer. It shows; what counts is the notification."""
+    settings: Settings = request.app.state.settings
+    raw = request.scope["query_string"].decode("latin-1")
+    said = vnpay.notification(vnpay.opened_query(raw, vnpay.terminals(settings.vnpay_terminals)))
+    found = await attempts.note_return(tx, said.reference, clock.now())
+    if found is None:
+        raise NotFound("There is no such payment.")
+    invoice, agency, amount_vnd = found
+    back = links.signed(
+        settings, f"/pay/{invoice}", BACK_TTL_S, agency=agency, amount=amount_vnd, back=said.response
+    )
+    return Redirect(back, status_code=303)
+
+
+@get("/pay/{invoice:uuid}/live", include_in_schema=False)
+async def watch(request: Request[Any, Any, Any], invoice: FromPath[UUID]) -> ServerSentEvent:
+    """Tell the open page as soon as the result is known."""
+    link = opened(request, invoice)
+    return ServerSentEvent(_news(request, invoice, link))
+
+
+async def _news(request: Request[Any, Any, Any], invoice: UUID, link: Link) -> AsyncIterator[str]:
+    """One message when the outcome is known; the stream outlives the request, so it opens its own transactions."""
+    house = request.app.state.house
+    lang = language_of(request)
+    for _ in range(int(LIVE_S / LOOK_S)):
+        async with house.database.web_tx([link.agency]) as tx:
+            outcome, attempt = await queries.state_of(tx, invoice)
+        word = NEWS.get(outcome) or NEWS.get(attempt)
+        if word is not None:
+            yield msgspec.json.encode({"pay-news": translate(lang, word)}).decode()
+            return
+        await asyncio.sleep(LOOK_S)
+
+
+routes = [show_pay, start, come_back, watch]

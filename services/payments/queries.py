@@ -1,0 +1,281 @@
+"""Every read of payments, as Structs."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import aliased
+
+from services.payments.rules.invoices import Invoice, still_owed
+from services.payments.tables import (
+    AttemptRow,
+    CaptureRow,
+    CreditRow,
+    InvoiceRow,
+    NotificationRow,
+    RailRow,
+    RefundRow,
+)
+from shared.agencies import name_of, with_predecessors
+from shared.auth import Principal
+from shared.contracts.base import Line, Outcome
+from shared.db import Tx, enter
+from shared.errors import NotFound
+
+FINANCE = frozenset({"finance", "finance_approver", "administrator", "auditor"})
+"""Roles that may look at money."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """The last try at paying."""
+
+    id: UUID
+    state: str
+    response: str
+    started_at: datetime
+    expires_at: datetime
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """What the pay page shows of an invoice."""
+
+    invoice: Invoice
+    agency_name: str
+    owed_vnd: int
+    attempt: Attempt | None
+    rails: frozenset[str]
+
+
+class InvoiceView(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice as programs see it."""
+
+    id: UUID
+    agency: str
+    seller: str
+    number: str
+    collect: str
+    due_at: datetime
+    expires_at: datetime
+    total_vnd: int
+    lines: tuple[Line, ...]
+    outcome: Outcome | None
+    """Null while it may still be paid."""
+    closed_at: datetime | None
+    captured_vnd: int = 0
+    refunded_vnd: int = 0
+
+
+class CaptureView(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that came."""
+
+    id: UUID
+    agency: str
+    invoice: UUID | None
+    rail: str
+    gateway_no: str
+    bank: str
+    amount_vnd: int
+    refunding_vnd: int
+    captured_at: datetime
+    applied: bool
+    reason: str
+    number: str | None = None
+    """The number of the invoice."""
+
+
+class RefundView(msgspec.Struct, frozen=True, kw_only=True):
+    """Money on its way back."""
+
+    id: UUID
+    agency: str
+    capture: UUID
+    credit: UUID | None
+    amount_vnd: int
+    reason: str
+    state: str
+    asked_by: UUID | None
+    approved_by: UUID | None
+    asked_at: datetime
+    ended_at: datetime | None
+    response: str
+    number: str | None = None
+
+
+class HeldView(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that VNPay calls suspect, waiting for a person."""
+
+    id: UUID
+    agency: str
+    number: str
+    amount_vnd: int
+    gateway_no: str
+    bank: str
+    started_at: datetime
+
+
+class NotificationView(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    received_at: datetime
+    address: str
+    reply: str
+    reason: str
+    raw: str
+
+
+async def narrow(tx: Tx, principal: Principal, roles: Iterable[str] = FINANCE) -> None:
+    """Show only the agencies where the caller may look at money; a key of an organisation sees only its own.
+
+    A person may hold finance in one agency and another office in a second one.
+    """
+    if principal.kind == "key":
+        own = [] if principal.organisation else [principal.agency]
+    else:
+        own = [agency for agency in principal.roles if principal.has_role(roles, agency)]
+    await enter(tx, await with_predecessors(tx, own) if own else [], principal.organisation)
+
+
+async def bill(tx: Tx, invoice: UUID) -> Bill | None:
+    """What the pay page shows; None while the invoice has not arrived."""
+    row = await tx.get(InvoiceRow, invoice)
+    if row is None:
+        return None
+    credited = await tx.scalar(
+        sa.select(sa.func.sum(CreditRow.amount_vnd)).where(CreditRow.invoice == invoice)
+    )
+    attempt = await tx.scalar(
+        sa.select(AttemptRow).where(AttemptRow.invoice == invoice).order_by(AttemptRow.id.desc()).limit(1)
+    )
+    return Bill(
+        invoice=msgspec.convert(row, Invoice, from_attributes=True),
+        agency_name=await name_of(tx, row.agency),
+        owed_vnd=still_owed(row.total_vnd, int(credited or 0)),
+        attempt=msgspec.convert(attempt, Attempt, from_attributes=True) if attempt is not None else None,
+        rails=await rails_of(tx, row.agency),
+    )
+
+
+async def rails_of(tx: Tx, agency: str) -> frozenset[str]:
+    """Rails that the agency has switched on; VNPay is on by itself."""
+    rows = (await tx.scalars(sa.select(RailRow).where(RailRow.agency == agency))).all()
+    switched = {row.rail: row.switched_on for row in rows}
+    return frozenset(rail for rail, on in {"vnpay": True, **switched}.items() if on)
+
+
+async def state_of(tx: Tx, invoice: UUID) -> tuple[str, str]:
+    """(outcome, state of the last attempt) for the live page; empty where there is none."""
+    found = (
+        await tx.execute(
+            sa.select(InvoiceRow.outcome, AttemptRow.state)
+            .outerjoin(AttemptRow, AttemptRow.invoice == InvoiceRow.id)
+            .where(InvoiceRow.id == invoice)
+            .order_by(AttemptRow.id.desc())
+            .limit(1)
+        )
+    ).first()
+    return (found.outcome or "", found.state or "") if found else ("", "")
+
+
+async def invoice_view(tx: Tx, invoice: UUID) -> InvoiceView:
+    """Raises NotFound."""
+    row = await tx.get(InvoiceRow, invoice)
+    if row is None:
+        raise NotFound("There is no such invoice.")
+    captured = await tx.scalar(
+        sa.select(sa.func.sum(CaptureRow.amount_vnd)).where(CaptureRow.invoice == invoice, CaptureRow.applied)
+    )
+    refunded = await tx.scalar(
+        sa.select(sa.func.sum(RefundRow.amount_vnd))
+        .join(CaptureRow, CaptureRow.id == RefundRow.capture)
+        .where(CaptureRow.invoice == invoice, RefundRow.state == "completed")
+    )
+    view = msgspec.convert(row, InvoiceView, from_attributes=True)
+    return msgspec.structs.replace(view, captured_vnd=int(captured or 0), refunded_vnd=int(refunded or 0))
+
+
+def _captures() -> Any:
+    columns = [getattr(CaptureRow, name) for name in CaptureView.__struct_fields__ if name != "number"]
+    return sa.select(*columns, InvoiceRow.number).outerjoin(InvoiceRow, InvoiceRow.id == CaptureRow.invoice)
+
+
+async def captures(
+    tx: Tx, limit: int, before: UUID | None = None, *, suspense: bool = False
+) -> list[CaptureView]:
+    """Captures, newest first; one more than `limit`, so that the caller sees whether there are more."""
+    query = _captures().order_by(CaptureRow.id.desc()).limit(limit + 1)
+    if before is not None:
+        query = query.where(CaptureRow.id < before)
+    if suspense:
+        query = query.where(~CaptureRow.applied, CaptureRow.refunding_vnd < CaptureRow.amount_vnd)
+    return [msgspec.convert(row._mapping, CaptureView) for row in await tx.execute(query)]  # noqa: SLF001 - its name
+
+
+async def capture_view(tx: Tx, capture: UUID) -> CaptureView:
+    """Raises NotFound."""
+    row = (await tx.execute(_captures().where(CaptureRow.id == capture))).first()
+    if row is None:
+        raise NotFound("There is no such payment.")
+    return msgspec.convert(row._mapping, CaptureView)  # noqa: SLF001 - SQLAlchemy's name for a public thing
+
+
+async def refunds(
+    tx: Tx, *, states: Iterable[str] = (), capture: UUID | None = None, failed: bool = False, limit: int = 100
+) -> list[RefundView]:
+    """Refunds in these states, or of one capture, or failed and not renewed since; newest first."""
+    columns = [getattr(RefundRow, name) for name in RefundView.__struct_fields__ if name != "number"]
+    query = (
+        sa.select(*columns, InvoiceRow.number)
+        .join(CaptureRow, CaptureRow.id == RefundRow.capture)
+        .outerjoin(InvoiceRow, InvoiceRow.id == CaptureRow.invoice)
+        .order_by(RefundRow.id.desc())
+        .limit(limit)
+    )
+    if states:
+        query = query.where(RefundRow.state.in_(tuple(states)))
+    if capture is not None:
+        query = query.where(RefundRow.capture == capture)
+    if failed:
+        later = aliased(RefundRow)
+        renewed = sa.exists().where(later.capture == RefundRow.capture, later.id > RefundRow.id)
+        query = query.where(RefundRow.state == "failed", ~renewed)
+    return [msgspec.convert(row._mapping, RefundView) for row in await tx.execute(query)]  # noqa: SLF001 - its name
+
+
+async def refund_view(tx: Tx, refund: UUID) -> RefundView:
+    """Raises NotFound."""
+    row = await tx.get(RefundRow, refund)
+    if row is None:
+        raise NotFound("There is no such refund.")
+    return msgspec.convert(row, RefundView, from_attributes=True)
+
+
+async def held(tx: Tx) -> list[HeldView]:
+    """Attempts that wait for a person's decision, oldest first."""
+    rows = await tx.execute(
+        sa.select(
+            AttemptRow.id,
+            AttemptRow.agency,
+            InvoiceRow.number,
+            AttemptRow.amount_vnd,
+            AttemptRow.gateway_no,
+            AttemptRow.bank,
+            AttemptRow.started_at,
+        )
+        .join(InvoiceRow, InvoiceRow.id == AttemptRow.invoice)
+        .where(AttemptRow.state == "held")
+        .order_by(AttemptRow.id)
+    )
+    return [msgspec.convert(row._mapping, HeldView) for row in rows]  # noqa: SLF001 - its name
+
+
+async def refused_notifications(tx: Tx, limit: int = 50) -> list[NotificationView]:
+    """Notifications that were refused, newest first: those that name an agency, which only a signature can."""
+    rows = await tx.scalars(
+        sa.select(NotificationRow)
+        .where(NotificationRow.reply.not_in(("00", "02")))
+        .order_by(NotificationRow.id.desc())
+        .limit(limit)
+    )
+    return [msgspec.convert(row, NotificationView, from_attributes=True) for row in rows]

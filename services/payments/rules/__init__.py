@@ -1,0 +1,1 @@
+"""Pure rules of payments: invoices, attempts, refunds, and VNPay's language."""

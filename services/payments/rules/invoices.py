@@ -1,0 +1,99 @@
+"""When an invoice may be paid, when it is over, and which of its lines a payment pays."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from shared import money
+from shared.contracts.base import Collect, CreditedLine, Line, Outcome, PaidLine
+from shared.errors import Refused
+
+
+class AlreadyPaid(Refused):
+    """The invoice is paid; nothing more is owed."""
+
+
+class Withdrawn(Refused):
+    """The seller no longer wants the invoice paid."""
+
+
+class Expired(Refused):
+    """The time to pay the invoice is over."""
+
+
+class Invoice(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice as its seller opened it, and what became of it."""
+
+    id: UUID
+    agency: str
+    seller: str
+    number: str
+    collect: Collect
+    expires_at: datetime
+    return_url: str
+    lines: tuple[Line, ...]
+    total_vnd: int
+    withdrawn_at: datetime | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def vat_vnd(self) -> int:
+        return sum(line.vat_vnd for line in self.lines)
+
+
+def standing(invoice: Invoice, now: datetime) -> Literal["new", "paid", "withdrawn", "expired"]:
+    """Where an invoice without an attempt under way stands; `new` may be paid."""
+    if invoice.outcome is not None:
+        return invoice.outcome
+    if invoice.withdrawn_at is not None:
+        return "withdrawn"
+    return "expired" if _is_over(invoice, now) else "new"
+
+
+def require_payable(invoice: Invoice, now: datetime) -> None:
+    """Raises AlreadyPaid, Withdrawn or Expired when no new attempt may begin."""
+    stands = standing(invoice, now)
+    if stands == "paid":
+        raise AlreadyPaid(f"Invoice {invoice.number} is paid already.")
+    if stands == "withdrawn":
+        raise Withdrawn(f"The seller has withdrawn invoice {invoice.number}.")
+    if stands == "expired":
+        raise Expired(f"The time to pay invoice {invoice.number} is over.")
+
+
+def closing(invoice: Invoice, *, in_flight: bool, now: datetime) -> Outcome | None:
+    """How an unpaid invoice ends now; None while an attempt may still bring money, or while it may be paid."""
+    if invoice.outcome is not None or in_flight:
+        return None
+    stands = standing(invoice, now)
+    return None if stands == "new" else stands
+
+
+def _is_over(invoice: Invoice, now: datetime) -> bool:
+    # What was delivered on terms stays owed after its day.
+    return invoice.collect == "prepaid" and now >= invoice.expires_at
+
+
+def still_owed(total_vnd: int, credited_vnd: int) -> int:
+    """What is to be paid of an invoice after its credits."""
+    return max(0, total_vnd - credited_vnd)
+
+
+def owed_back(total_vnd: int, credited_vnd: int, captured_vnd: int, refunding_vnd: int) -> int:
+    """What was captured beyond what is owed, and is not on its way back yet."""
+    return max(0, captured_vnd - refunding_vnd - still_owed(total_vnd, credited_vnd))
+
+
+def allocated(lines: Sequence[Line], amount_vnd: int, credited: Mapping[UUID, int]) -> tuple[PaidLine, ...]:
+    """Split a payment over the lines by what is owed of each; the parts sum to the payment."""
+    owed = [line.gross_vnd - credited.get(line.id, 0) for line in lines]
+    # The whole sum needs no split, and then a line may be negative, such as a discount.
+    parts = owed if sum(owed) == amount_vnd else money.allocate(amount_vnd, [max(0, part) for part in owed])
+    return tuple(PaidLine(line, part) for line, part in zip(lines, parts, strict=True))
+
+
+def gross_of(credited: Sequence[CreditedLine]) -> int:
+    return sum(line.net_vnd + line.vat_vnd for line in credited)

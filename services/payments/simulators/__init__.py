@@ -1,0 +1,1 @@
+"""Gateways played by ourselves: the embedded default, refused in production."""

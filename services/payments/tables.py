@@ -1,0 +1,272 @@
+"""Rows of payments: invoices as the sellers opened them, attempts, captures, refunds, and every notification raw."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NOW_OPEN = "state = 'open'"
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        datetime: sa.DateTime(timezone=True),
+        int: sa.BigInteger,
+        str: sa.Text,
+        UUID: sa.Uuid,
+        list[dict[str, Any]]: JSONB,
+        dict[str, Any]: JSONB,
+    }
+
+
+class InvoiceRow(Base):
+    """A seller's wish to be paid; `outcome` is set once, when no attempt can bring money any more."""
+
+    __tablename__ = "invoice"
+    __table_args__ = (
+        sa.CheckConstraint("collect IN ('prepaid', 'on_terms')", name="invoice_collect"),
+        sa.CheckConstraint("outcome IN ('paid', 'withdrawn', 'expired')", name="invoice_outcome"),
+        sa.CheckConstraint("(outcome IS NULL) = (closed_at IS NULL)", name="invoice_closed_with_outcome"),
+        sa.CheckConstraint("total_vnd >= 0", name="invoice_total"),
+        sa.Index("invoice_to_close", "expires_at", postgresql_where=sa.text("outcome IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    seller: Mapped[str]
+    number: Mapped[str]
+    buyer_kind: Mapped[str]
+    buyer: Mapped[UUID]
+    collect: Mapped[str]
+    due_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    return_url: Mapped[str]
+    lines: Mapped[list[dict[str, Any]]]
+    total_vnd: Mapped[int]
+    opened_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    closed_at: Mapped[datetime | None]
+
+
+class CreditRow(Base):
+    """What a seller took back of an invoice; money already captured for it is owed back."""
+
+    __tablename__ = "credit"
+    __table_args__ = (sa.Index("credit_of_invoice", "invoice"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    invoice: Mapped[UUID] = mapped_column(sa.ForeignKey("invoice.id"))
+    amount_vnd: Mapped[int]
+    lines: Mapped[list[dict[str, Any]]]
+    granted_at: Mapped[datetime]
+
+
+class AttemptRow(Base):
+    """One try at paying an invoice by one rail; never two open at once."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        sa.CheckConstraint("state IN ('open', 'held', 'paid', 'failed', 'expired')", name="attempt_state"),
+        sa.CheckConstraint("amount_vnd > 0", name="attempt_amount"),
+        sa.Index("attempt_in_flight", "invoice", unique=True, postgresql_where=sa.text(NOW_OPEN)),
+        sa.Index("attempt_of_invoice", "invoice"),
+        sa.Index("attempt_to_ask", "next_ask_at", postgresql_where=sa.text(NOW_OPEN)),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    invoice: Mapped[UUID] = mapped_column(sa.ForeignKey("invoice.id"))
+    rail: Mapped[str]
+    state: Mapped[str]
+    amount_vnd: Mapped[int]
+    terminal: Mapped[str]
+    reference: Mapped[str] = mapped_column(unique=True)
+    address: Mapped[str]
+    language: Mapped[str]
+    started_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    next_ask_at: Mapped[datetime]
+    asks: Mapped[int] = mapped_column(sa.Integer)
+    response: Mapped[str]
+    """What the gateway said last: its response code, or empty."""
+    gateway_no: Mapped[str]
+    bank: Mapped[str]
+    decided_by: Mapped[UUID | None]
+    """Who decided about money that the gateway called suspect."""
+
+
+class CaptureRow(Base):
+    """Money that came. The row itself never changes; what went back or was settled is counted beside it."""
+
+    __tablename__ = "capture"
+    __table_args__ = (
+        sa.UniqueConstraint("rail", "gateway_no", name="capture_once"),
+        sa.CheckConstraint("amount_vnd > 0", name="capture_amount"),
+        sa.CheckConstraint("refunding_vnd BETWEEN 0 AND amount_vnd", name="capture_never_over_refunded"),
+        sa.CheckConstraint("applied = (reason = '')", name="capture_reason_of_suspense"),
+        sa.Index("capture_of_invoice", "invoice"),
+        sa.Index("capture_of_agency", "agency", "id"),
+        sa.Index("capture_to_settle", "agency", postgresql_where=sa.text("settlement IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    invoice: Mapped[UUID | None] = mapped_column(sa.ForeignKey("invoice.id"))
+    attempt: Mapped[UUID | None] = mapped_column(sa.ForeignKey("attempt.id"))
+    rail: Mapped[str]
+    gateway_no: Mapped[str]
+    bank: Mapped[str]
+    amount_vnd: Mapped[int]
+    captured_at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
+    applied: Mapped[bool]
+    reason: Mapped[str]
+    """Why the money lies in suspense; empty when it paid its invoice."""
+    refunding_vnd: Mapped[int]
+    """Sum of the refunds that were asked for and neither refused nor failed."""
+    settlement: Mapped[UUID | None] = mapped_column(sa.ForeignKey("settlement.id"))
+
+
+class RefundRow(Base):
+    """Money on its way back; stored before the gateway is asked, with the key that makes asking twice harmless."""
+
+    __tablename__ = "refund"
+    __table_args__ = (
+        sa.CheckConstraint(
+            "state IN ('asked', 'due', 'sent', 'unclear', 'completed', 'failed', 'rejected')",
+            name="refund_state",
+        ),
+        sa.CheckConstraint("amount_vnd > 0", name="refund_amount"),
+        sa.CheckConstraint("approved_by <> asked_by", name="refund_two_persons"),
+        sa.Index(
+            "refund_of_credit",
+            "credit",
+            "capture",
+            unique=True,
+            postgresql_where=sa.text("credit IS NOT NULL AND state NOT IN ('failed', 'rejected')"),
+        ),
+        sa.Index("refund_of_capture", "capture"),
+        sa.Index("refund_to_send", "next_try_at", postgresql_where=sa.text("state IN ('due', 'sent')")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    capture: Mapped[UUID] = mapped_column(sa.ForeignKey("capture.id"))
+    credit: Mapped[UUID | None] = mapped_column(sa.ForeignKey("credit.id"))
+    amount_vnd: Mapped[int]
+    reason: Mapped[str]
+    state: Mapped[str]
+    request: Mapped[str] = mapped_column(unique=True)
+    """The idempotency key towards the gateway: the same in every try."""
+    asked_by: Mapped[UUID | None]
+    """Nobody where a seller's credit asked."""
+    approved_by: Mapped[UUID | None]
+    asked_at: Mapped[datetime]
+    next_try_at: Mapped[datetime]
+    tries: Mapped[int] = mapped_column(sa.Integer)
+    response: Mapped[str]
+    gateway_no: Mapped[str]
+    ended_at: Mapped[datetime | None]
+    settlement: Mapped[UUID | None] = mapped_column(sa.ForeignKey("settlement.id"))
+
+
+class NotificationRow(Base):
+    """Each notification of a gateway as it came, and what we answered; append-only."""
+
+    __tablename__ = "notification"
+    __table_args__ = (sa.Index("notification_of_agency", "agency", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str | None]
+    """None where the sender could not be believed."""
+    rail: Mapped[str]
+    received_at: Mapped[datetime]
+    address: Mapped[str]
+    raw: Mapped[str]
+    reply: Mapped[str]
+    reason: Mapped[str]
+    attempt: Mapped[UUID | None]
+
+
+class SettlementRow(Base):
+    """A payout of a rail to the agency's bank account: what came, less what went back, less the rail's fee."""
+
+    __tablename__ = "settlement"
+    __table_args__ = (sa.CheckConstraint("gross_vnd = fee_vnd + net_vnd", name="settlement_adds_up"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    rail: Mapped[str]
+    gross_vnd: Mapped[int]
+    fee_vnd: Mapped[int]
+    net_vnd: Mapped[int]
+    received_at: Mapped[datetime]
+
+
+class RailRow(Base):
+    """A rail that an agency switched on or off; without a row VNPay is on and the others are off."""
+
+    __tablename__ = "rail"
+
+    agency: Mapped[str] = mapped_column(primary_key=True)
+    rail: Mapped[str] = mapped_column(primary_key=True)
+    switched_on: Mapped[bool]
+    changed_by: Mapped[UUID | None]
+    changed_at: Mapped[datetime]
+
+
+class SimTransactionRow(Base):
+    """The simulated VNPay's own truth, kept apart so that both books can be compared."""
+
+    __tablename__ = "sim_transaction"
+    __table_args__ = (
+        sa.CheckConstraint("state IN ('waiting', 'paid', 'suspect', 'failed')", name="sim_transaction_state"),
+        sa.CheckConstraint("refunded_vnd BETWEEN 0 AND amount_vnd", name="sim_transaction_refunded"),
+        sa.Index("sim_transaction_to_notify", "notify_at", postgresql_where=sa.text("notify_at IS NOT NULL")),
+    )
+
+    terminal: Mapped[str] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(sa.Identity(always=True, start=14_000_000))
+    amount_vnd: Mapped[int]
+    created: Mapped[str]
+    expires_at: Mapped[datetime]
+    order_info: Mapped[str]
+    return_url: Mapped[str]
+    state: Mapped[str]
+    response: Mapped[str]
+    status: Mapped[str]
+    bank: Mapped[str]
+    paid_at: Mapped[datetime | None]
+    refunded_vnd: Mapped[int]
+    notify_at: Mapped[datetime | None]
+    """When the next notification goes out; empty once it was acknowledged or given up."""
+    notified: Mapped[int] = mapped_column(sa.Integer)
+    reply: Mapped[str]
+
+
+class SimRefundRow(Base):
+    """A refund request that the simulated VNPay has handled, so that a repeat is told apart."""
+
+    __tablename__ = "sim_refund"
+
+    request: Mapped[str] = mapped_column(primary_key=True)
+    terminal: Mapped[str]
+    reference: Mapped[str]
+    amount_vnd: Mapped[int]
+    handled_at: Mapped[datetime]
+
+
+class SimBehaviourRow(Base):
+    """How the simulated VNPay has been told to misbehave; one row at most."""
+
+    __tablename__ = "sim_behaviour"
+
+    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=False)
+    told: Mapped[dict[str, Any]]

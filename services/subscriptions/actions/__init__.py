@@ -1,0 +1,1 @@
+"""Every write of subscriptions: load, rule, store, emit."""

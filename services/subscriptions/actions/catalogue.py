@@ -1,0 +1,113 @@
+"""Put packages, prices and VAT classes in place; a price is never changed, only followed by another."""
+
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.dialects.postgresql import insert
+
+from services.subscriptions.actions.version import bump
+from services.subscriptions.rules.catalogue import Grant, ReaderGroup, Term
+from services.subscriptions.tables import PackageRow, PriceRow, VatChoiceRow
+from shared import clock
+from shared.contracts.base import Code, VatClass
+from shared.db import Tx
+from shared.errors import NotFound, Refused, Unprocessable
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+
+
+class CodeTaken(Refused):
+    """The agency has a package of this code already."""
+
+
+class PriceStands(Refused):
+    """There is a price from that day on already; a price is never changed."""
+
+
+class PackageOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A new package."""
+
+    agency: Code
+    code: Code
+    title: Text
+    title_en: Text
+    summary: Text
+    summary_en: Text
+    reader_group: ReaderGroup = "general"
+    product_class: Code = "digital_news"
+    grants: Annotated[tuple[Grant, ...], msgspec.Meta(min_length=1, max_length=50)]
+    on_sale_from: date
+    on_sale_until: date | None = None
+
+
+class PriceOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new price version of a package."""
+
+    term: Term
+    net_vnd: Annotated[int, msgspec.Meta(gt=0, le=10**9)]
+    since: date
+
+
+class Made(msgspec.Struct, frozen=True):
+    """The id of what was made."""
+
+    id: UUID
+
+
+async def offer_package(tx: Tx, offer: PackageOffer) -> Made:
+    """Raises CodeTaken, Unprocessable."""
+    if offer.on_sale_until is not None and offer.on_sale_until <= offer.on_sale_from:
+        raise Unprocessable("The sale must end after it begins.")
+    package = clock.new_id()
+    values = {**msgspec.structs.asdict(offer), "id": package, "grants": msgspec.to_builtins(offer.grants)}
+    made = await tx.execute(
+        insert(PackageRow).values(values).on_conflict_do_nothing(index_elements=["agency", "code"])
+    )
+    if made.rowcount == 0:  # type: ignore[attr-defined]
+        raise CodeTaken(f"{offer.agency} has a package {offer.code} already.")
+    await bump(tx)
+    return Made(package)
+
+
+async def set_price(tx: Tx, package: UUID, offer: PriceOffer) -> Made:
+    """Raises NotFound, PriceStands."""
+    row = await tx.get(PackageRow, package)
+    if row is None:
+        raise NotFound("There is no such package.")
+    price = clock.new_id()
+    made = await tx.execute(
+        insert(PriceRow)
+        .values(
+            id=price,
+            agency=row.agency,
+            package=package,
+            term_unit=offer.term.unit,
+            term_count=offer.term.count,
+            net_vnd=offer.net_vnd,
+            since=offer.since,
+            made_at=clock.now(),
+        )
+        .on_conflict_do_nothing(index_elements=["package", "term_unit", "term_count", "since"])
+    )
+    if made.rowcount == 0:  # type: ignore[attr-defined]
+        raise PriceStands(f"This term has a price from {offer.since} on already; set one from another day.")
+    return Made(price)
+
+
+async def choose_vat_class(tx: Tx, agency: str, product_class: str, vat_class: VatClass, since: date) -> None:
+    """Say how a product class is taxed from a day on. Raises PriceStands where that day has a choice already."""
+    made = await tx.execute(
+        insert(VatChoiceRow)
+        .values(
+            agency=agency,
+            product_class=product_class,
+            since=since,
+            vat_class=vat_class,
+            chosen_at=clock.now(),
+        )
+        .on_conflict_do_nothing()
+    )
+    if made.rowcount == 0:  # type: ignore[attr-defined]
+        raise PriceStands(f"{product_class} has a VAT class from {since} on already.")

@@ -1,0 +1,34 @@
+"""Change an agency's wall: each change is a new version of one document."""
+
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from services.subscriptions.actions.version import bump
+from services.subscriptions.rules.access import WallPolicy
+from services.subscriptions.tables import PolicyRow
+from shared import clock
+from shared.db import Tx
+from shared.errors import Stale
+
+
+async def change_policy(tx: Tx, agency: str, policy: WallPolicy, seen: int, by: UUID | None) -> int:
+    """Put a new version in force and return it. Raises Stale when `seen` is no longer the newest."""
+    newest = await tx.scalar(sa.select(sa.func.max(PolicyRow.version)).where(PolicyRow.agency == agency)) or 0
+    made = await tx.execute(
+        insert(PolicyRow)
+        .values(
+            agency=agency,
+            version=seen + 1,
+            document=msgspec.to_builtins(policy),
+            changed_by=by,
+            changed_at=clock.now(),
+        )
+        .on_conflict_do_nothing()
+    )
+    if newest != seen or made.rowcount == 0:  # type: ignore[attr-defined]
+        raise Stale("Somebody changed this wall meanwhile: read it again and repeat your change.")
+    await bump(tx)
+    return seen + 1

@@ -1,0 +1,215 @@
+"""May this reader read this article? Answered from memory, or with one Redis round trip for the meter.
+
+The single check is a raw ASGI handler, since Litestar's own path costs more than the decision (see `bench/`). The
+batch form beside it is an ordinary handler, documents the same Structs and shares one round trip for all.
+"""
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, cast
+from urllib.parse import parse_qs, quote
+from uuid import UUID
+
+import msgspec
+from litestar import Litestar, Request, asgi, post
+from litestar.exceptions import MethodNotAllowedException
+from litestar.params import JSONBody
+from litestar.types import Receive, Scope, Send
+
+from services.subscriptions.actions.meter import Meter, Spend
+from services.subscriptions.queries.snapshot import Snapshot
+from services.subscriptions.rules.access import Ask, Reason, after_meter, explain, look
+from shared import clock
+from shared.auth import Principal, Verifier, may
+from shared.calendar import local_day
+from shared.errors import BadInput, NotAllowed, NotSignedIn
+from shared.house import House
+from shared.http import check_depth
+from shared.links import signature
+
+SCOPE = "subscriptions:access"
+MAX_BYTES = 16 * 1024
+READING_GRACE_S = 12 * 3600
+"""A page token lives five minutes and is renewed on the house's own pages; a reader in the middle of the paper is
+still the same reader. Only reading is granted on it."""
+
+may_check_access = may(scope=SCOPE)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the newsroom's server does now: show the article, or the teaser with a link to the offers."""
+
+    allowed: bool
+    reason: Reason
+    remaining: int | None
+    limit: int | None
+    device: str
+    """Keep it in a first-party cookie and send it with the next question."""
+    offers_url: str
+
+
+class ExplainedAnswer(Answer, frozen=True):
+    """The answer with its reasons, for `?explain=1`."""
+
+    explain: list[str]
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to fifty questions at once."""
+
+    asks: Annotated[list[Ask], msgspec.Meta(min_length=1, max_length=50)]
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """Answers in the order of the questions."""
+
+    answers: list[Answer]
+
+
+class Doorkeeper:
+    """One worker's memory and meter behind the access door; it lives at `app.state.doorkeeper`."""
+
+    def __init__(self, house: House, verifier: Verifier) -> None:
+        self.snapshot = Snapshot()
+        self.meter = Meter(house)
+        self._house = house
+        self._verifier = verifier
+
+    async def answer(self, ask: Ask, *, explained: bool = False) -> Answer:
+        """Decide and count."""
+        version, policy = self.snapshot.policy(ask.agency)
+        person = self._person(ask.person_token)
+        device = self._device(ask.device)
+        proved = device is not None
+        device = device or secrets.token_hex(16)
+        held = self.snapshot.entitlements(person)
+        verdict = look(
+            policy, ask, person, held, self.snapshot.lineage(ask.agency), proved, local_day(clock.now())
+        )
+        if verdict.allowed is None:
+            mine = f"d:{device}"
+            spend = Spend(
+                ask.agency, f"p:{person}" if person else mine, mine, ask.article, verdict.limit or 0
+            )
+            verdict = after_meter(policy, ask, await self.meter.spend(spend))
+        address = policy.article_path.replace("{article}", quote(ask.article, safe=""))
+        fields = (
+            bool(verdict.allowed),
+            verdict.reason,
+            verdict.remaining,
+            verdict.limit,
+            self._token(device),
+            f"/subscribe?agency={quote(ask.agency)}&next={quote(address, safe='')}",
+        )
+        if not explained:
+            return Answer(*fields)
+        known: dict[str, object] = {
+            "person": "signed in" if person else "not signed in",
+            "device": "known" if proved else "new",
+            "periods": len(held),
+        }
+        return ExplainedAnswer(*fields, explain(policy, version, ask, verdict, known))
+
+    def _person(self, token: str | None) -> UUID | None:
+        """Who reads; a forged or long expired token is nobody and no error."""
+        if not token:
+            return None
+        try:
+            found = self._verifier.principal(token, grace_s=READING_GRACE_S)
+        except NotSignedIn:
+            return None
+        return found.id if found.kind == "person" else None
+
+    def _device(self, token: str | None) -> str | None:
+        """The device of a token that is ours; none for any other."""
+        if token is None:
+            return None
+        device, _, given = token.partition(".")
+        return device if given.isascii() and hmac.compare_digest(self._sign(device), given) else None
+
+    def _token(self, device: str) -> str:
+        return f"{device}.{self._sign(device)}"
+
+    def _sign(self, device: str) -> str:
+        return signature(self._house.settings, "device", device)[:32]
+
+
+@asynccontextmanager
+async def doorkeeping(app: Litestar) -> AsyncIterator[None]:
+    """Keep the memory fresh and the meter written for as long as the service runs."""
+    keeper = Doorkeeper(app.state.house, app.state.verifier)
+    app.state.doorkeeper = keeper
+    tasks = [
+        asyncio.create_task(keeper.snapshot.run(app.state.house.database)),
+        asyncio.create_task(keeper.meter.run()),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_decode = msgspec.json.Decoder(Ask).decode
+_encode = msgspec.json.Encoder().encode
+
+
+@asgi("/api/subscriptions/v1/access", copy_scope=False)
+async def check_access(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one question. The key needs the scope, and its agency asks for itself alone."""
+    if scope["method"] != "POST":  # type: ignore[typeddict-item]
+        raise MethodNotAllowedException("POST a question here.", headers={"Allow": "POST"})
+    principal = cast("Principal", scope["user"])
+    ask = await _question(receive)
+    _check_right(principal, ask.agency)
+    query = scope["query_string"]
+    explained = bool(query) and parse_qs(query.decode("latin-1")).get("explain") == ["1"]
+    body = _encode(await scope["litestar_app"].state.doorkeeper.answer(ask, explained=explained))
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _question(receive: Receive) -> Ask:
+    body = b""
+    while True:
+        message = cast("dict[str, Any]", await receive())
+        body += message.get("body", b"")
+        if len(body) > MAX_BYTES:
+            raise BadInput(f"The body is larger than {MAX_BYTES} bytes.")
+        if not message.get("more_body"):
+            break
+    check_depth(body)
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadInput(f"The body cannot be read: {error}") from error
+
+
+def _check_right(principal: Principal, agency: str) -> None:
+    if principal.kind != "key":
+        raise NotSignedIn("Send a server key as `Authorization: Bearer …`.")
+    if SCOPE not in principal.scopes:
+        raise NotAllowed(f"The key lacks the scope {SCOPE}.")
+    if principal.agency != agency:
+        raise NotAllowed("A key asks for its own agency alone.")
+
+
+@post("/api/subscriptions/v1/access/batch", guards=[may_check_access], status_code=200)
+async def check_access_batch(request: Request[Any, Any, Any], data: JSONBody[Batch]) -> Answers:
+    """Answer up to fifty questions, counted in one round trip."""
+    for ask in data.asks:
+        _check_right(request.user, ask.agency)
+    keeper: Doorkeeper = request.app.state.doorkeeper
+    return Answers(list(await asyncio.gather(*[keeper.answer(ask) for ask in data.asks])))
+
+
+routes = [check_access, check_access_batch]

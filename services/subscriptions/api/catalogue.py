@@ -1,0 +1,61 @@
+"""Packages and prices for programs: public to read, staff's to write."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from services.subscriptions.actions import catalogue as actions
+from services.subscriptions.queries import catalogue as queries
+from shared.auth import Role, may, principal_of
+from shared.db import Tx
+from shared.errors import NotAllowed
+from shared.http import once
+
+EDITORS: set[Role] = {"subscriptions", "administrator"}
+
+may_offer_packages = may(roles=EDITORS, scope="subscriptions:catalogue")
+
+AgencyCode = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+@get("/api/subscriptions/v1/packages")
+async def list_packages(tx: NamedDependency[Tx], agency: FromQuery[AgencyCode]) -> list[queries.Package]:
+    """What an agency, or its heir, sells today, VAT included and shown."""
+    return await queries.packages(tx, await queries.heir(tx, agency))
+
+
+@post("/api/subscriptions/v1/packages", guards=[may_offer_packages])
+async def offer_package(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[actions.PackageOffer]
+) -> actions.Made:
+    """Put a package on sale; it shows once it has a price."""
+    for agency in {data.agency, *(grant.agency for grant in data.grants)}:
+        _check_own(request, agency)
+    return await once(request, tx, actions.offer_package(tx, data))
+
+
+@post("/api/subscriptions/v1/packages/{package:uuid}/prices", guards=[may_offer_packages])
+async def set_price(
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    package: FromPath[UUID],
+    data: JSONBody[actions.PriceOffer],
+) -> actions.Made:
+    """Set a new price version; who bought at an older one keeps it."""
+    _check_own(request, (await queries.package(tx, package)).agency)
+    return await once(request, tx, actions.set_price(tx, package, data))
+
+
+def _check_own(request: Request[Any, Any, Any], agency: str) -> None:
+    """A role counts at its own agency alone."""
+    principal = principal_of(request)
+    own = principal.agency == agency if principal.kind == "key" else principal.has_role(EDITORS, agency)
+    if not own:
+        raise NotAllowed("A package opens and belongs to agencies that are yours.")
+
+
+routes = [list_packages, offer_package, set_price]

@@ -1,0 +1,147 @@
+"""The desk: how subscriptions stand, who has which, and the wall."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+from litestar.response import Redirect, Template
+
+from services.subscriptions.actions.policies import change_policy
+from services.subscriptions.pages.words import GROUPS, RULES, STANDINGS
+from services.subscriptions.queries import subscriptions
+from services.subscriptions.queries.walls import wall
+from services.subscriptions.rules.access import Rule, SectionPolicy, WallPolicy
+from shared.agencies import name_of, with_predecessors
+from shared.auth import Role, may, principal_of
+from shared.db import Tx
+from shared.errors import BadInput, NotFound, Unprocessable
+from shared.http import decode_cursor, encode_cursor, once, read_form
+from shared.web import N_, language_of, page, translate
+
+EDITORS: set[Role] = {"subscriptions", "administrator"}
+LOOKERS: set[Role] = {*EDITORS, "finance", "auditor"}
+SHOWN = 50
+
+may_see_desk = may(roles=LOOKERS)
+may_change_walls = may(roles=EDITORS)
+
+YES, NO = N_("Có"), N_("Không")
+
+TABS = [("/desk/subscriptions", N_("Bạn đọc có gói")), ("/desk/subscriptions/policies", N_("Tường đọc"))]
+
+Cell = Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class WallForm(msgspec.Struct, frozen=True, kw_only=True):
+    """The wall as a table: the first row is the default, rows without a section are left out."""
+
+    agency: Cell
+    version: int
+    crawlers: Cell
+    article_path: Annotated[str, msgspec.Meta(max_length=200)]
+    section: list[Cell]
+    premium: list[Rule]
+    ordinary: list[Rule]
+    limit: list[int]
+    new_device_limit: list[int]
+
+
+@get("/desk/subscriptions", guards=[may_see_desk], include_in_schema=False)
+async def show_desk(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str] = ""
+) -> Template:
+    """Figures of the month and the newest subscriptions."""
+    agencies = await with_predecessors(tx, principal_of(request).agencies)
+    found = await subscriptions.listed(
+        tx, agencies=agencies, person=None, before=_before(cursor), limit=SHOWN
+    )
+    lang = language_of(request)
+    rows = [
+        {
+            "id": s.id,
+            "title": s.title_en if lang == "en" else s.title,
+            "person": str(s.person)[-8:],
+            "group": translate(lang, GROUPS[s.reader_group]),
+            "standing": (translate(lang, STANDINGS[s.standing][0]), STANDINGS[s.standing][1]),
+            "reads_until": s.reads_until,
+            "renewal": translate(lang, YES if s.renewal else NO),
+            "paid_vnd": sum(i.total_vnd - i.credited_vnd for i in s.invoices if i.collection == "paid"),
+        }
+        for s in found[:SHOWN]
+    ]
+    return page(
+        request,
+        "subscriptions_desk.html",
+        figures=await subscriptions.figures(tx),
+        rows=rows,
+        tabs=TABS,
+        next_page=f"?cursor={encode_cursor(str(found[SHOWN - 1].id))}" if len(found) > SHOWN else None,
+    )
+
+
+@get("/desk/subscriptions/policies", guards=[may_see_desk], include_in_schema=False)
+async def show_walls(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], agency: FromQuery[str] = ""
+) -> Template:
+    """The wall of one agency, as a form for those who may change it."""
+    principal = principal_of(request)
+    own = [code for code in principal.agencies if principal.has_role(LOOKERS, code)]
+    chosen = agency or (own[0] if own else "")
+    if chosen not in own:
+        raise NotFound("There is no such wall.")
+    found = await wall(tx, chosen)
+    rows = [("*", found.policy.default), *sorted(found.policy.sections.items())]
+    return page(
+        request,
+        "subscriptions_walls.html",
+        wall=found,
+        rows=rows,
+        rules=RULES,
+        tabs=TABS,
+        agencies=[(f"/desk/subscriptions/policies?agency={code}", await name_of(tx, code)) for code in own],
+        chosen=f"/desk/subscriptions/policies?agency={chosen}",
+        agency_name=await name_of(tx, chosen),
+        may_edit=principal.has_role(EDITORS, chosen),
+        saved="saved" in request.query_params,
+    )
+
+
+@post("/desk/subscriptions/policies", guards=[may_change_walls], include_in_schema=False)
+async def change_wall(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Redirect:
+    """A new version of the wall, unless somebody was faster."""
+    form = read_form(await request.form(), WallForm)
+    if not principal_of(request).has_role(EDITORS, form.agency):
+        raise NotFound("There is no such wall.")
+    return await once(request, tx, _change(tx, form, principal_of(request).id))
+
+
+async def _change(tx: Tx, form: WallForm, by: UUID | None) -> Redirect:
+    await change_policy(tx, form.agency, _policy(form), form.version, by)
+    return Redirect(f"/desk/subscriptions/policies?agency={form.agency}&saved=1", status_code=303)
+
+
+def _policy(form: WallForm) -> WallPolicy:
+    """Raises Unprocessable for what the API would refuse too."""
+    columns = (form.premium, form.ordinary, form.limit, form.new_device_limit)
+    if not form.section or any(len(column) != len(form.section) for column in columns):
+        raise Unprocessable("The form's rows are not complete.")
+    rows = [SectionPolicy(*cells) for cells in zip(*columns, strict=True)]
+    named = {name: row for name, row in zip(form.section[1:], rows[1:], strict=True) if name}
+    built = WallPolicy(rows[0], named, form.crawlers, form.article_path)  # type: ignore[arg-type]
+    try:
+        return msgspec.convert(msgspec.to_builtins(built), WallPolicy)
+    except msgspec.ValidationError as error:
+        raise Unprocessable(f"The wall cannot be read: {error}") from error
+
+
+def _before(cursor: str) -> UUID | None:
+    try:
+        return UUID(decode_cursor(cursor)) if cursor else None
+    except ValueError as error:
+        raise BadInput("The cursor is not one that we gave.") from error
+
+
+routes = [show_desk, show_walls, change_wall]

@@ -1,0 +1,128 @@
+"""A reader's own subscriptions: what runs until when, what comes next at which price, and the way out."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Redirect, Template
+
+from services.subscriptions.actions import cancelling
+from services.subscriptions.actions.invoicing import pay_link, price_of
+from services.subscriptions.pages.words import COLLECTIONS, GROUPS, STANDINGS, title_of
+from services.subscriptions.queries import catalogue, subscriptions
+from services.subscriptions.queries.subscriptions import Subscription
+from shared.agencies import name_of
+from shared.auth import may, principal_of
+from shared.calendar import local_day
+from shared.db import Tx
+from shared.http import once, read_form
+from shared.web import page
+
+may_see_own = may(person=True)
+
+
+class CancelForm(msgspec.Struct, frozen=True):
+    """Stop renewal, or (`at_once`) end today and get the unused days back."""
+
+    at_once: Annotated[str, msgspec.Meta(max_length=3)] = ""
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A subscription as its card shows it."""
+
+    subscription: Subscription
+    title: str
+    next_vnd: int
+    next_vat_vnd: int
+    refund_vnd: int
+    pay_url: str
+    pay_vnd: int
+
+
+@get("/subscribe/mine", guards=[may_see_own], include_in_schema=False)
+async def show_mine(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
+    """Everything of the reader, newest first."""
+    held = await subscriptions.of_person(tx, _person(request))
+    return page(
+        request,
+        "subscriptions_mine.html",
+        cards=[await _shown(request, tx, one) for one in held],
+        standings=STANDINGS,
+        collections=COLLECTIONS,
+        groups=GROUPS,
+        cancelled="cancelled" in request.query_params,
+    )
+
+
+@post("/subscribe/mine/{subscription:uuid}/cancel", guards=[may_see_own], include_in_schema=False)
+async def cancel(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], subscription: FromPath[UUID]
+) -> Redirect:
+    """One click, no questions."""
+    form = read_form(await request.form(), CancelForm)
+    return await once(request, tx, _cancel(tx, subscription, _person(request), at_once=form.at_once == "yes"))
+
+
+async def _cancel(tx: Tx, subscription: UUID, person: UUID, *, at_once: bool) -> Redirect:
+    await cancelling.cancel(tx, subscription, person=person, at_once=at_once)
+    return Redirect("/subscribe/mine?cancelled=1", status_code=303)
+
+
+@get("/subscribe/mine/{subscription:uuid}/contract", guards=[may_see_own], include_in_schema=False)
+async def show_contract(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], subscription: FromPath[UUID]
+) -> Template:
+    """The contract as it was made, to print or keep."""
+    held = await subscriptions.one(tx, subscription, _person(request))
+    first = held.invoices[-1]
+    vat_class, _ = await price_of(
+        tx, first.agency, held.product_class, held.net_vnd, local_day(first.opened_at)
+    )
+    return page(
+        request,
+        "subscriptions_contract.html",
+        title=title_of(request, held),
+        agency_name=await name_of(tx, held.agency),
+        group=GROUPS[held.reader_group],
+        number=first.number,
+        made_on=local_day(held.made_at),
+        term=held.term,
+        net_vnd=first.net_vnd,
+        vat_vnd=first.vat_vnd,
+        vat_class=vat_class,
+        renewal=held.renewal,
+        terms_version=held.terms_version,
+        back="/subscribe/mine",
+    )
+
+
+async def _shown(request: Request[Any, Any, Any], tx: Tx, held: Subscription) -> Shown:
+    agency = await catalogue.heir(tx, held.agency)
+    next_day = held.reads_until or local_day(held.made_at)
+    _, following = await price_of(tx, agency, held.product_class, held.net_vnd, next_day)
+    waiting = next((invoice for invoice in held.invoices if invoice.collection == "open"), None)
+    pay_url = ""
+    if waiting is not None:
+        row = await subscriptions.payable(tx, waiting.id)
+        pay_url = pay_link(request.app.state.settings, row) if row is not None else ""
+    return Shown(
+        held,
+        title_of(request, held),
+        following.gross_vnd,
+        following.vat_vnd,
+        await cancelling.refund_offered(tx, held.id) if held.standing in ("active", "upcoming") else 0,
+        pay_url,
+        waiting.total_vnd if waiting is not None else 0,
+    )
+
+
+def _person(request: Request[Any, Any, Any]) -> UUID:
+    person = principal_of(request).id
+    assert person is not None  # noqa: S101 - the guard lets only persons in
+    return person
+
+
+routes = [show_mine, cancel, show_contract]

@@ -1,0 +1,118 @@
+"""What access checks know by heart: walls, lineage and paid periods, polled by their version each second."""
+
+import asyncio
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from services.subscriptions.rules.access import Entitlement, WallPolicy
+from services.subscriptions.rules.catalogue import Grant
+from services.subscriptions.tables import PackageRow, PeriodRow, PolicyRow
+from shared import clock
+from shared.calendar import local_day
+from shared.db import Database, Tx
+
+log = structlog.get_logger()
+
+POLL_S = 1.0
+NOTHING: tuple[Entitlement, ...] = ()
+
+_POLL = sa.text(
+    "SELECT coalesce((SELECT number FROM version WHERE name = 'access'), 0) AS number, "
+    "(SELECT coalesce(json_object_agg(code, successor), '{}') FROM agency "
+    "WHERE successor IS NOT NULL AND succeeded_on <= :today) AS heirs"
+)
+_NEWEST = (
+    sa.select(PolicyRow)
+    .ext(distinct_on(PolicyRow.agency))
+    .order_by(PolicyRow.agency, PolicyRow.version.desc())
+)
+
+
+class Snapshot:
+    """One worker's memory. Periods are read by what changed since, so that a sale costs a row and not the table."""
+
+    def __init__(self) -> None:
+        self.number = -1
+        self.policies: dict[str, tuple[int, WallPolicy]] = {}
+        self._lineage: dict[str, frozenset[str]] = {}
+        self._packages: dict[UUID, tuple[Grant, ...]] = {}
+        self._periods: dict[UUID, dict[UUID, Entitlement]] = {}
+        self._day = date.min
+
+    def policy(self, agency: str) -> tuple[int, WallPolicy]:
+        """The wall in force and its version; version 0 is the house's default, until the agency sets one."""
+        return self.policies.get(agency) or (0, WallPolicy())
+
+    def lineage(self, agency: str) -> frozenset[str]:
+        """The agency and all that it absorbed: what was bought there is read here."""
+        return self._lineage.get(agency) or frozenset((agency,))
+
+    def entitlements(self, person: UUID | None) -> tuple[Entitlement, ...]:
+        held = self._periods.get(person) if person is not None else None
+        return tuple(held.values()) if held else NOTHING
+
+    async def refresh(self, database: Database) -> None:
+        """Read what changed since the last time."""
+        today = local_day(clock.now())
+        async with database.worker_tx() as tx:
+            found = (await tx.execute(_POLL, {"today": today})).one()
+            self._lineage = _lineage(found.heirs)
+            if today != self._day:
+                # A new day: periods that are over can be forgotten.
+                await self._load(tx, today, since=-1)
+            elif found.number != self.number:
+                await self._load(tx, today, since=self.number)
+            self._day, self.number = today, found.number
+
+    async def _load(self, tx: Tx, today: date, since: int) -> None:
+        packages = (await tx.execute(sa.select(PackageRow.id, PackageRow.grants))).all()
+        self._packages = {key: msgspec.convert(grants, tuple[Grant, ...]) for key, grants in packages}
+        self.policies = {
+            row.agency: (row.version, msgspec.convert(row.document, WallPolicy))
+            for row in await tx.scalars(_NEWEST)
+        }
+        if since < 0:
+            self._periods = {}
+        changed: Any = sa.select(
+            PeriodRow.id,
+            PeriodRow.person,
+            PeriodRow.package,
+            PeriodRow.start,
+            PeriodRow.until,
+            PeriodRow.suspended,
+        ).where(PeriodRow.change > since)
+        if since < 0:
+            changed = changed.where(PeriodRow.until > today)
+        for row in await tx.execute(changed):
+            held = self._periods.setdefault(row.person, {})
+            if row.suspended or row.until <= today:
+                held.pop(row.id, None)
+            else:
+                held[row.id] = Entitlement(self._packages[row.package], row.start, row.until)
+
+    async def run(self, database: Database) -> None:
+        """Poll for as long as the service runs; while the database is away the last knowledge serves."""
+        while True:
+            try:
+                await self.refresh(database)
+            except Exception as error:  # noqa: BLE001 - the next second tries again
+                log.warning("access snapshot not read", error=str(error)[:200])
+            await asyncio.sleep(POLL_S)
+
+
+def _lineage(heirs: dict[str, str]) -> dict[str, frozenset[str]]:
+    """For each heir, itself and every agency that leads to it."""
+    found: dict[str, set[str]] = {}
+    for code in heirs:
+        at: str | None = code
+        seen = {code}
+        while at is not None and (at := heirs.get(at)) is not None and at not in seen:
+            seen.add(at)
+            found.setdefault(at, {at}).add(code)
+    return {code: frozenset(codes) for code, codes in found.items()}

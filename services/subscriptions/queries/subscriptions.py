@@ -1,0 +1,270 @@
+"""Subscriptions with their periods and invoices: a reader's own, the desk's list and figures, what programs ask."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from services.subscriptions.rules.catalogue import Term
+from services.subscriptions.rules.periods import Span
+from services.subscriptions.rules.standing import Life, Standing, may_cancel, standing
+from services.subscriptions.tables import (
+    CreditRow,
+    InvoiceRow,
+    PackageRow,
+    PeriodRow,
+    PriceRow,
+    SubscriptionRow,
+)
+from shared import clock
+from shared.calendar import local_day, month_of
+from shared.db import Tx
+from shared.errors import NotFound
+
+Collection = Literal["open", "paid", "withdrawn", "expired"]
+
+
+class Invoice(msgspec.Struct, frozen=True):
+    """What was asked for one period, and how that ended."""
+
+    id: UUID
+    number: str
+    agency: str
+    start: date
+    last: date
+    net_vnd: int
+    vat_vnd: int
+    total_vnd: int
+    credited_vnd: int
+    opened_at: datetime
+    expires_at: datetime
+    collection: Collection
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """A contract with everything that follows from it."""
+
+    id: UUID
+    agency: str
+    person: UUID
+    package: UUID
+    title: str
+    title_en: str
+    reader_group: str
+    term: Term
+    net_vnd: int
+    product_class: str
+    standing: Standing
+    reads_until: date | None
+    """Last day of access."""
+    renewal: bool
+    may_cancel: bool
+    cancelled_at: datetime | None
+    made_at: datetime
+    terms_version: str
+    periods: tuple[Span, ...]
+    invoices: tuple[Invoice, ...]
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """How an agency's subscriptions stand this month."""
+
+    active: int
+    new: int
+    """First periods that began this month."""
+    churned: int
+    """Whose last period ended this month with none after it."""
+    renewing: int
+
+
+class ReturnState(msgspec.Struct, frozen=True):
+    """What the page after payment shows."""
+
+    invoice: UUID
+    agency: str
+    title: str
+    title_en: str
+    next_path: str
+    collection: Collection
+    reads_until: date | None
+    change: int | None
+
+
+_FIGURES = sa.text(
+    "SELECT count(DISTINCT p.person) FILTER (WHERE p.start <= :today AND p.until > :today) AS active, "
+    "count(*) FILTER (WHERE p.n = 0 AND p.start >= :month AND p.start <= :today) AS new, "
+    "count(*) FILTER (WHERE p.until > :month AND p.until <= :today AND NOT EXISTS ("
+    "SELECT FROM period q WHERE q.subscription = p.subscription AND q.n > p.n)) AS churned, "
+    "count(DISTINCT p.subscription) FILTER (WHERE s.renewal AND p.start <= :today AND p.until > :today) AS renewing "
+    "FROM period p JOIN subscription s ON s.id = p.subscription "
+    "WHERE p.until > :month AND (CAST(:agencies AS text[]) IS NULL OR p.agency = ANY (:agencies))"
+)
+
+
+async def of_person(tx: Tx, person: UUID) -> list[Subscription]:
+    """A person's subscriptions, newest first."""
+    return await _built(
+        tx,
+        sa.select(SubscriptionRow)
+        .where(SubscriptionRow.person == person)
+        .order_by(SubscriptionRow.id.desc()),
+    )
+
+
+async def one(tx: Tx, key: UUID, person: UUID | None = None) -> Subscription:
+    """Raises NotFound when there is none, or it is another person's."""
+    found = await _built(tx, sa.select(SubscriptionRow).where(SubscriptionRow.id == key))
+    if not found or (person is not None and found[0].person != person):
+        raise NotFound("There is no such subscription.")
+    return found[0]
+
+
+async def listed(
+    tx: Tx, *, agencies: Sequence[str], person: UUID | None, before: UUID | None, limit: int
+) -> list[Subscription]:
+    """Subscriptions of agencies, newest first, one more than the limit where there are more."""
+    wanted = sa.select(SubscriptionRow).where(SubscriptionRow.agency.in_(agencies))
+    if person is not None:
+        wanted = wanted.where(SubscriptionRow.person == person)
+    if before is not None:
+        wanted = wanted.where(SubscriptionRow.id < before)
+    return await _built(tx, wanted.order_by(SubscriptionRow.id.desc()).limit(limit + 1))
+
+
+async def figures(tx: Tx, agencies: Sequence[str] | None = None) -> Figures:
+    """Counts of this month, over what the transaction may see."""
+    today = local_day(clock.now())
+    row = (
+        await tx.execute(
+            _FIGURES,
+            {"today": today, "month": month_of(today), "agencies": list(agencies) if agencies else None},
+        )
+    ).one()
+    return Figures(row.active, row.new, row.churned, row.renewing)
+
+
+async def return_state(tx: Tx, invoice: UUID, person: UUID) -> ReturnState:
+    """Raises NotFound when the invoice is not this person's."""
+    row = (
+        await tx.execute(
+            sa.select(InvoiceRow, SubscriptionRow, PackageRow, PeriodRow)
+            .join(SubscriptionRow, SubscriptionRow.id == InvoiceRow.subscription)
+            .join(PackageRow, PackageRow.id == SubscriptionRow.package)
+            .outerjoin(PeriodRow, PeriodRow.invoice == InvoiceRow.id)
+            .where(InvoiceRow.id == invoice, InvoiceRow.person == person)
+        )
+    ).first()
+    if row is None:
+        raise NotFound("There is no such invoice.")
+    asked, subscription, package, period = row
+    return ReturnState(
+        asked.id,
+        asked.agency,
+        package.title,
+        package.title_en,
+        subscription.next_path,
+        _collection(asked),
+        period.until - timedelta(days=1) if period is not None else None,
+        period.change if period is not None else None,
+    )
+
+
+async def payable(tx: Tx, invoice: UUID) -> InvoiceRow | None:
+    """The invoice if it can still be paid."""
+    row = await tx.get(InvoiceRow, invoice)
+    if row is None or _collection(row) != "open" or row.expires_at <= clock.now():
+        return None
+    return row
+
+
+def _collection(row: InvoiceRow) -> Collection:
+    if row.captured_at is not None:
+        return "paid"
+    if row.outcome is not None:
+        return row.outcome  # type: ignore[return-value]
+    return "withdrawn" if row.withdrawn_at is not None else "open"
+
+
+async def _built(tx: Tx, wanted: Any) -> list[Subscription]:
+    """Read what belongs to the subscriptions in four queries, however many they are."""
+    rows = list(await tx.scalars(wanted))
+    keys = [row.id for row in rows]
+    packages = await _by_id(tx, PackageRow, {row.package for row in rows})
+    prices = await _by_id(tx, PriceRow, {row.price for row in rows})
+    periods: dict[UUID, list[PeriodRow]] = defaultdict(list)
+    for period in await tx.scalars(
+        sa.select(PeriodRow).where(PeriodRow.subscription.in_(keys)).order_by(PeriodRow.n)
+    ):
+        periods[period.subscription].append(period)
+    invoices: dict[UUID, list[Invoice]] = defaultdict(list)
+    for asked, credit in await tx.execute(
+        sa.select(InvoiceRow, CreditRow)
+        .outerjoin(CreditRow, CreditRow.invoice == InvoiceRow.id)
+        .where(InvoiceRow.subscription.in_(keys))
+        .order_by(InvoiceRow.opened_at.desc())
+    ):
+        invoices[asked.subscription].append(_invoice(asked, credit))
+    return [
+        _subscription(row, packages[row.package], prices[row.price], periods[row.id], invoices[row.id])
+        for row in rows
+    ]
+
+
+async def _by_id(tx: Tx, kind: Any, keys: set[UUID]) -> dict[UUID, Any]:
+    return {row.id: row for row in await tx.scalars(sa.select(kind).where(kind.id.in_(keys)))}
+
+
+def _invoice(row: InvoiceRow, credit: CreditRow | None) -> Invoice:
+    return Invoice(
+        row.id,
+        row.number,
+        row.agency,
+        row.start,
+        row.until - timedelta(days=1),
+        row.net_vnd,
+        row.vat_vnd,
+        row.net_vnd + row.vat_vnd,
+        credit.net_vnd + credit.vat_vnd if credit is not None else 0,
+        row.opened_at,
+        row.expires_at,
+        _collection(row),
+    )
+
+
+def _subscription(
+    row: SubscriptionRow,
+    package: PackageRow,
+    price: PriceRow,
+    periods: list[PeriodRow],
+    invoices: list[Invoice],
+) -> Subscription:
+    today = local_day(clock.now())
+    spans = tuple(Span(p.start, p.until) for p in periods if not p.suspended)
+    life = Life(
+        spans, any(i.collection == "open" for i in invoices), row.cancelled_at is not None, row.renewal
+    )
+    return Subscription(
+        row.id,
+        row.agency,
+        row.person,
+        row.package,
+        package.title,
+        package.title_en,
+        package.reader_group,
+        Term(price.term_unit, price.term_count),  # type: ignore[arg-type]
+        price.net_vnd,
+        package.product_class,
+        standing(life, today),
+        max((s.last for s in spans if s.days), default=None),
+        row.renewal,
+        may_cancel(life, today),
+        row.cancelled_at,
+        row.made_at,
+        row.terms_version,
+        spans,
+        tuple(invoices),
+    )

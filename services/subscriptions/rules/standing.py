@@ -1,0 +1,35 @@
+"""Where a subscription stands, derived from its periods and invoices: never stored, so never in disagreement."""
+
+from datetime import date
+from typing import Literal
+
+import msgspec
+
+from services.subscriptions.rules.periods import Span
+
+Standing = Literal["incomplete", "active", "upcoming", "ended", "unpaid"]
+
+
+class Life(msgspec.Struct, frozen=True):
+    """What is known of a subscription's contract, collection and access."""
+
+    periods: tuple[Span, ...]
+    invoice_open: bool
+    cancelled: bool
+    renewal: bool
+
+
+def standing(life: Life, today: date) -> Standing:
+    """Reading now, soon, no more, waiting for its first payment, or never paid."""
+    if any(period.covers(today) for period in life.periods):
+        return "active"
+    if any(period.start > today and period.days for period in life.periods):
+        return "upcoming"
+    if life.periods:
+        return "ended"
+    return "incomplete" if life.invoice_open else "unpaid"
+
+
+def may_cancel(life: Life, today: date) -> bool:
+    """A subscription with a period under way or to come, or one to be renewed, can be cancelled once."""
+    return not life.cancelled and standing(life, today) in ("active", "upcoming")

@@ -1,0 +1,105 @@
+"""What accounts decides without looking anything up."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.accounts import rules
+from services.accounts.actions import secrets
+from shared.errors import Unprocessable
+
+NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("code", ["4200123454", "0100109106", "0300588569", "0101248141", "001203004567"])
+def test_real_tax_codes_are_taken_as_they_are(code):
+    assert rules.normal_tax_code(code) == code
+
+
+def test_a_branch_is_written_with_its_dash():
+    assert rules.normal_tax_code("4200123454001") == "4200123454-001"
+    assert rules.normal_tax_code("4200 123 454-001") == "4200123454-001"
+
+
+@pytest.mark.parametrize(
+    "code", ["4200123455", "0100109107", "420012345", "42001234540", "", "٤٢٠٠١٢٣٤٥٤", "ABCDEFGHIJ"]
+)
+def test_wrong_tax_codes_are_refused(code):
+    with pytest.raises(Unprocessable):
+        rules.normal_tax_code(code)
+
+
+@given(st.from_regex(r"[0-9]{9}", fullmatch=True), st.integers(0, 9))
+def test_of_ten_last_digits_at_most_one_fits(nine, digit):
+    right = rules.tax_check_digit(nine)
+    if digit == right:
+        assert rules.normal_tax_code(f"{nine}{digit}") == f"{nine}{digit}"
+    else:
+        with pytest.raises(Unprocessable):
+            rules.normal_tax_code(f"{nine}{digit}")
+
+
+@pytest.mark.parametrize("text", ["0905123456", "090 512 3456", "+84905123456", "0905.123.456"])
+def test_one_phone_has_one_spelling(text):
+    assert rules.identifier(text) == ("phone", "+84905123456")
+
+
+@pytest.mark.parametrize(
+    "text", ["lan", "lan@", "@vn.vn", "lan@vn", "a b@vn.vn", "1234", "lan@vn.vn\r\nBcc: x@y.vn", ""]
+)
+def test_what_is_neither_e_mail_nor_phone_is_refused(text):
+    with pytest.raises(Unprocessable):
+        rules.identifier(text)
+
+
+@given(st.text())
+def test_wherever_next_points_it_stays_in_the_house(text):
+    target = rules.safe_next(text)
+    assert target.startswith("/")
+    assert not target.startswith(("//", "/\\"))
+    assert "\n" not in target
+
+
+@pytest.mark.parametrize(
+    "text", ["/subscribe?plan=month&x=1", "/pay/0191?sig=ab%2F", "/events/night-run#buy"]
+)
+def test_a_path_of_the_house_is_kept(text):
+    assert rules.safe_next(text) == text
+
+
+def test_the_strictest_role_sets_how_long_a_session_may_rest():
+    assert rules.idle_limit(["ad_ops", "finance", "administrator"]) == rules.IDLE["administrator"]
+    assert rules.idle_limit(["reader"]) == rules.PERSON_SESSION
+    assert rules.session_ends(["reader", "auditor"], NOW) == NOW + rules.STAFF_SESSION
+
+
+@pytest.mark.promise("T10")
+def test_a_password_is_hashed_as_agreed_and_fits_only_itself():
+    import asyncio
+
+    hashed = asyncio.run(secrets.hash_password("mot-mat-khau-du-dai"))
+    assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert asyncio.run(secrets.password_fits("mot-mat-khau-du-dai", hashed))
+    assert not asyncio.run(secrets.password_fits("mot-mat-khau-du-daj", hashed))
+    assert not asyncio.run(secrets.password_fits("", None))
+
+
+def test_a_totp_code_drifts_by_one_step_and_counts_once():
+    secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+    import pyotp
+
+    code = pyotp.TOTP(secret).at(NOW)
+    step = secrets.totp_step(secret, code, NOW + timedelta(seconds=30), 0)
+    assert step is not None
+    assert secrets.totp_step(secret, code, NOW + timedelta(seconds=30), step) is None
+    assert secrets.totp_step(secret, code, NOW + timedelta(seconds=90), 0) is None
+
+
+@given(st.emails())
+def test_a_masked_address_tells_its_owner_and_nobody_else(email):
+    masked = rules.masked(email)
+    name = email.partition("@")[0]
+    assert masked.endswith(email.partition("@")[2])
+    assert len(name) <= 2 or name not in masked

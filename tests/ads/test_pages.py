@@ -1,0 +1,139 @@
+"""Pages of advertisers and of ad operations."""
+
+from uuid import uuid4
+
+import pytest
+
+from shared.contracts.ads import InvoiceOpened
+from tests.ads.builders import Advertiser, a_live_order, a_rate_card, an_image, an_order, today
+
+HTML = {"accept": "text/html"}
+
+
+@pytest.fixture
+async def flat(flats):
+    made = await flats.start("ads")
+    await a_rate_card(made)
+    return made
+
+
+class Person:
+    """Somebody with a browser: a page token, and the form's protection against other sites."""
+
+    def __init__(self, flats, flat, **principal):
+        self.flat = flat
+        self.flat.client.cookies.set("nt_token", flats.token(id=uuid4(), **principal))
+
+    async def get(self, path):
+        return await self.flat.client.get(path, headers=HTML)
+
+    async def post(self, path, data, **more):
+        await self.get("/advertise")
+        headers = {
+            **HTML,
+            "x-csrftoken": self.flat.client.cookies["nt_csrf"],
+            "idempotency-key": str(uuid4()),
+        }
+        return await self.flat.client.post(path, data=data, headers=headers, **more)
+
+
+async def test_everybody_sees_the_rate_card_in_both_languages(flat):
+    page = await flat.client.get("/advertise", headers=HTML)
+    assert "45.000\u00a0₫" in page.text
+    assert (
+        "script-src" in page.headers["content-security-policy"]
+        or "default-src 'self'" in (page.headers["content-security-policy"])
+    )
+    english = await flat.client.get("/advertise?lang=en", headers=HTML)
+    assert "Reach the people of Khánh Hòa" in english.text
+
+
+async def test_who_is_not_signed_in_is_led_to_the_sign_in(flat):
+    for path in ("/advertise/orders", "/advertise/new", "/desk/ads", "/desk/ads/orders"):
+        answer = await flat.client.get(path, headers=HTML)
+        assert (answer.status_code, answer.headers["location"][:14]) == (307, "/account/renew")
+
+
+async def test_an_advertiser_books_uploads_and_is_asked_to_pay_on_pages(flats, flat):
+    organisation = uuid4()
+    person = Person(flats, flat, organisation=organisation)
+    form = {
+        "placement": "bkh/article-mid",
+        "name": "Tuần lễ yến sào",
+        "starts_on": str(today()),
+        "ends_on": str(today()),
+        "budget_vnd": "3.000.000",
+        "sections": ["du-lich", "kinh-te"],
+    }
+    booked = await person.post("/advertise/new", form)
+    assert booked.status_code == 303, booked.text
+    order = booked.headers["location"]
+    page = (await person.get(order)).text
+    assert "Tuần lễ yến sào" in page
+    assert "66.666" in page
+    uploaded = await person.post(
+        f"{order}/creatives",
+        {"click_url": "https://yensao.example.vn"},
+        files={"file": ("a.png", an_image(), "image/png")},
+    )
+    assert uploaded.status_code == 303, uploaded.text
+    assert (await person.post(f"{order}/submit", {})).status_code == 303
+
+    staff = Person(flats, flat, roles={"bkh": ["ad_ops"]})
+    queue = (await staff.get("/desk/ads")).text
+    assert "Tuần lễ yến sào" in queue
+    creative = queue.split("/desk/ads/creatives/")[1].split("/")[0]
+    checks = ["truthful", "allowed-goods", "no-imitation", "readable", "target-works"]
+    approved = await staff.post(
+        f"/desk/ads/creatives/{creative}/review", {"verdict": "approved", "checks": checks}
+    )
+    assert approved.status_code == 303, approved.text
+    [invoice] = await flat.facts()
+    assert isinstance(invoice, InvoiceOpened)
+    assert invoice.buyer.id == organisation
+
+    Person(flats, flat, organisation=organisation)
+    assert f"/pay/{invoice.invoice}?" in (await person.get(order)).text
+
+
+async def test_other_agencies_staff_and_strangers_find_nothing(flats, flat):
+    advertiser = Advertiser(flats, flat)
+    order = (await advertiser.post("/orders", an_order())).json()["id"]
+    other = Person(flats, flat, roles={"tcnt": ["ad_ops"]})
+    assert (await other.get(f"/desk/ads/orders/{order}")).status_code == 404
+    assert "Hè Nha Trang" not in (await other.get("/desk/ads/orders")).text
+    stranger = Person(flats, flat, organisation=uuid4())
+    assert (await stranger.get(f"/advertise/orders/{order}")).status_code == 404
+    assert (await stranger.post(f"/advertise/orders/{order}/cancel", {})).status_code == 404
+    assert (await stranger.get("/desk/ads")).status_code == 403
+    reader = Person(flats, flat)
+    assert (await reader.get("/advertise/orders")).status_code == 403
+
+
+async def test_a_form_from_another_site_is_refused(flats, flat):
+    Person(flats, flat, organisation=uuid4())
+    answer = await flat.client.post("/advertise/new", data={"name": "x"}, headers=HTML)
+    assert answer.status_code == 403
+
+
+async def test_the_desk_shows_delivery_and_stops_a_creative(flats, flat):
+    advertiser = Advertiser(flats, flat)
+    order = await a_live_order(flats, flat, advertiser)
+    staff = Person(flats, flat, roles={"bkh": ["ad_ops"]})
+    page = (await staff.get("/desk/ads/orders")).text
+    assert "0 / 100.000" in page
+    creative = order["creatives"][0]["id"]
+    stopped = await staff.post(
+        f"/desk/ads/creatives/{creative}/review?back=order", {"verdict": "stopped", "reason": "Sai hàng"}
+    )
+    assert stopped.headers["location"] == f"/desk/ads/orders/{order['id']}"
+    assert "Sai hàng" in (await staff.get(f"/desk/ads/orders/{order['id']}")).text
+
+
+async def test_the_script_of_the_newspapers_is_small_and_cached(flat):
+    import gzip
+
+    script = await flat.client.get("/ads.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert "set-cookie" not in script.headers
+    assert len(gzip.compress(script.content)) < 5 * 1024

@@ -1,0 +1,83 @@
+"""The finance pages: every figure leads down to the entry and its source."""
+
+import re
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+
+async def page(flat: Any, cookie: dict[str, str], path: str) -> str:
+    answer = await flat.client.get(path, headers=cookie)
+    assert answer.status_code == 200, answer.text
+    return str(answer.text)
+
+
+async def test_from_the_headline_down_to_the_fact(flat: Any, cookie: dict[str, str]) -> None:
+    growth = await page(flat, cookie, "/finance")
+    assert "250.000" in growth
+    link = re.search(r'id="live-current" href="([^"]+)"', growth)
+    assert link
+    journal = await page(flat, cookie, link[1].replace("&amp;", "&"))
+    entry = re.search(r"/finance/entries/[0-9a-f-]{36}", journal)
+    assert entry
+    shown = await page(flat, cookie, entry[0])
+    assert "ads.delivery.recorded.v1" in shown
+    line = re.search(r"/finance/lines/[0-9a-f-]{36}", shown)
+    assert line
+    assert "ads.invoice.opened.v1" in await page(flat, cookie, line[0])
+
+
+async def test_the_trial_balance_shows_that_it_is_zero(flat: Any, cookie: dict[str, str]) -> None:
+    shown = await page(flat, cookie, "/finance/accounts?on=2026-11-10")
+    assert "Tổng Nợ bằng tổng Có" in shown
+    assert "Sổ không cân" not in shown
+    english = await page(flat, cookie, "/finance/accounts?lang=en")
+    assert "Debits equal credits" in english
+    assert "tcnt" not in shown
+
+
+@pytest.mark.parametrize("path", ["accounts.csv", "entries.csv?account=revenue", "revenue.csv"])
+async def test_each_table_can_be_taken_away_as_csv(flat: Any, cookie: dict[str, str], path: str) -> None:
+    answer = await flat.client.get(f"/finance/{path}", headers=cookie)
+    assert answer.status_code == 200
+    assert answer.content.startswith(b"\xef\xbb\xbf")
+    assert len(answer.text.splitlines()) > 1
+
+
+async def test_the_chart_is_an_svg_from_an_address_of_its_own(flat: Any, cookie: dict[str, str]) -> None:
+    answer = await flat.client.get("/finance/charts/growth.svg?size=narrow&ink=dark", headers=cookie)
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    assert "<svg" in answer.text
+    assert "T1–2" in answer.text
+    assert (await flat.client.get("/finance/charts/growth.svg?ink=red", headers=cookie)).status_code == 400
+
+
+async def test_live_figures_follow_a_payment(flat: Any, flats: Any) -> None:
+    from services.ledger.pages.growth import live_figures
+    from shared.auth import Principal
+
+    principal = Principal(kind="person", id=uuid4(), roles={"bkh": ["finance"]})
+    async with flat.house.database.web_tx() as tx:
+        assert "250.000" in await live_figures(tx, principal, "")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/finance/accounts?on=never",
+        "/finance/entries?since=2026-13-01",
+        "/finance/entries?cursor=x",
+        "/finance?on=5",
+    ],
+)
+async def test_bad_fields_are_named_and_nothing_breaks(flat: Any, cookie: dict[str, str], path: str) -> None:
+    assert (await flat.client.get(path, headers=cookie)).status_code == 400
+
+
+async def test_an_empty_ledger_says_so(flats: Any, cookie: dict[str, str], november: Any) -> None:
+    empty = await flats.start("ledger")
+    assert "Chưa có doanh thu" in await page(empty, cookie, "/finance")
+    assert "Sổ còn trống" in await page(empty, cookie, "/finance/accounts")
+    assert "Không có bút toán" in await page(empty, cookie, f"/finance/entries?until={date(2026, 1, 1)}")

@@ -1,0 +1,347 @@
+"""The rules of the books, without any store: lines, posting, growth."""
+
+from datetime import date, timedelta
+from itertools import permutations
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.ledger.rules import growth
+from services.ledger.rules.lines import Credit, LineState, booked, covered, earned, new_line, spread
+from services.ledger.rules.posting import RULES, Books, DayReached, Draft, in_order
+from services.ledger.rules.sealing import entry_of, sealed
+from shared.clock import now
+from shared.contracts import Fact
+from shared.contracts.base import Period
+from shared.errors import Waits
+from tests.ledger.builders import (
+    a_line,
+    a_ticket,
+    captured,
+    credit,
+    delivered,
+    delivery,
+    noon,
+    opened,
+    refunded,
+)
+
+FIRST = date(2026, 12, 20)
+amounts = st.integers(1, 10**10)
+spans = st.integers(1, 400)
+
+
+@given(amounts, spans, st.integers(0, 400))
+def test_a_period_is_earned_exactly_and_never_backwards(net: int, length: int, offset: int) -> None:
+    end = FIRST + timedelta(days=length - 1)
+    day = FIRST + timedelta(days=offset)
+    assert spread(net, FIRST, end, FIRST - timedelta(days=1)) == 0
+    assert spread(net, FIRST, end, day) >= spread(net, FIRST, end, day - timedelta(days=1))
+    assert spread(net, FIRST, end, end) == net
+    assert spread(net, FIRST, end, day) == net * min(offset + 1, length) // length
+
+
+@given(amounts, spans, st.lists(st.tuples(st.integers(-5, 410), amounts), max_size=3), st.integers(0, 420))
+def test_a_line_never_loses_or_makes_money(net: int, length: int, given: Any, offset: int) -> None:
+    line = a_line(net, earn=Period(FIRST, FIRST + timedelta(days=length - 1)))
+    taken_back = tuple(Credit(FIRST + timedelta(days=on), min(c, net), 0) for on, c in given)
+    state = LineState(
+        id=line.id,
+        agency="bkh",
+        invoice=uuid4(),
+        stream="subscription",
+        collect="prepaid",
+        net_vnd=line.net_vnd,
+        vat_vnd=line.vat_vnd,
+        earn=line.earn,
+        paid_vnd=line.gross_vnd,
+        booked_on=FIRST - timedelta(days=10),
+        credits=taken_back,
+    )
+    done, taken = earned(state, FIRST + timedelta(days=offset))
+    everything, _ = earned(state, date.max)
+    assert 0 <= done <= everything
+    # What was not taken out of the unearned part is earned in the end.
+    assert everything + taken == net
+    assert sum(booked(state).values()) == -line.gross_vnd
+
+
+@given(amounts, st.integers(0, 12))
+def test_partial_payments_book_vat_in_proportion_and_in_full_at_the_end(net: int, parts: int) -> None:
+    line = a_line(net)
+    gross = line.gross_vnd
+    state = new_line(line, uuid4(), "prepaid")
+    for n in range(1, parts + 2):
+        paid = gross * n // (parts + 1)
+        part, vat = covered(LineState(**{**_fields(state), "paid_vnd": paid}))
+        assert part + vat == paid
+    assert (part, vat) == (line.net_vnd, line.vat_vnd)
+
+
+def _fields(state: LineState) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in state.__struct_fields__}
+
+
+class Replay:
+    """The rules over a list of facts, as the actions drive them, without a database."""
+
+    def __init__(self, first: date) -> None:
+        self.lines: dict[Any, LineState] = {}
+        self.rails: dict[Any, str] = {}
+        self.through = first
+        self.drafts: list[Draft] = []
+        self.seen: set[Any] = set()
+        self.waiting: list[Fact] = []
+
+    def hear(self, *facts: Fact) -> None:
+        for fact in facts:
+            if fact.id in self.seen:
+                continue
+            try:
+                outcome = RULES[type(fact)](fact, Books(self.through, self.lines, self.rails))
+            except Waits:
+                self.waiting.append(fact)
+                continue
+            self.seen.add(fact.id)
+            self.drafts += outcome.drafts
+            self.lines |= {line.id: line for line in outcome.lines}
+            if outcome.payment:
+                self.rails[outcome.payment[0]] = outcome.payment[1]
+                again, self.waiting = self.waiting, []
+                self.hear(*again)
+
+    def reach(self, day: date) -> None:
+        while self.through < day:
+            self.through += timedelta(days=1)
+            fact = DayReached(agency="*", on=self.through)
+            live = {k: v for k, v in self.lines.items() if v.live_until and v.live_until >= self.through}
+            self.drafts += RULES[DayReached](fact, Books(self.through, live, {})).drafts
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        for draft in self.drafts:
+            assert sum(leg.amount_vnd for leg in draft.legs) == 0, draft
+            for leg in draft.legs:
+                key = (draft.agency, leg.account)
+                found[key] = found.get(key, 0) + leg.amount_vnd
+        return {key: amount for key, amount in found.items() if amount}
+
+
+def a_busy_month() -> list[Fact]:
+    """A subscription cancelled on 6 January, a campaign paid on terms, a ticket, a line of another agency."""
+    month = a_line(100_001, earn=Period(FIRST, date(2027, 1, 18)))
+    campaign = a_line(3_000_000, earn=delivered(7), stream="advertising.web")
+    invoice = opened(campaign, on=FIRST)
+    guest = a_line(77_777, agency="tcnt", earn=Period(date(2026, 12, 28), date(2027, 1, 3)))
+    return [
+        captured(month, a_ticket(date(2026, 12, 31)), guest, on=FIRST),
+        invoice,
+        delivery(campaign, 3, on=date(2026, 12, 24)),
+        delivery(campaign, 4, on=date(2027, 1, 2)),
+        captured(campaign, on=date(2027, 1, 4), collect="on_terms", rail="vietqr", invoice=invoice.invoice),
+        credit(month, 40_000, 3_200, on=date(2027, 1, 6)),
+        refunded(43_200, date(2027, 1, 7)),
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_order_and_duplication_of_deliveries_gives_the_same_books(data: Any) -> None:
+    facts = a_busy_month()
+    end = date(2027, 1, 31)
+    straight = Replay(FIRST)
+    straight.hear(*facts)
+    straight.reach(end)
+    shuffled = data.draw(st.permutations([*facts, *data.draw(st.lists(st.sampled_from(facts), max_size=4))]))
+    mixed = Replay(FIRST)
+    for fact in shuffled:
+        mixed.reach(min(end, mixed.through + timedelta(days=data.draw(st.integers(0, 9)))))
+        mixed.hear(fact)
+    mixed.reach(end)
+    assert mixed.waiting == []
+    assert mixed.balances() == straight.balances()
+
+
+def test_each_day_of_the_effective_calendar_is_the_same_however_late_a_payment_is_heard() -> None:
+    line = a_line(100_000, earn=Period(FIRST, FIRST + timedelta(days=29)))
+    paid = captured(line, on=FIRST)
+    on_time, late = Replay(FIRST), Replay(FIRST)
+    on_time.hear(paid)
+    on_time.reach(date(2027, 1, 31))
+    late.reach(date(2027, 1, 10))
+    late.hear(paid)
+    late.reach(date(2027, 1, 31))
+    assert _by_day(on_time) == _by_day(late)
+
+
+def _by_day(replay: Replay) -> dict[date, int]:
+    found: dict[date, int] = {}
+    for draft in replay.drafts:
+        for leg in draft.legs:
+            if leg.account == "revenue":
+                found[draft.effective_on] = found.get(draft.effective_on, 0) + leg.amount_vnd
+    return found
+
+
+def test_a_december_prepayment_keeps_its_rate_when_it_is_delivered_in_january() -> None:
+    """VAT falls from the sale: 8 % of all at collection in 2026, though the days lie in 2027 at 10 %."""
+    line = a_line(1_000_000, earn=Period(date(2027, 1, 1), date(2027, 1, 31)), tax_point=date(2026, 12, 31))
+    replay = Replay(date(2026, 12, 31))
+    replay.hear(captured(line, on=date(2026, 12, 31)))
+    assert replay.balances() == {
+        ("bkh", "cash_in_transit:vnpay"): 1_080_000,
+        ("bkh", "output_vat"): -80_000,
+        ("bkh", "deferred_revenue"): -1_000_000,
+    }
+    replay.reach(date(2027, 1, 31))
+    assert replay.balances()["bkh", "revenue"] == -1_000_000
+    assert replay.balances()["bkh", "output_vat"] == -80_000
+
+
+def test_a_january_invoice_is_at_the_new_rate_and_a_credit_note_at_the_original() -> None:
+    new = a_line(1_000_000, earn=delivered(), tax_point=date(2027, 1, 2), stream="advertising.web")
+    old = a_line(1_000_000, earn=delivered(), tax_point=date(2026, 12, 2), stream="advertising.web")
+    replay = Replay(date(2027, 1, 5))
+    replay.hear(opened(old, on=date(2026, 12, 2)), opened(new, on=date(2027, 1, 2)))
+    assert replay.balances()["bkh", "output_vat"] == -180_000
+    replay.hear(credit(old, 500_000, 40_000, on=date(2027, 1, 5)))
+    assert replay.balances()["bkh", "output_vat"] == -140_000
+    assert replay.balances()["bkh", "receivable"] == 1_080_000 + 1_100_000 - 540_000
+
+
+def test_a_credit_beyond_what_is_unearned_becomes_a_deduction() -> None:
+    line = a_line(1_000_000, earn=delivered(10), stream="advertising.web")
+    for facts in permutations([delivery(line, 8), credit(line, 500_000, 40_000, on=date(2026, 11, 9))]):
+        replay = Replay(date(2026, 11, 10))
+        replay.hear(captured(line), *facts)
+        found = replay.balances()
+        assert found["bkh", "revenue"] == -800_000
+        assert found["bkh", "deductions"] == 300_000
+        assert ("bkh", "deferred_revenue") not in found
+        assert found["bkh", "unused_credits"] == -540_000
+
+
+def test_charity_money_is_never_revenue_and_kind_stands_beside() -> None:
+    gift = a_line(500_000, stream="pass_through", vat_class="exempt")
+    kind = a_line(2_000_000, stream="sponsorship.in_kind", vat_class="exempt")
+    replay = Replay(date(2026, 12, 31))
+    replay.hear(captured(gift), opened(kind))
+    found = {account for _, account in replay.balances()}
+    assert "revenue" not in found
+    assert replay.balances()["bkh", "pass_through"] == -500_000
+    assert replay.balances()["bkh", "in_kind_revenue"] == -2_000_000
+    assert replay.balances()["bkh", "in_kind_cost"] == 2_000_000
+    assert ("bkh", "barter_clearing") not in replay.balances()
+
+
+def test_money_beyond_the_lines_and_unknown_money_lie_in_suspense() -> None:
+    line = a_line(100_000)
+    replay = Replay(date(2026, 11, 1))
+    replay.hear(captured(line, amount_vnd=line.gross_vnd + 1_000))
+    assert replay.balances()["bkh", "suspense"] == -1_000
+
+
+def test_a_batch_is_sorted_so_that_lines_are_known_before_they_are_delivered() -> None:
+    line = a_line(earn=delivered())
+    facts = [credit(line, 1, 0, date(2026, 11, 2)), delivery(line, 1), captured(line)]
+    assert in_order(facts) == facts[::-1]
+
+
+@pytest.mark.parametrize("field", ["effective_on", "recorded_at", "kind", "agency", "legs", "parts"])
+def test_the_hash_covers_every_field(field: str) -> None:
+    import msgspec
+
+    replay = Replay(FIRST)
+    replay.hear(captured(a_line(earn=Period(FIRST, FIRST)), on=FIRST - timedelta(days=1)))
+    replay.reach(FIRST + timedelta(days=1))
+    replay = Replay(FIRST - timedelta(days=1))
+    replay.hear(captured(a_line(earn=Period(FIRST, FIRST)), on=FIRST - timedelta(days=1)))
+    replay.reach(FIRST)
+    entry = entry_of(uuid4(), now(), replay.drafts[-1])
+    assert entry.parts
+    changed: dict[str, Any] = {
+        "effective_on": FIRST + timedelta(days=1),
+        "recorded_at": entry.recorded_at + timedelta(microseconds=1),
+        "kind": "payment",
+        "agency": "tcnt",
+        "legs": entry.legs[::-1],
+        "parts": (),
+    }
+    assert sealed(msgspec.structs.replace(entry, **{field: changed[field]})) != sealed(entry)
+
+
+def _cover(*months: date, stream: str = "subscription", unit: str = "bkh") -> set[tuple[str, str, date]]:
+    return {(unit, stream, month) for month in months}
+
+
+ALL_MONTHS = [date(year, month, 1) for year in (2024, 2025, 2026) for month in range(1, 13)]
+
+
+def _measured(
+    current: int, base: int, cover: Any, on: date = date(2026, 11, 23), n: int = 0
+) -> growth.Measure:
+    return growth.measure(growth.windows(on)[n], current, base, cover)
+
+
+def test_the_test_of_growth_is_by_whole_dong() -> None:
+    cover = _cover(*ALL_MONTHS)
+    assert _measured(1_200_000_000_000, 1_000_000_000_000, cover).reached
+    assert not _measured(1_199_999_999_999, 1_000_000_000_000, cover).reached
+    assert _measured(6, 5, cover).reached
+
+
+@pytest.mark.parametrize("base", [0, -1])
+def test_a_base_that_is_not_positive_cannot_be_measured(base: int) -> None:
+    found = _measured(10, base, _cover(*ALL_MONTHS))
+    assert (found.measurable, found.why, found.reached, found.change_percent) == (
+        False,
+        "base_not_positive",
+        False,
+        None,
+    )
+
+
+def test_a_month_without_books_cannot_be_compared() -> None:
+    found = _measured(10, 5, _cover(*(m for m in ALL_MONTHS if m != date(2025, 3, 1))))
+    assert (found.why, found.missing_months) == ("months_missing", (date(2025, 3, 1),))
+
+
+def test_an_agency_that_began_in_april_has_no_year_to_compare_with_by_itself() -> None:
+    both = _cover(*ALL_MONTHS, unit="tcnt") | _cover(*(m for m in ALL_MONTHS if m >= date(2025, 4, 1)))
+    assert _measured(10, 5, both).why == "months_missing"
+
+
+def test_imported_streams_must_cover_the_same_months() -> None:
+    cover = _cover(*ALL_MONTHS) | _cover(date(2026, 3, 1), stream="imported.print")
+    assert _measured(10, 5, cover).why == "coverage_unequal"
+    assert _measured(10, 5, cover | _cover(date(2025, 3, 1), stream="imported.print")).measurable
+
+
+@pytest.mark.parametrize(
+    ("year", "so_far", "on", "status"),
+    [
+        ((120, 100), (120, 90), date(2026, 11, 23), "achieved"),
+        ((100, 100), (108, 90), date(2026, 11, 23), "on_track"),
+        ((100, 100), (107, 90), date(2026, 11, 23), "at_risk"),
+        ((119, 100), (119, 100), date(2026, 12, 31), "missed"),
+        ((120, 0), (120, 0), date(2026, 11, 23), "not_measurable"),
+    ],
+)
+def test_the_status_of_a_year(year: Any, so_far: Any, on: date, status: str) -> None:
+    cover = _cover(*ALL_MONTHS)
+    assert growth.status(_measured(*year, cover, on, 3), _measured(*so_far, cover, on, 0), on) == status
+
+
+def test_january_and_february_are_one_and_a_leap_day_compares_with_the_28th() -> None:
+    pairs = growth.months_of_year({date(2026, 1, 1): 5, date(2026, 2, 1): 7, date(2025, 2, 1): 10}, 2026)
+    assert (pairs[0].months, pairs[0].current_vnd, pairs[0].base_vnd, pairs[0].target_vnd) == (
+        (1, 2),
+        12,
+        10,
+        12,
+    )
+    assert growth.windows(date(2028, 2, 29))[0].base.end == date(2027, 2, 28)
+    assert noon(FIRST).tzinfo is not None
