@@ -17,6 +17,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from shared import clock
+from shared.contracts.scopes import Scope
 from shared.db import Tx
 from shared.errors import NotAllowed, NotSignedIn
 from shared.settings import Settings
@@ -162,7 +163,7 @@ def principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
 
 
-def may(*, roles: Iterable[Role] = (), scope: str = "", person: bool = False) -> Guard:
+def may(*, roles: Iterable[Role] = (), scope: Scope | Literal[""] = "", person: bool = False) -> Guard:
     """Make a guard: it lets in persons with one of the roles, keys with the scope, or (`person`) anyone signed in.
 
     Name the result for the right it checks: `may_book_campaigns = may(roles={"ad_ops"}, scope="ads:book")`.

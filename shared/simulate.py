@@ -25,6 +25,7 @@ Progress = Callable[[int, int, str], None]
 SELLERS = ("accounts", "ads", "subscriptions", "events")
 COLLECTORS = ("payments", "ledger")
 
+SUNDAY = 6
 OPENING_HOUR = 8
 CLOSING_HOUR = 23
 
@@ -116,11 +117,16 @@ async def _refuse_second(worlds: dict[str, World]) -> None:
 
 
 async def _live(worlds: dict[str, World], day: date, driven: clock.DrivenClock) -> None:
-    """One day: the flats sell, then collect, then the evening's jobs run; after each, facts flow until quiet."""
+    """One day: the flats sell, then collect; after each, facts flow until quiet.
+
+    On Sundays, at a month's end and on the last day the jobs run too: each catches up with what it missed.
+    """
     for names in (SELLERS, COLLECTORS):
         for name in names:
             await _room(name).live_day(worlds[name], day)
         await _pump(worlds)
+    if day.weekday() != SUNDAY and (day + timedelta(days=1)).day != 1 and day != worlds["ledger"].end:
+        return
     driven.move_to(max(driven.now(), start_of(day) + timedelta(hours=CLOSING_HOUR)))
     for world in worlds.values():
         await world.house.jobs.run_all(world.house)

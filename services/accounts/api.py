@@ -15,8 +15,8 @@ from msgspec import Meta
 
 from services.accounts import queries
 from services.accounts.actions import keys
-from services.accounts.rules import Scope
 from shared import auth
+from shared.contracts.scopes import Scope
 from shared.db import Tx, enter
 from shared.errors import BadInput, NotAllowed, NotSignedIn
 from shared.http import Page, decode_cursor, once, page_of

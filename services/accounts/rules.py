@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
+from shared.contracts.scopes import Scope
 from shared.errors import NotAllowed, Refused, Unprocessable
 
 CODE_TTL = timedelta(minutes=10)
@@ -50,23 +51,12 @@ PURPOSES = ("newsletter", "offers", "reading_history", "sms")
 CONSENT_TEXT = "2026-01"
 """Version of the texts that the consent page shows."""
 
-Scope = Literal[
-    "ads:book",
-    "ads:read",
-    "ads:serve",
-    "events:book",
-    "events:read",
-    "subscriptions:access",
-    "subscriptions:read",
-    "payments:read",
-    "ledger:read",
-    "keys:manage",
-]
 BUYER_SCOPES: frozenset[str] = frozenset(
-    {"ads:book", "ads:read", "events:book", "events:read", "keys:manage"}
+    {"ads:book", "ads:read", "events:register", "events:sponsor", "keys:manage"}
 )
-FIRST_SCOPES: list[str] = ["ads:book", "ads:read", "keys:manage"]
-ALL_SCOPES: frozenset[str] = frozenset(get_args(Scope))
+FIRST_SCOPES: list[str] = ["ads:book", "ads:read", "events:register", "events:sponsor", "keys:manage"]
+SERVER_SCOPES: frozenset[str] = frozenset(get_args(Scope)) - {"keys:manage", "payments:refund"}
+"""What an administrator may give a program of the agency: nothing that makes keys or sends money back."""
 FIRST_KEY = "Khóa đầu tiên"
 KEY_LIFE = timedelta(days=730)
 KEY_SHOWN = timedelta(minutes=10)

@@ -30,7 +30,7 @@ may_sponsor = auth.may(scope="events:sponsor", person=True)
 may_register = auth.may(scope="events:register", person=True)
 may_edit_events = auth.may(roles={"events", "administrator"}, scope="events:edit")
 may_check_in = auth.may(roles={"events", "administrator"}, scope="events:check-in")
-bookings = limited("events-book", per_minute=120, burst=60)
+bookings = limited("events-book", per_minute=600, burst=300)
 
 
 class EventFull(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from shared.settings import SERVICES
 if TYPE_CHECKING:
     from shared.embedded import Stack
 
-DETACHED_LIMIT_S = 300
+DETACHED_LIMIT_S = 900
 
 PLACES = (
     ("/", "the sample newspaper: read until the wall, subscribe, see the ads"),

@@ -216,7 +216,7 @@ async def test_a_person_registers_an_organisation_and_acts_for_it(flat):
     assert principal.organisation is not None
     assert principal.roles["tcnt"] == ["sponsor"]
     shown = await browser.post(
-        "/account/keys", name="Máy", agency="tcnt", scopes=["events:book"], _idempotency_key=uuid4().hex
+        "/account/keys", name="Máy", agency="tcnt", scopes=["events:sponsor"], _idempotency_key=uuid4().hex
     )
     fresh = await browser.get(shown.headers["location"])
     assert fresh.headers["cache-control"] == "no-store"

@@ -1,8 +1,10 @@
 """The main job over HTTP: book, upload, review, pay, serve, count."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
 from shared.contracts.ads import CreditGranted, DeliveryRecorded, InvoiceOpened, InvoiceWithdrawn
 from tests.ads.builders import (
@@ -109,6 +111,7 @@ async def test_a_beacon_counts_once_however_often_it_comes(flats, flat, advertis
     assert (await advertiser.get(f"/orders/{order['id']}")).json()["line_items"][0]["impressions"] == 1
 
 
+@pytest.mark.promise("A12")
 async def test_what_is_no_person_or_forged_is_not_counted(flats, flat, advertiser):
     order = await a_live_order(flats, flat, advertiser)
     [ad] = await decide(flat, "article-mid")
@@ -275,6 +278,7 @@ async def test_a_stopped_creative_is_gone_everywhere(flats, flat, advertiser):
     assert (await advertiser.get(f"/orders/{order['id']}")).json()["status"] == "paused"
 
 
+@pytest.mark.promise("A10")
 async def test_a_line_is_shown_only_to_whom_it_targets_and_only_so_often(flats, flat, advertiser):
     await a_live_order(flats, flat, advertiser, a_line(sections=["du-lich"], cap_day=2))
     assert await decide(flat, "article-mid", section="kinh-te") == []
@@ -283,11 +287,17 @@ async def test_a_line_is_shown_only_to_whom_it_targets_and_only_so_often(flats, 
     assert len(await decide(flat, "article-mid", visitor="v2")) == 1
 
 
+@pytest.mark.promise("A7")
 async def test_explain_tells_the_agency_why_and_nobody_else(flats, flat, advertiser):
     await a_live_order(flats, flat, advertiser, a_line(sections=["du-lich"]))
     ask = {"agency": "bkh", "section": "kinh-te", "placements": ["article-mid"], "explain": True}
     told = await flat.client.post("/api/ads/v1/decide", json=ask, headers={**READER, **ops_headers(flats)})
     assert told.json()["why"][0]["lost"] == "section: 'kinh-te' is not among du-lich"
+    asked = await flat.client.get(
+        "/b/decide?agency=bkh&section=the-thao&p=article-mid,home-top&explain=1",
+        headers={**READER, **ops_headers(flats)},
+    )
+    assert [why["placement"] for why in asked.json()["why"]] == ["article-mid", "home-top"]
     for headers in (READER, advertiser.headers, ops_headers(flats, "tcnt")):
         assert (await flat.client.post("/api/ads/v1/decide", json=ask, headers=headers)).status_code == 403
 
@@ -308,3 +318,92 @@ async def test_a_broken_question_is_a_problem_and_no_fault(flat, body):
     answer = await flat.client.post("/api/ads/v1/decide", content=body, headers=READER)
     assert answer.status_code == 400
     assert answer.headers["content-type"].startswith("application/problem+json")
+
+
+@pytest.mark.promise("A7")
+async def test_one_request_fills_a_page_from_memory_without_sql(flats, flat, advertiser):
+    await a_live_order(flats, flat, advertiser, a_line(placements=["article-mid", "home-top"]))
+    statements = []
+    for engine in (flat.house.database.web, flat.house.database.worker):
+        sa.event.listen(engine.sync_engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+    ads = await decide(flat, "home-top", "article-mid", "article-bottom")
+    assert [ad["placement"] for ad in ads] == ["home-top", "article-mid"]
+    assert statements == []
+
+
+@pytest.mark.promise("A7")
+async def test_a_payment_shows_the_ad_within_five_seconds(flats, flat, advertiser):
+    order = (await advertiser.post("/orders", an_order())).json()["id"]
+    creative = (await advertiser.upload(order, an_image())).json()["id"]
+    await advertiser.post(f"/orders/{order}/submit")
+    await review(flats, flat, creative)
+    [invoice] = await flat.facts()
+    running = asyncio.create_task(flat.app.state.server.run())
+    try:
+        await asyncio.sleep(0.2)
+        await flat.receive(paid(invoice))
+        for _ in range(50):
+            if await decide(flat, "article-mid"):
+                break
+            await asyncio.sleep(0.1)
+        else:
+            pytest.fail("no ad after five seconds")
+    finally:
+        running.cancel()
+
+
+async def test_rights_at_one_agency_or_to_read_do_not_reach_further(flats, flat, advertiser):
+    order = (await advertiser.post("/orders", an_order())).json()["id"]
+    creative = (await advertiser.upload(order, an_image())).json()["id"]
+    await advertiser.post(f"/orders/{order}/submit")
+    mixed = flats.token(id=uuid4(), roles={"bkh": ["finance"], "tcnt": ["ad_ops"]})
+    auditor = flats.token(id=uuid4(), roles={"bkh": ["auditor"]})
+    for token, seen in ((mixed, 404), (auditor, 200)):
+        headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
+        body = {"verdict": "refused", "reason": "x"}
+        answers = (
+            await flat.client.get(f"/api/ads/v1/orders/{order}", headers=headers),
+            await flat.client.post(f"/api/ads/v1/orders/{order}/cancel", headers=headers),
+            await flat.client.post(f"/api/ads/v1/creatives/{creative}/review", json=body, headers=headers),
+        )
+        assert answers[0].status_code == seen
+        assert answers[1].status_code == 404
+        assert answers[2].status_code in (403, 404)
+
+
+async def test_odd_bytes_are_refused_and_are_no_fault(flats, flat, advertiser):
+    order = (await advertiser.post("/orders", an_order())).json()["id"]
+    creative = (await advertiser.upload(order, an_image())).json()["id"]
+    await advertiser.post(f"/orders/{order}/submit")
+    staff = {"authorization": f"Bearer {flats.token(id=uuid4(), roles={'bkh': ['ad_ops']})}"}
+    get, post = flat.client.get, flat.client.post
+    upload = f"/api/ads/v1/orders/{order}/creatives"
+    keyed = {**advertiser.headers, "idempotency-key": "k-odd-bytes"}
+    answers = [
+        await advertiser.post("/orders", an_order(name="a\x00b")),
+        await advertiser.post("/orders", an_order(a_line(name="\x00"))),
+        await advertiser.post("/orders", an_order(), key="k\x7f-1234567"),
+        await review(flats, flat, creative, "refused", reason="\x00"),
+        await get("/api/ads/v1/placements?agency=%00"),
+        await get("/api/ads/v1/orders?cursor=%00", headers=advertiser.headers),
+        await get("/api/ads/v1/orders?cursor=AAAA", headers=advertiser.headers),
+        await get("/advertise/orders?cursor=AAAA", headers=advertiser.headers),
+        await get("/desk/ads/orders?cursor=AAAA", headers=staff),
+        await get("/desk/ads/orders/not-an-id", headers=staff),
+        await get("/creatives/%00", headers=READER),
+        await get("/creatives/" + "0" * 64, headers=READER),
+        await get("/b/decide?agency=bkh&p=%00&section=%FF&v=%00", headers=READER),
+        await get("/b/decide", headers=READER),
+        await get("/b/", headers=READER),
+        await get("/b/x/y", headers=READER),
+        await post(upload, headers={**keyed, "content-type": "multipart/form-data"}, content=b"x"),
+        await post(
+            upload, headers={**keyed, "content-type": "multipart/form-data; boundary=b"}, content=b"--b"
+        ),
+        await post(upload, headers={**keyed, "content-type": "text/plain"}, content=b"x"),
+        await post(upload, headers=keyed, files={"file": ("a.png", b"x" * 9_000_000)}),
+        await post(upload, headers=keyed, data={"file": "x", "click_url": "https://x.vn"}),
+    ]
+    assert [a.status_code for a in answers if a.status_code >= 500] == []
+    answered = [n for n, a in enumerate(answers) if a.status_code < 400]
+    assert answered == [2, 4, 12, 13]  # a key of any letters, an unknown agency, and slots that nobody sells

@@ -35,8 +35,8 @@ async def lived(flats, first: date, last: date, scale: float = 1.0):
     return flat, told, yield_to
 
 
-async def test_a_season_of_orders_is_booked_paid_delivered_and_told_to_the_đồng(flats):
-    flat, told, ads = await lived(flats, date(2025, 4, 1), date(2025, 6, 15))
+async def test_a_season_of_orders_is_booked_paid_delivered_and_told_to_the_impression(flats):
+    flat, told, ads = await lived(flats, date(2025, 4, 8), date(2025, 5, 12))
     invoices = [f for f in told if isinstance(f, InvoiceOpened)]
     assert {f.agency for f in invoices} == {"baokh", "ktv", "bkh", "tcnt"}
     goals = {line.id: line.earn.quantity for f in invoices for line in f.lines}
@@ -46,7 +46,7 @@ async def test_a_season_of_orders_is_booked_paid_delivered_and_told_to_the_đồ
             delivered[fact.line] = delivered.get(fact.line, 0) + fact.quantity
     assert delivered
     assert all(n <= goals[line] for line, n in delivered.items())
-    assert sum(n == goals[line] for line, n in delivered.items()) > len(delivered) / 2
+    assert sum(n == goals[line] for line, n in delivered.items()) > len(delivered) / 4
     async with flat.tx() as tx:
         counted = (await tx.execute(sa.text("SELECT line, sum(impressions) FROM rollup GROUP BY line"))).all()
     assert {line: int(n) for line, n in counted} == delivered
@@ -54,6 +54,6 @@ async def test_a_season_of_orders_is_booked_paid_delivered_and_told_to_the_đồ
 
 
 async def test_the_same_seed_tells_the_same_facts(flats):
-    _, first, _ = await lived(flats, date(2024, 1, 1), date(2024, 1, 20), scale=0.3)
-    _, again, _ = await lived(flats, date(2024, 1, 1), date(2024, 1, 20), scale=0.3)
+    _, first, _ = await lived(flats, date(2024, 1, 1), date(2024, 1, 10), scale=1.5)
+    _, again, _ = await lived(flats, date(2024, 1, 1), date(2024, 1, 10), scale=1.5)
     assert [f.id for f in first] == [f.id for f in again]

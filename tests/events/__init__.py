@@ -24,7 +24,7 @@ VALID_TAX_CODE = "0100109106"
 def a_package(**changes: Any) -> NewPackage:
     given = {
         "title": "Vàng",
-        "tier": "Gold",
+        "tier": "gold",
         "price_vnd": 200_000_000,
         "capacity": 3,
         "exclusive": True,

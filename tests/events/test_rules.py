@@ -64,7 +64,7 @@ def terms(price_vnd: int, shares: list[int]) -> Terms:
     parts = [InstalmentTerms(f"Đợt {n}", share, 14 * (n > 0)) for n, share in enumerate(shares)]
     return Terms(
         title="Vàng",
-        tier="Gold",
+        tier="gold",
         price_vnd=price_vnd,
         exclusive=True,
         benefits=[],

@@ -64,7 +64,7 @@ async def test_the_open_night_run_has_three_gold_packages_left_and_every_count_h
     (gold,) = await rows(
         flat,
         "SELECT s.* FROM sellable s JOIN event e ON e.id = s.event JOIN package p ON p.id = s.id "
-        "WHERE slug = 'nha-trang-night-run-2026' AND tier = 'Gold'",
+        "WHERE slug = 'nha-trang-night-run-2026' AND tier = 'gold'",
     )
     assert (gold.capacity, gold.held, gold.sold, gold.price_vnd) == (3, 0, 0, 200_000_000)
     assert seen["2026-11 on_terms"] > 0

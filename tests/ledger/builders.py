@@ -1,11 +1,11 @@
 """Small builders of facts, with agencies, days and amounts that are easy to add up."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from shared.calendar import start_of
-from shared.contracts import Fact, ads, base, events, payments, subscriptions
+from shared.contracts import ads, base, payments, subscriptions
 from shared.contracts.base import Buyer, CreditedLine, Delivery, Line, OnDate, PaidLine, Period
 from shared.money import vat_of
 
@@ -116,19 +116,3 @@ def refunded(amount_vnd: int, on: date, *, credited: bool = True, **more: Any) -
 
 def a_ticket(on: date, net_vnd: int = 250_000) -> Line:
     return a_line(net_vnd, earn=OnDate(on), stream="ticket")
-
-
-__all__ = [
-    "UTC",
-    "Fact",
-    "a_line",
-    "a_ticket",
-    "captured",
-    "credit",
-    "delivered",
-    "delivery",
-    "events",
-    "noon",
-    "opened",
-    "refunded",
-]

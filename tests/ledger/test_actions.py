@@ -43,6 +43,7 @@ async def rebuilt(flats: Any) -> int:
         await engine.dispose()
 
 
+@pytest.mark.promise("L9")
 async def test_a_rebuild_from_the_archive_gives_the_same_hashes(flats: Any, november: Any) -> None:
     flat = await lived(flats, november)
     before = await hashes(flat)
@@ -86,6 +87,7 @@ async def test_verification_finds_what_was_altered_behind_the_databases_back(
     assert any(finding in text for text in found.findings), found.findings
 
 
+@pytest.mark.promise("L9")
 async def test_a_rebuild_that_differs_changes_nothing(flats: Any, november: Any, stack: Any) -> None:
     flat = await lived(flats, november)
     before = await hashes(flat)

@@ -23,6 +23,7 @@ async def balances(flat: Any, agency: str = "") -> dict[str, int]:
         return {row.account: int(row.amount) for row in rows}
 
 
+@pytest.mark.promise("L4")
 async def test_a_prepaid_month_books_vat_at_once_and_earns_by_day(flats: Any, november: Any) -> None:
     flat = await flats.start("ledger")
     line = a_line(100_000)
@@ -46,6 +47,7 @@ async def test_a_prepaid_month_books_vat_at_once_and_earns_by_day(flats: Any, no
     assert days == [date(2026, 11, d) for d in (10, 11, 12, 13)]
 
 
+@pytest.mark.promise("L3")
 async def test_a_fact_delivered_twice_is_booked_once(flats: Any, november: Any) -> None:
     flat = await flats.start("ledger")
     fact = captured(a_line(), on=date(2026, 11, 10))
@@ -75,6 +77,7 @@ async def test_a_delivery_before_its_payment_waits_and_holds_up_nothing(flats: A
     assert earned == -333_333
 
 
+@pytest.mark.promise("L4")
 async def test_full_delivery_earns_exactly_the_net(flats: Any, november: Any) -> None:
     flat = await flats.start("ledger")
     line = a_line(1_000_001, earn=delivered(7), stream="advertising.web")
@@ -86,6 +89,7 @@ async def test_full_delivery_earns_exactly_the_net(flats: Any, november: Any) ->
     assert "deferred_revenue" not in found
 
 
+@pytest.mark.promise("L4")
 async def test_a_cancelled_subscription_unwinds_what_is_not_earned_and_pays_it_back(
     flats: Any, november: Any
 ) -> None:
@@ -155,6 +159,7 @@ async def test_the_database_refuses_to_change_the_books(
         all_powerful.rollback()
 
 
+@pytest.mark.promise("L3")
 async def test_the_database_refuses_legs_that_do_not_balance(flats: Any, november: Any) -> None:
     flat = await flats.start("ledger")
     await flat.receive(captured(a_line(), on=date(2026, 11, 10)))

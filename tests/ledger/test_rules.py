@@ -34,6 +34,7 @@ amounts = st.integers(1, 10**10)
 spans = st.integers(1, 400)
 
 
+@pytest.mark.promise("L4")
 @given(amounts, spans, st.integers(0, 400))
 def test_a_period_is_earned_exactly_and_never_backwards(net: int, length: int, offset: int) -> None:
     end = FIRST + timedelta(days=length - 1)
@@ -44,6 +45,7 @@ def test_a_period_is_earned_exactly_and_never_backwards(net: int, length: int, o
     assert spread(net, FIRST, end, day) == net * min(offset + 1, length) // length
 
 
+@pytest.mark.promise("L4")
 @given(amounts, spans, st.lists(st.tuples(st.integers(-5, 410), amounts), max_size=3), st.integers(0, 420))
 def test_a_line_never_loses_or_makes_money(net: int, length: int, given: Any, offset: int) -> None:
     line = a_line(net, earn=Period(FIRST, FIRST + timedelta(days=length - 1)))
@@ -186,6 +188,7 @@ def _by_day(replay: Replay) -> dict[date, int]:
     return found
 
 
+@pytest.mark.promise("L4")
 def test_a_december_prepayment_keeps_its_rate_when_it_is_delivered_in_january() -> None:
     """VAT falls from the sale: 8 % of all at collection in 2026, though the days lie in 2027 at 10 %."""
     line = a_line(1_000_000, earn=Period(date(2027, 1, 1), date(2027, 1, 31)), tax_point=date(2026, 12, 31))
@@ -201,6 +204,7 @@ def test_a_december_prepayment_keeps_its_rate_when_it_is_delivered_in_january() 
     assert replay.balances()["bkh", "output_vat"] == -80_000
 
 
+@pytest.mark.promise("L4")
 def test_a_january_invoice_is_at_the_new_rate_and_a_credit_note_at_the_original() -> None:
     new = a_line(1_000_000, earn=delivered(), tax_point=date(2027, 1, 2), stream="advertising.web")
     old = a_line(1_000_000, earn=delivered(), tax_point=date(2026, 12, 2), stream="advertising.web")
@@ -345,3 +349,14 @@ def test_january_and_february_are_one_and_a_leap_day_compares_with_the_28th() ->
     )
     assert growth.windows(date(2028, 2, 29))[0].base.end == date(2027, 2, 28)
     assert noon(FIRST).tzinfo is not None
+
+
+def test_a_partial_credit_spreads_the_rest_over_the_days_that_remain() -> None:
+    line = a_line(3_000, earn=Period(date(2026, 11, 1), date(2026, 11, 30)), vat_class="exempt")
+    replay = Replay(date(2026, 11, 1))
+    replay.hear(captured(line), credit(line, 1_000, 0, on=date(2026, 11, 10)))
+    earned_by = {}
+    for day in (10, 11, 20, 30):
+        replay.reach(date(2026, 11, day))
+        earned_by[day] = -replay.balances()["bkh", "revenue"]
+    assert earned_by == {10: 1_000, 11: 1_050, 20: 1_500, 30: 2_000}

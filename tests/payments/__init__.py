@@ -8,7 +8,6 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from services.payments.rules import vnpay
-from services.payments.simulators import vnpay as simulator
 from shared import clock, links
 from shared.calendar import local_day
 from shared.contracts import subscriptions
@@ -142,6 +141,3 @@ def resigned(query: str, terminal: str = "KHNEWS01", **changes: str) -> str:
 async def misbehave(flat: Flat, **told: Any) -> None:
     answer = await flat.client.post(BEHAVIOUR, json=told)
     assert answer.status_code == 200, answer.text
-
-
-__all__ = ["simulator"]

@@ -253,6 +253,7 @@ def test_an_unknown_asset_is_a_mistake_found_at_once():
         static("nguonthu.cs")
 
 
+@pytest.mark.promise("W2")
 @pytest.mark.parametrize("folder", folders(), ids=lambda f: str(f.relative_to(ROOT)))
 def test_every_text_has_english(folder: Path):
     missing = missing_in(folder)

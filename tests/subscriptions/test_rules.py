@@ -25,7 +25,16 @@ from services.subscriptions.rules.catalogue import (
     in_force,
     vat_class_of,
 )
-from services.subscriptions.rules.periods import Amount, Span, boundary, charge, ended, span, unearned, used_days
+from services.subscriptions.rules.periods import (
+    Amount,
+    Span,
+    boundary,
+    charge,
+    ended,
+    span,
+    unearned,
+    used_days,
+)
 from services.subscriptions.rules.standing import Life, may_cancel, standing
 from shared import clock
 from shared.contracts.base import VatClass
@@ -78,7 +87,9 @@ def test_what_is_kept_and_what_goes_back_are_the_charge(
 
 
 @given(st.integers(1, 10**9), days, terms)
-def test_nothing_used_gives_all_back_and_all_used_gives_nothing(net_vnd: int, start: date, term: Term) -> None:
+def test_nothing_used_gives_all_back_and_all_used_gives_nothing(
+    net_vnd: int, start: date, term: Term
+) -> None:
     period, charged = span(start, term, 0), charge(net_vnd, "standard", start)
     assert unearned(charged, "standard", start, period, start - timedelta(days=1)) == charged
     assert unearned(charged, "standard", start, period, period.last) == Amount(0, 0)
@@ -96,7 +107,9 @@ def test_a_day_more_never_gives_more_back(net_vnd: int, start: date, into: int) 
 
 def test_ten_of_thirty_days_used_gives_two_thirds_back_to_the_dong() -> None:
     period = Span(date(2026, 11, 1), date(2026, 12, 1))
-    back = unearned(charge(50_000, "standard", period.start), "standard", period.start, period, date(2026, 11, 10))
+    back = unearned(
+        charge(50_000, "standard", period.start), "standard", period.start, period, date(2026, 11, 10)
+    )
     # 50,000 × 10 / 30 = 16,667 used, with 8 % VAT 1,333.
     assert back == Amount(33_333, 4_000 - 1_333)
 
@@ -138,7 +151,9 @@ def an_ask(**changes: object) -> Ask:
     return Ask(**given_)  # type: ignore[arg-type]
 
 
-def decided(policy: WallPolicy, ask: Ask, *, person: bool = False, proved: bool = True, **paid: object) -> object:
+def decided(
+    policy: WallPolicy, ask: Ask, *, person: bool = False, proved: bool = True, **paid: object
+) -> object:
     held = [Entitlement((Grant("bkh", ("kinh-te",)),), TODAY, TODAY + timedelta(days=1))] if paid else []
     who = clock.new_id() if person or paid else None
     return look(policy, ask, who, held, frozenset({"bkh"}), proved, TODAY)
@@ -154,7 +169,7 @@ def decided(policy: WallPolicy, ask: Ask, *, person: bool = False, proved: bool 
         ("metered", False, None, "metered"),
     ],
 )
-def test_each_rule_answers_for_itself(rule: str, person: bool, allowed: bool | None, reason: str) -> None:
+def test_each_rule_answers_for_itself(*, rule: str, person: bool, allowed: bool | None, reason: str) -> None:
     policy = WallPolicy(default=SectionPolicy(premium=rule))  # type: ignore[arg-type]
     verdict = decided(policy, an_ask(), person=person)
     assert (verdict.allowed, verdict.reason) == (allowed, reason)  # type: ignore[attr-defined]
@@ -198,7 +213,10 @@ def test_the_answer_shows_the_policys_limit_and_never_a_negative_rest() -> None:
 
 
 def test_standing_follows_from_periods_and_open_invoices() -> None:
-    now, later = Span(TODAY, TODAY + timedelta(days=9)), Span(TODAY + timedelta(days=9), TODAY + timedelta(days=19))
+    now, later = (
+        Span(TODAY, TODAY + timedelta(days=9)),
+        Span(TODAY + timedelta(days=9), TODAY + timedelta(days=19)),
+    )
     past = Span(date(2026, 1, 1), date(2026, 2, 1))
     cases = [
         ((now,), False, "active"),

@@ -119,7 +119,7 @@ async def make_key_as(
     elif not principal.has_role({"administrator"}, agency):
         raise NotAllowed("Only an administrator of the agency makes keys for its own programs.")
     else:
-        rules.check_scopes(scopes, [s for s in rules.ALL_SCOPES if s != "keys:manage"], "An agency's key")
+        rules.check_scopes(scopes, rules.SERVER_SCOPES, "An agency's key")
     return await make_key(
         tx,
         agency=agency,

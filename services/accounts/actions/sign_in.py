@@ -76,8 +76,6 @@ async def enter_code(tx: Tx, settings: Settings, secret: str, code: str, browser
         return Outcome("expired")
     row.tries += 1
     if not fits(settings, code.strip().replace(" ", ""), row.id, row.code_hash):
-        if row.tries >= rules.CODE_TRIES:
-            row.used_at = clock.now()
         return Outcome("wrong", next=row.next, tries_left=rules.CODE_TRIES - row.tries)
     row.used_at = clock.now()
     person = (

@@ -17,6 +17,7 @@ from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import ROLES, account_tabs
 from services.accounts.tables import PersonRow
 from shared import auth, clock
+from shared.contracts.scopes import Scope
 from shared.db import Tx, enter
 from shared.errors import Unprocessable
 from shared.http import once, read_form
@@ -46,8 +47,8 @@ WRONG_TAX_CODE = N_("Mã số thuế không hợp lệ. Hãy kiểm tra lại 10
 SCOPES = {
     "ads:book": N_("Đặt quảng cáo"),
     "ads:read": N_("Xem đơn và số liệu quảng cáo"),
-    "events:book": N_("Mua vé và gói tài trợ"),
-    "events:read": N_("Xem vé và gói tài trợ"),
+    "events:register": N_("Đăng ký chạy"),
+    "events:sponsor": N_("Nhận gói tài trợ"),
     "keys:manage": N_("Tạo và thu hồi khóa"),
 }
 
@@ -87,7 +88,7 @@ class ActForm(msgspec.Struct, frozen=True):
 class KeyForm(msgspec.Struct, frozen=True):
     name: Short
     agency: str
-    scopes: list[rules.Scope] = []
+    scopes: list[Scope] = []
     sandbox: Literal["yes", ""] = ""
 
 

@@ -36,7 +36,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A decision on a creative; a refusal and a stop need their reason."""
 
     verdict: Literal["approved", "refused", "stopped"]
-    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    reason: Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[^\x00]*$")] = ""
     checks: Annotated[tuple[str, ...], msgspec.Meta(max_length=20)] = ()
 
 

@@ -29,7 +29,8 @@ PRODUCT_CLASS = "advertising.web.cpm"
 GUARANTEED = 2
 
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$")]
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+# PostgreSQL keeps no NUL, so none is let in.
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 
 
 class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +40,7 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     starts_on: date
     ends_on: date
     budget_vnd: Annotated[int, msgspec.Meta(gt=0, le=10**11)]
-    name: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    name: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00]*$")] = ""
     pricing: Annotated[str, msgspec.Meta(pattern="^cpm$")] = "cpm"
     sections: Annotated[tuple[Code, ...], msgspec.Meta(max_length=20)] = ()
     devices: Annotated[

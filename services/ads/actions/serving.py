@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from uuid import UUID
 
@@ -38,7 +38,7 @@ class Server:
         self.creatives_url = house.settings.creatives_url
         self.key = tokens.key_of(house.settings.secret)
         self.flusher = Flusher(house.database)
-        self.caps = Caps(house.redis)
+        self.caps = Caps(house.settings.redis_url)
         self.snapshot = Snapshot([], [])
         self.targets: dict[UUID, str] = {}
         self.bucket = 0
@@ -89,7 +89,10 @@ class Server:
                 self._day = today
             granted = await self._lease(tx)
             await self.flusher.write_rejections(tx)
-        # Only what is committed may be handed out.
+        self.lend(granted)  # only what is committed may be handed out
+
+    def lend(self, granted: Mapping[UUID, int]) -> None:
+        """Add impressions to this worker's lease."""
         for line, n in granted.items():
             self._left[line] = self._left.get(line, 0) + n
         self._open()
@@ -152,6 +155,7 @@ class Server:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.caps.close()
             with contextlib.suppress(Exception):
                 async with self.house.database.worker_tx() as tx:
                     await delivery.give_back(tx, self._left, self.bucket)

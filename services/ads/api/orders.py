@@ -14,8 +14,7 @@ from services.ads.queries import orders as reading
 from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx
-from shared.errors import BadInput
-from shared.http import Page, decode_cursor, once, page_of
+from shared.http import Page, once, page_of
 from shared.limits import limited
 
 STAFF: set[auth.Role] = {"ad_ops", "administrator"}
@@ -40,7 +39,7 @@ async def list_placements(
 async def book(request: Call, tx: NamedDependency[Tx], data: JSONBody[orders.NewOrder]) -> reading.OrderView:
     """Book an order of line items; it is a draft until its creatives are there and it is submitted."""
     principal = auth.principal_of(request)
-    await reading.narrow(tx, principal)
+    await reading.narrow(tx, principal, reading.ACT)
     return await once(request, tx, orders.book_order(tx, request.app.state.settings, principal, data))
 
 
@@ -49,24 +48,17 @@ async def list_orders(
     request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = ""
 ) -> Page[reading.OrderView]:
     """Your orders, or your agency's, newest first."""
-    await reading.narrow(tx, auth.principal_of(request))
+    await reading.narrow(tx, auth.principal_of(request), reading.SEE)
     found = await reading.orders(
-        tx, request.app.state.settings, before=_id(cursor) if cursor else None, limit=LIMIT + 1
+        tx, request.app.state.settings, before=reading.place(cursor), limit=LIMIT + 1
     )
     return page_of(found, LIMIT)
-
-
-def _id(cursor: str) -> UUID:
-    try:
-        return UUID(decode_cursor(cursor))
-    except ValueError as error:
-        raise BadInput("The cursor is not one that we gave.") from error
 
 
 @get("/orders/{order_id:uuid}", guards=[may_read_orders])
 async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
     """An order with its delivery so far, its status, and the link to pay it when it waits for money."""
-    await reading.narrow(tx, auth.principal_of(request))
+    await reading.narrow(tx, auth.principal_of(request), reading.SEE)
     return await reading.order(tx, request.app.state.settings, order_id)
 
 
@@ -75,7 +67,7 @@ async def show_delivery(
     request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]
 ) -> list[reports.DayOfLine]:
     """Impressions, viewable impressions and clicks of an order by local day."""
-    await reading.narrow(tx, auth.principal_of(request))
+    await reading.narrow(tx, auth.principal_of(request), reading.SEE)
     await reading.order(tx, request.app.state.settings, order_id)
     return await reports.by_day(tx, order_id)
 
@@ -85,7 +77,7 @@ async def upload_creative(
     request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]
 ) -> reading.CreativeView:
     """Upload an image as multipart form data: `file`, and `click_url` to which a click leads."""
-    await reading.narrow(tx, auth.principal_of(request))
+    await reading.narrow(tx, auth.principal_of(request), reading.ACT)
     return await once(request, tx, _upload(request, tx, order_id))
 
 
@@ -97,21 +89,21 @@ async def _upload(request: Call, tx: Tx, order_id: UUID) -> reading.CreativeView
 @post("/orders/{order_id:uuid}/submit", guards=[may_book_ads], status_code=200)
 async def submit(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
     """Hand the order to review; doing it again changes nothing."""
-    await reading.narrow(tx, auth.principal_of(request))
+    await reading.narrow(tx, auth.principal_of(request), reading.ACT)
     return await orders.submit_order(tx, request.app.state.settings, order_id)
 
 
 @post("/orders/{order_id:uuid}/cancel", guards=[may_book_ads], status_code=200)
 async def cancel(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
     """Stop the order; what was paid and not delivered is credited."""
-    await reading.narrow(tx, auth.principal_of(request))
+    await reading.narrow(tx, auth.principal_of(request), reading.ACT)
     return await once(request, tx, orders.cancel_order(tx, request.app.state.settings, order_id))
 
 
 @get("/review-queue", guards=[may_review_creatives])
 async def review_queue(request: Call, tx: NamedDependency[Tx]) -> list[reading.Waiting]:
     """Creatives of your agencies that wait for a decision, oldest first."""
-    await reading.narrow(tx, auth.principal_of(request))
+    await reading.enter_desk(tx, auth.principal_of(request), reading.ACT)
     return await reading.queue(tx, request.app.state.settings)
 
 
@@ -121,7 +113,7 @@ async def review(
 ) -> reading.CreativeView:
     """Approve, refuse or stop a creative; the last approval that an order needs opens its invoice."""
     principal = auth.principal_of(request)
-    await reading.narrow(tx, principal)
+    await reading.enter_desk(tx, principal, reading.ACT)
     return await creatives.review_creative(tx, request.app.state.settings, principal, creative_id, data)
 
 

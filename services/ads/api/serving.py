@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
@@ -87,13 +87,14 @@ async def decide(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _read_ask(scope: HTTPScope, receive: Receive) -> Ask:
     if scope["method"] == "GET":
-        query = {k: v[-1] for k, v in parse_qs(scope["query_string"].decode("latin-1")).items()}
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         return Ask(
             query.get("agency", ""),
             query.get("p", "").split(","),
             section=query.get("section", ""),
             visitor=query.get("v", ""),
             language=query.get("lang", "vi"),
+            explain=query.get("explain", "") == "1",
         )
     if scope["method"] != "POST":
         raise BadInput("Use POST with JSON, or GET with `agency`, `section` and `p`.")
@@ -170,7 +171,7 @@ def _hand_out(
             )
         )
     if capped:
-        server.caps.add(cap_hash, capped)
+        server.caps.add(cap_hash, capped, new=not request.seen)
     return ads
 
 

@@ -19,7 +19,7 @@ from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotAllowed
-from shared.http import decode_cursor, encode_cursor, once, read_form
+from shared.http import encode_cursor, once, read_form
 from shared.web import page
 
 is_signed_in = auth.may(person=True)
@@ -33,7 +33,7 @@ class BookForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     placement: str
     """agency/code"""
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    name: orders.Text
     starts_on: date
     ends_on: date
     budget_vnd: Annotated[int, msgspec.Meta(gt=0, le=10**11)]
@@ -61,14 +61,14 @@ async def _as_advertiser(request: Call, tx: Tx) -> auth.Principal:
     principal = auth.principal_of(request)
     if principal.organisation is None:
         raise NotAllowed("This account acts for no advertiser. Register your organisation first.")
-    await reading.narrow(tx, principal)
+    await reading.narrow(tx, principal, reading.ACT)
     return principal
 
 
 @get("/advertise/orders", include_in_schema=False, guards=[is_signed_in])
 async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
     await _as_advertiser(request, tx)
-    before = UUID(decode_cursor(cursor)) if cursor else None
+    before = reading.place(cursor)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
     more = f"?cursor={encode_cursor(str(found[PER_PAGE - 1].id))}" if len(found) > PER_PAGE else None
     return page(request, "ads_orders.html", orders=found[:PER_PAGE], more=more, words=words)

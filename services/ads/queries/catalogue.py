@@ -50,7 +50,7 @@ _PLACEMENTS = sa.text(
 
 async def placements(tx: Tx, today: date, agency: str = "") -> list[PlacementView]:
     """Placements with a rate in force, of one agency or all, dearest first."""
-    rows = await tx.execute(_PLACEMENTS, {"today": today, "agency": agency})
+    rows = await tx.execute(_PLACEMENTS, {"today": today, "agency": agency.replace("\0", "?")})
     found: dict[tuple[str, str], PlacementView] = {}
     for row in rows:
         view = found.setdefault((row.agency, row.code), _view(row))

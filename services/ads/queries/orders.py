@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from services.ads.rules.booking import Flight, Order, missing_sizes, status_of
 from services.ads.tables import CreativeRow, LineRow, OrderRow, ReviewRow
-from shared import auth, clock, links
+from shared import agencies, auth, clock, links
 from shared.db import Tx, enter
-from shared.errors import NotFound
+from shared.errors import BadInput, NotFound
+from shared.http import decode_cursor
 from shared.settings import Settings
 
 PREVIEW_TTL_S = 3600
@@ -69,15 +70,37 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     creatives: list[CreativeView]
 
 
+def place(cursor: str) -> UUID | None:
+    """The order behind which a page starts. Raises BadInput for a cursor that is not ours."""
+    try:
+        return UUID(decode_cursor(cursor)) if cursor else None
+    except ValueError as error:
+        raise BadInput("The cursor is not one that we gave.") from error
+
+
 def number_of(order: UUID) -> str:
     """How people name an order."""
     return f"QC-{order.hex[-8:].upper()}"
 
 
-async def narrow(tx: Tx, principal: auth.Principal) -> None:
-    """Let an advertiser's key or person see only what its organisation booked."""
+SEE: frozenset[str] = frozenset({"ad_ops", "administrator", "auditor"})
+ACT: frozenset[str] = frozenset({"ad_ops", "administrator"})
+
+
+async def narrow(tx: Tx, principal: auth.Principal, roles: frozenset[str]) -> None:
+    """Let an advertiser see only what its organisation booked, and staff the agencies where they have the roles."""
     if principal.organisation is not None:
         await enter(tx, [], principal.organisation)
+    else:
+        await enter_desk(tx, principal, roles)
+
+
+async def enter_desk(tx: Tx, principal: auth.Principal, roles: frozenset[str]) -> None:
+    """Show the agencies in which the principal has one of the roles, with what these absorbed; a key its agency."""
+    codes = [code for code in principal.roles if principal.has_role(roles, code)]
+    if principal.kind == "key":
+        codes = [principal.agency]
+    await enter(tx, await agencies.with_predecessors(tx, codes))
 
 
 async def order(tx: Tx, settings: Settings, order_id: UUID) -> OrderView:

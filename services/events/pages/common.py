@@ -18,7 +18,7 @@ Caller = Request[Any, Any, Any]
 may_buy = auth.may(person=True)
 may_see_desk = auth.may(roles=READERS)
 may_work_desk = auth.may(roles=EDITORS)
-bookings = limited("events-book", per_minute=120, burst=60)
+bookings = limited("events-book", per_minute=600, burst=300)
 
 WORDS = {
     "sold-out": N_("Vừa hết: người khác đã nhanh hơn một bước. Bạn chưa bị trừ tiền."),

@@ -84,10 +84,11 @@ def _parts(event: queries.EventView, chosen: queries.SellableView) -> list[dict[
 
 
 def _industries(lang: str) -> list[tuple[str, str]]:
-    indent = "\u00a0\u00a0\u00a0"
+    """What a sponsor may choose: no whole sector, which would keep too many away."""
     return [("", "–")] + [
-        (str(code), indent * industries.level(code) + industries.name(code, lang))
+        (str(code), industries.full_name(code, lang))
         for code in industries.INDUSTRIES
+        if not industries.is_sector(code)
     ]
 
 

@@ -9,7 +9,6 @@ import msgspec
 import sqlalchemy as sa
 
 from services.events.rules.stock import priced
-from services.events.tables import EventRow
 from shared import clock
 from shared.calendar import ZONE, local_day
 from shared.db import Tx
@@ -29,6 +28,8 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     sales_end_at: datetime
     charity: str
     version: int
+    is_open: bool
+    """Whether its sale is still on."""
 
     @property
     def scene(self) -> str:
@@ -40,10 +41,6 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     def turned(self) -> bool:
         """Whether its picture is seen in the mirror, so that two of one sky differ."""
         return crc32(self.slug.encode()) % 2 == 1
-
-    @property
-    def is_open(self) -> bool:
-        return clock.now() < self.sales_end_at
 
     @property
     def is_past(self) -> bool:
@@ -62,15 +59,12 @@ class SellableView(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int
     held: int
     sold: int
+    left: int
     tier: str = ""
     exclusive: bool = False
     benefits: list[str] = []
     instalments: list[dict[str, Any]] = []
     deliverables: list[dict[str, Any]] = []
-
-    @property
-    def left(self) -> int:
-        return self.capacity - self.held - self.sold
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +77,10 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     left: int
 
 
-_EVENT = ", ".join(EventView.__struct_fields__)
+_EVENT = (
+    "SELECT id, agency, slug, title, summary, place, starts_at, sales_end_at, charity, version, "
+    "sales_end_at > :now AS is_open FROM event WHERE "
+)
 
 
 async def events(
@@ -92,11 +89,12 @@ async def events(
     """Events, the latest first; one more than the limit tells that others follow."""
     rows = await tx.execute(
         sa.text(
-            f"SELECT {_EVENT} FROM event WHERE (:agency = '' OR agency = :agency) "  # noqa: S608 - our own names
+            f"{_EVENT} (:agency = '' OR agency = :agency) "
             "AND (CAST(:at AS timestamptz) IS NULL OR (starts_at, id) < (:at, :id)) "
             "ORDER BY starts_at DESC, id DESC LIMIT :limit"
         ),
         {
+            "now": clock.now(),
             "agency": agency,
             "at": before[0] if before else None,
             "id": before[1] if before else None,
@@ -108,19 +106,20 @@ async def events(
 
 async def event(tx: Tx, slug: str) -> EventView:
     """Raises NotFound."""
-    rows = await tx.execute(
-        sa.text(f"SELECT {_EVENT} FROM event WHERE slug = :slug"),  # noqa: S608 - our own names
-        {"slug": slug},
-    )
+    return await _event(tx, "slug = :key", slug)
+
+
+async def event_by_id(tx: Tx, key: UUID) -> EventView:
+    """Raises NotFound."""
+    return await _event(tx, "id = :key", key)
+
+
+async def _event(tx: Tx, where: str, key: object) -> EventView:
+    rows = await tx.execute(sa.text(_EVENT + where), {"key": key, "now": clock.now()})
     row = rows.mappings().first()
     if row is None:
         raise NotFound("There is no such event.")
     return EventView(**row)
-
-
-async def event_by_id(tx: Tx, key: UUID) -> EventView:
-    row = await tx.get_one(EventRow, key)
-    return EventView(**{name: getattr(row, name) for name in EventView.__struct_fields__})
 
 
 async def sellables(tx: Tx, event_id: UUID) -> list[SellableView]:
@@ -138,7 +137,8 @@ async def sellables(tx: Tx, event_id: UUID) -> list[SellableView]:
     for row in rows.mappings():
         cost = priced(row["price_vnd"], today)
         given = {name: value for name, value in row.items() if value is not None}
-        found.append(SellableView(**given, vat_vnd=cost.vat_vnd, total_vnd=cost.gross_vnd))
+        left = row["capacity"] - row["held"] - row["sold"]
+        found.append(SellableView(**given, left=left, vat_vnd=cost.vat_vnd, total_vnd=cost.gross_vnd))
     return found
 
 

@@ -78,6 +78,12 @@ def name(code: int, lang: str = "vi") -> str:
     return both[lang == "en"] if both else str(code)
 
 
-def level(code: int) -> int:
-    """0 for a sector, 1 and 2 for what lies below."""
-    return 0 if code % 10_000 == 0 else 1 if code % 100 == 0 else 2
+def full_name(code: int, lang: str = "vi") -> str:
+    """An industry's name behind those above it: `Tài chính › Ngân hàng`."""
+    trail = dict.fromkeys((code // 10_000 * 10_000, code // 100 * 100, code))
+    return " › ".join(name(each, lang) for each in trail)
+
+
+def is_sector(code: int) -> bool:
+    """Whether a code is a whole sector, the top of the tree."""
+    return code % 10_000 == 0

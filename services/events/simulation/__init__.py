@@ -26,7 +26,7 @@ ORDERS_FROM = 110
 COMES = 0.93
 """Share of those with a bib who come."""
 
-# Banks and telecoms are left to whoever tries the house out: the open edition must still have room for them.
+# Finance and telecoms are left to whoever tries the house out: the open edition must still have room for them.
 COMPANIES = (
     (120200, "Yến sào Hòn Nội"),
     (120100, "Nước khoáng Suối Ngọc"),
@@ -42,7 +42,7 @@ COMPANIES = (
     (150400, "Cảng Cam Ranh Bay"),
     (180200, "Ngoại ngữ Hải Âu"),
     (120600, "Thủy sản Bắc Vịnh"),
-    (100200, "Bảo hiểm Duyên Hải"),
+    (140200, "Xi măng Hòn Khói"),
     (130300, "Lữ hành Đảo Ngọc"),
     (150200, "Điện mặt trời Ninh Hải"),
     (170300, "Trang sức Ngọc Trai Nha Trang"),
@@ -103,11 +103,13 @@ async def _put_on_sale(world: World, tx: Tx, edition: Edition) -> Open:
     world.random.shuffle(companies)
     for tier, count in edition.sponsors.items():
         # Whoever tries the house out finds the packages of the open edition that the guide speaks of.
-        kept = edition.keeps_gold and tier == "Gold" and edition.day >= world.end
+        kept = edition.keeps_gold and tier == "gold" and edition.day >= world.end
         for _ in range(0 if kept else count):
             before = world.random.randint(SPONSORS_UNTIL, SPONSORS_FROM)
             one.coming.append((edition.day - timedelta(days=before), tier, companies.pop()))
     one.coming.sort()
+    if edition.keeps_gold:
+        world.demo["night_run"] = f"/events/{edition.new.slug}"
     return one
 
 

@@ -63,14 +63,11 @@ def _grown(base_vnd: int, year: int) -> int:
     return round(base_vnd * 1.12 ** (year - FIRST_YEAR) / 1_000_000) * 1_000_000
 
 
-def _night_run(year: int) -> Edition:
-    day = second_saturday(year, 12)
-    opens_on = _opening(date(year - 1, 12, 20), day)
-    price = {2024: 150_000_000, 2025: 175_000_000}.get(year, 200_000_000)
-    packages = [
+def _night_run_packages(price: int) -> list[NewPackage]:
+    return [
         NewPackage(
             title="Vàng",
-            tier="Gold",
+            tier="gold",
             price_vnd=price,
             capacity=3,
             exclusive=True,
@@ -92,7 +89,7 @@ def _night_run(year: int) -> Edition:
         ),
         NewPackage(
             title="Bạc",
-            tier="Silver",
+            tier="silver",
             price_vnd=price // 2,
             capacity=6,
             benefits=[
@@ -110,7 +107,7 @@ def _night_run(year: int) -> Edition:
         ),
         NewPackage(
             title="Đồng",
-            tier="Bronze",
+            tier="bronze",
             price_vnd=price // 5,
             capacity=10,
             benefits=["Logo trên phông chụp ảnh", "1 bài và 2 bản tin", "5 suất chạy"],
@@ -118,10 +115,16 @@ def _night_run(year: int) -> Edition:
             deliverables=[DeliverableTerms("Logo trên phông chụp ảnh", 0)],
         ),
     ]
+
+
+def _night_run(year: int) -> Edition:
+    day = second_saturday(year, 12)
+    opens_on = _opening(date(year - 1, 12, 20), day)
+    price = {2024: 150_000_000, 2025: 175_000_000}.get(year, 200_000_000)
     new = NewEvent(
         agency=_news(opens_on),
         slug=f"nha-trang-night-run-{year}",
-        title=f"Nha Trang Night Run {year}",
+        title="Nha Trang Night Run",
         summary=(
             "Chạy đêm dọc đường Trần Phú, biển một bên, thành phố một bên. "
             "Hai cự ly 5 km và 10 km, 3.000 số áo."
@@ -130,14 +133,14 @@ def _night_run(year: int) -> Edition:
         charity="Mỗi số áo góp một phần vào quỹ học bổng cho học sinh vùng biển, công bố sau sự kiện.",
         starts_at=_at(day, 19),
         sales_end_at=_at(day, 12),
-        packages=packages,
+        packages=_night_run_packages(price),
         tickets=[
             NewTicket(title="5 km", price_vnd=300_000, capacity=1_800),
             NewTicket(title="10 km", price_vnd=450_000, capacity=1_200),
         ],
     )
     orders = round(220 * 1.2 ** (year - FIRST_YEAR))
-    comers = {"Gold": 3, "Silver": min(6, year - FIRST_YEAR + 3), "Bronze": min(10, year - FIRST_YEAR + 5)}
+    comers = {"gold": 3, "silver": min(6, year - FIRST_YEAR + 3), "bronze": min(10, year - FIRST_YEAR + 5)}
     return Edition(new=new, opens_on=opens_on, day=day, orders=orders, sponsors=comers, keeps_gold=True)
 
 
@@ -152,7 +155,7 @@ def _small(
     gold_vnd: int,
     ticket: tuple[str, int, int],
 ) -> NewEvent:
-    tiers = (("Vàng", "Gold", 1, 1), ("Bạc", "Silver", 2, 2), ("Đồng", "Bronze", 4, 4))
+    tiers = (("Vàng", "gold", 1, 1), ("Bạc", "silver", 2, 2), ("Đồng", "bronze", 4, 4))
     return NewEvent(
         agency=agency,
         slug=slug,
@@ -167,9 +170,9 @@ def _small(
                 tier=tier,
                 price_vnd=gold_vnd // part,
                 capacity=count,
-                exclusive=tier == "Gold",
+                exclusive=tier == "gold",
                 benefits=["Logo tại sân khấu và trên ấn phẩm", "Lời cảm ơn trong chương trình"],
-                instalments=HALVES if tier == "Gold" else WHOLE,
+                instalments=HALVES if tier == "gold" else WHOLE,
                 deliverables=[DeliverableTerms("Logo tại sân khấu và trên ấn phẩm", 0)],
             )
             for name, tier, count, part in tiers
@@ -194,7 +197,7 @@ def _spring(year: int) -> Edition | None:
         ticket=("Vé vào cửa", 180_000, 600),
     )
     return Edition(
-        new=new, opens_on=opens_on, day=day, orders=38, sponsors={"Gold": 1, "Silver": 1, "Bronze": 2}
+        new=new, opens_on=opens_on, day=day, orders=38, sponsors={"gold": 1, "silver": 1, "bronze": 2}
     )
 
 
@@ -212,7 +215,7 @@ def _books(year: int) -> Edition:
     )
     opens_on = day - timedelta(days=60)
     return Edition(
-        new=new, opens_on=opens_on, day=day, orders=30, sponsors={"Gold": 1, "Silver": 1, "Bronze": 1}
+        new=new, opens_on=opens_on, day=day, orders=30, sponsors={"gold": 1, "silver": 1, "bronze": 1}
     )
 
 
@@ -230,5 +233,5 @@ def _song(year: int) -> Edition:
         ticket=("Vé khán phòng", 220_000, 700),
     )
     return Edition(
-        new=new, opens_on=opens_on, day=day, orders=44, sponsors={"Gold": 1, "Silver": 2, "Bronze": 2}
+        new=new, opens_on=opens_on, day=day, orders=44, sponsors={"gold": 1, "silver": 2, "bronze": 2}
     )

@@ -1,7 +1,11 @@
-"""Storing: a batch of entries, legs, rollups, lines and archived facts, one statement each."""
+"""Storing: a batch of entries, legs, rollups, lines and archived facts, one statement each.
+
+Long values travel joined in one parameter and are cut up by the database: psycopg escapes each element of an array.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -62,19 +66,22 @@ async def archive(tx: Tx, posted: Sequence[Posted]) -> None:
     if not posted:
         return
     agencies = [{p.fact.agency, *(entry.agency for entry in p.entries)} for p in posted]
-    columns = {
+    bodies = [msgspec.json.encode(p.fact) for p in posted]
+    columns: dict[str, Any] = {
         "fact_id": [p.fact.id for p in posted],
         "subject": [p.fact.subject() for p in posted],
         "agencies": [",".join(sorted(codes)) for codes in agencies],
         "invoice": [getattr(p.fact, "invoice", None) for p in posted],
-        "body": [msgspec.json.encode(p.fact) for p in posted],
+        "bodies": b"".join(bodies),
+        "begins": list(accumulate((len(body) for body in bodies[:-1]), initial=1)),
+        "lengths": [len(body) for body in bodies],
         "recorded_at": [p.recorded_at for p in posted],
         "outcome": [outcome_of(p.sealed()) for p in posted],
     }
     await tx.execute(_ARCHIVE, columns)
 
 
-def _entry_columns(entries: Sequence[tuple[Entry, bytes]]) -> dict[str, list[Any]]:
+def _entry_columns(entries: Sequence[tuple[Entry, bytes]]) -> dict[str, Any]:
     return {
         "ids": [entry.id for entry, _ in entries],
         "facts": [entry.fact_id for entry, _ in entries],
@@ -85,11 +92,11 @@ def _entry_columns(entries: Sequence[tuple[Entry, bytes]]) -> dict[str, list[Any
         "reversals": [entry.reversal_of for entry, _ in entries],
         "periods": [entry.period for entry, _ in entries],
         "legs": [len(entry.legs) for entry, _ in entries],
-        "hashes": [digest for _, digest in entries],
+        "hashes": b"".join(digest for _, digest in entries),
     }
 
 
-def _leg_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
+def _leg_columns(entries: Sequence[Entry]) -> dict[str, Any]:
     legs = [(entry, n, leg) for entry in entries for n, leg in enumerate(entry.legs)]
     return {
         "entries": [entry.id for entry, _, _ in legs],
@@ -118,7 +125,7 @@ def _part_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     ]
 
 
-def _rollup_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
+def _rollup_columns(entries: Sequence[Entry]) -> dict[str, Any]:
     sums: dict[tuple[str, str, str, date, date], list[int]] = {}
     for entry in entries:
         recorded_on = local_day(entry.recorded_at)
@@ -138,7 +145,7 @@ def _rollup_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     }
 
 
-def _line_columns(lines: Iterable[LineState]) -> dict[str, list[Any]]:
+def _line_columns(lines: Iterable[LineState]) -> dict[str, Any]:
     rows = sorted(lines, key=lambda line: line.id)
     return {
         "ids": [line.id for line in rows],
@@ -147,15 +154,16 @@ def _line_columns(lines: Iterable[LineState]) -> dict[str, list[Any]]:
         "streams": [line.stream for line in rows],
         "starts": [line.starts_on for line in rows],
         "lives": [line.live_until for line in rows],
-        "states": [msgspec.json.encode(line).decode() for line in rows],
+        "states": msgspec.json.encode(rows).decode(),
     }
 
 
 _ENTRIES = sa.text(
     "INSERT INTO entry (id, fact_id, agency, effective_on, recorded_at, kind, reversal_of, period, legs, hash) "
-    "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:facts AS uuid[]), CAST(:agencies AS text[]), "
-    "CAST(:days AS date[]), CAST(:recorded AS timestamptz[]), CAST(:kinds AS text[]), "
-    "CAST(:reversals AS uuid[]), CAST(:periods AS date[]), CAST(:legs AS bigint[]), CAST(:hashes AS bytea[]))"
+    "SELECT i, f, a, d, r, k, v, p, l, substring(CAST(:hashes AS bytea) FROM CAST(n * 32 - 31 AS integer) FOR 32) "
+    "FROM unnest(CAST(:ids AS uuid[]), CAST(:facts AS uuid[]), CAST(:agencies AS text[]), "
+    "CAST(:days AS date[]), CAST(:recorded AS timestamptz[]), CAST(:kinds AS text[]), CAST(:reversals AS uuid[]), "
+    "CAST(:periods AS date[]), CAST(:legs AS bigint[])) WITH ORDINALITY AS t (i, f, a, d, r, k, v, p, l, n)"
 )
 _LEGS = sa.text(
     "INSERT INTO leg (entry, n, agency, effective_on, account, stream, line, amount_vnd) "
@@ -176,8 +184,9 @@ _ROLLUP = sa.text(
 )
 _LINES = sa.text(
     "INSERT INTO line (id, agency, invoice, stream, starts_on, live_until, state) "
-    "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:agencies AS text[]), CAST(:invoices AS uuid[]), "
-    "CAST(:streams AS text[]), CAST(:starts AS date[]), CAST(:lives AS date[]), CAST(:states AS jsonb[])) "
+    "SELECT * FROM ROWS FROM (unnest(CAST(:ids AS uuid[]), CAST(:agencies AS text[]), CAST(:invoices AS uuid[]), "
+    "CAST(:streams AS text[]), CAST(:starts AS date[]), CAST(:lives AS date[])), "
+    "jsonb_array_elements(CAST(:states AS jsonb))) AS t "
     "ON CONFLICT (id) DO UPDATE SET live_until = excluded.live_until, state = excluded.state"
 )
 _PAYMENTS = sa.text(
@@ -186,8 +195,9 @@ _PAYMENTS = sa.text(
 )
 _ARCHIVE = sa.text(
     "INSERT INTO archive (fact_id, subject, agencies, invoice, body, recorded_at, outcome) "
-    "SELECT f, s, string_to_array(a, ','), i, b, r, o FROM unnest(CAST(:fact_id AS uuid[]), "
-    "CAST(:subject AS text[]), CAST(:agencies AS text[]), CAST(:invoice AS uuid[]), CAST(:body AS bytea[]), "
-    "CAST(:recorded_at AS timestamptz[]), CAST(:outcome AS bytea[])) WITH ORDINALITY AS t (f, s, a, i, b, r, o, n) "
-    "ORDER BY n"
+    "SELECT f, s, string_to_array(a, ','), i, substring(CAST(:bodies AS bytea) FROM b FOR l), r, o "
+    "FROM unnest(CAST(:fact_id AS uuid[]), CAST(:subject AS text[]), CAST(:agencies AS text[]), "
+    "CAST(:invoice AS uuid[]), CAST(:begins AS integer[]), CAST(:lengths AS integer[]), "
+    "CAST(:recorded_at AS timestamptz[]), CAST(:outcome AS bytea[])) "
+    "WITH ORDINALITY AS t (f, s, a, i, b, l, r, o, n) ORDER BY n"
 )

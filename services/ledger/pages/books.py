@@ -75,6 +75,7 @@ async def list_entries(
         request,
         "ledger_entries.html",
         nav=labels.NAVIGATION,
+        rows=[entry_row(request, e) for e in found.items],
         found=found,
         wanted=wanted,
         since=since,
@@ -129,12 +130,21 @@ async def show_line(
         line=found,
         state=found.state,
         earn=type(found.state.earn).__name__,
-        entries=entries.items,
+        rows=[entry_row(request, e) for e in entries.items],
         facts=[(fact, pretty(fact.body)) for fact in found.facts],
         account_label=lambda name: labels.account_label(request, name),
         stream_label=lambda name: labels.stream_label(request, name),
         kind_label=lambda name: labels.kind_label(request, name),
     )
+
+
+def entry_row(request: Request[Any, Any, Any], entry: books.EntryItem) -> dict[str, Any]:
+    """An entry as the tables show it; of a line's entries, `earned_vnd` is what it earned."""
+    return {
+        **msgspec.structs.asdict(entry),
+        "label": labels.kind_label(request, entry.kind),
+        "earned_vnd": -entry.amount_vnd or None,
+    }
 
 
 def as_day(text: str) -> date | None:

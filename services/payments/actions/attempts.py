@@ -173,7 +173,7 @@ async def _attempt(tx: Tx, reference: str) -> tuple[InvoiceRow, AttemptRow] | No
 async def _hear(
     tx: Tx, invoice: InvoiceRow, attempt: AttemptRow, said: vnpay.Notification
 ) -> tuple[str, str]:
-    if False:
+    if said.amount_vnd != attempt.amount_vnd:
         return "04", "wrong-amount"
     taken = said.verdict in ("paid", "suspect")
     if said.verdict == "unfinished" or (taken and not _numbered(said)):

@@ -94,19 +94,30 @@ class Words:
         return {**msgspec.structs.asdict(row), "reason": self.reason(row.reason)}
 
 
-async def _counted(tx: Tx) -> list[tuple[str, str, int]]:
-    """The tabs behind which something may wait for a person, with how much."""
+async def _tabs(tx: Tx, lang: str) -> list[tuple[Any, ...]]:
+    """The desk's parts; where something may wait for a person, with how much."""
     return [
-        (f"{DESK}/held", N_("Bị nghi ngờ"), len(await queries.held(tx))),
-        (f"{DESK}/suspense", N_("Tiền treo"), len(await queries.captures(tx, PAGE, suspense=True))),
-        (f"{DESK}/refunds", N_("Hoàn tiền"), len(await queries.refunds(tx, states=("asked", "unclear")))),
+        (DESK, translate(lang, "Tiền đã nhận")),
+        (f"{DESK}/held", translate(lang, "Bị nghi ngờ"), len(await queries.held(tx))),
+        (
+            f"{DESK}/suspense",
+            translate(lang, "Tiền treo"),
+            len(await queries.captures(tx, PAGE, suspense=True)),
+        ),
+        (
+            f"{DESK}/refunds",
+            translate(lang, "Hoàn tiền"),
+            len(await queries.refunds(tx, states=("asked", "unclear"))),
+        ),
+        (f"{DESK}/rails", translate(lang, "Cách trả")),
     ]
 
 
 async def _desk(
     request: Request[Any, Any, Any], tx: Tx, template: str, current: str, **context: Any
 ) -> Template:
-    return page(request, template, tabs=await _counted(tx), current=current, **context)
+    tabs = await _tabs(tx, language_of(request))
+    return page(request, template, tabs=tabs, current=current, **context)
 
 
 def _person(request: Request[Any, Any, Any]) -> UUID:

@@ -62,10 +62,13 @@ async def offer_package(tx: Tx, offer: PackageOffer) -> Made:
         raise Unprocessable("The sale must end after it begins.")
     package = clock.new_id()
     values = {**msgspec.structs.asdict(offer), "id": package, "grants": msgspec.to_builtins(offer.grants)}
-    made = await tx.execute(
-        insert(PackageRow).values(values).on_conflict_do_nothing(index_elements=["agency", "code"])
+    made = await tx.scalar(
+        insert(PackageRow)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=["agency", "code"])
+        .returning(PackageRow.id)
     )
-    if made.rowcount == 0:  # type: ignore[attr-defined]
+    if made is None:
         raise CodeTaken(f"{offer.agency} has a package {offer.code} already.")
     await bump(tx)
     return Made(package)
@@ -77,7 +80,7 @@ async def set_price(tx: Tx, package: UUID, offer: PriceOffer) -> Made:
     if row is None:
         raise NotFound("There is no such package.")
     price = clock.new_id()
-    made = await tx.execute(
+    made = await tx.scalar(
         insert(PriceRow)
         .values(
             id=price,
@@ -90,15 +93,16 @@ async def set_price(tx: Tx, package: UUID, offer: PriceOffer) -> Made:
             made_at=clock.now(),
         )
         .on_conflict_do_nothing(index_elements=["package", "term_unit", "term_count", "since"])
+        .returning(PriceRow.id)
     )
-    if made.rowcount == 0:  # type: ignore[attr-defined]
+    if made is None:
         raise PriceStands(f"This term has a price from {offer.since} on already; set one from another day.")
     return Made(price)
 
 
 async def choose_vat_class(tx: Tx, agency: str, product_class: str, vat_class: VatClass, since: date) -> None:
     """Say how a product class is taxed from a day on. Raises PriceStands where that day has a choice already."""
-    made = await tx.execute(
+    made = await tx.scalar(
         insert(VatChoiceRow)
         .values(
             agency=agency,
@@ -108,6 +112,7 @@ async def choose_vat_class(tx: Tx, agency: str, product_class: str, vat_class: V
             chosen_at=clock.now(),
         )
         .on_conflict_do_nothing()
+        .returning(VatChoiceRow.agency)
     )
-    if made.rowcount == 0:  # type: ignore[attr-defined]
+    if made is None:
         raise PriceStands(f"{product_class} has a VAT class from {since} on already.")

@@ -17,7 +17,7 @@ from shared.errors import Stale
 async def change_policy(tx: Tx, agency: str, policy: WallPolicy, seen: int, by: UUID | None) -> int:
     """Put a new version in force and return it. Raises Stale when `seen` is no longer the newest."""
     newest = await tx.scalar(sa.select(sa.func.max(PolicyRow.version)).where(PolicyRow.agency == agency)) or 0
-    made = await tx.execute(
+    made = await tx.scalar(
         insert(PolicyRow)
         .values(
             agency=agency,
@@ -27,8 +27,9 @@ async def change_policy(tx: Tx, agency: str, policy: WallPolicy, seen: int, by: 
             changed_at=clock.now(),
         )
         .on_conflict_do_nothing()
+        .returning(PolicyRow.version)
     )
-    if newest != seen or made.rowcount == 0:  # type: ignore[attr-defined]
+    if newest != seen or made is None:
         raise Stale("Somebody changed this wall meanwhile: read it again and repeat your change.")
     await bump(tx)
     return seen + 1

@@ -25,16 +25,17 @@ from services.subscriptions.rules.access import Ask, Reason, after_meter, explai
 from shared import clock
 from shared.auth import Principal, Verifier, may
 from shared.calendar import local_day
+from shared.contracts.scopes import Scope as KeyScope
 from shared.errors import BadInput, NotAllowed, NotSignedIn
 from shared.house import House
 from shared.http import check_depth
 from shared.links import signature
 
-SCOPE = "subscriptions:access"
+SCOPE: KeyScope = "subscriptions:access"
 MAX_BYTES = 16 * 1024
-READING_GRACE_S = 12 * 3600
-"""A page token lives five minutes and is renewed on the house's own pages; a reader in the middle of the paper is
-still the same reader. Only reading is granted on it."""
+READING_GRACE_S = 30 * 86_400
+"""A page token lives five minutes and is renewed on the house's own pages; its cookie stays for the whole session. Who
+comes back to the paper next week is still the same reader, and only reading is granted on such a token."""
 
 may_check_access = may(scope=SCOPE)
 

@@ -77,7 +77,7 @@ async def show_desk(
         "subscriptions_desk.html",
         figures=await subscriptions.figures(tx),
         rows=rows,
-        tabs=TABS,
+        tabs=_tabs(request),
         next_page=f"?cursor={encode_cursor(str(found[SHOWN - 1].id))}" if len(found) > SHOWN else None,
     )
 
@@ -100,7 +100,7 @@ async def show_walls(
         wall=found,
         rows=rows,
         rules=RULES,
-        tabs=TABS,
+        tabs=_tabs(request),
         agencies=[(f"/desk/subscriptions/policies?agency={code}", await name_of(tx, code)) for code in own],
         chosen=f"/desk/subscriptions/policies?agency={chosen}",
         agency_name=await name_of(tx, chosen),
@@ -135,6 +135,10 @@ def _policy(form: WallForm) -> WallPolicy:
         return msgspec.convert(msgspec.to_builtins(built), WallPolicy)
     except msgspec.ValidationError as error:
         raise Unprocessable(f"The wall cannot be read: {error}") from error
+
+
+def _tabs(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+    return [(href, translate(language_of(request), label)) for href, label in TABS]
 
 
 def _before(cursor: str) -> UUID | None:

@@ -1,0 +1,112 @@
+"""What administrators and auditors read: the audit trail with its chain, and the log of messages."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+from litestar.response import Template
+
+from services.accounts import queries, rules
+from services.accounts.pages.cookies import Web
+from services.accounts.pages.names import people_tabs, state_of
+from shared import auth
+from shared.db import Tx
+from shared.errors import NotFound
+from shared.web import language_of, page, translate
+
+may_read_trail = auth.may(roles={"administrator", "auditor"})
+
+PAGE = 50
+
+
+@get("/desk/audit", include_in_schema=False, guards=[may_read_trail])
+async def show_audit(
+    request: Web,
+    tx: NamedDependency[Tx],
+    agency: FromQuery[str | None] = None,
+    before: FromQuery[int | None] = None,
+) -> Template:
+    """The trail of one agency, with the answer whether its chain is whole."""
+    principal = auth.principal_of(request)
+    codes = await _trail_agencies(tx, principal)
+    code = agency if agency in codes else codes[0]
+    entries = await queries.audit(tx, code, before, limit=PAGE + 1)
+    known = await queries.names_of(tx, [e.actor for e in entries] + [f"person:{e.subject}" for e in entries])
+    lang = language_of(request)
+    return page(
+        request,
+        "accounts_audit.html",
+        entries=[_told(lang, entry, known) for entry in entries[:PAGE]],
+        code=code,
+        codes=codes,
+        names={a.code: a.name for a in await queries.agencies(tx)},
+        broken=await queries.broken_entries(tx, [code]),
+        next=f"/desk/audit?agency={code}&before={entries[PAGE - 1].number}" if len(entries) > PAGE else None,
+        tabs=people_tabs(request, principal),
+    )
+
+
+@get(
+    "/desk/audit/export", include_in_schema=False, guards=[may_read_trail], media_type="application/x-ndjson"
+)
+async def export_audit(request: Web, tx: NamedDependency[Tx], agency: FromQuery[str]) -> Response[str]:
+    """The whole trail of one agency, a line an entry with its hash: it can be checked without us."""
+    codes = await _trail_agencies(tx, auth.principal_of(request))
+    if agency not in codes:
+        raise NotFound("There is no such trail.")
+    name = f'attachment; filename="audit-{agency}.ndjson"'
+    headers = {"content-disposition": name, "cache-control": "no-store"}
+    return Response(
+        await queries.exported_audit(tx, agency), headers=headers, media_type="application/x-ndjson"
+    )
+
+
+@get("/desk/messages", include_in_schema=False, guards=[may_read_trail])
+async def show_messages(request: Web, tx: NamedDependency[Tx]) -> Template:
+    principal = auth.principal_of(request)
+    return page(
+        request,
+        "accounts_messages.html",
+        messages=[
+            {
+                **msgspec.structs.asdict(m),
+                "address": rules.masked(m.address),
+                "state": state_of(request, m.state),
+            }
+            for m in await queries.messages(tx, await _trail_agencies(tx, principal))
+        ],
+        tabs=people_tabs(request, principal),
+    )
+
+
+def _told(lang: str, entry: queries.Entry, known: dict[str, str]) -> dict[str, Any]:
+    """An audit entry as a row: names instead of ids where this reader may see them."""
+    nobodies = {
+        "nobody:": translate(lang, "Khách chưa đăng nhập"),
+        "operator:": translate(lang, "Người vận hành (dòng lệnh)"),
+        "simulation:": translate(lang, "Mô phỏng"),
+    }
+    parts = [
+        msgspec.json.encode(side).decode() if side is not None else "–"
+        for side in (entry.before, entry.after)
+    ]
+    return {
+        "number": entry.number,
+        "at": entry.at,
+        "who": known.get(entry.actor) or nobodies.get(entry.actor, entry.actor),
+        "action": entry.action,
+        "subject": known.get(f"person:{entry.subject}") or entry.subject,
+        "change": " → ".join(parts) if parts != ["–", "–"] else "",
+        "why": entry.why,
+    }
+
+
+async def _trail_agencies(tx: Tx, principal: auth.Principal) -> list[str]:
+    """Agencies whose trail this person may read; what they absorbed is read with them."""
+    read = [code for code, held in principal.roles.items() if {"administrator", "auditor"} & set(held)]
+    return await queries.lineage(tx, read)
+
+
+routes = [show_audit, export_audit, show_messages]

@@ -1,0 +1,116 @@
+"""`kill -9` of any process while purchases run: afterwards the bank, payments, sellers and ledger agree to the đồng."""
+
+import os
+import random
+import signal
+import threading
+import time
+
+import psycopg
+import pytest
+
+from shared.embedded.parts import postgres_url
+from shared.settings import SERVICES
+from tests.journeys import buyers
+
+pytestmark = [pytest.mark.xdist_group("house"), pytest.mark.stack]
+
+LONG = os.environ.get("CHAOS") == "long"
+ROUNDS = 6 if LONG else 1
+PARTS = [*SERVICES, "nats", "postgres", "redis"]
+PAUSE_S = 4.0 if LONG else 3.0
+
+
+class Truth:
+    """What each part says came in, read behind the services' backs."""
+
+    def __init__(self, house):
+        self.house = house
+
+    def one(self, service, sql):
+        port = next(int(p["port"]) for p in self.house.status()["parts"] if p["name"] == "postgres")
+        with psycopg.connect(postgres_url(self.house.home, port, service)) as connection:
+            return connection.execute(sql).fetchone()[0]
+
+    def many(self, service, sql):
+        port = next(int(p["port"]) for p in self.house.status()["parts"] if p["name"] == "postgres")
+        with psycopg.connect(postgres_url(self.house.home, port, service)) as connection:
+            return {row[0] for row in connection.execute(sql).fetchall()}
+
+    def quiet(self):
+        """Nothing is left to say, to try again or to ask the bank."""
+        said = sum(self.one(service, "SELECT count(*) FROM outbox") for service in SERVICES)
+        held = sum(self.one(service, "SELECT count(*) FROM retry") for service in SERVICES)
+        asked = self.one("payments", "SELECT count(*) FROM attempt WHERE state = 'open'")
+        return said == held == asked == 0
+
+    def bank(self):
+        return self.house.get("/gateway/vnpay-sim/captures").json()["amount_vnd"]
+
+    def payments(self):
+        return int(
+            self.one("payments", "SELECT coalesce(sum(amount_vnd), 0) FROM capture WHERE rail = 'vnpay'")
+        )
+
+    def ledger(self):
+        """Cash in transit as captures moved it."""
+        return int(
+            self.one(
+                "ledger",
+                "SELECT coalesce(sum(l.amount_vnd), 0) FROM leg l JOIN entry e ON e.id = l.entry "
+                "JOIN archive a ON a.fact_id = e.fact_id "
+                "WHERE l.account = 'cash_in_transit:vnpay' AND a.subject IN "
+                "('payments.payment.captured.v1', 'payments.money.unapplied.v1')",
+            )
+        )
+
+
+@pytest.mark.timeout(900)
+def test_whatever_is_killed_every_paid_dong_is_delivered_and_booked_once(house):
+    client, staff = buyers.advertiser(house), buyers.reviewer(house)
+    truth = Truth(house)
+    before = truth.bank()
+    bought, failed, stop = [], [], threading.Event()
+
+    def shop(what, *given):
+        while not stop.is_set():
+            try:
+                what(house, *given)
+                bought.append(what.__name__)
+            except AssertionError as error:
+                failed.append(f"{what.__name__}: {error}")
+
+    threads = [
+        threading.Thread(target=shop, args=(buyers.buy_campaign, client, staff)),
+        threading.Thread(target=shop, args=(buyers.buy_subscription,)),
+        threading.Thread(target=shop, args=(buyers.buy_bib, client)),
+    ]
+    for thread in threads:
+        thread.start()
+    order = PARTS * ROUNDS
+    random.Random(int(os.environ.get("SEED", "7"))).shuffle(order)
+    killed = []
+    for part in order:
+        time.sleep(PAUSE_S)
+        os.kill(house.pid(part), signal.SIGKILL)
+        killed.append(part)
+    house.until(lambda: house.command("status").returncode == 0, "every part came back", seconds=90)
+    time.sleep(PAUSE_S)
+    stop.set()
+    for thread in threads:
+        thread.join(timeout=180)
+    house.until(truth.quiet, "the house is quiet again", seconds=180)
+
+    assert sorted(killed) == sorted(PARTS * ROUNDS)
+    assert set(bought) == {"buy_campaign", "buy_subscription", "buy_bib"}, (bought, failed[-3:])
+    assert truth.bank() > before
+    assert truth.bank() == truth.payments() == truth.ledger(), f"killed in turn: {killed}"
+    paid = truth.many("payments", "SELECT DISTINCT i.id FROM invoice i JOIN capture c ON c.invoice = i.id")
+    delivered = (
+        truth.many("ads", "SELECT invoice FROM ad_order WHERE paid_at IS NOT NULL")
+        | truth.many("subscriptions", "SELECT id FROM invoice WHERE captured_at IS NOT NULL")
+        | truth.many("events", "SELECT invoice FROM registration WHERE paid_at IS NOT NULL")
+        | truth.many("events", "SELECT invoice FROM instalment WHERE paid_at IS NOT NULL")
+    )
+    assert paid == delivered
+    assert truth.one("ledger", "SELECT coalesce(sum(amount_vnd), 0) FROM leg") == 0
