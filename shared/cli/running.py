@@ -101,11 +101,14 @@ def _welcome(stack: "Stack") -> None:
     people = read_sign_ins(stack.home)
     if people:
         out.print("\n[bold]Demo sign-ins[/bold]")
-        keys = ("who", "opens", "email", "password", "totp_secret")
-        table(
-            ("who", "opens", "e-mail", "password", "TOTP secret"),
-            [[p.get(k, "") for k in keys] for p in people],
-        )
+        width = max(len(person["email"]) for person in people)
+        for person in people:
+            code = f"  TOTP {person['totp_secret']}" if person["totp_secret"] else ""
+            # Unfolded, so that it can be copied.
+            out.print(
+                f"  {person['email'].ljust(width)}  {person['password']}{code}", soft_wrap=True, markup=False
+            )
+            out.print(f"    [dim]{person['who']}: {person['opens']}[/dim]", soft_wrap=True)
         out.print("  [dim]A code instead of an authenticator: nguonthu accounts totp E-MAIL[/dim]")
     out.print(f"\n[dim]Ctrl-C stops all of it. Data stays in {stack.home}.[/dim]", soft_wrap=True)
 

@@ -69,8 +69,12 @@ class WholeHouse:
 
 @pytest.fixture(scope="session")
 def house() -> Iterator[WholeHouse]:
-    """`nguonthu up --detach` in a home of its own; ended by `nguonthu down`."""
-    home = Path(tempfile.mkdtemp(prefix="nt-house-"))
+    """`nguonthu up --detach` in a home of its own; ended by `nguonthu down`.
+
+    `HOUSE_HOME` names a house that stands already and is left standing: quick while a journey is being written.
+    """
+    given = os.environ.get("HOUSE_HOME", "")
+    home = Path(given or tempfile.mkdtemp(prefix="nt-house-"))
     environ = {k: v for k, v in os.environ.items() if not k.startswith("NGUONTHU_")}
     environ["NGUONTHU_HOME"] = str(home)
     whole = WholeHouse(home, "", environ)
@@ -80,4 +84,5 @@ def house() -> Iterator[WholeHouse]:
         whole.address = whole.status()["address"]
         yield whole
     finally:
-        whole.command("down")
+        if not given:
+            whole.command("down")

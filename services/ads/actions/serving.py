@@ -23,6 +23,7 @@ from shared.house import House
 
 TICK_S = 1.0
 PAUSE_S = 0.05
+REST_S = 5.0
 LEAST_LEASE = 8
 FILES_KEPT = 64
 _RANGE = 1 << 32
@@ -45,6 +46,7 @@ class Server:
         self._day = date.min
         self._left: dict[UUID, int] = {}
         self._used: dict[UUID, int] = {}
+        self._rests: dict[UUID, float] = {}
         self._hungry = asyncio.Event()
         self._files: OrderedDict[str, bytes] = OrderedDict()
 
@@ -120,15 +122,19 @@ class Server:
             await delivery.give_back(tx, unused, self.bucket)
             self.bucket = bucket
         used, self._used = self._used, {}
-        asked = {}
+        asked, now_s = {}, clock.monotonic_s()
         for line in self.snapshot.lines:
-            if line.tier == HOUSE_TIER:
+            if line.tier == HOUSE_TIER or self._rests.get(line.id, 0.0) > now_s:
                 continue
             wanted = max(LEAST_LEASE, 3 * used.get(line.id, 0))
             left = self._left.get(line.id, 0)
             if 2 * left < wanted:
                 asked[line.id] = wanted - left
-        return await delivery.grant(tx, asked, bucket)
+        granted = await delivery.grant(tx, asked, bucket)
+        # A line that is ahead of its plan is not asked for again at once: that would lock its row each second.
+        self._rests = {line: until for line, until in self._rests.items() if until > now_s}
+        self._rests |= {line: now_s + REST_S for line, n in granted.items() if n == 0}
+        return granted
 
     async def run(self) -> None:
         """Refresh each second, and sooner when a lease ran out."""

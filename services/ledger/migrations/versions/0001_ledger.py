@@ -63,7 +63,9 @@ END $$
 def upgrade() -> None:
     for sql in house_ddl("ledger"):
         op.execute(sql)
-    _tables()
+    _entry_tables()
+    _state_tables()
+    _kept_tables()
     op.execute(BALANCE)
     op.execute(
         "CREATE TRIGGER leg_balances AFTER INSERT ON leg REFERENCING NEW TABLE AS added "
@@ -101,29 +103,7 @@ def _chart() -> None:
     op.bulk_insert(table, rows)
 
 
-def _tables() -> None:
-    op.create_table(
-        "account_code",
-        sa.Column("regime", sa.Text(), nullable=False),
-        sa.Column("account", sa.Text(), nullable=False),
-        sa.Column("code", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("regime", "account"),
-    )
-    op.create_table(
-        "archive",
-        sa.Column("seq", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("fact_id", sa.Uuid(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("agencies", postgresql.ARRAY(sa.Text()), nullable=False),
-        sa.Column("invoice", sa.Uuid(), nullable=True),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("outcome", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("seq"),
-        sa.UniqueConstraint("fact_id"),
-    )
-    op.create_index("archive_by_invoice", "archive", ["invoice"], unique=False)
+def _entry_tables() -> None:
     op.create_table(
         "entry",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -159,6 +139,31 @@ def _tables() -> None:
         "leg_by_line", "leg", ["line"], unique=False, postgresql_where=sa.text("line IS NOT NULL")
     )
     op.create_table(
+        "part",
+        sa.Column("entry", sa.Uuid(), nullable=False),
+        sa.Column("stream", sa.Text(), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("effective_on", sa.Date(), nullable=False),
+        sa.Column("lines", postgresql.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("amounts", postgresql.ARRAY(sa.BigInteger()), nullable=False),
+        sa.PrimaryKeyConstraint("entry", "stream"),
+    )
+    op.create_index("part_by_day", "part", ["agency", "effective_on"], unique=False)
+    op.create_table(
+        "rollup",
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("stream", sa.Text(), nullable=False),
+        sa.Column("effective_on", sa.Date(), nullable=False),
+        sa.Column("recorded_on", sa.Date(), nullable=False),
+        sa.Column("debit_vnd", sa.BigInteger(), nullable=False),
+        sa.Column("credit_vnd", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("agency", "account", "stream", "effective_on", "recorded_on"),
+    )
+
+
+def _state_tables() -> None:
+    op.create_table(
         "line",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("agency", sa.Text(), nullable=False),
@@ -174,17 +179,6 @@ def _tables() -> None:
         "line_live", "line", ["live_until"], unique=False, postgresql_where=sa.text("live_until IS NOT NULL")
     )
     op.create_table(
-        "part",
-        sa.Column("entry", sa.Uuid(), nullable=False),
-        sa.Column("stream", sa.Text(), nullable=False),
-        sa.Column("agency", sa.Text(), nullable=False),
-        sa.Column("effective_on", sa.Date(), nullable=False),
-        sa.Column("lines", postgresql.ARRAY(sa.Uuid()), nullable=False),
-        sa.Column("amounts", postgresql.ARRAY(sa.BigInteger()), nullable=False),
-        sa.PrimaryKeyConstraint("entry", "stream"),
-    )
-    op.create_index("part_by_day", "part", ["agency", "effective_on"], unique=False)
-    op.create_table(
         "payment",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("agency", sa.Text(), nullable=False),
@@ -199,6 +193,23 @@ def _tables() -> None:
         sa.CheckConstraint("id = 1", name="reached_one"),
         sa.PrimaryKeyConstraint("id"),
     )
+
+
+def _kept_tables() -> None:
+    op.create_table(
+        "archive",
+        sa.Column("seq", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("fact_id", sa.Uuid(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("agencies", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("invoice", sa.Uuid(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("outcome", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("fact_id"),
+    )
+    op.create_index("archive_by_invoice", "archive", ["invoice"], unique=False)
     op.create_table(
         "regime",
         sa.Column("agency", sa.Text(), nullable=False),
@@ -207,13 +218,10 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("agency", "since"),
     )
     op.create_table(
-        "rollup",
-        sa.Column("agency", sa.Text(), nullable=False),
+        "account_code",
+        sa.Column("regime", sa.Text(), nullable=False),
         sa.Column("account", sa.Text(), nullable=False),
-        sa.Column("stream", sa.Text(), nullable=False),
-        sa.Column("effective_on", sa.Date(), nullable=False),
-        sa.Column("recorded_on", sa.Date(), nullable=False),
-        sa.Column("debit_vnd", sa.BigInteger(), nullable=False),
-        sa.Column("credit_vnd", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("agency", "account", "stream", "effective_on", "recorded_on"),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("regime", "account"),
     )
