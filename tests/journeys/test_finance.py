@@ -36,7 +36,9 @@ def test_from_the_growth_figure_to_the_source_fact(house, size):
         expect(page.get_by_text(status).first).to_be_visible()
         picture(page, f"finance-growth-{size}")
         broken = page.evaluate(
-            "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
+            "async () => { const all = [...document.images]; all.forEach(i => { i.loading = 'eager' });"
+            " await Promise.allSettled(all.map(i => i.decode()));"
+            " return all.filter(i => !i.naturalWidth).map(i => i.src) }"
         )
         assert broken == [], "charts are shown"
         page.goto("/finance/trial-balance")
