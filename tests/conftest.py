@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """CI forbids skips: a skipped test is a promise that nobody looked at."""
     if report.skipped and os.environ.get("FORBID_SKIPS") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long or random parameters by their argument: the workers must agree on every test's name."""
+    random_or_long = isinstance(val, str) and (len(val) > 40 or re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-|\.ey|^e30", val))
+    return argname if random_or_long else None
 
 
 @pytest.fixture(scope="session")

@@ -145,7 +145,7 @@ BAD = [
     {"contact_email": "nobody"},
     {"tax_code": "0100109107"},
     {"package": "not-an-id"},
-    {"package": str(uuid4())},
+    {"package": "00000000-0000-4000-8000-000000000000"},
     {"price_vnd": 1},
 ]
 

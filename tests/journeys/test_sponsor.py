@@ -117,7 +117,7 @@ def test_of_200_buyers_of_the_last_package_one_gets_it_and_nobody_else_is_charge
         async with httpx.AsyncClient(base_url=house.address, timeout=60, limits=limits) as client:
             while (await left(client)) > 1:
                 answer = await take(client, next(spare))
-                assert answer.status_code == 201, answer.text
+                assert answer.status_code == 201 or answer.json()["code"] == "industry-taken", answer.text
             rest = list(spare)
             return await asyncio.gather(*(take(client, rest[n % len(rest)]) for n in range(200)))
 
