@@ -37,7 +37,7 @@ class StrictRequest(Request[Any, Any, Any]):
         body = await self.body()
         if len(body) > MAX_JSON_BYTES:
             raise BadInput(f"The body is larger than {MAX_JSON_BYTES} bytes.")
-        check_depth(body)
+        check_body(body)
         field = cast("Any", self.route_handler).parsed_data_field
         try:
             return msgspec.json.decode(body, type=field.annotation if field else Any, strict=True)
@@ -45,8 +45,10 @@ class StrictRequest(Request[Any, Any, Any]):
             raise BadInput(f"The body cannot be read: {error}") from error
 
 
-def check_depth(body: bytes) -> None:
-    """Refuse a body nested deeper than any of ours. Raises BadInput."""
+def check_body(body: bytes) -> None:
+    """Refuse a body with a NUL in a text, or nested deeper than any of ours. Raises BadInput."""
+    if b"\\u0000" in body and _ESCAPED_NUL.search(body):
+        raise BadInput(NO_NUL)
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
     depth = 0
@@ -56,6 +58,11 @@ def check_depth(body: bytes) -> None:
             raise BadInput(f"The body is nested deeper than {MAX_DEPTH}.")
 
 
+NO_NUL = "Texts cannot hold the character NUL."
+"""PostgreSQL keeps none, so that a text with one could be taken here and never be stored."""
+
+# An odd number of backslashes: an even one is a text about the escape itself.
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -64,7 +71,7 @@ def read_form(form: Any, kind: type[T]) -> T:
     """Turn a posted form into a Struct. Whole numbers may be written `1.234.567`; nothing else is guessed.
 
     Fields that the form does not name keep their defaults; hidden fields starting with `_` are left out.
-    Raises Unprocessable naming the field.
+    Raises Unprocessable naming the field, BadInput for a NUL.
     """
     hints = get_type_hints(kind)
     values: dict[str, Any] = {}
@@ -82,14 +89,19 @@ def read_form(form: Any, kind: type[T]) -> T:
         raise Unprocessable(f"The form cannot be read: {error}") from error
 
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
 def _plain(value: Any, hint: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
+    if "\0" in text:
+        raise BadInput(NO_NUL)
     if hint is int or getattr(hint, "__origin__", None) is int:
         digits = text.replace(".", "").removesuffix("₫").strip()
-        if not digits.lstrip("-").isdecimal():
-            raise Unprocessable(f"{text!r} is not a whole number.")
+        if not _WHOLE.fullmatch(digits):
+            raise Unprocessable(f"{text[:40]!r} is not a whole number.")
         return int(digits)
     return text
 
@@ -175,13 +187,19 @@ def encode_cursor(value: str) -> str:
 def decode_cursor(cursor: str) -> str:
     """Raises BadInput for a cursor that is not ours."""
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except ValueError as error:
         raise BadInput("The cursor is not one that we gave.") from error
+    if "\0" in text:
+        raise BadInput(NO_NUL)
+    return text
 
 
 def etag(version: int) -> str:
     return f'"{version}"'
+
+
+_COMPRESSED = re.compile(r'-(?:gzip|zstd|br)"$')
 
 
 def require_match(request: Request[Any, Any, Any], version: int) -> None:
@@ -189,7 +207,8 @@ def require_match(request: Request[Any, Any, Any], version: int) -> None:
     given = request.headers.get("if-match")
     if given is None:
         raise BadInput("Send If-Match with the ETag that you last read.")
-    if given != etag(version):
+    # The edge marks the ETag of a compressed answer: `"3-gzip"` is the version "3".
+    if _COMPRESSED.sub('"', given) != etag(version):
         raise Stale("Somebody changed this meanwhile: read it again and repeat your change.")
 
 
@@ -201,6 +220,8 @@ def problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Map any exception to an answer: a problem+json for programs, a page for people (RFC 9457)."""
     status, code, sentence, more = _facts_of(error)
     headers = {"Retry-After": str(more.get("retry_after_s", 1))} if status in (429, 503) else {}
+    if isinstance(error, HTTPException) and error.headers:
+        headers.update(error.headers)
     if status == HTTPStatus.UNAUTHORIZED and wants_html(request):
         # 307 keeps the method and the body, so that a form posted with an expired token is not lost.
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")

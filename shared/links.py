@@ -29,7 +29,7 @@ def opened(settings: Settings, path: str, query: str) -> dict[str, str]:
     """
     head, _, tail = query.partition("&sig=")
     given = tail.split("&", 1)[0]
-    if not hmac.compare_digest(signature(settings, "link", f"{path}?{head}"), given):
+    if not hmac.compare_digest(signature(settings, "link", f"{path}?{head}").encode(), given.encode()):
         raise NotFound("There is nothing here: the link is not one of ours.")
     params = dict(parse_qsl(head))
     if int(params.pop("exp")) < clock.now().timestamp():

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import os
+import string
 from collections.abc import AsyncIterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 import uvicorn
@@ -24,9 +26,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared import agencies, auth, clock, observe, outbox, web
 from shared.consume import Consumer
 from shared.db import Tx, enter
-from shared.errors import NotSignedIn
+from shared.errors import BadInput, NotSignedIn
 from shared.house import House
-from shared.http import StrictRequest, problem
+from shared.http import NO_NUL, StrictRequest, problem
 from shared.jobs import Jobs
 from shared.settings import Settings, load
 
@@ -53,7 +55,7 @@ class Service(InitPlugin):
         app_config.request_max_body_size = MAX_BODY_BYTES
         app_config.dependencies = {"tx": Provide(provide_tx), **app_config.dependencies}
         app_config.exception_handlers = {Exception: problem_of, **app_config.exception_handlers}
-        app_config.middleware = [lambda app: Caller(app, self), *app_config.middleware]
+        app_config.middleware = [without_nul, *app_config.middleware]
         app_config.lifespan = [self._lifespan, *app_config.lifespan]
         app_config.template_config = web.template_config(Path(_folder(self.name)))
         app_config.csrf_config = CSRFConfig(
@@ -70,13 +72,17 @@ class Service(InitPlugin):
             path=f"/api/{self.name}/v1",
             render_plugins=[observe.ApiPage()],
             use_handler_docstrings=True,
+            create_examples=True,
+            random_seed=7,
         )
         app_config.route_handlers += [*observe.routes(self.name), web.static_router()]
         app_config.logging_config = None
         return app_config
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
+    async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
+        # Around the router, since Litestar's middleware never sees what no route or method fits.
+        app.asgi_handler = Caller(app.asgi_handler, self)
         await self.house.start()
         refreshing = asyncio.create_task(self._refresh())
         try:
@@ -113,6 +119,9 @@ class Caller:
         headers = {name: value for name, value in scope["headers"] if name in _READ}
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")[:64] or str(clock.new_id())
         outbox.correlation.set(request_id)
+        if not scope["query_string"].isascii():
+            # Litestar cannot even refuse what a careless client left unquoted.
+            scope["query_string"] = quote(scope["query_string"], safe=_QUERY).encode()
         scope["user"] = self._principal(scope, headers)
         if scope["method"] == "HEAD":
             # A handler answers GET; whoever asks for the head alone gets the same head.
@@ -135,13 +144,32 @@ class Caller:
             return auth.NOBODY
 
 
+_QUERY = string.punctuation
+"""What stays in a query as it is."""
+
+
+def without_nul(app: ASGIApp) -> ASGIApp:
+    """Middleware that refuses a NUL in a path or query, as `check_body` and `read_form` do in a body."""
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and (b"%00" in scope["query_string"] or "\0" in scope["path"]):
+            raise BadInput(NO_NUL)
+        await app(scope, receive, send)
+
+    return checked
+
+
 def without_body(send: Send) -> Send:
-    """Let the head of an answer pass, and an empty body."""
+    """Let the head of an answer pass, and an empty body; a stream ends there."""
+    ended = False
 
     async def head(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            message = {**message, "body": b""}
-        await send(message)
+        nonlocal ended
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not ended:
+            ended = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return head
 

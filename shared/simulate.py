@@ -3,7 +3,8 @@
 import asyncio
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from importlib import import_module
@@ -22,8 +23,11 @@ from shared.settings import SERVICES, Settings
 Progress = Callable[[int, int, str], None]
 """Told (days done, days in all, the day in words)."""
 
-SELLERS = ("accounts", "ads", "subscriptions", "events")
+NEWCOMERS = ("accounts",)
+SELLERS = ("ads", "subscriptions", "events")
 COLLECTORS = ("payments", "ledger")
+LISTENERS = ("accounts", "ledger")
+"""Who answers no fact with another: they hear a day's facts in the evening."""
 
 SUNDAY = 6
 OPENING_HOUR = 8
@@ -49,6 +53,33 @@ class World:
     memory: dict[str, Any] = field(default_factory=dict)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     """Rings when the flat has said something."""
+    heard: list[Fact] = field(default_factory=list)
+    """Facts on their way to the flat."""
+
+
+class Clocks(clock.Clock):
+    """A driven clock a flat: flats that work side by side take no instants and no ids from each other."""
+
+    flat: ContextVar[str] = ContextVar("flat", default="")
+
+    def __init__(self, start: datetime, seed: int) -> None:
+        self.own = {
+            name: clock.DrivenClock(start, crc32(f"{seed}:clock:{name}".encode())) for name in ("", *SERVICES)
+        }
+
+    def now(self) -> datetime:
+        return self.own[self.flat.get()].now()
+
+    def random_bits(self, bits: int) -> int:
+        return self.own[self.flat.get()].random_bits(bits)
+
+    def meet(self) -> None:
+        """Bring every flat to where the foremost is: what it said has been said for all."""
+        self.move_to(max(own.now() for own in self.own.values()))
+
+    def move_to(self, instant: datetime) -> None:
+        for own in self.own.values():
+            own.move_to(max(instant, own.now()))
 
 
 async def simulate(
@@ -62,12 +93,12 @@ async def simulate(
     """Live from one day to another; returns what newcomers need to sign in.
 
     Each service works with its own settings (`settings_of(name)`), on its own database, through its own actions.
-    Raises AlreadyLived when the ledger holds entries.
+    Raises AlreadyLived when the house has a history.
     """
+    clocks = Clocks(start_of(start), seed)
     actors: dict[str, list[Any]] = {}
     demo: dict[str, Any] = {}
-    driven = clock.DrivenClock(start_of(start), seed)
-    with clock.driven(driven):
+    with clock.driven(clocks):
         worlds = {
             name: World(
                 house=_house(name, settings_of(name)),
@@ -80,23 +111,90 @@ async def simulate(
             )
             for name in SERVICES
         }
+        town = Town(worlds, clocks)
         for world in worlds.values():
             outbox.listen(world.house.database.name, world.bell)
         try:
             await _refuse_second(worlds)
-            for name, world in worlds.items():
-                await _room(name).begin(world)
-                await _pump(worlds)
+            await town.begin()
             span = list(days(start, end))
             for n, day in enumerate(span, start=1):
-                driven.move_to(max(driven.now(), start_of(day) + timedelta(hours=OPENING_HOUR)))
-                await _live(worlds, day, driven)
+                await town.live(day, last=day == end)
                 progress(n, len(span), f"{day:%d/%m/%Y}")
         finally:
             for world in worlds.values():
                 outbox.unlisten(world.house.database.name, world.bell)
                 await world.house.stop()
     return demo
+
+
+class Town:
+    """The six flats, their clocks, and the days they live."""
+
+    def __init__(self, worlds: dict[str, World], clocks: Clocks) -> None:
+        self.worlds = worlds
+        self.clocks = clocks
+
+    async def begin(self) -> None:
+        """Make each flat's demo catalogue, one after the other: later ones meet the people of earlier ones."""
+        for name, world in self.worlds.items():
+            await _room(name).begin(world)
+            await self.pump()
+
+    async def live(self, day: date, *, last: bool) -> None:
+        """One day: people come, the flats sell, then collect; after each, facts flow until quiet.
+
+        On Sundays, at a month's end and on the last day the jobs run too: each catches up with what it missed.
+        """
+
+        async def room(world: World) -> None:
+            await _room(world.house.service).live_day(world, day)
+
+        self.clocks.move_to(start_of(day) + timedelta(hours=OPENING_HOUR))
+        for names in (NEWCOMERS, SELLERS, COLLECTORS):
+            await self._side_by_side((self.worlds[name] for name in names), room)
+            await self.pump(() if names == COLLECTORS else LISTENERS)
+        if last or day.weekday() == SUNDAY or (day + timedelta(days=1)).day == 1:
+            self.clocks.move_to(start_of(day) + timedelta(hours=CLOSING_HOUR))
+            await self._side_by_side(self.worlds.values(), _run_jobs)
+            await self.pump()
+
+    async def pump(self, patient: Iterable[str] = ()) -> None:
+        """Move facts from every outbox that was written to, to every consumer, until nothing is left to say.
+
+        What is meant for the patient is kept for them: one large batch costs less than several small ones.
+        """
+        listening = [world for name, world in self.worlds.items() if name not in patient]
+        while True:
+            said = [fact for world in self.worlds.values() for fact in await _take(world)]
+            for world in self.worlds.values():
+                world.heard += [fact for fact in said if type(fact) in world.house.consumer.handlers]
+            hearing = [world for world in listening if world.heard]
+            if not said and not hearing:
+                return
+            await self._side_by_side(hearing, _hear)
+
+    async def _side_by_side(self, worlds: Iterable[World], act: Callable[[World], Awaitable[None]]) -> None:
+        """Let flats work at the same time: one thinks while another waits for its database."""
+
+        async def alone(world: World) -> None:
+            Clocks.flat.set(world.house.service)
+            await act(world)
+
+        self.clocks.meet()
+        async with asyncio.TaskGroup() as group:
+            for world in worlds:
+                group.create_task(alone(world))
+
+
+async def _run_jobs(world: World) -> None:
+    await world.house.jobs.run_all(world.house)
+
+
+async def _hear(world: World) -> None:
+    heard, world.heard = world.heard, []
+    await world.house.consumer.handle(world.house.database, heard)
+    await world.house.consumer.again(world.house.database)
 
 
 def _house(name: str, settings: Settings) -> House:
@@ -114,33 +212,6 @@ async def _refuse_second(worlds: dict[str, World]) -> None:
         async with world.house.database.worker_tx() as tx:
             if await tx.scalar(sa.text("SELECT EXISTS (SELECT FROM fact_log)")):
                 raise AlreadyLived("This house has a history already: simulate into an empty NGUONTHU_HOME.")
-
-
-async def _live(worlds: dict[str, World], day: date, driven: clock.DrivenClock) -> None:
-    """One day: the flats sell, then collect; after each, facts flow until quiet.
-
-    On Sundays, at a month's end and on the last day the jobs run too: each catches up with what it missed.
-    """
-    for names in (SELLERS, COLLECTORS):
-        for name in names:
-            await _room(name).live_day(worlds[name], day)
-        await _pump(worlds)
-    if day.weekday() != SUNDAY and (day + timedelta(days=1)).day != 1 and day != worlds["ledger"].end:
-        return
-    driven.move_to(max(driven.now(), start_of(day) + timedelta(hours=CLOSING_HOUR)))
-    for world in worlds.values():
-        await world.house.jobs.run_all(world.house)
-    await _pump(worlds)
-
-
-async def _pump(worlds: dict[str, World]) -> None:
-    """Move facts from every outbox that was written to, to every consumer, until nothing is left to say."""
-    while said := [fact for world in worlds.values() for fact in await _take(world)]:
-        for world in worlds.values():
-            consumer, database = world.house.consumer, world.house.database
-            if heard := [fact for fact in said if type(fact) in consumer.handlers]:
-                await consumer.handle(database, heard)
-                await consumer.again(database)
 
 
 async def _take(world: World) -> list[Fact]:

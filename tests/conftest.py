@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -27,15 +27,20 @@ from shared.outbox import archive
 from shared.settings import Settings
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """CI forbids skips: a skipped test is a promise that nobody looked at."""
+    report = yield
     if report.skipped and os.environ.get("FORBID_SKIPS") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
+    return report
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name long or random parameters by their argument: the workers must agree on every test's name."""
-    random_or_long = isinstance(val, str) and (len(val) > 40 or re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-|\.ey|^e30", val))
+    random_or_long = isinstance(val, str) and (
+        len(val) > 40 or re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-|\.ey|^e30", val)
+    )
     return argname if random_or_long else None
 
 

@@ -22,10 +22,16 @@ def shown() -> set[str]:
     return found
 
 
-def test_a_promise_is_kept_exactly_when_a_test_shows_it():
+def test_a_promise_is_kept_only_when_a_test_shows_it():
     kept = {row for row, state in listed().items() if state == "kept"}
+    begun = kept | {row for row, state in listed().items() if state == "partly"}
     assert kept - shown() == set(), "listed as kept, but no test shows it"
-    assert shown() - kept == set(), "shown by a test, but not listed as kept"
+    assert shown() - begun == set(), "shown by a test, but not listed as kept or partly"
+
+
+def test_what_is_partly_kept_says_what_is_missing():
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| [A-Z]\d+ \| [^|]+ \| partly \| \|$", text, re.MULTILINE) == []
 
 
 def test_no_promise_is_listed_twice_or_left_out():

@@ -46,7 +46,8 @@ def test_files_and_functions_stay_short_and_say_what_they_promise(path):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_flat_has_the_same_rooms(service):
-    found = {p.name.split(".")[0] for p in (ROOT / "services" / service).iterdir()}
+    flat = ROOT / "services" / service
+    found = {p.name.split(".")[0] for p in flat.iterdir() if p.suffix != ".csv"}  # data is no room
     assert found <= ROOMS
     assert {"app", "consumers", "jobs", "actions", "queries", "rules", "tables", "README"} <= found
 

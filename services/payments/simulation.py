@@ -23,6 +23,9 @@ FEE_PERMILLE = 11
 PAYS, CANCELS = 0.97, 0.98
 """Of all who were asked to pay, shares up to which one pays, or cancels at the bank; the rest never come."""
 
+CONTRACT_VND = 30_000_000
+"""From here on it is a contract: nobody walks away from it, or one sponsor's whim would make or break a year."""
+
 PAYS_TERMS = 0.4
 """Share of those on terms who pay on any day from shortly before it is due."""
 
@@ -45,17 +48,16 @@ async def begin(world: World) -> None:
 async def live_day(world: World, day: date) -> None:
     """One day: pay what is open, approve large refunds, and on Mondays receive the week's payout."""
     async with world.house.database.worker_tx() as tx:
-        for invoice in await _to_pay(tx, world):
-            await _pay(tx, world, invoice)
+        await _pay(tx, world, await _to_pay(tx, world))
         await _approve(tx, world)
         if day.weekday() == MONDAY:
             await _settle(tx, day)
 
 
-async def _to_pay(tx: Tx, world: World) -> list[UUID]:
+async def _to_pay(tx: Tx, world: World) -> list[tuple[UUID, int]]:
     soon = clock.now() + timedelta(days=2)
     rows = await tx.execute(
-        sa.select(InvoiceRow.id, InvoiceRow.collect)
+        sa.select(InvoiceRow.id, InvoiceRow.collect, InvoiceRow.total_vnd)
         .where(
             InvoiceRow.outcome.is_(None),
             InvoiceRow.withdrawn_at.is_(None),
@@ -68,23 +70,32 @@ async def _to_pay(tx: Tx, world: World) -> list[UUID]:
     )
     gave_up = world.memory["gave_up"]
     open_ = [row for row in rows if row.id not in gave_up]
-    return [row.id for row in open_ if row.collect == "prepaid" or world.random.random() < PAYS_TERMS]
+    return [
+        (row.id, row.total_vnd)
+        for row in open_
+        if row.collect == "prepaid" or world.random.random() < PAYS_TERMS
+    ]
 
 
-async def _pay(tx: Tx, world: World, invoice: UUID) -> None:
-    """The real path: an attempt, the bank, its signed notification."""
-    chance = world.random.random()
-    if chance >= PAYS:
-        world.memory["gave_up"].add(invoice)
-    if chance >= CANCELS:
-        return
+async def _pay(tx: Tx, world: World, invoices: Sequence[tuple[UUID, int]]) -> None:
+    """The real path: attempts, the bank, its signed notifications; the buyers of a day come side by side."""
     known = vnpay.terminals(world.settings.vnpay_terminals)
-    base_url = world.settings.base_url
-    address = await attempts.start_vnpay(tx, known, base_url, invoice, ADDRESS, "vi")
-    row = await simulator.open_payment(tx, known, urlsplit(address).query)
-    row = await simulator.choose(tx, row.terminal, row.reference, "pay" if chance < PAYS else "cancel")
-    reply = await attempts.hear_vnpay(tx, known, simulator.notification_query(row, known), ADDRESS)
-    await simulator.acknowledge(tx, row, reply.RspCode)
+    told = simulator.Behaviour()
+    rows = []
+    for invoice, total_vnd in invoices:
+        chance = world.random.random() if total_vnd < CONTRACT_VND else 0.0
+        if chance >= PAYS:
+            world.memory["gave_up"].add(invoice)
+        if chance < CANCELS:
+            address = await attempts.start_vnpay(tx, known, world.settings.base_url, invoice, ADDRESS, "vi")
+            row = await simulator.open_payment(tx, known, urlsplit(address).query)
+            rows.append((row, "pay" if chance < PAYS else "cancel"))
+    for row, choice in rows:
+        simulator.conclude(row, choice, told)
+    said = [simulator.notification_query(row, known) for row, _ in rows]
+    replies = [await attempts.hear_vnpay(tx, known, raw, ADDRESS) for raw in said]
+    for (row, _), reply in zip(rows, replies, strict=True):
+        simulator.note_reply(row, reply.RspCode)
 
 
 async def _approve(tx: Tx, world: World) -> None:

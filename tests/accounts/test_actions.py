@@ -36,6 +36,7 @@ async def roles_of(flat: Any, person: UUID) -> dict[str, list[str]]:
         return await queries.roles_of(tx, person)
 
 
+@pytest.mark.promise("F6")
 async def test_a_changed_or_deleted_audit_entry_shows(flat, superuser):
     async with flat.tx() as tx:
         for n in range(5):
@@ -99,6 +100,7 @@ async def test_an_administrator_reaches_neither_the_own_roles_nor_another_agency
     assert await roles_of(flat, other) == {"tcnt": ["finance"]}
 
 
+@pytest.mark.promise("F6")
 async def test_an_invitation_makes_a_colleague_who_must_enrol_totp(flat):
     admin, _ = await an_administrator(flat, "quantri@bkh.example")
     shown = await admin.post(
@@ -134,6 +136,7 @@ async def test_an_invitation_alone_opens_no_account_that_exists(flat):
     assert await roles_of(flat, person) == {"bkh": ["finance"]}
 
 
+@pytest.mark.promise("F6")
 async def test_a_lost_phone_needs_two_administrators(flat):
     first, first_id = await an_administrator(flat, "mot@bkh.example")
     second, _ = await an_administrator(flat, "hai@bkh.example")
@@ -167,6 +170,7 @@ async def test_the_database_too_refuses_one_person_for_both_halves(flat):
             )
 
 
+@pytest.mark.promise("F6")
 async def test_each_consent_is_asked_by_itself_kept_and_told(flat):
     browser = Browser(flat)
     await browser.sign_in_by_code("lan@example.vn")
@@ -253,6 +257,7 @@ async def test_changing_the_password_signs_the_other_devices_out_and_keeps_this_
     assert (await Browser(flat).post("/account/password", **new)).status_code == 303
 
 
+@pytest.mark.promise("F6")
 async def test_one_device_or_all_others_can_be_signed_out(flat):
     await a_person(flat)
     browsers = [Browser(flat) for _ in range(3)]

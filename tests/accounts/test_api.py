@@ -38,6 +38,7 @@ async def registered(flat: Any, **changes: Any) -> dict[str, Any]:
     return body
 
 
+@pytest.mark.promise("F6")
 async def test_an_advertiser_registers_and_its_key_is_believed_offline(flat):
     body = await registered(flat)
     principal = Verifier(flat.house.settings).principal(body["key"])
@@ -119,6 +120,7 @@ async def test_a_hundred_thousand_brackets_are_refused(flat):
     assert answer.status_code == 400
 
 
+@pytest.mark.promise("F6")
 async def test_a_revoked_key_is_refused_here_and_told_to_everyone(flat):
     mine = await registered(flat)
     made = await flat.client.post(

@@ -79,6 +79,7 @@ class SmtpServer:
         writer.close()
 
 
+@pytest.mark.promise("F10")
 async def test_a_request_becomes_a_letter_in_the_inbox_once(flat):
     person, _ = await a_person(flat)
     fact = tickets_ready(person)
@@ -140,6 +141,7 @@ async def test_a_template_that_we_lack_still_tells_the_person_something(flat):
     assert "/pay/1" in (await rows(flat))[0].body
 
 
+@pytest.mark.promise("F10")
 async def test_more_than_a_day_takes_is_kept_back_and_said_so(flat):
     person, _ = await a_person(flat)
     await flat.receive(*[tickets_ready(person) for _ in range(rules.MESSAGES_A_DAY + 3)])
@@ -171,6 +173,7 @@ async def test_a_code_leaves_at_once_without_waiting_for_the_clock(flats):
     assert (await Browser(flat).get("/dev/mail")).status_code == 404
 
 
+@pytest.mark.promise("F10")
 async def test_a_server_that_is_busy_is_tried_again_later_and_not_for_ever(flats):
     smtp = SmtpServer("451 later")
     async with smtp.at() as address:
@@ -190,6 +193,7 @@ async def test_a_server_that_is_busy_is_tried_again_later_and_not_for_ever(flats
     assert (last.state, last.attempts) == ("failed", len(rules.SEND_AGAIN_S) + 1)
 
 
+@pytest.mark.promise("F10")
 async def test_a_refused_address_bounces_and_gets_no_more_letters(flats):
     smtp = SmtpServer("550 no such user")
     async with smtp.at() as address:
@@ -202,6 +206,7 @@ async def test_a_refused_address_bounces_and_gets_no_more_letters(flats):
     assert [message.state for message in await rows(flat)] == ["bounced", "bounced"]
 
 
+@pytest.mark.promise("F10")
 def test_every_letter_is_there_in_both_languages_and_asks_for_the_same():
     names = {path.name.rsplit(".", 2)[0] for path in gateways.FOLDER.glob("*.txt")}
     assert {"code", "invitation", "notice"} <= names

@@ -3,9 +3,9 @@
 from typing import Any, ClassVar
 
 import httpx
-import pyotp
 
 from tests.journeys.conftest import WholeHouse
+from tests.journeys.people import totp_code
 
 
 class Books:
@@ -18,10 +18,10 @@ class Books:
         if house.address in self._known:
             self.client = self._known[house.address]
             return
-        self.client = httpx.Client(base_url=house.address, timeout=20, follow_redirects=True)
+        self.client = house.client(follow_redirects=True)
         who = house.sign_in("/desk/audit")
         self._form("/account/password", identifier=who["email"], password=who["password"], next="/finance")
-        self._form("/account/totp", code=pyotp.TOTP(who["totp_secret"]).now())
+        self._form("/account/totp", code=totp_code(who["totp_secret"]))
         self._known[house.address] = self.client
 
     def _form(self, path: str, **fields: str) -> httpx.Response:

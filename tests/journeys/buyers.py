@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
-import pyotp
 
 from shared import clock
 from shared.calendar import local_day
 from tests.journeys.conftest import WholeHouse
-from tests.journeys.people import banner, newest_code
+from tests.journeys.people import banner, newest_code, totp_code
 
 PATIENCE_S = 60
+REVIEWED = ["truthful", "allowed-goods", "no-imitation", "readable", "target-works"]
 
 
 class Client:
@@ -23,7 +23,7 @@ class Client:
 
     def __init__(self, house: WholeHouse, bearer: str = "") -> None:
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-        self.http = httpx.Client(base_url=house.address, timeout=10, headers=headers)
+        self.http = house.client(headers=headers)
         self.house = house
 
     def call(self, method: str, path: str, **more: Any) -> httpx.Response:
@@ -96,22 +96,22 @@ def advertiser(house: WholeHouse) -> Client:
     return Client(house, made.json()["key"])
 
 
-def reviewer(house: WholeHouse) -> Client:
-    """Ad operations, signed in."""
-    who = house.sign_in("/desk/ads")
+def staff(house: WholeHouse, opens: str) -> Client:
+    """The member of staff whose work is at an address, signed in."""
+    who = house.sign_in(opens)
     client = Client(house)
     client.form("/account/password", identifier=who["email"], password=who["password"], next="/account")
-    client.form("/account/totp", code=pyotp.TOTP(who["totp_secret"]).now())
+    client.form("/account/totp", code=totp_code(who["totp_secret"]))
     return client
 
 
-def bearer_of(staff: Client) -> dict[str, str]:
+def bearer_of(person: Client) -> dict[str, str]:
     """A fresh page token of a signed-in person, for the API."""
-    staff.call("GET", "/account/renew?next=/account")
-    return {"Authorization": f"Bearer {staff.http.cookies['nt_token']}"}
+    person.call("GET", "/account/renew?next=/account")
+    return {"Authorization": f"Bearer {person.http.cookies['nt_token']}"}
 
 
-def buy_campaign(house: WholeHouse, client: Client, staff: Client) -> None:
+def buy_campaign(house: WholeHouse, client: Client, ad_ops: Client) -> None:
     """Book, upload, submit, approve and pay one campaign."""
     today = local_day(clock.now())
     line = {
@@ -133,17 +133,14 @@ def buy_campaign(house: WholeHouse, client: Client, staff: Client) -> None:
     )
     assert made.status_code == 201, made.text
     assert client.call("POST", f"{at}/submit").status_code == 200
-    answer = staff.call(
+    answer = ad_ops.call(
         "POST",
         f"/api/ads/v1/creatives/{made.json()['id']}/review",
         json={"verdict": "approved", "checks": REVIEWED},
-        headers=bearer_of(staff),
+        headers=bearer_of(ad_ops),
     )
     assert answer.status_code == 200, answer.text
     pay(house, client.call("GET", at).json()["pay_url"])
-
-
-REVIEWED: list[str] = []
 
 
 def buy_subscription(house: WholeHouse) -> None:

@@ -51,6 +51,12 @@ class WholeHouse:
     def pid(self, part: str) -> int:
         return next(int(p["pid"]) for p in self.status()["parts"] if p["name"] == part)
 
+    def client(self, **more: Any) -> httpx.Client:
+        """A client that keeps its cookies and no connection, so that nobody has to close it."""
+        return httpx.Client(
+            base_url=self.address, timeout=20, limits=httpx.Limits(max_keepalive_connections=0), **more
+        )
+
     def get(self, path: str, **more: Any) -> httpx.Response:
         return httpx.get(self.address + path, timeout=20, **more)
 

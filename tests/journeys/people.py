@@ -1,8 +1,8 @@
 """What people do in a browser: sign in, pay at the bank, look."""
 
 import re
+import time
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,22 +11,35 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.journeys.conftest import ARTEFACTS, WholeHouse
-from tests.shared.browser import DESKTOP, PHONE
+from tests.shared.browser import DESKTOP, PHONE, accessible
 
 SIZES = {"phone": PHONE, "desktop": DESKTOP}
+AGENT = "Mozilla/5.0 ({}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 {}Safari/537.36"
+AGENTS = {
+    "phone": AGENT.format("Linux; Android 15; K", "Mobile "),
+    "desktop": AGENT.format("X11; Linux x86_64", ""),
+}
+"""What ordinary browsers say of themselves; the headless one's own word counts as a bot's."""
 
 
 def visitor(browser: Browser, house: WholeHouse, size: str = "phone") -> BrowserContext:
     """A fresh browser that knows nobody."""
     return browser.new_context(
-        viewport=SIZES[size], base_url=house.address, locale="vi-VN", is_mobile=size == "phone"
+        viewport=SIZES[size],
+        base_url=house.address,
+        locale="vi-VN",
+        is_mobile=size == "phone",
+        user_agent=AGENTS[size],
     )
 
 
 def picture(page: Page, name: str) -> None:
-    """Keep a screenshot as an artefact."""
+    """Keep a screenshot as an artefact; the page must fit its screen and pass axe."""
     ARTEFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, f"{page.url}: {wide} px too wide"
+    accessible(page)
 
 
 def newest_code(house: WholeHouse, email: str) -> str:
@@ -50,8 +63,19 @@ def sign_in_by_code(page: Page, house: WholeHouse, email: str) -> None:
     page.get_by_role("button", name="Tiếp tục").click()
 
 
+_used: dict[str, int] = {}
+
+
+def totp_code(secret: str) -> str:
+    """A code that was not used before: each of them works once, so the second within 30 seconds has to wait."""
+    step = max(int(time.time()) // 30, _used.get(secret, 0) + 1)
+    time.sleep(max(0.0, step * 30 - time.time()))
+    _used[secret] = step
+    return pyotp.TOTP(secret).at(step * 30)
+
+
 _signed_in: dict[str, list[dict[str, Any]]] = {}
-"""Cookies of staff by where they work: a TOTP code works once, so each person signs in once and comes back."""
+"""Cookies of staff by where they work: each person signs in once and comes back."""
 
 
 def sign_in_staff(page: Page, house: WholeHouse, opens: str) -> None:
@@ -65,7 +89,7 @@ def sign_in_staff(page: Page, house: WholeHouse, opens: str) -> None:
     page.get_by_label("E-mail hoặc số điện thoại").fill(who["email"])
     page.get_by_label("Mật khẩu").fill(who["password"])
     page.get_by_role("button", name="Đăng nhập").click()
-    page.get_by_label("Mã 6 số hoặc mã khôi phục").fill(pyotp.TOTP(who["totp_secret"]).now())
+    page.get_by_label("Mã 6 số hoặc mã khôi phục").fill(totp_code(who["totp_secret"]))
     page.get_by_role("button", name="Đăng nhập").click()
     page.wait_for_url(f"**{opens}**")
     _signed_in[opens] = [c for c in page.context.cookies() if c["name"] in ("nt_session", "nt_token")]
@@ -86,12 +110,13 @@ def banner(width: int, height: int, colour: str = "#0a6c74") -> bytes:
 
 
 __all__ = [
-    "Path",
+    "AGENTS",
     "banner",
     "newest_code",
     "pay_at_the_bank",
     "picture",
     "sign_in_by_code",
     "sign_in_staff",
+    "totp_code",
     "visitor",
 ]

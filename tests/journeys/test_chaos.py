@@ -67,7 +67,7 @@ class Truth:
 
 @pytest.mark.timeout(900)
 def test_whatever_is_killed_every_paid_dong_is_delivered_and_booked_once(house):
-    client, staff = buyers.advertiser(house), buyers.reviewer(house)
+    client, staff = buyers.advertiser(house), buyers.staff(house, "/desk/ads")
     truth = Truth(house)
     before = truth.bank()
     bought, failed, stop = [], [], threading.Event()

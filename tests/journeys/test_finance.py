@@ -34,20 +34,54 @@ def test_from_the_growth_figure_to_the_source_fact(house, size):
         expect(page.get_by_text("20 %").first).to_be_visible()
         status = re.compile("Đã đạt|Đúng tiến độ|Có nguy cơ|Không đạt|Chưa đo được")
         expect(page.get_by_text(status).first).to_be_visible()
+        assert images_that_failed(page) == [], "charts are shown"
         picture(page, f"finance-growth-{size}")
-        broken = page.evaluate(
-            "async () => { const all = [...document.images]; all.forEach(i => { i.loading = 'eager' });"
-            " await Promise.allSettled(all.map(i => i.decode()));"
-            " return all.filter(i => !i.naturalWidth).map(i => i.src) }"
-        )
-        assert broken == [], "charts are shown"
-        page.goto("/finance/trial-balance")
-        picture(page, f"finance-trial-balance-{size}")
-        page.get_by_role("link", name=re.compile(r"\d")).locator("visible=true").first.click()
-        picture(page, f"finance-account-{size}")
-        page.locator('a[href*="/finance/entries/"]').first.click()
+
+        page.locator("#live-current").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Doanh thu")
+        picture(page, f"finance-revenue-{size}")
+        day = page.locator("tbody tr").filter(has_text="Ghi nhận theo ngày").first
+        earned = dong(day.locator("td").last)
+        day.get_by_role("link").click()
+        assert sum(map(dong, page.locator("tbody td.num:last-child").all())) == abs(earned) > 0
         picture(page, f"finance-entry-{size}")
-        expect(page.get_by_text(re.compile(r"\.v1")).first).to_be_visible()
+        page.locator('a[href^="/finance/lines/"]').first.click()
+        page.locator("details summary").first.click()
+        expect(page.locator("details pre").first).to_contain_text('"type": "')
+        picture(page, f"finance-line-{size}")
+
+
+@pytest.mark.parametrize("size", ["phone", "desktop"])
+def test_from_the_trial_balance_to_the_source_fact(house, size):
+    with chromium() as browser:
+        page = visitor(browser, house, size).new_page()
+        sign_in_staff(page, house, "/finance")
+        page.get_by_role("link", name="Cân đối tài khoản").click()
+        expect(page.get_by_text("Tổng Nợ bằng tổng Có")).to_be_visible()
+        picture(page, f"finance-trial-balance-{size}")
+        page.get_by_role("link", name="Tiền đang chuyển").first.click()
+        picture(page, f"finance-account-{size}")
+        page.locator('tbody a[href^="/finance/entries/"]').first.click()
+        page.get_by_role("link", name="Xem mọi vế").click()
+        debit, credit = map(dong, page.locator(".ledger-total td.num").all())
+        assert debit == credit > 0
+        expect(page.get_by_role("heading", name="Sự kiện gốc")).to_be_visible()
+        expect(page.locator("pre")).to_contain_text(re.compile(r'"type": "payments\.[a-z.]+\.v1"'))
+
+
+def images_that_failed(page):
+    """Addresses of pictures that did not load, those further down too."""
+    return page.evaluate(
+        "async () => { const all = [...document.images]; all.forEach(i => { i.loading = 'eager' });"
+        " await Promise.allSettled(all.map(i => i.decode()));"
+        " return all.filter(i => !i.naturalWidth).map(i => i.src) }"
+    )
+
+
+def dong(cell):
+    """The đồng that a cell shows; an empty cell is none."""
+    digits = re.sub(r"[^\d-]", "", cell.inner_text())
+    return int(digits or 0)
 
 
 def test_the_books_of_the_demo_balance_and_show_two_years(house):
@@ -55,8 +89,8 @@ def test_the_books_of_the_demo_balance_and_show_two_years(house):
     balance = books.trial_balance()
     assert balance["sum_vnd"] == 0
     assert balance["debit_vnd"] == balance["credit_vnd"] > 0
-    months = {cell["month"][:4] for cell in books.ask("/revenue")}
-    assert len(months) >= 1
+    years = {cell["month"][:4] for cell in books.ask("/revenue")}
+    assert len(years) >= 2
 
 
 def test_a_stranger_sees_no_books(house):

@@ -49,6 +49,7 @@ def folder() -> Iterator[Path]:
 # How it reads
 
 
+@pytest.mark.promise("F2")
 def test_help_names_every_command_with_a_sentence() -> None:
     told = nguonthu("--help")
     assert told.returncode == 0
@@ -107,6 +108,7 @@ def test_help_imports_no_service() -> None:
         (("restore", "/nowhere", "--to", "/nowhere/else"), "is no backup"),
     ],
 )
+@pytest.mark.promise("F2")
 def test_an_error_is_one_sentence_and_no_trace(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
     told = nguonthu(*words, NGUONTHU_HOME=str(tmp_path / "home"))
     assert told.returncode == 1
@@ -155,6 +157,7 @@ def test_contracts_are_written_once_and_then_compared(
     assert str(refused.exception) == "These contracts are not as published: payments.payment.captured.v1.json"
 
 
+@pytest.mark.promise("F2")
 def test_init_makes_an_empty_production_with_one_door_for_its_administrator(folder: Path) -> None:
     words = ("init", "--email", "an@example.vn", "--agency", "bkh", "--agency-name", "Báo Khánh Hòa")
     told = nguonthu(*words, NGUONTHU_HOME=str(folder / "home"))
@@ -194,6 +197,7 @@ def ledger(stack: Stack, templates: Templates) -> Run:
     return lambda *words: CliRunner().invoke(app, words, env=env)
 
 
+@pytest.mark.promise("F2")
 def test_parked_facts_are_shown_with_their_reason_and_handled_again(ledger: Run) -> None:
     told = ledger("facts", "parked")
     assert "ValueError: no such line" in told.stdout
@@ -251,6 +255,7 @@ def _lived(home: Path) -> tuple[Path, Path]:
     return home, next((home / "copies").iterdir())
 
 
+@pytest.mark.promise("F2")
 def test_a_backup_restores_to_another_home_with_its_facts_handed_on(
     lived: tuple[Path, Path], folder: Path
 ) -> None:
@@ -294,6 +299,7 @@ def test_a_restore_never_overwrites_a_home(lived: tuple[Path, Path]) -> None:
     assert "is not empty" in told.stderr
 
 
+@pytest.mark.promise("F2")
 def test_an_upgrade_backs_up_first_and_says_the_way_back(lived: tuple[Path, Path]) -> None:
     home, _ = lived
     told = nguonthu("upgrade", NGUONTHU_HOME=str(home))

@@ -9,6 +9,7 @@ from shared import contracts
 from shared.contracts import export
 
 
+@pytest.mark.promise("F3")
 def test_the_published_schemas_are_those_of_the_code():
     stale = [
         name

@@ -45,6 +45,7 @@ def environment(name: str, secrets: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", PARTS)
+@pytest.mark.promise("F8")
 def test_every_container_is_locked_down_watched_and_started_again(name: str) -> None:
     part = PARTS[name]
     assert part["healthcheck"]["test"]
@@ -62,6 +63,7 @@ def test_all_parts_of_the_house_are_there() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
+@pytest.mark.promise("F8")
 def test_each_of_our_containers_gets_settings_that_can_be_read(name: str, secrets: Path) -> None:
     env = environment(name, secrets)
     known = {variable for variable, _, _ in describe()}
@@ -157,6 +159,7 @@ def test_the_image_is_pinned_by_hashes_and_does_not_run_as_root() -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
+@pytest.mark.promise("F8")
 def test_nats_takes_the_configuration_of_each_node(node: str, secrets: Path) -> None:
     told = subprocess.run(
         [program("nats-server"), "-t", "-c", str(secrets / "nats.conf"), "--name", node],
@@ -209,6 +212,7 @@ async def _until(what: Any, limit: int = 300) -> Any:
     raise AssertionError("the cluster did not answer in time")
 
 
+@pytest.mark.promise("F8")
 async def test_the_cluster_forms_and_loses_no_acknowledged_fact_with_its_leader(
     cluster: tuple[list[str], Keys, list[subprocess.Popen[bytes]]],
 ) -> None:

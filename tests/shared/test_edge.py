@@ -87,6 +87,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 
 @pytest.mark.parametrize(("path", "app"), [(p, a) for p, a in PAGES.items() if a != "events"])
+@pytest.mark.promise("F4")
 def test_each_page_goes_to_its_service(door: Door, path: str, app: str) -> None:
     assert door.app_at(path) == app
     if not path.endswith(".js"):
@@ -103,6 +104,7 @@ def test_everything_else_is_the_newspaper(door: Door, path: str) -> None:
 
 
 @pytest.mark.parametrize("service", [name for name in SERVICES if name != "events"])
+@pytest.mark.promise("F4")
 def test_each_api_goes_to_its_service_and_only_readiness_is_public(door: Door, service: str) -> None:
     assert door.app_at(f"/api/{service}/v1/anything") == service
     _, body = door.ask(f"/health/{service}")
@@ -116,6 +118,7 @@ def test_what_is_for_the_operator_is_not_public(door: Door, path: str) -> None:
     assert door.ask(path)[0].status == 404
 
 
+@pytest.mark.promise("F4")
 def test_every_answer_bears_the_security_headers(door: Door) -> None:
     for path in ("/", "/docs", "/metrics", "/events"):
         answer, _ = door.ask(path)
@@ -132,6 +135,7 @@ def test_a_services_own_policy_is_kept(door: Door) -> None:
     assert answer.getheader("Content-Security-Policy") == "default-src 'none'"
 
 
+@pytest.mark.promise("F4")
 def test_creatives_come_from_their_own_origin_without_cookies(door: Door) -> None:
     answer, body = door.ask("/creatives/abc.png", host="creatives.localhost", Cookie="nt_page=secret")
     assert json.loads(body) == {"app": "ads", "path": "/creatives/abc.png", "cookie": ""}

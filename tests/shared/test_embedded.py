@@ -278,6 +278,7 @@ def test_a_part_that_cannot_start_says_why(home: Path, monkeypatch: pytest.Monke
 # Ports
 
 
+@pytest.mark.promise("F1")
 def test_a_taken_port_moves_and_says_so_and_comes_back_when_it_is_free(tmp_path: Path) -> None:
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as taken:

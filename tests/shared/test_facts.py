@@ -37,6 +37,7 @@ async def until(condition, seconds=10):
 
 
 class TestOutbox:
+    @pytest.mark.promise("F3")
     async def test_a_fact_of_a_rolled_back_transaction_was_never_said(self, sample):
         with pytest.raises(RuntimeError):
             async with sample.house.database.worker_tx() as tx:
@@ -61,6 +62,7 @@ class TestOutbox:
 
 
 class TestConsumer:
+    @pytest.mark.promise("F3")
     async def test_the_same_fact_is_handled_once_however_often_it_comes(self, sample):
         fact = withdrawn()
         handle = sample.house.consumer.handle
@@ -95,6 +97,7 @@ class TestConsumer:
         assert await sample.rows("SELECT * FROM retry") == []
         assert len(await sample.rows("SELECT * FROM thing")) == 1
 
+    @pytest.mark.promise("F3")
     async def test_after_the_last_retry_a_fact_is_parked_with_its_error(self, sample):
         sample.failing = {"bad"}
         await sample.house.consumer.handle(sample.house.database, [withdrawn("bad")])
@@ -109,6 +112,7 @@ class TestConsumer:
         assert await sample.house.consumer.again(sample.house.database) == 0
         assert len(sample.seen) == seen, "a parked fact waits for a person"
 
+    @pytest.mark.promise("F3")
     async def test_a_fact_before_its_predecessor_waits_and_never_parks(self, sample):
         await sample.house.consumer.handle(sample.house.database, [withdrawn("after-x")])
         for _ in range(8):
@@ -151,6 +155,7 @@ class TestOverNats:
     async def info(self, operator):
         return await operator.js.stream_info("ADS")
 
+    @pytest.mark.promise("F3")
     async def test_facts_pass_in_order_and_move_from_the_outbox_to_the_log(self, line):
         sample, bus, operator = line
         facts = [withdrawn() for _ in range(700)]
@@ -194,6 +199,7 @@ class TestOverNats:
         await bus.ensure_stream()
         assert await relay.publish_once() == 1
 
+    @pytest.mark.promise("F3")
     async def test_the_stream_is_made_as_the_house_promises(self, line):
         _, _, operator = line
         config = (await self.info(operator)).config

@@ -14,6 +14,7 @@ def files(stack, tmp_path):
     return Files(msgspec.structs.replace(stack.settings("ads"), home=tmp_path), "ads")
 
 
+@pytest.mark.promise("F10")
 async def test_the_same_content_twice_is_one_file_and_comes_back_whole(files, tmp_path):
     first, second = await files.put(b"picture"), await files.put(b"picture")
     assert first == second
@@ -34,6 +35,7 @@ async def test_a_name_that_is_none_or_unknown_is_not_found(files, name):
         await files.get(name)
 
 
+@pytest.mark.promise("F10")
 async def test_a_signed_address_opens_that_file_alone(files):
     name = await files.put(b"picture")
     path, _, query = files.signed("/creatives", name).partition("?")

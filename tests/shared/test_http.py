@@ -154,6 +154,7 @@ class TestBodies:
             "empty",
         ],
     )
+    @pytest.mark.promise("F5")
     async def test_a_bad_body_is_refused_with_its_place_and_changes_nothing(self, door, content, kind, says):
         answer = await door.client.post(
             "/api/ads/v1/bookings", content=content, headers=door.headers(**{"Content-Type": kind})
@@ -184,6 +185,7 @@ class TestBodies:
 
 
 class TestOnce:
+    @pytest.mark.promise("F5")
     async def test_a_repeated_post_gets_the_first_answer_and_does_nothing_again(self, door):
         key = door.headers()
         answers = [
@@ -305,6 +307,7 @@ class TestCallers:
 
 
 class TestLimits:
+    @pytest.mark.promise("F5")
     async def test_more_than_the_burst_is_told_when_to_come_back(self, door):
         headers = door.headers()
         answers = [await door.client.get("/api/ads/v1/limited", headers=headers) for _ in range(8)]
@@ -342,6 +345,7 @@ class TestLinks:
 
 
 class TestDocs:
+    @pytest.mark.promise("F5")
     async def test_every_service_publishes_openapi_asyncapi_metrics_and_a_local_api_page(self, door):
         schema = (await door.client.get("/api/ads/v1/openapi.json")).json()
         assert "/api/ads/v1/bookings" in schema["paths"]
@@ -355,6 +359,7 @@ class TestDocs:
             assert f"/static/{asset}" in page
             assert (await door.client.get(f"/static/{asset}")).status_code == 200
 
+    @pytest.mark.promise("F5")
     async def test_live_and_ready_tell_apart_and_say_what_is_missing(self, door):
         assert (await door.client.get("/health/live")).status_code == 200
         ready = await door.client.get("/health/ready")

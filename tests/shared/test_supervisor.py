@@ -62,6 +62,7 @@ def house() -> Iterator[Path]:
         nguonthu(home, "down")
 
 
+@pytest.mark.promise("F1")
 def test_status_names_the_address_and_every_part(house: Path) -> None:
     state = status(house)
     assert [part["name"] for part in state["parts"]] == list(PARTS)
@@ -71,6 +72,7 @@ def test_status_names_the_address_and_every_part(house: Path) -> None:
     assert "content-security-policy" in answer.headers
 
 
+@pytest.mark.promise("F1")
 def test_nothing_listens_beyond_loopback_and_the_doctor_agrees(house: Path) -> None:
     assert listening_beyond_loopback(house) == []
     told = nguonthu(house, "doctor")
@@ -90,6 +92,7 @@ def test_a_command_that_needs_quiet_refuses_while_the_house_runs(house: Path) ->
     assert "The house is running." in told.stderr
 
 
+@pytest.mark.promise("F1")
 def test_every_killed_part_is_started_again(house: Path) -> None:
     before = until_ready(house)
     for pid in before.values():
@@ -114,6 +117,7 @@ def test_a_killed_supervisor_takes_its_parts_along_and_the_next_start_is_quick(h
     assert took < 25  # the old parts may take their ten seconds to finish
 
 
+@pytest.mark.promise("F1")
 def test_it_goes_down_within_ten_seconds_and_up_again_within_ten(house: Path) -> None:
     pids = until_ready(house)
     begun = time.monotonic()

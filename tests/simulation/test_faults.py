@@ -196,6 +196,7 @@ async def line(sample, stack, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.promise("F3")
 async def test_every_fact_is_heard_exactly_once_whatever_crashes(line, seed):
     run = line(seed)
     heard = await run.live()

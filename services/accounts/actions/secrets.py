@@ -88,7 +88,7 @@ def totp_step(secret: str, code: str, now: datetime, last_step: int) -> int | No
     totp = pyotp.TOTP(secret)
     current = int(now.timestamp()) // STEP_S
     for step in (current, current - 1, current + 1):
-        if step > last_step and hmac.compare_digest(totp.at(step * STEP_S), code):
+        if step > last_step and hmac.compare_digest(totp.at(step * STEP_S).encode(), code.encode()):
             return step
     return None
 

@@ -19,7 +19,7 @@ from services.ads.rules import decision, tokens, traffic
 from shared import auth, clock, links
 from shared.calendar import ZONE
 from shared.errors import BadInput, NotAllowed, NotFound
-from shared.http import check_depth
+from shared.http import check_body
 
 LABEL = "Quảng cáo"
 MAX_SLOTS = 20
@@ -106,7 +106,7 @@ async def _read_ask(scope: HTTPScope, receive: Receive) -> Ask:
             raise BadInput(f"The body is larger than {MAX_BODY} bytes.")
         if not message.get("more_body"):
             break
-    check_depth(body)
+    check_body(body)
     try:
         return _ask.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from math import exp
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -39,8 +38,15 @@ SITES = {
 """Site and price level by agency."""
 
 PRICE_GROWTH = 1.07
-DEMAND_GROWTH = 1.12
+DEMAND_GROWTH = 1.1
+BUDGET_GROWTH = 1.06
+"""A year brings a tenth more orders, each a little larger: the demo's agencies grow, but not by their target."""
+
 ORDERS_A_DAY = 1.3
+BUDGETS = (2, 3, 3, 4, 5, 5, 6, 7, 8, 10, 13, 19)
+"""Millions of đồng. Orders are dealt from this deck, so that no year is made by a few lucky draws."""
+
+PARTNER_BUDGETS = (14, 16, 18, 20, 22)
 TET_SILENCE, TET_RUSH = range(-7, 2), range(2, 29)
 DECEMBER, SATURDAY = 12, 5
 PARTNER_EVERY_DAYS = 28
@@ -59,7 +65,7 @@ async def begin(world: World) -> None:
         for size in banners.SIZES:
             image = await cleaned(banners.picture(design, size))
             files[design.name, size] = (await world.house.files.put(image.content), image)
-    world.memory.update(files=files, waiting=[], number=0)
+    world.memory.update(files=files, waiting=[], number=0, owed={}, decks={})
     today = local_day(clock.now())
     async with world.house.database.worker_tx() as tx:
         for agency in ("bkh", "tcnt") if today >= MERGER else ("baokh", "ktv", "tcnt"):
@@ -73,10 +79,10 @@ async def live_day(world: World, day: date) -> None:
             await _open_shop(world, tx, "bkh", day)
         await _review(world, tx, day)
         for agency, share in _agencies(day):
-            for _ in range(_many(world.random, ORDERS_A_DAY * share * _season(day) * world.scale)):
+            for _ in range(_many(world, agency, ORDERS_A_DAY * share * _season(day) * world.scale)):
                 await _book(world, tx, agency, day)
-        if day.toordinal() % PARTNER_EVERY_DAYS == 0 or day == MERGER:
-            for agency, _ in _agencies(day):
+        for agency, _ in _agencies(day):
+            if day.toordinal() % PARTNER_EVERY_DAYS == 0 or (day == MERGER and agency == "bkh"):
                 await _book(world, tx, agency, day, partner=True)
         await _deliver(world, tx, day)
 
@@ -89,7 +95,7 @@ def _agencies(day: date) -> tuple[tuple[str, float], ...]:
 
 def _season(day: date) -> float:
     """Demand of a day against an ordinary day of 2024: growth, December, the weeks before Tết and its silence."""
-    growth: float = pow(DEMAND_GROWTH, (day - date(2024, 1, 1)).days / 365)
+    growth = _grown(DEMAND_GROWTH, day)
     to_tet = min(((TET[year] - day).days for year in (day.year, day.year + 1) if year in TET), key=abs)
     if to_tet in TET_SILENCE:
         return growth * 0.25
@@ -99,13 +105,26 @@ def _season(day: date) -> float:
     return growth * weekend * (1.55 if day.month == DECEMBER else 0.92)
 
 
-def _many(random: Random, mean: float) -> int:
-    """A Poisson number."""
-    limit, product, n = exp(-mean), random.random(), 0
-    while product > limit:
-        product *= random.random()
-        n += 1
-    return n
+def _grown(a_year: float, day: date) -> float:
+    """How much something that grows steadily has grown since the first day of 2024."""
+    return float(a_year ** ((day - date(2024, 1, 1)).days / 365))
+
+
+def _many(world: World, agency: str, mean: float) -> int:
+    """How many orders come today: the mean in the long run, a little early or late by chance."""
+    owed = world.memory["owed"]
+    due = owed.get(agency, 0.0) + mean
+    came = max(0, int(due + world.random.random() - 0.5))
+    owed[agency] = due - came
+    return came
+
+
+def _dealt(world: World, cards: tuple[int, ...]) -> int:
+    """A card of the deck, which is shuffled anew when it is empty."""
+    deck = world.memory["decks"].setdefault(cards, [])
+    if not deck:
+        deck += world.random.sample(cards, len(cards))
+    return int(deck.pop())
 
 
 async def _open_shop(world: World, tx: Tx, agency: str, day: date) -> None:
@@ -212,13 +231,13 @@ async def _book(world: World, tx: Tx, agency: str, day: date, *, partner: bool =
     if partner:
         codes = [("home-top",), ("article-mid",), ("section-top", "article-bottom")]
     else:
-        codes = random.sample([(code,) for code, *_ in PLACEMENTS], random.choice((1, 1, 1, 2)))
+        codes = random.sample([(code,) for code, *_ in PLACEMENTS], _dealt(world, (1, 1, 1, 2)))
     lines = tuple(
         orders.NewLine(
             placements=code,
             starts_on=starts_on,
             ends_on=ends_on,
-            budget_vnd=_budget(random, partner=partner),
+            budget_vnd=_budget(world, agency, day, partner=partner),
             name=f"{design.headline} · {code[0]}",
             sections=() if partner or code == ("home-top",) else tuple(random.sample(SECTIONS, 2)),
             cap_day=0 if partner else random.choice((0, 0, 6)),
@@ -235,10 +254,14 @@ async def _book(world: World, tx: Tx, agency: str, day: date, *, partner: bool =
     world.memory["waiting"].append((day + timedelta(days=1 if partner else random.randint(1, 2)), row.id))
 
 
-def _budget(random: Random, *, partner: bool) -> int:
+def _budget(world: World, agency: str, day: date, *, partner: bool) -> int:
     if partner:
-        return random.randint(12, 24) * 1_000_000
-    return round(min(60, max(2, random.lognormvariate(1.75, 0.65)))) * 1_000_000
+        # The heir's partners buy what they bought of both its predecessors; on its first day, half of that.
+        weight = (1.0 if day == MERGER else 2.0) if agency == "bkh" else 1.0
+        million = _dealt(world, PARTNER_BUDGETS) * weight * _grown(DEMAND_GROWTH, day)
+    else:
+        million = float(_dealt(world, BUDGETS))
+    return round(million * _grown(BUDGET_GROWTH, day) * 10) * 100_000
 
 
 async def _review(world: World, tx: Tx, day: date) -> None:

@@ -61,6 +61,8 @@ class Open:
         self.packages = sold
         self.tickets = tickets
         self.coming: list[tuple[date, str, int]] = []
+        self.owed = 0.0
+        """Orders that are due and have not come yet."""
 
 
 async def begin(world: World) -> None:
@@ -134,8 +136,9 @@ async def _sell(world: World, tx: Tx, one: Open, day: date) -> None:
     left = (one.edition.day - day).days
     if left > ORDERS_FROM:
         return
-    expected = one.edition.orders * world.scale * _share(left)
-    count = int(expected) + (world.random.random() < expected % 1)
+    one.owed += one.edition.orders * world.scale * _share(left)
+    count = max(0, int(one.owed + world.random.random() - 0.5))
+    one.owed -= count
     readers: list[UUID] = world.actors["readers"]
     for _ in range(count if readers else 0):
         person = world.random.choice(readers)

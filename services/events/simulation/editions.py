@@ -59,8 +59,13 @@ def _at(day: date, hour: int) -> datetime:
 
 
 def _grown(base_vnd: int, year: int) -> int:
-    """Prices rise by an eighth a year from the first, in whole millions."""
-    return round(base_vnd * 1.12 ** (year - FIRST_YEAR) / 1_000_000) * 1_000_000
+    """Prices rise by a sixth a year from the first, in whole millions."""
+    return round(base_vnd * 1.16 ** (year - FIRST_YEAR) / 1_000_000) * 1_000_000
+
+
+def _drawn(base: int, year: int) -> int:
+    """How many orders an edition draws: a sixth more each year."""
+    return round(base * 1.17 ** (year - FIRST_YEAR))
 
 
 def _night_run_packages(price: int) -> list[NewPackage]:
@@ -139,7 +144,7 @@ def _night_run(year: int) -> Edition:
             NewTicket(title="10 km", price_vnd=450_000, capacity=1_200),
         ],
     )
-    orders = round(220 * 1.2 ** (year - FIRST_YEAR))
+    orders = _drawn(220, year)
     comers = {"gold": 3, "silver": min(6, year - FIRST_YEAR + 3), "bronze": min(10, year - FIRST_YEAR + 5)}
     return Edition(new=new, opens_on=opens_on, day=day, orders=orders, sponsors=comers, keeps_gold=True)
 
@@ -197,7 +202,11 @@ def _spring(year: int) -> Edition | None:
         ticket=("Vé vào cửa", 180_000, 600),
     )
     return Edition(
-        new=new, opens_on=opens_on, day=day, orders=38, sponsors={"gold": 1, "silver": 1, "bronze": 2}
+        new=new,
+        opens_on=opens_on,
+        day=day,
+        orders=_drawn(38, year),
+        sponsors={"gold": 1, "silver": 1, "bronze": 2},
     )
 
 
@@ -215,7 +224,11 @@ def _books(year: int) -> Edition:
     )
     opens_on = day - timedelta(days=60)
     return Edition(
-        new=new, opens_on=opens_on, day=day, orders=30, sponsors={"gold": 1, "silver": 1, "bronze": 1}
+        new=new,
+        opens_on=opens_on,
+        day=day,
+        orders=_drawn(30, year),
+        sponsors={"gold": 1, "silver": 1, "bronze": 1},
     )
 
 
@@ -233,5 +246,9 @@ def _song(year: int) -> Edition:
         ticket=("Vé khán phòng", 220_000, 700),
     )
     return Edition(
-        new=new, opens_on=opens_on, day=day, orders=44, sponsors={"gold": 1, "silver": 2, "bronze": 2}
+        new=new,
+        opens_on=opens_on,
+        day=day,
+        orders=_drawn(44, year),
+        sponsors={"gold": 1, "silver": 2, "bronze": 2},
     )

@@ -69,32 +69,41 @@ async def start_vnpay(
     now = clock.now()
     require_payable(invoice_of(row), now)
     terminal = vnpay.terminal_of(known, row.agency)
-    switched = await tx.get(RailRow, (row.agency, "vnpay"))
-    if terminal is None or (switched is not None and not switched.switched_on):
+    attempt, switched_on, credited_vnd = await _so_far(tx, row)
+    if terminal is None or not switched_on:
         raise RailOff("This agency does not take VNPay.")
-    attempt = await _in_flight(tx, row.id)
     if attempt is None:
-        attempt = await _new(tx, row, terminal, vnpay.address(address), language, now)
+        owed_vnd = still_owed(row.total_vnd, credited_vnd)
+        attempt = await _new(tx, row, terminal, owed_vnd, vnpay.address(address), language, now)
     else:
         rules.may_go_on(attempt_of(attempt), now)
     return _pay_address(row, attempt, terminal, base_url)
 
 
-async def _in_flight(tx: Tx, invoice: UUID) -> AttemptRow | None:
-    found: AttemptRow | None = await tx.scalar(
-        sa.select(AttemptRow).where(AttemptRow.invoice == invoice, AttemptRow.state.in_(("open", "held")))
+async def _so_far(tx: Tx, invoice: InvoiceRow) -> tuple[AttemptRow | None, bool, int]:
+    """Of a locked invoice: the attempt under way, whether its agency takes VNPay, and what was credited."""
+    off = sa.exists().where(RailRow.agency == invoice.agency, RailRow.rail == "vnpay", ~RailRow.switched_on)
+    credited = sa.select(sa.func.coalesce(sa.func.sum(CreditRow.amount_vnd), 0))
+    under_way = sa.and_(AttemptRow.invoice == InvoiceRow.id, AttemptRow.state.in_(("open", "held")))
+    found = await tx.execute(
+        sa.select(AttemptRow, ~off, credited.where(CreditRow.invoice == invoice.id).scalar_subquery())
+        .select_from(InvoiceRow)
+        .outerjoin(AttemptRow, under_way)
+        .where(InvoiceRow.id == invoice.id)
     )
-    return found
+    attempt, switched_on, credited_vnd = found.one()
+    return attempt, switched_on, int(credited_vnd)
 
 
 async def _new(
-    tx: Tx, invoice: InvoiceRow, terminal: Terminal, address: str, language: str, now: datetime
+    tx: Tx,
+    invoice: InvoiceRow,
+    terminal: Terminal,
+    owed_vnd: int,
+    address: str,
+    language: str,
+    now: datetime,
 ) -> AttemptRow:
-    credited = await tx.scalar(
-        sa.select(sa.func.coalesce(sa.func.sum(CreditRow.amount_vnd), 0)).where(
-            CreditRow.invoice == invoice.id
-        )
-    )
     attempt = clock.new_id()
     expires_at = now + rules.LASTS
     row = AttemptRow(
@@ -103,7 +112,7 @@ async def _new(
         invoice=invoice.id,
         rail="vnpay",
         state="open",
-        amount_vnd=still_owed(invoice.total_vnd, int(credited or 0)),
+        amount_vnd=owed_vnd,
         terminal=terminal.code,
         reference=attempt.hex,
         address=address,
@@ -206,7 +215,6 @@ async def _conclude(
     attempt.ended_at = None if state in ("open", "held") else now
     if said is not None:
         attempt.response, attempt.gateway_no, attempt.bank = said.response, said.gateway_no, said.bank
-    await tx.flush()
     if state == "paid":
         paid_at = (said.paid_at if said is not None else None) or now
         await capture(tx, invoice, attempt, attempt.gateway_no, paid_at)

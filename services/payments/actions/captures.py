@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.payments.actions.invoices import close_invoice, invoice_of
+from services.payments.actions.invoices import closed, invoice_of
 from services.payments.actions.refunds import refund_what_is_owed
 from services.payments.rules import invoices as rules
 from services.payments.tables import AttemptRow, CaptureRow, CreditRow, InvoiceRow, RefundRow, SettlementRow
@@ -44,8 +44,7 @@ async def capture(
     if reason:
         await emit(tx, _unapplied(row))
     else:
-        await emit(tx, await _captured(tx, invoice, row))
-        await close_invoice(tx, invoice, "paid")
+        await emit(tx, await _captured(tx, invoice, row), closed(invoice, "paid"))
         await refund_what_is_owed(tx, invoice)
     return row
 
@@ -63,10 +62,10 @@ def _unapplied(row: CaptureRow) -> MoneyUnapplied:
 
 async def _captured(tx: Tx, invoice: InvoiceRow, row: CaptureRow) -> PaymentCaptured:
     seen = invoice_of(invoice)
-    credited = await tx.scalars(sa.select(CreditRow.lines).where(CreditRow.invoice == invoice.id))
     taken: dict[UUID, int] = {}
     # A credit that came while the attempt was under way is refunded whole, so it takes nothing off the lines here.
     if row.amount_vnd != seen.total_vnd:
+        credited = await tx.scalars(sa.select(CreditRow.lines).where(CreditRow.invoice == invoice.id))
         for part in (p for lines in credited for p in msgspec.convert(lines, list[CreditedLine])):
             taken[part.line] = taken.get(part.line, 0) + part.net_vnd + part.vat_vnd
     return PaymentCaptured(

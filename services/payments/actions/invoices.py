@@ -86,19 +86,24 @@ async def _known(tx: Tx, invoice: UUID) -> InvoiceRow:
 
 async def close_if_over(tx: Tx, row: InvoiceRow, now: datetime) -> None:
     """Close a locked invoice that is withdrawn or out of time, unless an attempt may still bring money."""
-    in_flight = await tx.scalar(
-        sa.select(sa.exists().where(AttemptRow.invoice == row.id, AttemptRow.state.in_(("open", "held"))))
-    )
-    outcome = rules.closing(invoice_of(row), in_flight=bool(in_flight), now=now)
-    if outcome is not None:
+    outcome = rules.closing(invoice_of(row), in_flight=False, now=now)
+    if outcome is None:
+        return
+    under_way = sa.exists().where(AttemptRow.invoice == row.id, AttemptRow.state.in_(("open", "held")))
+    if not await tx.scalar(sa.select(under_way)):
         await close_invoice(tx, row, outcome)
 
 
 async def close_invoice(tx: Tx, row: InvoiceRow, outcome: base.Outcome) -> None:
     """Set the outcome of a locked invoice and say so; only then the seller frees what it held."""
+    await emit(tx, closed(row, outcome))
+
+
+def closed(row: InvoiceRow, outcome: base.Outcome) -> InvoiceClosed:
+    """Set the outcome of a locked invoice; returns what its transaction has to say of it."""
     row.outcome = outcome
     row.closed_at = clock.now()
-    await emit(tx, InvoiceClosed(agency=row.agency, invoice=row.id, outcome=outcome))
+    return InvoiceClosed(agency=row.agency, invoice=row.id, outcome=outcome)
 
 
 async def expire_invoices(tx: Tx, now: datetime, limit: int = 500) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import httpx
 import msgspec
@@ -96,7 +96,7 @@ async def open_payment(tx: Tx, known: dict[str, Terminal], raw: str) -> SimTrans
     amount = params.get("vnp_Amount", "")
     if params.get("vnp_Command") != "pay" or not amount.isdecimal() or expires_at is None:
         raise Unpayable("The pay request lacks a command, an amount or an expiry.")
-    await tx.execute(
+    opened = (
         insert(SimTransactionRow)
         .values(
             terminal=params["vnp_TmnCode"],
@@ -114,9 +114,14 @@ async def open_payment(tx: Tx, known: dict[str, Terminal], raw: str) -> SimTrans
             notified=0,
             reply="",
         )
-        .on_conflict_do_nothing()
+        # A buyer who comes again changes nothing; this "update" locks and returns the row.
+        .on_conflict_do_update(
+            index_elements=["terminal", "reference"], set_={"reference": params["vnp_TxnRef"]}
+        )
+        .returning(SimTransactionRow)
+        .execution_options(populate_existing=True)
     )
-    row = await _transaction(tx, params["vnp_TmnCode"], params["vnp_TxnRef"])
+    row = (await tx.scalars(opened)).one()
     if row.amount_vnd * 100 != int(amount):
         raise Unpayable("This reference came before with another amount.")
     return row
@@ -132,13 +137,17 @@ async def _transaction(tx: Tx, terminal: str, reference: str) -> SimTransactionR
 async def choose(tx: Tx, terminal: str, reference: str, choice: str) -> SimTransactionRow:
     """Conclude a waiting transaction as the buyer chose; a second choice changes nothing."""
     row = await _transaction(tx, terminal, reference)
+    conclude(row, choice, await behaviour(tx))
+    return row
+
+
+def conclude(row: SimTransactionRow, choice: str, told: Behaviour) -> None:
+    """End a locked transaction, where it still waits, as the buyer chose and as the simulator was told."""
     now = clock.now()
-    told = await behaviour(tx)
     if row.state == "waiting":
         refused = told.refuse and choice == "pay"
         _conclude(row, "expire" if now >= row.expires_at else "refuse" if refused else choice, now)
         row.notify_at = None if told.silent else now + timedelta(seconds=told.delay_s)
-    return row
 
 
 def _conclude(row: SimTransactionRow, choice: str, now: datetime) -> None:
@@ -228,15 +237,15 @@ async def _tell(client: httpx.AsyncClient, address: str, query: str) -> str:
 
 
 async def acknowledge(tx: Tx, row: SimTransactionRow, reply: str) -> None:
+    """Note the merchant's reply on a row that another transaction read."""
+    note_reply(await _transaction(tx, row.terminal, row.reference), reply)
+
+
+def note_reply(row: SimTransactionRow, reply: str) -> None:
     """Note the merchant's reply; 00 and 02 end the repeats."""
-    values: dict[str, Any] = {"reply": reply}
+    row.reply = reply
     if reply in ("00", "02"):
-        values["notify_at"] = None
-    await tx.execute(
-        sa.update(SimTransactionRow)
-        .where(SimTransactionRow.terminal == row.terminal, SimTransactionRow.reference == row.reference)
-        .values(values)
-    )
+        row.notify_at = None
 
 
 async def answer(tx: Tx, known: dict[str, Terminal], body: dict[str, str]) -> dict[str, str]:

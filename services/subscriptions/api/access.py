@@ -6,7 +6,6 @@ batch form beside it is an ordinary handler, documents the same Structs and shar
 
 import asyncio
 import hmac
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, cast
@@ -28,14 +27,14 @@ from shared.calendar import local_day
 from shared.contracts.scopes import Scope as KeyScope
 from shared.errors import BadInput, NotAllowed, NotSignedIn
 from shared.house import House
-from shared.http import check_depth
+from shared.http import check_body
 from shared.links import signature
 
 SCOPE: KeyScope = "subscriptions:access"
 MAX_BYTES = 16 * 1024
-READING_GRACE_S = 30 * 86_400
-"""A page token lives five minutes and is renewed on the house's own pages; its cookie stays for the whole session. Who
-comes back to the paper next week is still the same reader, and only reading is granted on such a token."""
+READING_GRACE_S = 12 * 3600
+"""A page token lives five minutes and is renewed on the house's own pages, so that who only reads goes on with an old
+one; after half a day the paper has to send them by `/account/renew`. Nothing but reading is granted on such a token."""
 
 may_check_access = may(scope=SCOPE)
 
@@ -85,7 +84,7 @@ class Doorkeeper:
         person = self._person(ask.person_token)
         device = self._device(ask.device)
         proved = device is not None
-        device = device or secrets.token_hex(16)
+        device = device or clock.new_secret(128)
         held = self.snapshot.entitlements(person)
         verdict = look(
             policy, ask, person, held, self.snapshot.lineage(ask.agency), proved, local_day(clock.now())
@@ -165,8 +164,9 @@ async def check_access(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["method"] != "POST":  # type: ignore[typeddict-item]
         raise MethodNotAllowedException("POST a question here.", headers={"Allow": "POST"})
     principal = cast("Principal", scope["user"])
+    _check_key(principal)
     ask = await _question(receive)
-    _check_right(principal, ask.agency)
+    _check_agency(principal, ask.agency)
     query = scope["query_string"]
     explained = bool(query) and parse_qs(query.decode("latin-1")).get("explain") == ["1"]
     body = _encode(await scope["litestar_app"].state.doorkeeper.answer(ask, explained=explained))
@@ -188,18 +188,21 @@ async def _question(receive: Receive) -> Ask:
             raise BadInput(f"The body is larger than {MAX_BYTES} bytes.")
         if not message.get("more_body"):
             break
-    check_depth(body)
+    check_body(body)
     try:
         return _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(f"The body cannot be read: {error}") from error
 
 
-def _check_right(principal: Principal, agency: str) -> None:
+def _check_key(principal: Principal) -> None:
     if principal.kind != "key":
         raise NotSignedIn("Send a server key as `Authorization: Bearer …`.")
     if SCOPE not in principal.scopes:
         raise NotAllowed(f"The key lacks the scope {SCOPE}.")
+
+
+def _check_agency(principal: Principal, agency: str) -> None:
     if principal.agency != agency:
         raise NotAllowed("A key asks for its own agency alone.")
 
@@ -208,7 +211,7 @@ def _check_right(principal: Principal, agency: str) -> None:
 async def check_access_batch(request: Request[Any, Any, Any], data: JSONBody[Batch]) -> Answers:
     """Answer up to fifty questions, counted in one round trip."""
     for ask in data.asks:
-        _check_right(request.user, ask.agency)
+        _check_agency(request.user, ask.agency)
     keeper: Doorkeeper = request.app.state.doorkeeper
     return Answers(list(await asyncio.gather(*[keeper.answer(ask) for ask in data.asks])))
 

@@ -1,0 +1,505 @@
+"""Every door of the six services, tried by strangers, by the careless, and with nonsense: none of them gives way."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+from uuid import UUID
+
+import msgspec
+import psycopg
+import pytest
+from litestar.middleware.csrf import generate_csrf_token
+from litestar.routes import HTTPRoute
+from psycopg import sql
+
+from services.accounts.rules import BUYER_SCOPES
+from shared import auth, clock
+from shared.calendar import local_day
+from shared.contracts.scopes import Scope
+from shared.embedded import Stack, clone_database
+from shared.settings import SERVICES
+from shared.simulate import simulate
+from tests.conftest import Flat, Flats, Templates
+
+OPEN = {
+    "/api/accounts/v1/advertisers",
+    "/api/accounts/v1/agencies",
+    "/api/accounts/v1/jwks",
+    "/api/ads/v1/placements",
+    "/api/ads/v1/decide",
+    "/api/events/v1/events",
+    "/api/events/v1/events/{slug}",
+    "/api/events/v1/events/{slug}/availability",
+    "/api/subscriptions/v1/packages",
+}
+"""What a program may read (or, to register, post) without a key; all else is refused to nobody."""
+
+OPEN_PAGES = re.compile(
+    r"/(account/(sign-in|sign-out|code|password|totp|enrol|join|renew)|subscribe|advertise|events|pay/\{invoice\}(/live)?"
+    r"|subscribe/\{package\}(/contract)?|events/\{slug\}(/register|/sponsor/\{package\})?|events/tickets/\{key\}"
+    r"|gateway/vnpay(-sim)?/.*|dev/mail(/\{letter\})?|ads\.js|creatives/\{name\}|b/.*|static/.*|desk/components"
+    r"|health/(live|ready)|metrics)"
+)
+"""Pages without a sign-in: where one signs in, catalogues, signed links, the gateway, and what only the house sees."""
+
+PUBLIC_TABLES = "SELECT tablename FROM pg_policies WHERE policyname LIKE '%\\_public'"
+UNKEPT = {"notification", "version", "challenge", "failure", "device", "vnpay_sim"}
+"""What a refused request may leave behind: the log of notifications, counters of tries."""
+
+UUIDS = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+REFUSED = {400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, 429}
+
+
+class Door(NamedTuple):
+    """One path and method; `path` names its parameters in braces."""
+
+    method: str
+    path: str
+    schema: Mapping[str, Any]
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+
+class Visitor:
+    """Knocks as the edge would: bytes of a path and query, headers, a body; what escapes the app fails the test."""
+
+    def __init__(self, flat: Flat, stack: Stack) -> None:
+        self.flat = flat
+        self.signer = auth.Signer(stack.settings("accounts"))
+        self.csrf = generate_csrf_token(flat.house.settings.secret)
+
+    async def knock(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: bytes = b"",
+        headers: Mapping[str, str] = {},
+        body: bytes = b"",
+        kind: str = "application/json",
+    ) -> Answer:
+        given = {"host": "localhost", "content-type": kind, "content-length": str(len(body)), **headers}
+        told: list[dict[str, Any]] = []
+        sent = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def receive() -> Any:
+            return next(sent, {"type": "http.disconnect"})
+
+        async def send(message: Any) -> None:
+            told.append(message)
+
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode("utf-8", "surrogateescape"),
+            "query_string": query,
+            "root_path": "",
+            "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in given.items()],
+            "client": ("127.0.0.1", 5),
+            "server": ("localhost", 80),
+            "state": {},
+        }
+        await self.flat.app(scope, receive, send)
+        head = {k.decode().lower(): v.decode("latin-1") for k, v in told[0]["headers"]}
+        return Answer(told[0]["status"], head, b"".join(m.get("body", b"") for m in told[1:]))
+
+    def key(self, *, expired: bool = False, **more: Any) -> dict[str, str]:
+        """Headers of a program: a key with every scope."""
+        who = auth.Principal(kind="key", **{"id": clock.new_id(), "scopes": [*get_args(Scope)], **more})
+        until = clock.now() + timedelta(hours=-1 if expired else 1)
+        return {
+            "Authorization": f"Bearer {self.signer.api_key(who, until)}",
+            "Idempotency-Key": str(clock.new_id()),
+            "If-Match": '"0"',
+        }
+
+    def person(self, **more: Any) -> dict[str, str]:
+        """Headers of a browser: a page token, and the pair that a form carries."""
+        token = self.signer.page_token(auth.Principal(kind="person", **{"id": clock.new_id(), **more}))
+        return {
+            "Cookie": f"{auth.PAGE_COOKIE}={token}; nt_csrf={self.csrf}",
+            "X-CSRFToken": self.csrf,
+            "Idempotency-Key": str(clock.new_id()),
+        }
+
+    def nobody(self) -> dict[str, str]:
+        """A browser without a sign-in, whose forms are its own."""
+        return {"Cookie": f"nt_csrf={self.csrf}", "X-CSRFToken": self.csrf}
+
+
+@pytest.fixture(scope="module")
+def lived(stack: Stack, templates: Templates, tmp_path_factory: Any) -> Any:
+    """Databases in which all six services lived two weeks: there is something to steal."""
+    home: Path = tmp_path_factory.mktemp("lived")
+
+    def settings(service: str) -> Any:
+        return msgspec.structs.replace(stack.settings(service), database_prefix="lived_", home=home)
+
+    for service in SERVICES:
+        clone_database(stack.admin_url(), templates.name(service), f"lived_{service}")
+    end: date = local_day(clock.now()) - timedelta(days=1)
+    asyncio.run(simulate(settings, end - timedelta(days=13), end, 7, lambda *_: None, scale=0.3))
+
+    class Lived(Templates):
+        def name(self, service: str) -> str:
+            return f"lived_{service}"
+
+    return Lived(stack)
+
+
+@pytest.fixture
+async def house(lived: Templates, stack: Stack, tmp_path: Path) -> AsyncIterator[Flats]:
+    made = Flats(stack, lived, tmp_path)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.fixture(params=SERVICES)
+async def visitor(request: pytest.FixtureRequest, house: Flats, stack: Stack) -> Visitor:
+    return Visitor(await house.start(request.param), stack)
+
+
+@pytest.fixture
+def books(visitor: Visitor, stack: Stack) -> Iterator[psycopg.Connection[Any]]:
+    """A look into the database past row-level security."""
+    with psycopg.connect(stack.admin_url(visitor.flat.house.database.name), autocommit=True) as db:
+        yield db
+
+
+def doors(visitor: Visitor) -> list[Door]:
+    """Every door: the paths of the OpenAPI document, and pages and raw handlers as they are registered."""
+    documents = visitor.flat.app.openapi_schema.to_schema()["paths"]
+    found = {}
+    for route in visitor.flat.app.routes:
+        path = re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path)
+        methods = set(route.methods) - {"OPTIONS"} if isinstance(route, HTTPRoute) else {"GET", "POST"}
+        for method in sorted(methods):
+            found[method, path] = Door(method, path, documents.get(path, {}).get(method.lower(), {}))
+    for path, methods_ in documents.items():
+        for method in methods_:
+            assert (method.upper(), path) in found
+    return [door for door in found.values() if "openapi" not in door.path and "{path}" not in door.path]
+
+
+def is_open(door: Door) -> bool:
+    if door.path.startswith("/api/"):
+        about_itself = re.fullmatch(r"/api/\w+/v1(/docs|/asyncapi\.json)?", door.path)
+        reads = door.method == "GET" or door.path.endswith(("/advertisers", "/decide"))
+        return bool(about_itself) or (door.path in OPEN and reads)
+    return bool(OPEN_PAGES.fullmatch(door.path)) and (
+        door.method == "GET" or not re.match(r"/(subscribe|advertise|events|desk)", door.path)
+    )
+
+
+def filled(door: Door, values: Mapping[str, list[str]]) -> list[str]:
+    """The door's paths with what is known filled in; at most four of them."""
+    names = re.findall(r"\{(\w+)\}", door.path)
+    paths = []
+    for n in range(4 if names else 1):
+        path = door.path
+        for name in names:
+            known = values.get(name) or values.get("*") or ["x"]
+            path = path.replace(f"{{{name}}}", known[n % len(known)])
+        paths.append(path)
+    return list(dict.fromkeys(paths))
+
+
+def counts(db: psycopg.Connection[Any]) -> dict[str, int]:
+    """Rows of every table."""
+    names = [
+        r[0]
+        for r in db.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        )
+    ]
+    return {
+        name: db.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name))).fetchone()[0]  # type: ignore[index]
+        for name in names
+        if name not in UNKEPT
+    }
+
+
+def secrets_of(db: psycopg.Connection[Any], agency: str) -> tuple[set[str], dict[str, list[str]]]:
+    """Ids of an agency's rows that are nobody else's business, and the newest ids to fill into paths."""
+    public = {r[0] for r in db.execute(PUBLIC_TABLES)}
+    tables = db.execute(
+        "SELECT a.table_name FROM information_schema.columns a JOIN information_schema.columns i USING (table_name) "
+        "WHERE a.table_schema = 'public' AND a.column_name = 'agency' AND i.column_name = 'id' AND i.data_type = 'uuid'"
+    )
+    private: set[str] = set()
+    known: dict[str, list[str]] = {"*": []}
+    for (name,) in tables.fetchall():
+        query = sql.SQL("SELECT id FROM {} WHERE agency = %s ORDER BY id DESC LIMIT 500")
+        ids = [str(r[0]) for r in db.execute(query.format(sql.Identifier(name)), [agency])]
+        known["*"] += ids[:1]
+        for parameter in (name, f"{name}_id"):
+            known[parameter] = ids
+        if name not in public:
+            private.update(ids)
+    if "event" in known:
+        known["slug"] = [r[0] for r in db.execute("SELECT slug FROM event WHERE agency = %s", [agency])]
+    return private, known
+
+
+def check_problem(answer: Answer, about: str) -> None:
+    """A refusal of the API is a problem with a code and a sentence."""
+    assert answer.headers.get("content-type", "").startswith("application/problem+json"), about
+    said = json.loads(answer.body)
+    assert said["status"] == answer.status, about
+    assert said["code"], about
+    assert said["detail"], about
+    assert "Traceback" not in said["detail"], about
+
+
+def check_refused(answer: Answer, door: Door, about: str) -> None:
+    assert answer.status in REFUSED or (answer.status in (303, 307) and not door.path.startswith("/api/")), (
+        about
+    )
+    if door.path.startswith("/api/"):
+        check_problem(answer, about)
+
+
+async def test_nobody_gets_in_with_no_key_or_an_expired_revoked_or_forged_one(
+    visitor: Visitor, books: psycopg.Connection[Any]
+) -> None:
+    revoked = clock.new_id()
+    books.execute("INSERT INTO revoked_key VALUES (%s, now())", [revoked])
+    async with visitor.flat.tx() as tx:
+        await visitor.flat.app.state.verifier.refresh(tx)
+    good = visitor.key(agency="bkh")["Authorization"]
+    callers = {
+        "nobody": visitor.nobody(),
+        "expired": visitor.key(agency="bkh", expired=True),
+        "revoked": visitor.key(agency="bkh", id=revoked),
+        "forged": {"Authorization": good[:-8] + "AAAAAAAA"},
+        "unsigned": {"Authorization": "Bearer nt_eyJhbGciOiJub25lIn0.e30."},
+        "bad header": {"Authorization": "Bearer nt_eyJhbGciOiJFZDI1NTE5IiwiY3JpdCI6NX0.e30.AAAA"},
+        "not a token": {"Authorization": "Bearer \xff\xfe"},
+        "key in a cookie": {**visitor.nobody(), "Cookie": f"nt_csrf={visitor.csrf}; nt_token={good[7:]}"},
+        "page token without its kind": {"Authorization": good.replace("nt_", "", 1)},
+    }
+    _, known = secrets_of(books, "bkh")
+    before = counts(books)
+    for door in doors(visitor):
+        for name, headers in callers.items():
+            if name == "key in a cookie" and not door.path.startswith("/api/"):
+                continue  # a good key is good on a page too, from wherever it comes
+            answer = await visitor.knock(door.method, filled(door, known)[0], headers=headers, body=b"{}")
+            about = f"{name}: {door.method} {door.path} {answer.status} {answer.text[:200]}"
+            assert answer.status < 500, about
+            if not is_open(door):
+                check_refused(answer, door, about)
+                if door.path.startswith("/api/"):
+                    assert answer.status in (401, 405), about
+    assert counts(books) == before
+
+
+async def test_a_stranger_learns_and_changes_nothing(
+    visitor: Visitor, books: psycopg.Connection[Any]
+) -> None:
+    private, known = secrets_of(books, "bkh")
+    assert private
+    roles: dict[str, list[Any]] = {"tcnt": list(get_args(auth.Role))}
+    callers = {
+        "another buyer's key": visitor.key(agency="tcnt", organisation=clock.new_id()),
+        "another agency's key": visitor.key(agency="tcnt"),
+        "another buyer's key at the same agency": visitor.key(
+            agency="bkh", organisation=clock.new_id(), scopes=sorted(BUYER_SCOPES)
+        ),
+        "another agency's staff": visitor.person(roles=roles),
+        "another reader": visitor.person(),
+        "another sponsor": visitor.person(organisation=clock.new_id()),
+    }
+    before = counts(books)
+    for door in doors(visitor):
+        if door.path.startswith(("/gateway/", "/b", "/dev/", "/metrics", "/account/sign")):
+            continue  # proven by signatures, or closed at the edge
+        for path in filled(door, known):
+            for name, headers in callers.items():
+                if door.method != "GET" and path == door.path:
+                    continue  # making something of one's own is no theft
+                sent = {**headers, "Idempotency-Key": str(clock.new_id())}
+                answer = await visitor.knock(door.method, path, headers=sent, body=b'{"approve":true}')
+                about = f"{name}: {door.method} {path} {answer.status} {answer.text[:300]}"
+                assert answer.status < 500, about
+                assert answer.status not in (201, 204), about
+                told = set(UUIDS.findall(answer.text)) - set(UUIDS.findall(path))
+                assert not told & private, about
+    after = counts(books)
+    assert after == before
+
+
+NUMBERS = [
+    "-1",
+    "0",
+    "5e3",
+    "99999999999999999999999999",
+    "1.5",
+    "NaN",
+    "%00",
+    "a%00b",
+    "%ED%A0%80",
+    "%FF",
+    "Infinity",
+]
+CURSORS = [
+    "!!!",
+    "AA",
+    "AAAA",
+    "YQBi",
+    "eA",
+    "%C3%A9",
+    "MjAyNi0xMS0yMy8",
+    "OTk5OTktMDEtMDF8eA",
+    "MjAyNi0xMS0yM3wALQ",
+]
+VALUES = [
+    "x",
+    "a\\u0000b",
+    "\\ud800",
+    "",
+    "5e3",
+    "9" * 400,
+    "' OR 1=1 --",
+]
+
+
+def nonsense(door: Door, schemas: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """Bodies that no door takes."""
+    made = [
+        ("application/json", b""),
+        ("application/json", b"{"),
+        ("application/json", b"null"),
+        ("application/json", b"[" * 100_000),
+        ("application/json", b'{"a":' * 100_000),
+        ("application/json", b'{"unknown_field": 1}'),
+        ("application/json", b'{"x": "' + b"a" * 300_000 + b'"}'),
+        ("application/json", b'{"a": "\xff"}'),
+        ("text/plain", b"{}"),
+        ("application/xml", b"<a/>"),
+        ("", b"{}"),
+        ("application/json; charset=utf-16", b"{}"),
+        ("multipart/form-data", b"x"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="a\0"\r\n\r\nb\r\n--x--',
+        ),
+        (
+            "application/x-www-form-urlencoded",
+            b"a=b%00&_idempotency_key=12345678%00&next=%00&identifier=%00a@b.vn",
+        ),
+        ("application/x-msgpack", b"\x80"),
+    ]
+    reference = json.dumps(door.schema.get("requestBody", {}))
+    for name in re.findall(r"schemas/([\w.]+)", reference)[:1]:
+        fields = list(schemas[name].get("properties", {}))
+        for value in (
+            *[f'"{v}"' for v in VALUES],
+            "-1",
+            "1e30",
+            "true",
+            "null",
+            "[]",
+            "99999999999999999999",
+        ):
+            pairs = ",".join(f'"{field}":{value}' for field in fields)
+            made.append(("application/json", b"{%s}" % pairs.encode()))
+    return made
+
+
+async def test_nonsense_is_refused_and_writes_nothing(
+    visitor: Visitor, books: psycopg.Connection[Any]
+) -> None:
+    _, known = secrets_of(books, "bkh")
+    schemas = visitor.flat.app.openapi_schema.to_schema().get("components", {}).get("schemas", {})
+    roles: dict[str, list[Any]] = {"bkh": list(get_args(auth.Role))}
+    before = counts(books)
+    for door in doors(visitor):
+        path = filled(door, known)[0]
+        staff = (
+            visitor.person(roles=roles) if not door.path.startswith("/api/") else visitor.key(agency="bkh")
+        )
+        if door.method == "GET":
+            await try_queries(visitor, door, path, staff)
+        elif "{}" not in json.dumps(door.schema.get("requestBody", "{}")):
+            for kind, body in nonsense(door, schemas):
+                sent = {**staff, "Idempotency-Key": str(clock.new_id())}
+                answer = await visitor.knock(door.method, path, headers=sent, body=body, kind=kind)
+                about = f"{door.method} {path} {kind} {body[:60]!r}: {answer.status} {answer.text[:200]}"
+                check_refused(answer, door, about)
+        else:
+            for kind, body in nonsense(door, schemas):
+                sent = {**staff, "Idempotency-Key": "short"}
+                answer = await visitor.knock(door.method, path, headers=sent, body=body, kind=kind)
+                about = f"{door.method} {path} {kind} {body[:60]!r}: {answer.status} {answer.text[:200]}"
+                assert answer.status < 500, about
+    assert counts(books) == before
+
+
+async def try_queries(visitor: Visitor, door: Door, path: str, staff: Mapping[str, str]) -> None:
+    names = [p["name"] for p in door.schema.get("parameters", []) if p["in"] == "query"]
+    names = names or ["cursor", "agency", "next", "invoice", "q"]
+    queries = [f"{name}={value}".encode() for name in names for value in (*NUMBERS, *CURSORS)]
+    queries += [b"&".join([b"a=1"] * 300), b"\xff\xfe=\xff", b"exp=x&sig=\xc3\xa9", b"sig=%00", b"=&=&&"]
+    for query in queries:
+        answer = await visitor.knock("GET", path, query=query, headers=staff)
+        about = f"GET {path}?{query[:80]!r}: {answer.status} {answer.text[:200]}"
+        assert answer.status < 500, about
+        if door.path.startswith("/api/") and answer.status >= 400:
+            check_problem(answer, about)
+    for bad in (
+        "x",
+        "0",
+        str(UUID(int=0)),
+        "\0",
+        "é" * 300,
+        "..",
+        "-1",
+        "\ufffd",
+        str(clock.new_id()).upper(),
+    ):
+        for each in filled(door, {"*": [bad]}) if "{" in door.path else []:
+            answer = await visitor.knock("GET", each, headers=staff)
+            about = f"GET {each!r}: {answer.status} {answer.text[:200]}"
+            assert answer.status < 500, about
+            if door.path.startswith("/api/") and answer.status >= 400:
+                check_problem(answer, about)
+
+
+async def test_a_wrong_method_is_named_as_such_and_a_head_has_no_body(visitor: Visitor) -> None:
+    allowed: dict[str, set[str]] = {}
+    for door in doors(visitor):
+        allowed.setdefault(door.path, set()).add(door.method)
+    staff = visitor.key(agency="bkh")
+    for path, methods in allowed.items():
+        where = path.replace("{", "").replace("}", "")
+        where = re.sub(r"\{\w+\}", str(clock.new_id()), path) if "{" in path else where
+        if path.startswith("/api/") and not path.endswith("/decide"):
+            for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"} - methods:
+                answer = await visitor.knock(method, where, headers=staff, body=b"{}")
+                about = f"{method} {where}: {answer.status} {answer.text[:200]}"
+                if answer.status != 404:
+                    assert answer.status == 405, about
+                    assert answer.headers.get("allow"), about
+                check_problem(answer, about)
+        answer = await visitor.knock("HEAD", where, headers=staff)
+        assert answer.status < 500, f"HEAD {where}: {answer.status}"
+        assert answer.body == b"", f"HEAD {where}"
