@@ -153,7 +153,7 @@ async def _key_and_hash(request: Request[Any, Any, Any]) -> tuple[str, bytes]:
     key = request.headers.get("idempotency-key", "")
     if not key and request.content_type[0] != RequestEncodingType.JSON:
         key = str((await request.form()).get("_idempotency_key", ""))
-    if not 8 <= len(key) <= 128:  # noqa: PLR2004
+    if not 8 <= len(key) <= 128 or not key.isprintable():  # noqa: PLR2004
         raise BadInput("Send an Idempotency-Key of 8 to 128 characters, a new one for each new request.")
     seen = hashlib.sha256(f"{request.method} {request.url.path}\0".encode())
     if request.content_type[0] == RequestEncodingType.JSON:

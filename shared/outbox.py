@@ -61,8 +61,7 @@ ARCHIVED_AT_ONCE = 1000
 
 async def archive(tx: Tx, limit: int = ARCHIVED_AT_ONCE) -> list[Fact]:
     """Move facts from the outbox to the log without publishing them; the driven house pumps by this."""
-    rows = (await tx.execute(CLAIM, {"limit": limit})).all()
-    await forget(tx, [row.seq for row in rows])
+    rows = await tx.execute(_ARCHIVE, {"limit": limit})
     return [contracts.decode(bytes(row.body)) for row in rows]
 
 
@@ -73,6 +72,14 @@ CLAIM = sa.text(
 _MOVE = sa.text(
     "WITH gone AS (DELETE FROM outbox WHERE seq = ANY(:seqs) RETURNING seq, id, subject, body, occurred_at) "
     "INSERT INTO fact_log SELECT seq, id, subject, body, occurred_at FROM gone"
+)
+
+_ARCHIVE = sa.text(
+    "WITH next AS (SELECT seq FROM outbox ORDER BY seq LIMIT :limit FOR UPDATE SKIP LOCKED), "
+    "gone AS (DELETE FROM outbox USING next WHERE outbox.seq = next.seq "
+    "RETURNING outbox.seq, id, subject, body, occurred_at), "
+    "kept AS (INSERT INTO fact_log SELECT seq, id, subject, body, occurred_at FROM gone) "
+    "SELECT body FROM gone ORDER BY seq"
 )
 
 

@@ -23,7 +23,7 @@ FEE_PERMILLE = 11
 PAYS, CANCELS = 0.97, 0.98
 """Of all who were asked to pay, shares up to which one pays, or cancels at the bank; the rest never come."""
 
-CONTRACT_VND = 30_000_000
+CONTRACT_VND = 8_000_000
 """From here on it is a contract: nobody walks away from it, or one sponsor's whim would make or break a year."""
 
 PAYS_TERMS = 0.4

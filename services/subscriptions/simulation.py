@@ -34,8 +34,8 @@ MONTH, QUARTER, YEAR = Term("month", 1), Term("month", 3), Term("month", 12)
 
 NEW_A_DAY = 0.57
 """Purchases a day at scale 1 when the story begins."""
-GROWTH_A_YEAR = 1.21
-LAUNCH_A_DAY, LAUNCH_DAYS = 2.2, 90
+GROWTH_A_YEAR = 1.15
+LAUNCH_A_DAY, LAUNCH_DAYS = 3.2, 90
 """More a day while the launch is advertised, fading out: a paper does not begin without subscribers."""
 RENEWAL_SHARE = 0.72
 CANCEL_A_DAY = 0.0022

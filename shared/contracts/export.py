@@ -58,7 +58,10 @@ def written() -> dict[str, str]:
 def _consumes(service: str) -> list[str]:
     from importlib import import_module
 
+    from shared import agencies
+
     module = import_module(f"services.{service}.consumers")
+    agencies.listen(module.consumer)
     subjects: list[str] = module.consumer.subjects()
     return subjects
 

@@ -90,18 +90,21 @@ def _options(edge: Edge) -> str:
 
 def _headers(*, secure: bool) -> str:
     """Headers that every answer bears, as a snippet."""
-    lines = [
-        "-Server",
-        "X-Content-Type-Options nosniff",
-        "?Referrer-Policy strict-origin-when-cross-origin",
-        f'?Permissions-Policy "{PERMISSIONS}"',
-        "?Cross-Origin-Opener-Policy same-origin",
-    ]
+    lines = ["-Server", "X-Content-Type-Options nosniff"]
     if secure:
         lines.append('Strict-Transport-Security "max-age=31536000; includeSubDomains"')
     inside = "".join(f"\t\t{line}\n" for line in lines)
+    # Each default is a directive of its own: in one block, a header that an app sets would keep all of them away.
+    defaults = "".join(
+        f"\theader ?{line}\n"
+        for line in (
+            "Referrer-Policy strict-origin-when-cross-origin",
+            f'Permissions-Policy "{PERMISSIONS}"',
+            "Cross-Origin-Opener-Policy same-origin",
+        )
+    )
     body = f"\trequest_body {{\n\t\tmax_size {BODY_LIMIT}\n\t}}\n"
-    return f"(common) {{\n\tencode zstd gzip\n\theader {{\n{inside}\t}}\n{body}}}\n"
+    return f"(common) {{\n\tencode zstd gzip\n\theader {{\n{inside}\t}}\n{defaults}{body}}}\n"
 
 
 def _site(edge: Edge) -> str:

@@ -95,6 +95,7 @@ def test_a_totp_code_drifts_by_one_step_and_counts_once():
     assert step is not None
     assert secrets.totp_step(secret, code, NOW + timedelta(seconds=30), step) is None
     assert secrets.totp_step(secret, code, NOW + timedelta(seconds=90), 0) is None
+    assert secrets.totp_step(secret, "１２３４５６", NOW, 0) is None, "digits of a keyboard of another script"
 
 
 @given(st.emails())

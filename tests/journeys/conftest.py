@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 ARTEFACTS = Path(__file__).parent.parent.parent / "artefacts"
@@ -49,7 +50,19 @@ class WholeHouse:
         return found
 
     def pid(self, part: str) -> int:
-        return next(int(p["pid"]) for p in self.status()["parts"] if p["name"] == part)
+        """The process of a part, once it has one: after a kill the supervisor takes a moment."""
+        found: int = self.until(
+            lambda: next(
+                (
+                    p["pid"]
+                    for p in self.status()["parts"]
+                    if p["name"] == part and psutil.pid_exists(p["pid"])
+                ),
+                0,
+            ),
+            f"{part} runs",
+        )
+        return found
 
     def client(self, **more: Any) -> httpx.Client:
         """A client that keeps its cookies and no connection, so that nobody has to close it."""

@@ -33,8 +33,17 @@ def visitor(browser: Browser, house: WholeHouse, size: str = "phone") -> Browser
     )
 
 
+IMAGES_THAT_FAILED = (
+    "async () => { const all = [...document.images]; all.forEach(i => { i.loading = 'eager' });"
+    " await Promise.allSettled(all.map(i => i.decode()));"
+    " return all.filter(i => !i.naturalWidth).map(i => i.src) }"
+)
+"""Addresses of pictures that did not load; those further down the page are fetched for it."""
+
+
 def picture(page: Page, name: str) -> None:
-    """Keep a screenshot as an artefact; the page must fit its screen and pass axe."""
+    """Keep a screenshot as an artefact; the page must show its pictures, fit its screen and pass axe."""
+    assert page.evaluate(IMAGES_THAT_FAILED) == [], page.url
     ARTEFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

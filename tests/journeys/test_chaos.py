@@ -5,6 +5,8 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
+from itertools import pairwise
 
 import psycopg
 import pytest
@@ -89,22 +91,26 @@ def test_whatever_is_killed_every_paid_dong_is_delivered_and_booked_once(house):
         thread.start()
     order = PARTS * ROUNDS
     random.Random(int(os.environ.get("SEED", "7"))).shuffle(order)
-    killed = []
+    times = [time.monotonic()]
     for part in order:
         time.sleep(PAUSE_S)
         os.kill(house.pid(part), signal.SIGKILL)
-        killed.append(part)
     house.until(lambda: house.command("status").returncode == 0, "every part came back", seconds=90)
+    times.append(time.monotonic())
     time.sleep(PAUSE_S)
     stop.set()
     for thread in threads:
         thread.join(timeout=180)
+    times.append(time.monotonic())
     house.until(truth.quiet, "the house is quiet again", seconds=180)
 
-    assert sorted(killed) == sorted(PARTS * ROUNDS)
-    assert set(bought) == {"buy_campaign", "buy_subscription", "buy_bib"}, (bought, failed[-3:])
+    times.append(time.monotonic())
+    print([round(b - a) for a, b in pairwise(times)])
+    print(f"killed {order}; bought {Counter(bought)}")  # noqa: T201 - pytest shows it with a failure
+    assert failed == [], "whoever tries again gets there"
+    assert set(bought) == {"buy_campaign", "buy_subscription", "buy_bib"}
     assert truth.bank() > before
-    assert truth.bank() == truth.payments() == truth.ledger(), f"killed in turn: {killed}"
+    assert truth.bank() == truth.payments() == truth.ledger(), f"killed in turn: {order}"
     paid = truth.many("payments", "SELECT DISTINCT i.id FROM invoice i JOIN capture c ON c.invoice = i.id")
     delivered = (
         truth.many("ads", "SELECT invoice FROM ad_order WHERE paid_at IS NOT NULL")

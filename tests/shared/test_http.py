@@ -1,6 +1,7 @@
 """How every service answers: strict bodies, once per key, problems, limits, tokens."""
 
 import asyncio
+import base64
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -12,10 +13,10 @@ from litestar import Litestar, Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from shared import auth, clock, http, links, outbox
+from shared import auth, clock, http, outbox
 from shared.consume import Consumer
 from shared.db import Tx
-from shared.errors import NotFound, Refused
+from shared.errors import BadInput, Refused, Unprocessable
 from shared.jobs import Jobs
 from shared.limits import limited
 from shared.money import Vnd
@@ -133,6 +134,9 @@ class TestBodies:
             (b'{"budget_vnd": 5, "x": 1}', "application/json", "unknown field"),
             (b'{"budget_vnd": 5, "name": ""}', "application/json", "$.name"),
             (b'{"budget_vnd": 5, "name": "\xff"}', "application/json", "cannot be read"),
+            (b'{"budget_vnd": 5, "name": "a\\u0000"}', "application/json", "NUL"),
+            (b'{"budget_vnd": 5, "name": "\\\\\\u0000"}', "application/json", "NUL"),
+            (b'{"budget_vnd": 5, "name": "\\ud800"}', "application/json", "cannot be read"),
             (b"{", "application/json", "cannot be read"),
             (b"[" * 100_000, "application/json", "nested deeper"),
             (b'{"budget_vnd": 5, "name": "' + b"a" * 300_000 + b'"}', "application/json", "larger than"),
@@ -147,6 +151,9 @@ class TestBodies:
             "unknown field",
             "empty name",
             "bad utf-8",
+            "NUL",
+            "NUL behind a backslash",
+            "half a surrogate",
             "cut off",
             "nested",
             "too large",
@@ -163,6 +170,36 @@ class TestBodies:
         assert answer.headers["content-type"] == "application/problem+json"
         assert says in answer.json()["detail"]
         assert await door.said() == 0
+
+    async def test_a_text_about_the_escape_of_nul_is_no_nul(self, door):
+        answer = await door.book({"budget_vnd": 5, "name": "\\u0000"})
+        assert answer.status_code == 201
+
+    @pytest.mark.parametrize("text", ["--5", "5e3", "1.5e3", "9" * 5000, "९", "", "-"])
+    def test_a_form_takes_no_other_spelling_of_a_whole_number(self, text):
+        with pytest.raises(Unprocessable):
+            http.read_form({"budget_vnd": text}, Booking)
+
+    def test_a_form_with_nul_is_refused(self):
+        with pytest.raises(BadInput):
+            http.read_form({"budget_vnd": "5", "name": "a\0b"}, Booking)
+
+    async def test_a_query_or_path_with_nul_is_refused(self, door):
+        for path in ("/api/ads/v1/things?agency=a%00", "/api/ads/v1/broken/a%00"):
+            answer = await door.client.get(path, headers=door.headers())
+            assert (answer.status_code, answer.json()["code"]) == (400, "bad-input"), path
+
+    async def test_a_head_is_answered_as_get_without_the_body(self, door):
+        got = await door.client.get("/api/ads/v1/things", headers=door.headers())
+        head = await door.client.head("/api/ads/v1/things", headers=door.headers())
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == got.headers["content-length"]
+
+    async def test_a_wrong_method_hears_which_are_right_and_is_counted(self, door):
+        answer = await door.client.put("/api/ads/v1/things", headers=door.headers())
+        assert (answer.status_code, answer.json()["code"]) == (405, "method-not-allowed")
+        assert "GET" in answer.headers["allow"]
+        assert answer.headers["x-request-id"]
 
     async def test_brackets_inside_strings_are_not_nesting(self, door):
         answer = await door.book({"budget_vnd": 5, "name": "[" * 60 + '"'})
@@ -255,6 +292,15 @@ class TestCallers:
         answer = await door.client.get("/api/ads/v1/things", headers={"Authorization": f"Bearer {key}"})
         assert answer.status_code == 401
 
+    @pytest.mark.parametrize(
+        "head", [{"alg": "Ed25519", "crit": 5}, {"alg": "none"}, {"alg": []}, [], 5, {"alg": "HS256"}]
+    )
+    async def test_a_forged_head_of_a_token_breaks_nothing(self, door, head):
+        forged = base64.urlsafe_b64encode(msgspec.json.encode(head)).decode().rstrip("=")
+        for key in (f"nt_{forged}.e30.AAAA", f"nt_{forged}.e30.", forged):
+            answer = await door.client.get("/api/ads/v1/things", headers={"Authorization": f"Bearer {key}"})
+            assert answer.status_code == 401, key
+
     async def test_a_revoked_key_is_refused_within_seconds(self, door):
         key_id = clock.new_id()
         headers = {"Authorization": f"Bearer {door.key(id=key_id)}"}
@@ -324,24 +370,6 @@ class TestLimits:
         headers = door.headers()
         answers = [await door.client.get("/api/ads/v1/limited", headers=headers) for _ in range(8)]
         assert {a.status_code for a in answers} == {200, 429}
-
-
-class TestLinks:
-    def test_a_signed_link_opens_and_an_altered_expired_or_foreign_one_does_not(self, sample):
-        settings = sample.house.settings
-        link = links.signed(settings, "/pay/7", 60, amount=49_000, agency="bkh")
-        path, _, query = link.partition("?")
-        assert links.opened(settings, path, query) == {"amount": "49000", "agency": "bkh"}
-        assert links.opened(settings, path, query + "&utm_source=zalo")["amount"] == "49000"
-        for bad_path, bad_query in [
-            (path, query.replace("49000", "49001")),
-            ("/pay/8", query),
-            (path, ""),
-            (path, query[:-1]),
-            (path, links.signed(settings, path, -1, amount=1).partition("?")[2]),
-        ]:
-            with pytest.raises(NotFound):
-                links.opened(settings, bad_path, bad_query)
 
 
 class TestDocs:

@@ -258,7 +258,7 @@ _FILE_HEADERS = {
 @get("/ads.js", include_in_schema=False, sync_to_thread=False, opt={"exclude_from_csrf": True})
 def show_script() -> Response[bytes]:
     """The script that fills the slots of a newspaper's page."""
-    return Response(_SCRIPT, media_type="text/javascript; charset=utf-8", headers=_SCRIPT_HEADERS)
+    return Response(_SCRIPT, media_type="text/javascript", headers=_SCRIPT_HEADERS)
 
 
 @get("/creatives/{name:str}", include_in_schema=False, opt={"exclude_from_csrf": True})

@@ -81,8 +81,11 @@ async def live_day(world: World, day: date) -> None:
         for agency, share in _agencies(day):
             for _ in range(_many(world, agency, ORDERS_A_DAY * share * _season(day) * world.scale)):
                 await _book(world, tx, agency, day)
+        first = world.memory.setdefault("first_day", day)
         for agency, _ in _agencies(day):
-            if day.toordinal() % PARTNER_EVERY_DAYS == 0 or (day == MERGER and agency == "bkh"):
+            # No site opens empty: not at the beginning, and not on the day of the merger.
+            opens = day == (max(first, MERGER) if agency == "bkh" else first)
+            if opens or day.toordinal() % PARTNER_EVERY_DAYS == 0:
                 await _book(world, tx, agency, day, partner=True)
         await _deliver(world, tx, day)
 

@@ -80,7 +80,7 @@ async def live_day(world: World, day: date) -> None:
     if not due and not current:
         return
     async with world.house.database.worker_tx() as tx:
-        current += [await _put_on_sale(world, tx, edition) for edition in due if edition.day > day]
+        current += [await _put_on_sale(world, tx, edition, day) for edition in due if edition.day > day]
         for one in current:
             if one.edition.day > day:
                 await _sign(world, tx, one, day)
@@ -91,7 +91,7 @@ async def live_day(world: World, day: date) -> None:
     world.memory["open"] = [one for one in current if one.edition.day > day]
 
 
-async def _put_on_sale(world: World, tx: Tx, edition: Edition) -> Open:
+async def _put_on_sale(world: World, tx: Tx, edition: Edition, day: date) -> Open:
     event = await catalogue.create_event(tx, edition.new, clock.now())
     tiers = {package.title: package.tier for package in edition.new.packages}
     rows = list(
@@ -110,6 +110,9 @@ async def _put_on_sale(world: World, tx: Tx, edition: Edition) -> Open:
             before = world.random.randint(SPONSORS_UNTIL, SPONSORS_FROM)
             one.coming.append((edition.day - timedelta(days=before), tier, companies.pop()))
     one.coming.sort()
+    # Who would have bought earlier buys at once, also where a history begins in the middle of a sale.
+    missed = range((edition.day - day).days + 1, ORDERS_FROM + 1)
+    one.owed = edition.orders * world.scale * sum(map(_share, missed))
     if edition.keeps_gold:
         world.demo["night_run"] = f"/events/{edition.new.slug}"
     return one

@@ -145,7 +145,7 @@ def _night_run(year: int) -> Edition:
         ],
     )
     orders = _drawn(220, year)
-    comers = {"gold": 3, "silver": min(6, year - FIRST_YEAR + 3), "bronze": min(10, year - FIRST_YEAR + 5)}
+    comers = {"gold": 3, "silver": 4, "bronze": 6}
     return Edition(new=new, opens_on=opens_on, day=day, orders=orders, sponsors=comers, keeps_gold=True)
 
 

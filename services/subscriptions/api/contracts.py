@@ -3,10 +3,9 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from litestar import Request, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from services.subscriptions.queries import subscriptions as queries
 from shared.agencies import with_predecessors
@@ -19,7 +18,7 @@ may_read_subscriptions = may(
     roles={"subscriptions", "finance", "administrator", "auditor"}, scope="subscriptions:read"
 )
 
-Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+Limit = Annotated[int, QueryParameter(ge=1, le=200)]
 
 
 @get("/api/subscriptions/v1/subscriptions", guards=[may_read_subscriptions])
@@ -28,7 +27,7 @@ async def list_subscriptions(
     tx: NamedDependency[Tx],
     person: FromQuery[UUID | None] = None,
     cursor: FromQuery[str | None] = None,
-    limit: FromQuery[Limit] = 50,
+    limit: Limit = 50,
 ) -> Page[queries.Subscription]:
     """Subscriptions of your agencies, newest first, or those of one person."""
     agencies = await with_predecessors(tx, principal_of(request).agencies)

@@ -1,0 +1,142 @@
+"""Simulated years: the same seed makes the same books, nothing is left over, and a history is never lived twice."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import psycopg
+import pytest
+
+from shared.cli.care import FIRST_SCALE
+from shared.embedded import Stack, clone_database
+from shared.settings import SERVICES, Settings
+from shared.simulate import AlreadyLived, simulate
+from tests.conftest import Templates
+from tests.shared.homes import a_folder
+
+pytestmark = [pytest.mark.promise("F7"), pytest.mark.xdist_group("simulate")]
+
+# The merger falls into these days; they hold a Sunday and a month's end, on which the jobs run.
+FIRST, LAST = date(2025, 4, 20), date(2025, 4, 30)
+
+BOOKS = "SELECT id, recorded_at, effective_on, hash FROM entry ORDER BY id"
+IN_ALL = "SELECT subject, count(*) FROM fact_log GROUP BY subject ORDER BY subject"
+
+
+class Town:
+    """Six fresh databases under a name of their own, to be lived in."""
+
+    def __init__(self, stack: Stack, templates: Templates, name: str, home: Path) -> None:
+        self.stack, self.name, self.home = stack, name, home
+        for service in SERVICES:
+            clone_database(stack.admin_url("postgres"), templates.name(service), f"{name}_{service}")
+
+    def settings(self, service: str) -> Settings:
+        return msgspec.structs.replace(
+            self.stack.settings(service), database_prefix=f"{self.name}_", background=False, home=self.home
+        )
+
+    async def live(self, seed: int, last: date = LAST) -> list[tuple[int, int, str]]:
+        told: list[tuple[int, int, str]] = []
+        self.demo = await simulate(
+            self.settings, FIRST, last, seed, lambda *step: told.append(step), scale=FIRST_SCALE
+        )
+        return told
+
+    def rows(self, service: str, query: str) -> list[tuple[Any, ...]]:
+        with closing(psycopg.connect(self.stack.admin_url(f"{self.name}_{service}"))) as connection:
+            return connection.execute(query).fetchall()
+
+    def value(self, service: str, query: str) -> Any:
+        return self.rows(service, query)[0][0]
+
+
+@pytest.fixture(scope="module")
+def lived(stack: Stack, templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> Town:
+    """A town that has lived its days by seed 7."""
+    town = Town(stack, templates, "first", tmp_path_factory.mktemp("first"))
+    told = asyncio.run(town.live(7))
+    assert [(done, span) for done, span, _ in told] == [(n, 11) for n in range(1, 12)]
+    assert told[0][2] == "20/04/2025"
+    return town
+
+
+def test_the_same_seed_makes_the_same_books_and_another_seed_others(
+    lived: Town, stack: Stack, templates: Templates, tmp_path: Path
+) -> None:
+    first = lived
+    again, other = (Town(stack, templates, name, tmp_path / name) for name in ("again", "other"))
+    asyncio.run(again.live(7))
+    asyncio.run(other.live(8, FIRST + timedelta(days=4)))
+    books = first.rows("ledger", BOOKS)
+    assert len(books) > 30
+    assert again.rows("ledger", BOOKS) == books
+    assert not {row[3] for row in other.rows("ledger", BOOKS)} & {row[3] for row in books}
+    for service in SERVICES:
+        assert again.rows(service, IN_ALL) == first.rows(service, IN_ALL), service
+    assert again.demo == first.demo
+
+
+def test_a_lived_house_is_whole_quiet_and_lives_only_once(lived: Town) -> None:
+    town = lived
+    for service in SERVICES:
+        assert town.value(service, "SELECT count(*) FROM retry") == 0, service
+        assert town.value(service, "SELECT count(*) FROM outbox") == 0, service
+    assert town.value("ledger", "SELECT count(*) FROM leg") > 100
+    assert town.rows("ledger", "SELECT agency FROM leg GROUP BY 1 HAVING sum(amount_vnd) <> 0") == []
+    unbalanced = "SELECT agency FROM rollup GROUP BY 1 HAVING sum(debit_vnd) <> sum(credit_vnd)"
+    assert town.rows("ledger", unbalanced) == []
+    # What was captured is what the bank says it took.
+    captured = town.value("payments", "SELECT sum(amount_vnd) FROM capture")
+    by_the_bank = "SELECT sum(amount_vnd) FROM sim_transaction WHERE state = 'paid'"
+    assert captured == town.value("payments", by_the_bank)
+    assert captured > 0
+    # Ad delivery came in as totals of an hour, counted and told alike; every day was recognised.
+    hours = "SELECT count(*), count(*) FILTER (WHERE date_trunc('hour', hour) <> hour) FROM rollup"
+    ((counted, uneven),) = town.rows("ads", hours)
+    assert counted > 0
+    assert uneven == 0
+    assert town.value("ledger", "SELECT day FROM reached") == LAST
+    # Nothing is dated outside the days that were lived.
+    dates = "SELECT min(recorded_at AT TIME ZONE 'Asia/Ho_Chi_Minh'), max(recorded_at AT TIME ZONE 'Asia/Ho_Chi_Minh')"
+    ((earliest, latest),) = town.rows("ledger", f"{dates} FROM entry")
+    assert FIRST <= earliest.date() <= latest.date() == LAST
+    # From the merger on the heir sells, and what its predecessors sold before goes on.
+    sold = dict(town.rows("payments", "SELECT agency, min(opened_at) FROM invoice GROUP BY agency"))
+    assert {"baokh", "bkh"} <= set(sold)
+    assert sold["bkh"].date() >= date(2025, 4, 24)
+
+    before = town.rows("ledger", BOOKS)
+    with pytest.raises(AlreadyLived):
+        asyncio.run(town.live(8))
+    assert town.rows("ledger", BOOKS) == before
+
+
+def test_the_command_refuses_while_the_house_runs() -> None:
+    with a_folder() as home:
+        me = psutil.Process()
+        note = {"pid": me.pid, "created": me.create_time(), "address": "http://127.0.0.1:1", "ready": True}
+        note["parts"] = {}
+        (home / "run.json").write_text(json.dumps(note), encoding="utf-8")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("NGUONTHU_")}
+        told = subprocess.run(
+            [sys.executable, "-m", "shared.cli", "simulate", "--from", "2026-01-01", "--to", "2026-01-02"],
+            env={**kept, "COLUMNS": "200", "NGUONTHU_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert told.returncode == 1
+        assert "The house is running." in told.stderr
+        assert "nguonthu down" in told.stderr
+        assert not (home / "demo.json").exists()
+        assert not (home / "postgres").exists()
