@@ -139,7 +139,12 @@ def safe_next(text: str | None, default: str = "/account") -> str:
     if "\\" in text or not text.isprintable():
         return default
     parts = urlsplit(text)
-    if parts.scheme or parts.netloc or "//" in parts.path or parts.path.startswith(("/account/renew", "/account/sign")):
+    if (
+        parts.scheme
+        or parts.netloc
+        or "//" in parts.path
+        or parts.path.startswith(("/account/renew", "/account/sign"))
+    ):
         return default
     return text
 

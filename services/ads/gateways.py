@@ -68,10 +68,7 @@ class Caps:
             replies = await self._ask([*writes, *(sent for sent, _ in reads)])
             for (_, waiting), found in zip(reads, replies[len(writes) :], strict=True):
                 if not waiting.done():
-                    known = isinstance(found, list)
-                    waiting.set_result(
-                        dict(zip(found[::2], map(int, found[1::2]), strict=True)) if known else None
-                    )
+                    waiting.set_result(counts_of(found))
 
     async def _ask(self, commands: list[bytes]) -> list[Reply]:
         nothing = [None] * len(commands)
@@ -82,11 +79,19 @@ class Caps:
                 if self._wire is None:
                     self._wire = await connect(self._url)
                 return await self._wire.ask(commands)
-        except (OSError, TimeoutError, RedisSaid) as error:
+        except (OSError, TimeoutError, RedisSaid, ValueError) as error:
             structlog.get_logger().warning("frequency caps not known", error=repr(error)[:200])
             self.close()
             self._wire, self._again_s = None, clock.monotonic_s() + AGAIN_S
             return nothing
+
+
+def counts_of(reply: Reply) -> Seen | None:
+    """A hash of numbers; none for any other reply, since an asker must never be left waiting."""
+    try:
+        return dict(zip(reply[::2], map(int, reply[1::2]), strict=True)) if isinstance(reply, list) else None
+    except (TypeError, ValueError):
+        return None
 
 
 class Wire(asyncio.Protocol):

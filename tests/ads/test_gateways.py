@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
 from services.ads.gateways import Caps, Incomplete, RedisSaid, command, parsed
 
@@ -65,3 +66,19 @@ async def test_a_wrong_password_is_no_fault(stack):
     scheme, rest = url.split("://")
     caps = Caps(f"{scheme}://:wrong@{rest.split('@')[-1]}")
     assert await caps.seen("cap:x") is None
+
+
+async def test_a_broken_counter_is_not_known_and_leaves_nobody_waiting(stack):
+    url = stack.settings("ads").redis_url
+    visitor, text = f"cap:{uuid4()}", f"cap:{uuid4()}"
+    async with Redis.from_url(url) as redis:
+        await redis.hset(visitor, "line", "many")
+        await redis.set(text, "no hash")
+    caps = Caps(url)
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*(caps.seen(key) for key in (visitor, text, f"{text}?"))) == [
+            None,
+            None,
+            {},
+        ]
+    caps.close()

@@ -206,7 +206,7 @@ async def test_a_reader_whose_token_grew_old_is_signed_in_again_unasked(
 
 
 @pytest.mark.parametrize(
-    "token", [page_token(time.time() + 60), page_token("soon"), "x", "a.b.c", "é..", ".W10."]
+    "token", [page_token(time.time() + 86_400), page_token("soon"), "x", "a.b.c", "é..", ".W10."]
 )
 async def test_a_reader_with_a_fresh_or_foreign_token_meets_the_wall_and_no_circle(
     client: httpx.AsyncClient, upstream: Upstream, token: str

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
+
+from shared.embedded import state
+from shared.embedded.process import is_same
 
 ARTEFACTS = Path(__file__).parent.parent.parent / "artefacts"
 
@@ -45,23 +47,23 @@ class WholeHouse:
             check=False,
         )
 
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.command("status", "--json").stdout)
-        return found
+    def stands(self) -> bool:
+        """Whether every part serves."""
+        return all(part.ready for part in state.look(self.home).parts)
+
+    def port(self, part: str) -> int:
+        known: dict[str, int] = json.loads((self.home / "ports.json").read_text(encoding="utf-8"))
+        return known[part]
 
     def pid(self, part: str) -> int:
         """The process of a part, once it has one: after a kill the supervisor takes a moment."""
-        found: int = self.until(
-            lambda: next(
-                (
-                    p["pid"]
-                    for p in self.status()["parts"]
-                    if p["name"] == part and psutil.pid_exists(p["pid"])
-                ),
-                0,
-            ),
-            f"{part} runs",
-        )
+
+        def alive() -> int:
+            run = state.read_run(self.home)
+            note = run.parts.get(part) if run else None
+            return int(note["pid"]) if note and is_same(int(note["pid"]), note["created"]) else 0
+
+        found: int = self.until(alive, f"{part} runs")
         return found
 
     def client(self, **more: Any) -> httpx.Client:
@@ -100,7 +102,7 @@ def house() -> Iterator[WholeHouse]:
     started = whole.command("up", "--detach")
     try:
         assert started.returncode == 0, started.stdout + started.stderr
-        whole.address = whole.status()["address"]
+        whole.address = state.look(home).address
         yield whole
     finally:
         if not given:

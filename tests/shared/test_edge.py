@@ -31,6 +31,7 @@ class Echo(BaseHTTPRequestHandler):
         self.send_header("Server", "Echo")
         if self.path.startswith("/subscribe"):
             self.send_header("Content-Security-Policy", "default-src 'none'")
+            self.send_header("Referrer-Policy", "no-referrer")
         self.end_headers()
         self.wfile.write(told)
 
@@ -130,9 +131,13 @@ def test_every_answer_bears_the_security_headers(door: Door) -> None:
         assert "unsafe" not in (answer.getheader("Content-Security-Policy") or "")
 
 
-def test_a_services_own_policy_is_kept(door: Door) -> None:
+def test_a_services_own_policy_is_kept_and_the_other_headers_are_added(door: Door) -> None:
     answer, _ = door.ask("/subscribe")
     assert answer.getheader("Content-Security-Policy") == "default-src 'none'"
+    assert answer.getheader("Referrer-Policy") == "no-referrer"
+    # What the app leaves out comes from the door none the less.
+    assert answer.getheader("Permissions-Policy")
+    assert answer.getheader("Cross-Origin-Opener-Policy") == "same-origin"
 
 
 @pytest.mark.promise("F4")
