@@ -19,6 +19,7 @@ from shared import clock
 from shared.auth import principal_of
 from shared.db import Tx
 from shared.errors import BadInput, Refused, Stale, Unavailable, Unprocessable
+from shared.limits import client_address
 
 T = TypeVar("T")
 
@@ -118,7 +119,7 @@ async def once(request: Request[Any, Any, Any], tx: Tx, work: Coroutine[Any, Any
     except BaseException:
         work.close()
         raise
-    who = principal_of(request).subject
+    who = asker(request)
     claimed = await tx.execute(
         sa.text(
             "INSERT INTO idempotency (principal, key, request_hash, created_at) "
@@ -147,6 +148,12 @@ async def once(request: Request[Any, Any, Any], tx: Tx, work: Coroutine[Any, Any
         {"who": who, "key": key, "body": body},
     )
     return result
+
+
+def asker(request: Request[Any, Any, Any]) -> str:
+    """Whose answers are remembered: the principal's, or, of those who did not sign in, the address's."""
+    principal = principal_of(request)
+    return f"nobody:{client_address(request)}" if principal.kind == "nobody" else principal.subject
 
 
 async def _key_and_hash(request: Request[Any, Any, Any]) -> tuple[str, bytes]:
