@@ -90,7 +90,8 @@ def test_every_problem_code_is_in_the_docs():
     text = words("docs/problems.md")
 
     def codes(kind):
-        return {kind.code} | {code for sub in kind.__subclasses__() for code in codes(sub)}
+        own = set() if kind.__module__.startswith("tests.") else {kind.code}
+        return own | {code for sub in kind.__subclasses__() for code in codes(sub)}
 
     ours = codes(Refused) - {"refused"}
     assert sorted(code for code in ours if f"| `{code}` |" not in text) == []
