@@ -78,3 +78,7 @@ def write_secrets(folder: Path) -> list[str]:
     for file in folder.iterdir():
         file.chmod(READABLE)
     return sorted(file.name for file in folder.iterdir())
+
+
+if __name__ == "__main__":
+    (Path(__file__).parents[1] / "deploy" / "Caddyfile").write_text(edge_text(), encoding="utf-8")

@@ -131,7 +131,7 @@ def test_the_server_of_the_databases_never_answers_before_the_disk_has_it() -> N
 )
 def test_the_edge_is_as_generated_and_caddy_takes_it(base: str, creatives: str, tmp_path: Path) -> None:
     file = ROOT / "deploy" / "Caddyfile"
-    assert file.read_text(encoding="utf-8") == edge_text()
+    assert file.read_text(encoding="utf-8") == edge_text(), "written anew by: python -m shared.deploy"
     told = subprocess.run(
         [program("caddy"), "adapt", "--validate", "--adapter", "caddyfile", "--config", str(file)],
         env={
