@@ -63,9 +63,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def agencies(self) -> list[str]:
-        """Agencies whose rows the principal may see; a reader or advertiser sees only their own rows."""
+        """Agencies whose rows the principal may see; a reader or advertiser, or their key, sees only their own rows."""
         if self.kind == "key":
-            return [self.agency]
+            return [] if self.organisation else [self.agency]
         return [agency for agency, roles in self.roles.items() if set(roles) & STAFF]
 
     @property

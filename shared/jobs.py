@@ -1,7 +1,8 @@
 """The clock's door: functions that run again and again, in the leading process of a service."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 FIRST_RUN_S = 5.0
+LAST_TURN_S = 5.0
 
 Job = Callable[["House"], Awaitable[None]]
 
@@ -66,3 +68,31 @@ async def run_one(house: "House", job: Scheduled) -> None:
     """Run a job once, under a correlation id of its own."""
     outbox.correlation.set(f"job:{job.name}:{outbox.now_id()}")
     await job.run(house)
+
+
+@contextlib.asynccontextmanager
+async def repeating(work: Callable[[], Awaitable[None]], every_s: float) -> AsyncIterator[None]:
+    """Do the work again and again beside the body, in every process; a failure is logged, the next turn tries again.
+
+    The turn in hand ends before the body is left: a connection that is broken off half-way stays open on the server.
+    """
+    stop = asyncio.Event()
+
+    async def turns() -> None:
+        while not stop.is_set():
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - as said
+                log.warning("turn failed", work=work.__qualname__, error=str(error)[:200])
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), every_s)
+
+    task = asyncio.create_task(turns())
+    try:
+        yield
+    finally:
+        stop.set()
+        _, late = await asyncio.wait([task], timeout=LAST_TURN_S)
+        for one in late:
+            one.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,6 +1,5 @@
 """The one plugin that gives all six services the same transaction, sign-in, errors, health, logs, metrics and docs."""
 
-import asyncio
 import contextlib
 import os
 import string
@@ -29,7 +28,7 @@ from shared.db import Tx, enter
 from shared.errors import BadInput, NotSignedIn
 from shared.house import House
 from shared.http import NO_NUL, StrictRequest, problem
-from shared.jobs import Jobs
+from shared.jobs import Jobs, repeating
 from shared.settings import Settings, load
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -84,24 +83,16 @@ class Service(InitPlugin):
         # Around the router, since Litestar's middleware never sees what no route or method fits.
         app.asgi_handler = Caller(app.asgi_handler, self)
         await self.house.start()
-        refreshing = asyncio.create_task(self._refresh())
         try:
-            yield
+            async with repeating(self._refresh, 1):
+                yield
         finally:
-            refreshing.cancel()
-            await asyncio.gather(refreshing, return_exceptions=True)
             await self.house.stop()
 
     async def _refresh(self) -> None:
-        """Keep the set of revoked keys no older than a second while the database answers."""
-        log = structlog.get_logger()
-        while True:
-            try:
-                async with self.house.database.worker_tx() as tx:
-                    await self.verifier.refresh(tx)
-            except Exception as error:  # noqa: BLE001 - the next second tries again
-                log.warning("revoked keys not read", error=str(error)[:200])
-            await asyncio.sleep(1)
+        """Read the set of revoked keys, which is no older than a second while the database answers."""
+        async with self.house.database.worker_tx() as tx:
+            await self.verifier.refresh(tx)
 
 
 class Caller:

@@ -14,7 +14,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One field a setting: `NGUONTHU_` and the upper-cased name. A file named by `…_FILE` wins for secrets."""
 
     home: Annotated[Path, "Folder that holds all data of the embedded house"] = Path(".data")
-    production: Annotated[bool, "Refuse simulators and the demo secrets"] = False
+    production: Annotated[
+        bool,
+        "Refuse simulators and the demo secrets, and count no advertisement that a script or headless browser saw",
+    ] = False
     base_url: Annotated[str, "Public address of the house, without a slash at the end"] = (
         "http://localhost:8080"
     )

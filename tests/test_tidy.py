@@ -87,7 +87,7 @@ def test_every_problem_code_is_in_the_docs():
                 ROOT / "services" / service / room
             ).is_dir():
                 import_module(f"services.{service}.{room}")
-    text = words("docs/problems.md")
+    text = words("shared/web/problems.md")
 
     def codes(kind):
         own = set() if kind.__module__.startswith("tests.") else {kind.code}

@@ -14,6 +14,7 @@ DEMO = "demo"
 PAGES: Final = {
     "/account": "accounts",
     "/dev/mail": "accounts",
+    "/docs/problems": "accounts",
     "/static": "accounts",
     "/desk": "accounts",
     "/desk/ads": "ads",

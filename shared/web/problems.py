@@ -1,5 +1,11 @@
 """What an error page tells a reader: one sentence about what happened and one about what to do."""
 
+import re
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
 from shared.web.words import N_
 
 EXPLANATIONS = {
@@ -102,6 +108,25 @@ REASONS = {
     "wrong-size": "Không có vị trí nào trong đơn vừa với kích thước ảnh này.",
 }
 """Why a refusal happened, in Vietnamese, by its code; its own sentence, with the figures, is English."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One kind of refusal, as a programmer looks it up."""
+
+    code: str
+    status: int
+    service: str
+    when: str
+
+
+_ROW = re.compile(r"^\| `([a-z-]+)` \| (\d{3}) \| (.+?) \| (.+) \|$", re.MULTILINE)
+
+
+@cache
+def problems() -> list[Problem]:
+    """All refusals, read from the table in `problems.md`."""
+    text = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
+    return [Problem(code, int(status), service, when) for code, status, service, when in _ROW.findall(text)]
 
 
 def explain(status: int) -> tuple[str, str]:

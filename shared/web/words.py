@@ -14,6 +14,8 @@ LANGUAGES = ("vi", "en")
 ROOT = Path(__file__).resolve().parents[2]
 
 METHODS = [("**/templates/**.html", "jinja2"), ("**.py", "python")]
+# By default a template that cannot be parsed is passed over in silence.
+OPTIONS = {METHODS[0][0]: {"extensions": "jinja2.ext.do", "silent": "false"}}
 KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "translate": (2,), "translate_n": (2, 3)}
 
 
@@ -87,7 +89,7 @@ def read_english(folder: Path) -> Catalog:
 
 def texts_in(folder: Path) -> Iterator[tuple[str | tuple[str, ...], str]]:
     """Each (message id, place) in the templates and the code of a folder."""
-    found = extract_from_dir(folder, METHODS, {}, KEYWORDS, strip_comment_tags=True)
+    found = extract_from_dir(folder, METHODS, OPTIONS, KEYWORDS, strip_comment_tags=True)
     for file, line, message, _comments, _context in found:
         yield message, f"{file}:{line}"
 

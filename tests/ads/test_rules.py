@@ -217,7 +217,14 @@ def test_views_expire_before_clicks():
     ],
 )
 def test_what_is_no_reader_is_named(agent, purpose, reason):
-    assert traffic.invalid(agent, purpose) == reason
+    assert traffic.invalid(agent, purpose, tools_count=False) == reason
+
+
+def test_outside_production_whoever_tries_the_house_is_a_reader_but_a_crawler_never_is():
+    for tool in ("curl/8", "python-httpx/0.28", "Mozilla/5.0 HeadlessChrome/141"):
+        assert traffic.invalid(tool, "", tools_count=True) == ""
+    assert traffic.invalid("Mozilla/5.0 (compatible; bingbot/2.0)", "", tools_count=True) == "bot"
+    assert traffic.invalid("", "", tools_count=True) == "no-agent"
 
 
 def test_devices_are_told_by_their_names():

@@ -19,7 +19,7 @@ AGENTS = {
     "phone": AGENT.format("Linux; Android 15; K", "Mobile "),
     "desktop": AGENT.format("X11; Linux x86_64", ""),
 }
-"""What ordinary browsers say of themselves; the headless one's own word counts as a bot's."""
+"""What ordinary browsers say of themselves; in production the headless one's own word counts as a bot's."""
 
 
 def visitor(browser: Browser, house: WholeHouse, size: str = "phone") -> BrowserContext:

@@ -37,6 +37,7 @@ class Server:
         self.settings = house.settings
         self.base_url = house.settings.base_url
         self.creatives_url = house.settings.creatives_url
+        self.tools_count = not house.settings.production
         self.key = tokens.key_of(house.settings.secret)
         self.flusher = Flusher(house.database)
         self.caps = Caps(house.settings.redis_url)

@@ -205,7 +205,7 @@ async def beacon(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: A
     headers = dict(scope["headers"])
     agent = headers.get(b"user-agent", b"").decode("latin-1")
     purpose = b" ".join(headers.get(name, b"") for name in _PURPOSES).decode("latin-1")
-    reason = traffic.invalid(agent, purpose)
+    reason = traffic.invalid(agent, purpose, tools_count=server.tools_count)
     if not reason and tokens.expired(shown, kind, clock.now().timestamp()):
         reason = "expired"
     if reason:

@@ -42,6 +42,17 @@ CHECKS = {
     "target-works": N_("Đã mở trang đích: chạy tốt và đúng với quảng cáo"),
 }
 
+BEACONS = {"i": N_("Hiển thị"), "v": N_("Xem được"), "c": N_("Bấm")}
+REJECTIONS = {
+    "bot": N_("Máy tự xưng là máy"),
+    "no-agent": N_("Không xưng trình duyệt"),
+    "prefetch": N_("Trình duyệt tải trước, chưa ai xem"),
+    "forged": N_("Mã giả"),
+    "expired": N_("Mã quá hạn"),
+    "replay": N_("Mã đã dùng"),
+    "no-view": N_("Chưa hiển thị mà đã báo"),
+}
+
 _STEP = {"draft": 2, "refused": 2, "review": 3, "payment": 4, "scheduled": 5, "live": 5, "paused": 5}
 
 

@@ -57,7 +57,7 @@ async def within(tx: Tx, principal: Principal, *, package: UUID | None = None, s
     else:
         of = of.where(EventRow.slug == slug)
     agency = await tx.scalar(of)
-    if agency is not None and agency not in await with_predecessors(tx, principal.agencies):
+    if agency is not None and agency not in await with_predecessors(tx, [principal.agency]):
         raise NotFound("This key's agency sells no such thing.")
 
 

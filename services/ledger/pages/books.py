@@ -14,6 +14,7 @@ from litestar.response import Template
 from services.ledger.api import bounded, may_read_books, page_of
 from services.ledger.pages import labels
 from services.ledger.queries import books
+from shared.agencies import name_of
 from shared.calendar import start_of
 from shared.db import Tx
 from shared.errors import BadInput
@@ -71,11 +72,13 @@ async def list_entries(
         cursor=decode_cursor(cursor) if cursor else "",
     )
     found = page_of(await books.entries(tx, await books.scope(tx, agency), wanted), ON_A_PAGE)
+    agencies = await books.visible(tx)
+    names = {a.code: a.name for a in agencies}
     return page(
         request,
         "ledger_entries.html",
         nav=labels.NAVIGATION,
-        rows=[entry_row(request, e) for e in found.items],
+        rows=[entry_row(request, e, names) for e in found.items],
         found=found,
         wanted=wanted,
         since=since,
@@ -85,7 +88,7 @@ async def list_entries(
             (a, labels.account_label(request, a)) for a in dict.fromkeys([*labels.ACCOUNTS, account]) if a
         ],
         streams=[(s, labels.stream_label(request, s)) for s in labels.STREAMS if s],
-        tabs=labels.agency_tabs(request, await books.visible(tx)),
+        tabs=labels.agency_tabs(request, agencies),
         here_tab=f"/finance/entries?agency={agency}" if agency else "/finance/entries",
         account_label=lambda name: labels.account_label(request, name),
         stream_label=lambda name: labels.stream_label(request, name),
@@ -107,6 +110,7 @@ async def show_entry(
         "ledger_entry.html",
         nav=labels.NAVIGATION,
         entry=found,
+        agency=await name_of(tx, found.agency),
         account=account,
         body=pretty(found.fact.body) if found.fact else "",
         account_label=lambda name: labels.account_label(request, name),
@@ -123,6 +127,7 @@ async def show_line(
     found = await books.line(tx, line)
     wanted = books.Wanted(line=line, limit=ON_A_PAGE)
     entries = page_of(await books.entries(tx, [found.state.agency], wanted), ON_A_PAGE)
+    names = {a.code: a.name for a in await books.visible(tx)}
     return page(
         request,
         "ledger_line.html",
@@ -130,7 +135,8 @@ async def show_line(
         line=found,
         state=found.state,
         earn=type(found.state.earn).__name__,
-        rows=[entry_row(request, e) for e in entries.items],
+        rows=[entry_row(request, e, names) for e in entries.items],
+        agency=names.get(found.state.agency, found.state.agency),
         facts=[(fact, pretty(fact.body)) for fact in found.facts],
         account_label=lambda name: labels.account_label(request, name),
         stream_label=lambda name: labels.stream_label(request, name),
@@ -138,11 +144,14 @@ async def show_line(
     )
 
 
-def entry_row(request: Request[Any, Any, Any], entry: books.EntryItem) -> dict[str, Any]:
+def entry_row(
+    request: Request[Any, Any, Any], entry: books.EntryItem, names: dict[str, str]
+) -> dict[str, Any]:
     """An entry as the tables show it; of a line's entries, `earned_vnd` is what it earned."""
     return {
         **msgspec.structs.asdict(entry),
         "label": labels.kind_label(request, entry.kind),
+        "agency": names.get(entry.agency, entry.agency),
         "earned_vnd": -entry.amount_vnd or None,
     }
 

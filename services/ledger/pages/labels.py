@@ -95,14 +95,15 @@ WINDOWS = {
     "this_year": N_("Năm nay so với cả năm trước"),
 }
 
+RAILS = {"vnpay": "VNPay", "stripe": "Stripe", "vietqr": "VietQR"}
 VIEWS = {"like_for_like": N_("So sánh tương đương (gộp tiền thân)"), "as_is": N_("Theo pháp nhân hiện nay")}
 
 
 def account_label(request: Request[Any, Any, Any], account: str) -> str:
-    """`Tiền đang chuyển · vnpay`."""
+    """`Tiền đang chuyển · VNPay`."""
     base, _, which = account.partition(":")
     label = translate(language_of(request), ACCOUNTS[base]) if base in ACCOUNTS else base
-    return f"{label} · {which}" if which else label
+    return f"{label} · {RAILS.get(which, which)}" if which else label
 
 
 def stream_label(request: Request[Any, Any, Any], stream: str) -> str:

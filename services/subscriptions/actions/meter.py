@@ -181,18 +181,6 @@ class Meter:
             self._unwritten, self._merges = reads | self._unwritten, merges | self._merges
             raise
 
-    async def run(self) -> None:
-        """Write behind for as long as the service runs."""
-        try:
-            while True:
-                await asyncio.sleep(FLUSH_S)
-                try:
-                    await self.flush()
-                except Exception as error:  # noqa: BLE001 - the reads stay in hand, the next turn tries again
-                    log.warning("meter not written", error=str(error)[:200])
-        finally:
-            await self.flush()
-
 
 def _ready(month: date) -> str:
     return f"meter:{month:%Y%m}:ready"

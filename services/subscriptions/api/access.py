@@ -18,8 +18,8 @@ from litestar.exceptions import MethodNotAllowedException
 from litestar.params import JSONBody
 from litestar.types import Receive, Scope, Send
 
-from services.subscriptions.actions.meter import Meter, Spend
-from services.subscriptions.queries.snapshot import Snapshot
+from services.subscriptions.actions.meter import FLUSH_S, Meter, Spend
+from services.subscriptions.queries.snapshot import POLL_S, Snapshot
 from services.subscriptions.rules.access import Ask, Reason, after_meter, explain, look
 from shared import clock
 from shared.auth import Principal, Verifier, may
@@ -28,6 +28,7 @@ from shared.contracts.scopes import Scope as KeyScope
 from shared.errors import BadInput, NotAllowed, NotSignedIn
 from shared.house import House
 from shared.http import check_body
+from shared.jobs import repeating
 from shared.links import signature
 
 SCOPE: KeyScope = "subscriptions:access"
@@ -77,6 +78,10 @@ class Doorkeeper:
         self.meter = Meter(house)
         self._house = house
         self._verifier = verifier
+
+    async def refresh(self) -> None:
+        """Read what changed; while the database is away the last knowledge serves."""
+        await self.snapshot.refresh(self._house.database)
 
     async def answer(self, ask: Ask, *, explained: bool = False) -> Answer:
         """Decide and count."""
@@ -142,16 +147,11 @@ async def doorkeeping(app: Litestar) -> AsyncIterator[None]:
     """Keep the memory fresh and the meter written for as long as the service runs."""
     keeper = Doorkeeper(app.state.house, app.state.verifier)
     app.state.doorkeeper = keeper
-    tasks = [
-        asyncio.create_task(keeper.snapshot.run(app.state.house.database)),
-        asyncio.create_task(keeper.meter.run()),
-    ]
     try:
-        yield
+        async with repeating(keeper.refresh, POLL_S), repeating(keeper.meter.flush, FLUSH_S):
+            yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await keeper.meter.flush()
 
 
 _decode = msgspec.json.Decoder(Ask).decode

@@ -1,6 +1,5 @@
 """What access checks know by heart: walls, lineage and paid periods, polled by their version each second."""
 
-import asyncio
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -95,15 +94,6 @@ class Snapshot:
                 held.pop(row.id, None)
             else:
                 held[row.id] = Entitlement(self._packages[row.package], row.start, row.until)
-
-    async def run(self, database: Database) -> None:
-        """Poll for as long as the service runs; while the database is away the last knowledge serves."""
-        while True:
-            try:
-                await self.refresh(database)
-            except Exception as error:  # noqa: BLE001 - the next second tries again
-                log.warning("access snapshot not read", error=str(error)[:200])
-            await asyncio.sleep(POLL_S)
 
 
 def _lineage(heirs: dict[str, str]) -> dict[str, frozenset[str]]:
