@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -215,15 +216,15 @@ class Intake:
             found.setdefault(subject.split(".", 1)[0], []).append(subject)
         return found
 
-    async def lag(self) -> dict[str, int]:
-        """Facts not yet fetched, by source; empty while NATS is away."""
-        found = {}
-        for source in self.sources():
+    async def lag(self) -> dict[str, float]:
+        """Facts not yet handled, by source: waiting in the stream or in somebody's hands. NaN while NATS is away."""
+        found = dict.fromkeys(self.sources(), math.nan)
+        for source in found:
             try:
                 info = await self.bus.js.consumer_info(source.upper(), self.consumer.service)
             except (nats.errors.Error, TimeoutError):
                 continue
-            found[source] = info.num_pending or 0
+            found[source] = (info.num_pending or 0) + (info.num_ack_pending or 0)
         return found
 
     async def run(self, source: str, subjects: list[str]) -> None:

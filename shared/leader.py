@@ -1,7 +1,8 @@
 """One process of a service leads: it relays facts and runs the jobs; the others stand by and take over."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
 import structlog
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.db import database_url
+from shared.errors import Refused
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -19,13 +21,27 @@ LOCK = 7_001
 HEARTBEAT_S = 1.0
 
 
+class ServiceRuns(Refused):
+    """The service is running, and what was asked for needs it at rest."""
+
+
 class Leader:
     """Holds the lock for as long as its session lives; what leads ends when the session does."""
 
     def __init__(self, settings: Settings, service: str) -> None:
         # A connection of its own: taken from the pool, locks and work would wait for each other.
         self._engine = create_async_engine(database_url(settings, service, "worker"), poolclass=NullPool)
+        self._service = service
         self.leading = False
+
+    @asynccontextmanager
+    async def standing_in(self) -> AsyncIterator[None]:
+        """Lead in the service's place, so that it neither runs nor starts meanwhile. Raises ServiceRuns."""
+        async with self._engine.connect() as session:
+            await session.execution_options(isolation_level="AUTOCOMMIT")
+            if not await session.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
+                raise ServiceRuns(f"The service {self._service} is running: stop all services first.")
+            yield
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Lead whenever nobody else does, for ever. An error of the work itself is passed on."""

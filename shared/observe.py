@@ -35,7 +35,7 @@ REFUSED_NOTIFICATIONS = Counter(
 OUTBOX = Gauge("nguonthu_outbox_facts", "Facts not yet published", registry=REGISTRY)
 OUTBOX_AGE = Gauge("nguonthu_outbox_age_seconds", "Age of the oldest unpublished fact", registry=REGISTRY)
 HELD = Gauge("nguonthu_held_facts", "Facts in the retry table, by state", ["state"], registry=REGISTRY)
-LAG = Gauge("nguonthu_consumer_lag", "Facts not yet fetched, by source", ["source"], registry=REGISTRY)
+LAG = Gauge("nguonthu_consumer_lag", "Facts not yet handled, by source", ["source"], registry=REGISTRY)
 
 
 def configure_logs(service: str, level: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -93,7 +94,7 @@ async def simulate(
     """Live from one day to another; returns what newcomers need to sign in.
 
     Each service works with its own settings (`settings_of(name)`), on its own database, through its own actions.
-    Raises AlreadyLived when the house has a history.
+    Raises AlreadyLived when the house has a history, ServiceRuns while one of its services runs.
     """
     clocks = Clocks(start_of(start), seed)
     actors: dict[str, list[Any]] = {}
@@ -115,12 +116,15 @@ async def simulate(
         for world in worlds.values():
             outbox.listen(world.house.database.name, world.bell)
         try:
-            await _refuse_second(worlds)
-            await town.begin()
-            span = list(days(start, end))
-            for n, day in enumerate(span, start=1):
-                await town.live(day, last=day == end)
-                progress(n, len(span), f"{day:%d/%m/%Y}")
+            async with AsyncExitStack() as standing_in:
+                for world in worlds.values():
+                    await standing_in.enter_async_context(world.house.leader.standing_in())
+                await _refuse_second(worlds)
+                await town.begin()
+                span = list(days(start, end))
+                for n, day in enumerate(span, start=1):
+                    await town.live(day, last=day == end)
+                    progress(n, len(span), f"{day:%d/%m/%Y}")
         finally:
             for world in worlds.values():
                 outbox.unlisten(world.house.database.name, world.bell)

@@ -100,6 +100,7 @@ REASONS = {
     "reset-needs-another": "Cần một người khác duyệt việc cấp lại này.",
     "sales-closed": "Sự kiện đã ngừng bán.",
     "same-person": "Người duyệt phải khác người đề nghị.",
+    "service-runs": "Dịch vụ đang chạy; việc này chỉ làm được khi dịch vụ đã dừng.",
     "slug-taken": "Đã có sự kiện dùng địa chỉ này.",
     "sold-out": "Đã hết, hoặc không còn đủ số bạn cần.",
     "terms-not-accepted": "Bạn chưa đồng ý với điều khoản, hoặc chưa xác nhận nhóm được hưởng giá.",

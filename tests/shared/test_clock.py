@@ -36,3 +36,11 @@ def test_the_real_clock_is_back_after_the_block():
     with clock.driven(clock.DrivenClock(START, 1)):
         assert clock.now().year == 2024
     assert abs((clock.now() - datetime.now(UTC)).total_seconds()) < 5
+
+
+def test_ids_sort_in_the_order_in_which_they_were_made():
+    with clock.driven(clock.DrivenClock(datetime(2026, 11, 23, tzinfo=UTC), seed=7)):
+        made = [clock.new_id() for _ in range(3000)]
+    assert made == sorted(made)
+    assert len(set(made)) == len(made)
+    assert {(key.version, key.variant) for key in made} == {(7, "specified in RFC 4122")}

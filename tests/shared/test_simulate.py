@@ -17,6 +17,7 @@ import pytest
 
 from shared.cli.care import FIRST_SCALE
 from shared.embedded import Stack, clone_database
+from shared.leader import Leader, ServiceRuns
 from shared.settings import SERVICES, Settings
 from shared.simulate import AlreadyLived, simulate
 from tests.conftest import Templates
@@ -67,6 +68,22 @@ def lived(stack: Stack, templates: Templates, tmp_path_factory: pytest.TempPathF
     assert [(done, span) for done, span, _ in told] == [(n, 11) for n in range(1, 12)]
     assert told[0][2] == "20/04/2025"
     return town
+
+
+def test_nothing_is_lived_while_one_of_the_services_runs(
+    stack: Stack, templates: Templates, tmp_path: Path
+) -> None:
+    town = Town(stack, templates, "running", tmp_path)
+
+    async def beside_a_running_service() -> None:
+        async with Leader(town.settings("payments"), "payments").standing_in():
+            with pytest.raises(ServiceRuns, match="payments is running"):
+                await town.live(7, FIRST)
+        assert town.value("accounts", "SELECT count(*) FROM person") == 0
+        await town.live(7, FIRST)
+
+    asyncio.run(beside_a_running_service())
+    assert town.value("accounts", "SELECT count(*) FROM person") > 0
 
 
 def test_the_same_seed_makes_the_same_books_and_another_seed_others(
