@@ -42,6 +42,7 @@ def test_from_the_growth_figure_to_the_source_fact(house, size):
         day = page.locator("tbody tr").filter(has_text="Ghi nhận theo ngày").first
         earned = dong(day.locator("td").last)
         day.get_by_role("link").click()
+        expect(page.locator("tbody td.num:last-child").last).to_be_visible()
         assert sum(map(dong, page.locator("tbody td.num:last-child").all())) == abs(earned) > 0
         picture(page, f"finance-entry-{size}")
         page.locator('a[href^="/finance/lines/"]').first.click()
@@ -62,6 +63,7 @@ def test_from_the_trial_balance_to_the_source_fact(house, size):
         picture(page, f"finance-account-{size}")
         page.locator('tbody a[href^="/finance/entries/"]').first.click()
         page.get_by_role("link", name="Xem mọi vế").click()
+        expect(page.locator(".ledger-total td.num").last).to_be_visible()
         debit, credit = map(dong, page.locator(".ledger-total td.num").all())
         assert debit == credit > 0
         expect(page.get_by_role("heading", name="Sự kiện gốc")).to_be_visible()
