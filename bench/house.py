@@ -29,7 +29,7 @@ async def second_start(short: bool) -> list[Row]:
         _command(home, "down")
         for _ in range(1 if short else 3):
             started = time.perf_counter()
-            _command(home, "up", "--detach")
+            _command(home, "up", "--detach", "--no-demo")
             took.append(time.perf_counter() - started)
             _command(home, "down")
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bench.report import Row
+from bench.serving import server
 from services.ledger.actions.posting import post
 from services.ledger.consumers import consumer
 from services.ledger.jobs import jobs
@@ -157,52 +158,61 @@ async def posting(short: bool) -> list[Row]:
 
 
 async def fact_to_ledger(short: bool) -> list[Row]:
-    """V6: 1,000 facts a second through outbox, relay, stream and inbox; from commit to visible in the rollup."""
+    """V6: 1,000 facts a second through outbox, relay, stream and inbox; from commit to visible in the books.
+
+    The ledger runs in a process of its own, as it does in the house.
+    """
     seconds = 4 if short else 15
+    said: dict[str, float] = {}
+    seen: dict[str, float] = {}
     async with ledger() as (stack, house):
         payments = Database(stack.settings("payments"), "payments")
         bus = Bus(stack.settings("payments"), "payments")
         await bus.connect()
         await bus.ensure_stream()
-        await house.bus.connect()
-        await house.bus.ensure_stream()
-        tasks = [
-            asyncio.create_task(Relay(bus, payments).run()),
-            asyncio.create_task(house.intake.run("payments", [PaymentCaptured.subject()])),
-        ]
-        said: dict[str, float] = {}
-        seen: dict[str, float] = {}
-        watching = asyncio.create_task(_watch(house.database, seen))
-        began = time.perf_counter()
-        for tick in range(seconds * 20):
-            facts = [capture() for _ in range(50)]
-            async with payments.worker_tx() as tx:
-                await outbox.emit(tx, *facts)
-            now = time.perf_counter()
-            said.update({str(fact.id): now for fact in facts})
-            await asyncio.sleep(max(0.0, began + (tick + 1) * 0.05 - time.perf_counter()))
-        while len(seen) < len(said) and time.perf_counter() < began + seconds + 30:
-            await asyncio.sleep(0.05)
-        for task in (*tasks, watching):
-            task.cancel()
-        await asyncio.gather(*tasks, watching, return_exceptions=True)
+        async with server(stack, "ledger", "ledger", background=True):
+            tasks = [
+                asyncio.create_task(Relay(bus, payments).run()),
+                asyncio.create_task(_watch(house.database, seen)),
+            ]
+            await _say(payments, {}, 1)
+            await asyncio.sleep(3)
+            seen.clear()
+            await _say(payments, said, seconds)
+            began = time.perf_counter()
+            while not said.keys() <= seen.keys() and time.perf_counter() < began + 30:
+                await asyncio.sleep(0.05)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await bus.close()
         await payments.close()
-    assert len(seen) == len(said), f"{len(said) - len(seen)} facts did not arrive"
+    assert said.keys() <= seen.keys(), f"{len(said.keys() - seen.keys())} facts did not arrive"
     lags = sorted(seen[key] - said[key] for key in said)
     p99 = lags[int(0.99 * len(lags))]
     return [Row("V6", "fact to ledger at 1,000 facts/s, p99", [p99], [], "s", "≤ 1 s", p99 <= 1)]
 
 
+async def _say(payments: Database, said: dict[str, float], seconds: int) -> None:
+    """Emit 1,000 facts a second in transactions of fifty, noting when each was committed."""
+    began = time.perf_counter()
+    for tick in range(seconds * 20):
+        facts = [capture() for _ in range(50)]
+        async with payments.worker_tx() as tx:
+            await outbox.emit(tx, *facts)
+        said.update(dict.fromkeys((str(fact.id) for fact in facts), time.perf_counter()))
+        await asyncio.sleep(max(0.0, began + (tick + 1) * 0.05 - time.perf_counter()))
+
+
 async def _watch(database: Database, seen: dict[str, float]) -> None:
-    """Note when each fact's entry becomes visible."""
-    found = sa.text("SELECT fact_id FROM entry WHERE recorded_at > :since")
-    since = clock.now() - timedelta(minutes=1)
+    """Note when each fact's entry becomes visible; an entry is written within a second of its recorded instant."""
+    found = sa.text("SELECT fact_id, recorded_at FROM entry WHERE recorded_at > :since")
+    newest = clock.now()
     while True:
         async with database.worker_tx() as tx:
-            ids = [str(i) for i in await tx.scalars(found, {"since": since})]
+            rows = (await tx.execute(found, {"since": newest - timedelta(seconds=1)})).all()
         now = time.perf_counter()
-        for key in ids:
-            seen.setdefault(key, now)
-        since = clock.now() - timedelta(seconds=3)
-        await asyncio.sleep(0.02)
+        for row in rows:
+            seen.setdefault(str(row.fact_id), now)
+            newest = max(newest, row.recorded_at)
+        await asyncio.sleep(0.05)

@@ -67,9 +67,17 @@ def access() -> Litestar:
     return create_app(load())
 
 
+def ledger() -> Litestar:
+    """The ledger as it runs, with its consumers."""
+    from services.ledger.app import create_app
+
+    return create_app(load())
+
+
 def main() -> None:
     what, port = sys.argv[1], int(sys.argv[2])
-    app = {"trivial": trivial, "access": access, "ads": lambda: ads(int(sys.argv[3]))}[what]()
+    apps = {"trivial": trivial, "access": access, "ledger": ledger, "ads": lambda: ads(int(sys.argv[3]))}
+    app = apps[what]()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {0})
     uvicorn.run(

@@ -15,8 +15,16 @@ class Clock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def micros(self) -> int:
+        """Microseconds since 1970."""
+        return time.time_ns() // 1000
+
     def random_bits(self, bits: int) -> int:
+        """Fit for secrets."""
         return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
+
+    def chance(self) -> float:
+        return random.random()  # noqa: S311 - for lots, never for secrets
 
 
 class DrivenClock(Clock):
@@ -31,6 +39,9 @@ class DrivenClock(Clock):
         self._now += timedelta(microseconds=1)
         return self._now
 
+    def micros(self) -> int:
+        return (self.now() - _EPOCH) // _MICROSECOND
+
     def move_to(self, instant: datetime) -> None:
         if instant < self._now:
             raise ValueError(f"A clock does not go back from {self._now} to {instant}.")
@@ -38,6 +49,9 @@ class DrivenClock(Clock):
 
     def random_bits(self, bits: int) -> int:
         return self.random.getrandbits(bits)
+
+    def chance(self) -> float:
+        return self.random.random()
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,7 +69,7 @@ def new_id() -> UUID:
 
     One process's ids sort in the order in which they were made, to the microsecond.
     """
-    ms, us = divmod((now() - _EPOCH) // _MICROSECOND, 1000)
+    ms, us = divmod(_current.micros(), 1000)
     fraction = us * 4096 // 1000
     value = (ms << 80) | (0x7 << 76) | (fraction << 64) | (0b10 << 62) | _current.random_bits(62)
     return UUID(int=value)
@@ -64,6 +78,11 @@ def new_id() -> UUID:
 def new_secret(bits: int = 128) -> str:
     """A random token in hexadecimal, for links and nonces."""
     return f"{_current.random_bits(bits):0{bits // 4}x}"
+
+
+def chance() -> float:
+    """A number from 0 up to 1, for drawing lots."""
+    return _current.chance()
 
 
 def monotonic_s() -> float:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from functools import cache
 from urllib.parse import parse_qsl, urlencode
 
 from shared import clock
@@ -11,8 +12,12 @@ from shared.settings import Settings
 
 def signature(settings: Settings, purpose: str, text: str) -> str:
     """A keyed SHA-256 in hexadecimal; the purpose keeps one use's signatures from serving another."""
-    key = hashlib.sha256(f"{purpose}\0{settings.secret}".encode()).digest()
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(_key_for(purpose, settings.secret), text.encode(), "sha256").hex()
+
+
+@cache
+def _key_for(purpose: str, secret: str) -> bytes:
+    return hashlib.sha256(f"{purpose}\0{secret}".encode()).digest()
 
 
 def signed(settings: Settings, path: str, ttl_s: int, **params: object) -> str:

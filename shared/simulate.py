@@ -74,6 +74,12 @@ class Clocks(clock.Clock):
     def random_bits(self, bits: int) -> int:
         return self.own[self.flat.get()].random_bits(bits)
 
+    def micros(self) -> int:
+        return self.own[self.flat.get()].micros()
+
+    def chance(self) -> float:
+        return self.own[self.flat.get()].chance()
+
     def meet(self) -> None:
         """Bring every flat to where the foremost is: what it said has been said for all."""
         self.move_to(max(own.now() for own in self.own.values()))

@@ -32,10 +32,10 @@ NEW_PRICES = date(2026, 1, 1)
 
 MONTH, QUARTER, YEAR = Term("month", 1), Term("month", 3), Term("month", 12)
 
-NEW_A_DAY = 0.57
+NEW_A_DAY = 0.65
 """Purchases a day at scale 1 when the story begins."""
 GROWTH_A_YEAR = 1.15
-LAUNCH_A_DAY, LAUNCH_DAYS = 3.2, 90
+LAUNCH_A_DAY, LAUNCH_DAYS = 3.5, 90
 """More a day while the launch is advertised, fading out: a paper does not begin without subscribers."""
 RENEWAL_SHARE = 0.72
 CANCEL_A_DAY = 0.0022

@@ -26,7 +26,6 @@ PAUSE_S = 0.05
 REST_S = 5.0
 LEAST_LEASE = 8
 FILES_KEPT = 64
-_RANGE = 1 << 32
 
 
 class Server:
@@ -52,7 +51,7 @@ class Server:
         self._files: OrderedDict[str, bytes] = OrderedDict()
 
     def draw(self) -> float:
-        return int(clock.new_secret(32), 16) / _RANGE
+        return clock.chance()
 
     def take(self, line: Line) -> bool:
         """Take one impression off this worker's lease; false when none is left."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -23,6 +24,7 @@ from shared.http import check_body
 
 LABEL = "Quảng cáo"
 MAX_SLOTS = 20
+HOUR_S = 3600
 MAX_TEXT = 100
 MAX_BODY = 16 * 1024
 
@@ -66,7 +68,7 @@ _JSON = [
 ]
 
 
-@asgi(["/api/ads/v1/decide", "/b/decide"], copy_scope=False)
+@asgi(["/api/ads/v1/decide", "/b/decide"], copy_scope=False, opt={"direct": True})
 async def decide(scope: Scope, receive: Receive, send: Send) -> None:
     """Fill the slots of a page: POST JSON for programs, GET for `ads.js`."""
     headers = dict(scope["headers"])
@@ -117,10 +119,10 @@ async def _request_of(
     server: Server, ask: Ask, headers: Headers, now: datetime
 ) -> tuple[decision.Request, str]:
     """The decision's request, and the visitor's hash of counters where caps matter."""
-    local = now.astimezone(ZONE)
+    hour, today = _hour_and_day(int(now.timestamp()) // HOUR_S)
     key, seen = "", None
     if ask.visitor and server.snapshot.capped:
-        key = f"cap:{local:%y%m%d}:{ask.visitor}"
+        key = f"cap:{today}:{ask.visitor}"
         seen = await server.caps.seen(key)
     agent = headers.get(b"user-agent", b"").decode("latin-1")
     return (
@@ -130,11 +132,18 @@ async def _request_of(
             section=ask.section,
             device=ask.device or traffic.device_of(agent),
             language=ask.language,
-            hour=local.hour,
+            hour=hour,
             seen=seen,
         ),
         key,
     )
+
+
+@lru_cache(maxsize=2)
+def _hour_and_day(hours: int) -> tuple[int, str]:
+    """The hour in Viet Nam and its day, of an hour since 1970: its zone is whole hours from UTC."""
+    local = datetime.fromtimestamp(hours * HOUR_S, ZONE)
+    return local.hour, f"{local:%y%m%d}"
 
 
 def _hand_out(
