@@ -232,9 +232,7 @@ def problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if status == HTTPStatus.UNAUTHORIZED and wants_html(request):
         # 307 keeps the method and the body, so that a form posted with an expired token is not lost.
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return Response(
-            None, status_code=307, headers={"Location": f"/account/renew?next={quote(path, safe='')}"}
-        )
+        return Redirect(f"/account/renew?next={quote(path, safe='')}", status_code=307)
     if wants_html(request):
         from shared.web import page
 

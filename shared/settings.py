@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_private_key: Annotated[str, "Ed25519 private JWK of accounts; other services leave it empty"] = ""
     token_public_keys: Annotated[str, "JWK set with which page tokens and API keys are verified"] = ""
     vnpay_url: Annotated[str, "VNPay's address; empty means the simulator inside payments"] = ""
+    simulator_url: Annotated[
+        str, "Where payments and its VNPay simulator reach each other; empty means the public address"
+    ] = ""
     vnpay_terminals: Annotated[str, "One agency:terminal:secret each, separated by commas"] = (
         "bkh:KHNEWS01:KHTESTSECRET0123456789ABCDEFGHIJ,tcnt:NTMAG001:NTTESTSECRET0123456789ABCDEFGHIJ,"
         "baokh:BAOKH001:BKTESTSECRET0123456789ABCDEFGHIJ,ktv:KTVKH001:TVTESTSECRET0123456789ABCDEFGHIJ"

@@ -20,15 +20,25 @@ class Unanswered(Exception):
 
 
 def address_of(settings: Settings) -> str:
-    """VNPay's address, or that of the simulator in this house."""
+    """VNPay's address for browsers, or that of the simulator in this house."""
     return settings.vnpay_url or settings.base_url + SIMULATOR
+
+
+def server_of(settings: Settings) -> str:
+    """VNPay's address for our server, or that of the simulator."""
+    return settings.vnpay_url or inside(settings) + SIMULATOR
+
+
+def inside(settings: Settings) -> str:
+    """Where payments and its simulator reach each other: in containers the public address may lead nowhere."""
+    return settings.simulator_url or settings.base_url
 
 
 async def over_http(settings: Settings, body: dict[str, str]) -> dict[str, Any]:
     """Send a signed request and return the answer, unverified. Raises Unanswered."""
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
-            answer = await client.post(address_of(settings) + API_PATH, json=body)
+            answer = await client.post(server_of(settings) + API_PATH, json=body)
             answer.raise_for_status()
             read = answer.json()
     except (httpx.HTTPError, ValueError) as error:

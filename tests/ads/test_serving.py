@@ -67,6 +67,19 @@ async def test_what_is_no_person_or_forged_is_not_counted(flats, flat, advertise
     assert (line["impressions"], line["clicks"]) == (0, 0)
 
 
+async def test_whoever_tries_the_house_with_a_tool_is_its_reader_but_not_in_production(
+    flats, flat, advertiser
+):
+    await a_live_order(flats, flat, advertiser)
+    [ad] = await decide(flat, "article-mid")
+    server, told = flat.app.state.server, []
+    assert server.tools_count, "this house is not in production"
+    for server.tools_count in (False, True):
+        answer = await flat.client.get(path_of(ad["impression_url"]), headers={"user-agent": "curl/8"})
+        told.append(answer.headers["x-counted"])
+    assert told == ["no; bot", "yes"]
+
+
 async def test_a_stopped_creative_is_gone_everywhere(flats, flat, advertiser):
     order = await a_live_order(flats, flat, advertiser)
     [ad] = await decide(flat, "article-mid")

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from services.payments import gateways
 from services.payments.app import create_app
 from shared import clock
 from shared.contracts.base import Buyer
@@ -203,3 +204,18 @@ def test_every_agency_has_a_terminal_of_eight_characters() -> None:
     known = terminals(Settings().vnpay_terminals)
     assert {terminal.agency for terminal in known.values()} == {"bkh", "tcnt", "baokh", "ktv"}
     assert {len(code) for code in known} == {8}
+
+
+def test_inside_a_deployment_the_simulator_is_reached_where_the_public_address_is_not() -> None:
+    public = Settings(base_url="https://news.example")
+    inside = msgspec.structs.replace(public, simulator_url="http://payments:8000")
+    real = msgspec.structs.replace(inside, vnpay_url="https://vnpay.example")
+    assert [gateways.server_of(s) for s in (public, inside, real)] == [
+        "https://news.example/gateway/vnpay-sim",
+        "http://payments:8000/gateway/vnpay-sim",
+        "https://vnpay.example",
+    ]
+    assert gateways.inside(inside) == "http://payments:8000", "notifications take the same way"
+    assert gateways.address_of(inside) == "https://news.example/gateway/vnpay-sim", (
+        "browsers go by the public one"
+    )

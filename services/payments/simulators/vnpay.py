@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from services.payments import gateways
 from services.payments.rules import vnpay
 from services.payments.rules.vnpay import Terminal
 from services.payments.tables import SimBehaviourRow, SimRefundRow, SimTransactionRow
@@ -186,7 +187,7 @@ async def send_notifications(house: House) -> None:
     if not due:
         return
     async with httpx.AsyncClient(timeout=SEND_TIMEOUT_S, trust_env=False) as client:
-        address = house.settings.base_url + IPN_PATH
+        address = gateways.inside(house.settings) + IPN_PATH
         replies = await asyncio.gather(*(_send(client, address, row, known, told) for row in due))
     async with house.database.worker_tx() as tx:
         for row, reply in zip(due, replies, strict=True):
