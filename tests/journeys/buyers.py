@@ -168,7 +168,7 @@ def buy_bib(house: WholeHouse, client: Client) -> None:
     events = client.call("GET", "/api/events/v1/events").json()["items"]
     slug = next(e["slug"] for e in events if e["title"] == "Nha Trang Night Run" and e["is_open"])
     full = client.call("GET", f"/api/events/v1/events/{slug}").json()
-    ticket = next(s for s in full["sellables"] if s["kind"] == "ticket")
+    ticket = max((s for s in full["sellables"] if s["kind"] == "ticket"), key=lambda s: s["left"])
     order = client.call(
         "POST",
         "/api/events/v1/registrations",
