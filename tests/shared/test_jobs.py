@@ -1,0 +1,41 @@
+"""Work that repeats beside the web, and what is said of facts while NATS is away."""
+
+import asyncio
+import math
+
+from shared.bus import Bus, Intake
+from shared.consume import Consumer
+from shared.contracts.payments import PaymentCaptured
+from shared.db import Tx
+from shared.jobs import repeating
+from shared.settings import Settings
+
+
+async def test_a_failed_turn_is_tried_again_and_the_one_in_hand_ends_before_the_body_is_left():
+    told = []
+
+    async def work():
+        told.append("begun")
+        if len(told) == 1:
+            raise ValueError("the first turn fails")
+        await asyncio.sleep(0.1)
+        told.append("ended")
+
+    async with repeating(work, 0.01):
+        while len(told) < 2:
+            await asyncio.sleep(0.005)
+    assert told == ["begun", "begun", "ended"]
+    await asyncio.sleep(0.05)
+    assert told[-1] == "ended", "no turn after the end"
+
+
+async def test_while_nats_is_away_nobody_knows_how_many_facts_wait():
+    consumer = Consumer("ledger")
+
+    @consumer.on
+    async def book(fact: PaymentCaptured, tx: Tx) -> None:
+        """Hears, so that there is a source."""
+
+    lag = await Intake(Bus(Settings(), "ledger"), None, consumer).lag()
+    assert list(lag) == ["payments"]
+    assert math.isnan(lag["payments"])
