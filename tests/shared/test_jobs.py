@@ -12,18 +12,18 @@ from shared.settings import Settings
 
 
 async def test_a_failed_turn_is_tried_again_and_the_one_in_hand_ends_before_the_body_is_left():
-    told = []
+    told, again = [], asyncio.Event()
 
     async def work():
         told.append("begun")
         if len(told) == 1:
             raise ValueError("the first turn fails")
+        again.set()
         await asyncio.sleep(0.1)
         told.append("ended")
 
     async with repeating(work, 0.01):
-        while len(told) < 2:
-            await asyncio.sleep(0.005)
+        await again.wait()
     assert told == ["begun", "begun", "ended"]
     await asyncio.sleep(0.05)
     assert told[-1] == "ended", "no turn after the end"
