@@ -115,7 +115,7 @@ async def decisions(short: bool) -> list[Row]:
         _to_core_one()
         async with server(made, "ads", "ads", "10000") as ours, server(made, "ads", "trivial") as plain:
             a, b, _ = await _paired((ours, _asks()), (plain, TRIVIAL), short=short)
-    row = Row("V1", "ad decision, 10,000 lines, caps on", a, b, "/s", "≥ 0.80", met=True)
+    row = Row("V1", "ad decision for one slot, 10,000 lines, caps on", a, b, "/s", "≥ 0.80", met=True)
     return [_judged(row, 0.80)]
 
 

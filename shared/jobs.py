@@ -1,4 +1,4 @@
-"""The clock's door: functions that run again and again, in the leading process of a service."""
+"""The clock's door: functions that run again and again, jobs in the leading process of a service alone."""
 
 import asyncio
 import contextlib

@@ -1,5 +1,6 @@
 """The doors for people, as a browser uses them."""
 
+import asyncio
 import re
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared import clock
+from shared.web.problems import problems
 from tests.accounts.builders import PASSWORD, Browser, a_person, some_agencies
 
 
@@ -173,6 +175,11 @@ async def test_too_many_codes_are_refused_for_strangers(flat):
     assert (await Browser(flat).post("/account/sign-in", identifier="lan@example.vn")).status_code == 429
 
 
+async def test_codes_asked_for_at_once_are_counted_one_by_one(flat):
+    asked = (Browser(flat).post("/account/sign-in", identifier="lan@example.vn") for _ in range(9))
+    assert sorted(a.status_code for a in await asyncio.gather(*asked)) == [303] * 5 + [429] * 4
+
+
 async def test_staff_who_rest_too_long_sign_in_again(flat):
     _, secret = await a_person(flat, roles=["finance"], totp=True)
     browser = Browser(flat)
@@ -303,3 +310,12 @@ async def test_an_auditor_reads_and_changes_nothing(flat):
     assert (await browser.get("/desk/people")).status_code == 403
     answer = await browser.post("/desk/people", email="x@y.vn", name="X", agency="bkh", roles=["finance"])
     assert answer.status_code == 403
+
+
+async def test_the_type_of_every_problem_leads_to_its_line(flat):
+    shown = (await flat.client.get("/docs/problems")).text
+    for problem in problems():
+        assert f'id="{problem.code}"' in shown, problem.code
+    refused = (await flat.client.get("/api/accounts/v1/keys")).json()
+    assert refused["type"] == f"/docs/problems#{refused['code']}"
+    assert f'id="{refused["code"]}"' in shown

@@ -13,7 +13,12 @@ from tests.journeys.books import Books
 from tests.journeys.people import AGENTS, banner, pay_at_the_bank, picture, sign_in_staff, visitor
 from tests.shared.browser import PHONE, chromium
 
-pytestmark = [pytest.mark.xdist_group("house"), pytest.mark.stack, pytest.mark.browser]
+pytestmark = [
+    pytest.mark.promise("W9"),
+    pytest.mark.xdist_group("house"),
+    pytest.mark.stack,
+    pytest.mark.browser,
+]
 SECTION = "/chuyen-muc/du-lich"
 TARGET = "https://honyen.example/tet"
 

@@ -16,7 +16,7 @@ from shared.embedded.parts import postgres_url
 from shared.settings import SERVICES
 from tests.journeys import buyers
 
-pytestmark = [pytest.mark.xdist_group("house"), pytest.mark.stack]
+pytestmark = [pytest.mark.promise("T1"), pytest.mark.xdist_group("house"), pytest.mark.stack]
 
 LONG = os.environ.get("CHAOS") == "long"
 ROUNDS = 6 if LONG else 1

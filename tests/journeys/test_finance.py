@@ -9,7 +9,12 @@ from tests.journeys.books import Books
 from tests.journeys.people import picture, sign_in_staff, visitor
 from tests.shared.browser import chromium
 
-pytestmark = [pytest.mark.xdist_group("house"), pytest.mark.stack, pytest.mark.browser]
+pytestmark = [
+    pytest.mark.promise("W9"),
+    pytest.mark.xdist_group("house"),
+    pytest.mark.stack,
+    pytest.mark.browser,
+]
 
 
 def test_finance_needs_the_second_factor(house):

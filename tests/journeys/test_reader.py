@@ -9,7 +9,12 @@ from playwright.sync_api import expect
 from tests.journeys.people import pay_at_the_bank, picture, sign_in_by_code, visitor
 from tests.shared.browser import chromium
 
-pytestmark = [pytest.mark.xdist_group("house"), pytest.mark.stack, pytest.mark.browser]
+pytestmark = [
+    pytest.mark.promise("W9"),
+    pytest.mark.xdist_group("house"),
+    pytest.mark.stack,
+    pytest.mark.browser,
+]
 
 
 def premium_articles(house):

@@ -17,7 +17,12 @@ from tests.journeys.books import Books
 from tests.journeys.people import pay_at_the_bank, picture, sign_in_by_code, visitor
 from tests.shared.browser import PHONE, chromium
 
-pytestmark = [pytest.mark.xdist_group("house"), pytest.mark.stack, pytest.mark.browser]
+pytestmark = [
+    pytest.mark.promise("W9"),
+    pytest.mark.xdist_group("house"),
+    pytest.mark.stack,
+    pytest.mark.browser,
+]
 EVENT = "/api/events/v1/events"
 CHOOSE_GOLD = re.compile("Chọn gói Vàng")
 
