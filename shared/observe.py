@@ -91,6 +91,10 @@ class ApiPage(OpenAPIRenderPlugin):
     def __init__(self) -> None:
         super().__init__(path="/docs", media_type=MediaType.HTML)
 
+    def receive_router(self, router: Router) -> None:
+        """Take away the page by which Litestar answers every unknown path beside it: programs get a problem."""
+        router.routes[:] = [route for route in router.routes if "{path:str}" not in route.path]
+
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         base = request.url.path.removesuffix("/").removesuffix("/docs")
         title = str(openapi_schema["info"]["title"])

@@ -316,6 +316,6 @@ async def test_the_type_of_every_problem_leads_to_its_line(flat):
     shown = (await flat.client.get("/docs/problems")).text
     for problem in problems():
         assert f'id="{problem.code}"' in shown, problem.code
-    refused = (await flat.client.get("/api/accounts/v1/keys")).json()
+    refused = (await flat.client.get("/api/accounts/v1/nothing")).json()
     assert refused["type"] == f"/docs/problems#{refused['code']}"
     assert f'id="{refused["code"]}"' in shown
