@@ -130,10 +130,9 @@ async def narrow(tx: Tx, principal: Principal, roles: Iterable[str] = FINANCE) -
 
     A person may hold finance in one agency and another office in a second one.
     """
-    if principal.kind == "key":
-        own = [] if principal.organisation else [principal.agency]
-    else:
-        own = [agency for agency in principal.roles if principal.has_role(roles, agency)]
+    own = principal.agencies
+    if principal.kind == "person":
+        own = [agency for agency in own if principal.has_role(roles, agency)]
     await enter(tx, await with_predecessors(tx, own) if own else [], principal.organisation)
 
 

@@ -96,10 +96,10 @@ async def narrow(tx: Tx, principal: auth.Principal, roles: frozenset[str]) -> No
 
 
 async def enter_desk(tx: Tx, principal: auth.Principal, roles: frozenset[str]) -> None:
-    """Show the agencies in which the principal has one of the roles, with what these absorbed; a key its agency."""
-    codes = [code for code in principal.roles if principal.has_role(roles, code)]
-    if principal.kind == "key":
-        codes = [principal.agency]
+    """Show the agencies in which the principal has one of the roles, and what these absorbed; a server key its agency."""
+    codes = principal.agencies
+    if principal.kind == "person":
+        codes = [code for code in codes if principal.has_role(roles, code)]
     await enter(tx, await agencies.with_predecessors(tx, codes))
 
 
