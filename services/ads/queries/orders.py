@@ -96,7 +96,7 @@ async def narrow(tx: Tx, principal: auth.Principal, roles: frozenset[str]) -> No
 
 
 async def enter_desk(tx: Tx, principal: auth.Principal, roles: frozenset[str]) -> None:
-    """Show the agencies in which the principal has one of the roles, and what these absorbed; a server key its agency."""
+    """Show the agencies where the principal has one of the roles, and what these absorbed; a server key its own."""
     codes = principal.agencies
     if principal.kind == "person":
         codes = [code for code in codes if principal.has_role(roles, code)]
