@@ -2,7 +2,7 @@
 FROM python:3.11-slim AS build
 RUN python -m venv /opt/nguonthu
 COPY requirements/run.txt /src/requirements/run.txt
-RUN /opt/nguonthu/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /src/requirements/run.txt
+RUN /opt/nguonthu/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r /src/requirements/run.txt
 COPY pyproject.toml README.md /src/
 COPY shared /src/shared
 COPY services /src/services

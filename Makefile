@@ -1,8 +1,9 @@
 # Everything a person needs: `make up` to see it, `make test` to trust it, `make help` for the rest.
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$p" && break; done)
 BIN := .venv/bin
+UV = VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip
 STAMP := .venv/.installed
 ARGS ?=
 
@@ -12,12 +13,13 @@ ARGS ?=
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-$(STAMP): requirements/dev.txt requirements/run.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none is on the PATH. Install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+$(STAMP): requirements/uv.txt requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed; none is on the PATH. Install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv || { echo "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@echo "Installing what the house needs into .venv (once; about a minute) …"
-	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Installing what the house needs into .venv (once; some seconds) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/uv.txt
+	@$(UV) sync --quiet --require-hashes --only-binary :all: requirements/uv.txt requirements/dev.txt
+	@$(UV) install --quiet --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
 install: $(STAMP)  ## build .venv from the locked requirements
@@ -48,11 +50,12 @@ check: lint test  ## lint and test
 contracts: install  ## write the JSON Schemas and the AsyncAPI document of all facts
 	@$(BIN)/nguonthu contracts
 
-lock:  ## resolve requirements/*.in anew (needs uv)
-	@command -v uv >/dev/null || { echo "Locking needs uv: https://docs.astral.sh/uv/"; exit 1; }
-	@for set in run dev; do \
-		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-			--no-emit-index-url --upgrade requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+lock: install  ## resolve pyproject.toml anew into requirements/
+	@set -e; lock="$(UV) compile --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --upgrade pyproject.toml"; \
+		$$lock --group build -o requirements/run.txt; \
+		$$lock --group build --group dev -o requirements/dev.txt; \
+		echo uv | $${lock% pyproject.toml} - -o requirements/uv.txt
 
 bench: install  ## measure the speed table (ARGS="V1 V4" for some rows)
 	@$(BIN)/python -m bench $(ARGS)

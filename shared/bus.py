@@ -60,8 +60,8 @@ class Bus:
     async def connect(self) -> None:
         """Connect, for as long as it takes; later breaks are mended by the client itself."""
         options: dict[str, Any] = {}
-        if self.settings.nats_seed:
-            options["nkeys_seed_str"] = self.settings.nats_seed
+        if self.settings.nats_password:
+            options |= {"user": self.service, "password": self.settings.nats_password}
         while self.client is None:
             try:
                 self.client = await nats.connect(

@@ -28,7 +28,7 @@ def nats_text(keys: Keys) -> str:
     routes = ", ".join(f'"nats://route:{password}@{node}:6222"' for node in NODES)
     authorization = nats_authorization()
     for user in NATS_USERS:
-        authorization = authorization.replace(f"$NATS_{user.upper()},", f"{keys.nats_public_key(user)},")
+        authorization = authorization.replace(f"$NATS_{user.upper()},", f"{keys.nats_password(user)},")
     return (
         "listen: 0.0.0.0:4222\n"
         "http: 127.0.0.1:8222\n"

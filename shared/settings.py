@@ -33,7 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, "PostgreSQL as superuser, read by `nguonthu migrate --bootstrap` alone"
     ] = ""
     nats_url: Annotated[str, "NATS servers, separated by commas"] = "nats://localhost:4222"
-    nats_seed: Annotated[str, "nkey seed of the service towards NATS; empty where NATS asks for none"] = ""
+    nats_password: Annotated[
+        str, "Secret with which the service enters NATS under its own name; empty where NATS asks for none"
+    ] = ""
     nats_replicas: Annotated[int, "Copies of each stream: 1 embedded, 3 on a cluster"] = 1
     redis_url: Annotated[str, "Redis or Valkey"] = "redis://localhost:6379/0"
     files_url: Annotated[str, "Where files are kept: empty for `home/files`, or s3://bucket/prefix"] = ""

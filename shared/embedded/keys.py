@@ -4,7 +4,6 @@ import json
 import os
 from pathlib import Path
 
-import nkeys  # type: ignore[import-untyped]
 from joserfc.jwk import KeySet, OKPKey
 
 from shared.settings import SERVICES
@@ -42,13 +41,6 @@ class Keys:
             write_private(file, os.urandom(32).hex())
         return file.read_text(encoding="utf-8").strip()
 
-    def nats_seed(self, user: str) -> str:
-        """The nkey seed with which a service, or the operator, enters NATS."""
-        file = self.folder / f"nats_{user}"
-        if not file.exists():
-            write_private(file, nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER).decode("ascii"))
-        return file.read_text(encoding="ascii").strip()
-
-    def nats_public_key(self, user: str) -> str:
-        """What NATS knows of that nkey."""
-        return str(nkeys.from_seed(self.nats_seed(user).encode("ascii")).public_key, "ascii")
+    def nats_password(self, user: str) -> str:
+        """The secret with which a service, or the operator, enters NATS."""
+        return self.text(f"nats_{user}")

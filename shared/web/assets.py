@@ -2,7 +2,6 @@
 
 from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 from mimetypes import guess_type
 
 from litestar import Request, Response, Router, get
@@ -12,12 +11,13 @@ from msgspec import Struct
 
 from shared.errors import NotFound
 from shared.web.words import folders
+from shared.wheels import folder_of
 
 # Other people's scripts come from their packages and are not copied into this one.
 THEIRS = {
     "htmx.js": ("django_htmx", "static/django_htmx/htmx-2.min.js"),
-    "swagger/swagger-ui.css": ("swagger_ui_bundle", "vendor/swagger-ui-4.15.5/swagger-ui.css"),
-    "swagger/swagger-ui-bundle.js": ("swagger_ui_bundle", "vendor/swagger-ui-4.15.5/swagger-ui-bundle.js"),
+    "swagger/swagger-ui.css": ("flask_swagger_ui", "dist/swagger-ui.css"),
+    "swagger/swagger-ui-bundle.js": ("flask_swagger_ui", "dist/swagger-ui-bundle.js"),
 }
 YEAR = "public, max-age=31536000, immutable"
 
@@ -37,7 +37,7 @@ def assets() -> dict[str, Asset]:
         path.name: path.read_bytes() for folder in folders() for path in (folder / "static").glob("*.*")
     }
     for name, (package, inside) in THEIRS.items():
-        bodies[name] = files(package).joinpath(inside).read_bytes()
+        bodies[name] = (folder_of(package) / inside).read_bytes()
     return {name: _asset(name, body) for name, body in bodies.items()}
 
 

@@ -73,7 +73,7 @@ def test_each_of_our_containers_gets_settings_that_can_be_read(name: str, secret
         assert "demo-only" not in settings.secret + settings.postgres_password
         assert settings.nats_replicas == len(NODES) == len(settings.nats_url.split(","))
     assert bool(settings.token_private_key) == (name == "accounts")
-    assert bool(settings.nats_seed) == (name in SERVICES)
+    assert bool(settings.nats_password) == (name in SERVICES)
     assert bool(settings.postgres_admin_url) == (name == "migrate")
 
 
@@ -223,7 +223,7 @@ async def test_the_cluster_forms_and_loses_no_acknowledged_fact_with_its_leader(
 
     client = await _until(
         lambda: nats.connect(
-            urls, nkeys_seed_str=keys.nats_seed("ads"), error_cb=quiet, reconnect_time_wait=0.1
+            urls, user="ads", password=keys.nats_password("ads"), error_cb=quiet, reconnect_time_wait=0.1
         )
     )
     try:

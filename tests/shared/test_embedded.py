@@ -124,7 +124,7 @@ async def test_a_service_publishes_only_its_own_facts_and_takes_none_out(stack: 
         refused.append(str(error))
 
     settings = stack.settings("ads")
-    client = await nats.connect(settings.nats_url, nkeys_seed_str=settings.nats_seed, error_cb=note)
+    client = await nats.connect(settings.nats_url, user="ads", password=settings.nats_password, error_cb=note)
     try:
         jet = client.jetstream(timeout=2)
         await jet.add_stream(name="TRIAL", subjects=["ads.trial.>"])
