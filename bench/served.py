@@ -9,6 +9,7 @@ import uvicorn
 from litestar import Litestar, get
 
 from shared import clock
+from shared.service import SERVER
 from shared.settings import load
 
 SECTIONS = ("thoi-su", "kinh-te", "du-lich", "the-thao", "van-hoa")
@@ -80,9 +81,7 @@ def main() -> None:
     app = apps[what]()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {0})
-    uvicorn.run(
-        app, host="127.0.0.1", port=port, loop="uvloop", http="httptools", log_config=None, access_log=False
-    )
+    uvicorn.run(app, host="127.0.0.1", port=port, **SERVER)
 
 
 def expires() -> timedelta:

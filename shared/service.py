@@ -30,6 +30,7 @@ from shared.errors import BadInput, NotSignedIn
 from shared.house import House
 from shared.http import NO_NUL, StrictRequest, problem
 from shared.jobs import Jobs, repeating
+from shared.onewrite import OneWrite
 from shared.settings import Settings, load
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -253,13 +254,19 @@ def serve(name: str, port: int, workers: int = 1) -> None:
         host="127.0.0.1",
         port=port,
         workers=workers,
-        loop="uvloop",
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=8,
-        limit_concurrency=1000,
+        **SERVER,
     )
+
+
+SERVER: dict[str, Any] = {
+    "loop": "uvloop",
+    "http": OneWrite,
+    "log_config": None,
+    "access_log": False,
+    "timeout_graceful_shutdown": 8,
+    "limit_concurrency": 1000,
+}
+"""How every server of ours is set; the benchmark's are set the same."""
 
 
 SERVED = "SERVED"
