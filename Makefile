@@ -2,9 +2,10 @@
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$p" && break; done)
-BIN := .venv/bin
-UV = VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip
-STAMP := .venv/.installed
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV = VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip
+STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -15,14 +16,14 @@ help:  ## this list
 
 $(STAMP): requirements/uv.txt requirements/dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed; none is on the PATH. Install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
-	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv || { echo "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@echo "Installing what the house needs into .venv (once; some seconds) …"
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || { echo "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Installing what the house needs into $(VENV) (once; some seconds) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/uv.txt
 	@$(UV) sync --quiet --require-hashes --only-binary :all: requirements/uv.txt requirements/dev.txt
 	@$(UV) install --quiet --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-install: $(STAMP)  ## build .venv from the locked requirements
+install: $(STAMP)  ## build $(VENV) from the locked requirements
 
 up: install  ## start the whole house and say where to go (Ctrl-C stops it)
 	@exec $(BIN)/nguonthu up $(ARGS)
