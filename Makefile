@@ -53,10 +53,11 @@ contracts: install  ## write the JSON Schemas and the AsyncAPI document of all f
 
 lock: install  ## resolve pyproject.toml anew into requirements/
 	@set -e; lock="$(UV) compile --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes \
-		--no-annotate --no-header --no-emit-index-url --upgrade pyproject.toml"; \
-		$$lock --group build -o requirements/run.txt; \
-		$$lock --group build --group dev -o requirements/dev.txt; \
-		echo uv | $${lock% pyproject.toml} - -o requirements/uv.txt
+		--no-annotate --no-header --no-emit-index-url"; \
+		$$lock --upgrade pyproject.toml --group build --group dev -o requirements/dev.txt; \
+		cp requirements/dev.txt requirements/run.txt; \
+		$$lock pyproject.toml --group build -o requirements/run.txt; \
+		echo uv | $$lock --upgrade - -o requirements/uv.txt
 
 bench: install  ## measure the speed table (ARGS="V1 V4" for some rows)
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,6 +1,7 @@
 """What stands between a change and main."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ SCRIPT = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
         "contracts --check",
         "make test",
         "up --detach",
+        ".ci/pythons",
+        "up --detach --no-demo",
         "FORBID_SKIPS=1",
         "--cov=",
         "chromium",
@@ -32,6 +35,39 @@ def test_ci_holds_each_of_its_steps_and_stops_at_the_first_failure(step):
 
 
 @pytest.mark.promise("F9")
+def test_nothing_in_ci_is_tried_a_second_time():
+    kinder = re.findall(r"\|\|(?! (?:true|log)\b).*|--lf|--reruns|until .*; do", SCRIPT)
+    assert kinder == []
+    # `true` forgives only the last tidying up.
+    assert [line for line in SCRIPT.splitlines() if "|| true" in line] == [
+        line for line in SCRIPT.splitlines() if line.startswith("leave() {")
+    ]
+
+
+@pytest.mark.promise("F1", "F9")
+def test_ci_finds_each_python_that_works_and_no_name_that_only_answers(tmp_path):
+    names, chosen = tmp_path / "bin", tmp_path / "pyenv" / "versions" / "3.12.9" / "bin"
+    for folder, name, says in (
+        (names, "python3.11", "echo /first"),
+        (names, "python3.12", "echo 'pyenv: version 3.12.9 is not chosen' >&2; exit 127"),
+        (chosen, "python", "echo /chosen"),
+        (names, "python3.13", "exit 1"),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\n{says}\n")
+        (folder / name).chmod(0o755)
+    told = subprocess.run(
+        [ROOT / ".ci" / "pythons"],
+        env={"PATH": f"{names}:/usr/bin:/bin", "PYENV_ROOT": str(tmp_path / "pyenv"), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line for line in told.stdout.splitlines() if "/usr/" not in line] == ["/first", "/chosen"]
+    assert told.stderr == ""
+
+
+@pytest.mark.promise("F9")
 @pytest.mark.parametrize(("forbid", "code"), [("1", 1), ("", 0)])
 def test_a_skipped_test_fails_where_skips_are_forbidden(tmp_path, forbid, code):
     (tmp_path / "test_one.py").write_text(
@@ -40,7 +76,19 @@ def test_a_skipped_test_fails_where_skips_are_forbidden(tmp_path, forbid, code):
     (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_runtest_makereport\n")
     environ = {**os.environ, "FORBID_SKIPS": forbid, "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(tmp_path)],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:valkey",
+            "-c",
+            os.devnull,
+            str(tmp_path),
+        ],
         env=environ,
         capture_output=True,
         text=True,
