@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from shared.outside import watch
 from shared.settings import Settings
 
 Tx = AsyncSession
@@ -57,7 +58,7 @@ class Database:
 
 
 def _engine(url: URL, size: int, *, durable: bool) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=size,
         max_overflow=0,
@@ -65,6 +66,8 @@ def _engine(url: URL, size: int, *, durable: bool) -> AsyncEngine:
         pool_pre_ping=durable,
         connect_args={} if durable else {"options": "-c synchronous_commit=off"},
     )
+    watch(engine)
+    return engine
 
 
 async def enter(tx: Tx, agencies: Iterable[str], person: UUID | None = None) -> None:

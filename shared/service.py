@@ -226,6 +226,10 @@ async def provide_tx(request: Request[Any, Any, Any]) -> AsyncIterator[Tx]:
         await tx.commit()
 
 
+transaction = contextlib.asynccontextmanager(provide_tx)
+"""The same transaction for a handler that has something slow to do before it or after it, as `async with`."""
+
+
 async def enter_as(tx: Tx, principal: auth.Principal) -> None:
     """Let a transaction see what a principal may see."""
     codes = principal.agencies
@@ -284,4 +288,4 @@ def served() -> Litestar:
     return app
 
 
-__all__ = ["Service", "enter_as", "provide_tx", "serve"]
+__all__ = ["Service", "enter_as", "provide_tx", "serve", "transaction"]

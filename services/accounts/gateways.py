@@ -11,6 +11,7 @@ import msgspec
 import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
+from shared.outside import outside
 from shared.settings import Settings
 from shared.web.formats import FILTERS
 
@@ -65,6 +66,7 @@ def _filled(name: str, known: dict[str, Any]) -> Letter:
     return Letter(subject.strip(), body.strip() + "\n")
 
 
+@outside
 async def post(settings: Settings, address: str, letter: Letter) -> None:
     """Hand a letter to the SMTP server of the settings. Raises Bounced or Away."""
     message = EmailMessage()

@@ -4,6 +4,7 @@ from litestar import Litestar
 
 from services.ledger import api, pages
 from services.ledger.consumers import consumer
+from services.ledger.gateways import drawing
 from services.ledger.jobs import jobs
 from shared.service import Service
 from shared.settings import Settings
@@ -11,5 +12,7 @@ from shared.settings import Settings
 
 def create_app(settings: Settings) -> Litestar:
     return Litestar(
-        route_handlers=[*api.routes, *pages.routes], plugins=[Service("ledger", settings, consumer, jobs)]
+        route_handlers=[*api.routes, *pages.routes],
+        lifespan=[drawing],
+        plugins=[Service("ledger", settings, consumer, jobs)],
     )

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from services.payments.rules.vnpay import API_PATH
+from shared.outside import outside
 from shared.settings import Settings
 
 TIMEOUT_S = 10
@@ -34,6 +35,7 @@ def inside(settings: Settings) -> str:
     return settings.simulator_url or settings.base_url
 
 
+@outside
 async def over_http(settings: Settings, body: dict[str, str]) -> dict[str, Any]:
     """Send a signed request and return the answer, unverified. Raises Unanswered."""
     try:
@@ -52,6 +54,7 @@ wire: ContextVar[Wire] = ContextVar("wire", default=over_http)
 """How requests travel: by HTTP, unless years are simulated in one process without any server."""
 
 
+@outside
 async def call(settings: Settings, body: dict[str, str]) -> dict[str, Any]:
     """Ask VNPay (querydr, refund). Raises Unanswered."""
     return await wire.get()(settings, body)

@@ -11,7 +11,6 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import ServerSentEvent, Template
 
-from services.ledger import gateways
 from services.ledger.api import bounded, may_read_books
 from services.ledger.pages import labels
 from services.ledger.queries import books, revenue
@@ -19,7 +18,7 @@ from services.ledger.rules import charts, growth
 from shared import money
 from shared.auth import Principal, principal_of
 from shared.db import Tx
-from shared.service import enter_as
+from shared.service import enter_as, transaction
 from shared.web import N_, language_of, page, translate
 
 LIVE_EVERY_S = 2.0
@@ -105,14 +104,15 @@ def _month(pair: growth.MonthPair) -> dict[str, Any]:
 @get("/charts/growth.svg", guards=[may_read_books], include_in_schema=False)
 async def draw_growth(
     request: Request[Any, Any, Any],
-    tx: NamedDependency[Tx],
     agency: FromQuery[str] = "",
     on: FromQuery[date | None] = None,
     ink: FromQuery[Literal["light", "dark"]] = "light",
     size: FromQuery[Literal["wide", "narrow"]] = "wide",
 ) -> Response[bytes]:
     """The months of this year beside last year's, with the line that +20 % asks for."""
-    found = await figures(tx, agency, on)
+    async with transaction(request) as tx:
+        found = await figures(tx, agency, on)
+    # Drawn after the transaction: a chart may take a second, and connections are few.
     lang = language_of(request)
     words = {
         "now": translate(lang, N_("Năm {year}"), year=found.as_of.year),
@@ -123,7 +123,8 @@ async def draw_growth(
     names = [labels.month_label(pair.months) for pair in found.months]
     spec = charts.months_chart(found.months, names, words, ink, narrow=size == "narrow")
     headers = {"cache-control": "private, max-age=60", "x-content-type-options": "nosniff"}
-    return Response(await gateways.draw(spec), media_type="image/svg+xml", headers=headers)
+    svg = await request.app.state.drawer.draw(spec)
+    return Response(svg, media_type="image/svg+xml", headers=headers)
 
 
 @get("/live", guards=[may_read_books], include_in_schema=False)

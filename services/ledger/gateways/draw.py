@@ -1,0 +1,16 @@
+"""The process that draws: a specification a line on standard input, an SVG a line on standard output, as JSON."""
+
+import json
+import sys
+
+
+def main() -> None:
+    import vl_convert
+
+    for line in sys.stdin:
+        svg = vl_convert.vegalite_to_svg(json.loads(line), allowed_base_urls=[])
+        print(json.dumps(svg), flush=True)  # noqa: T201 - to who asked
+
+
+if __name__ == "__main__":
+    main()
