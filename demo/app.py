@@ -12,6 +12,7 @@ from litestar.response import Template
 
 from demo.gateways import Wall
 from demo.pages import PAGES, masthead
+from shared.head import answering_head
 from shared.http import problem
 from shared.settings import Settings
 from shared.web import static_router, template_config
@@ -32,6 +33,7 @@ def create_app(settings: Settings) -> Litestar:
 
 @contextlib.asynccontextmanager
 async def _wall(app: Litestar) -> AsyncIterator[None]:
+    app.asgi_handler = answering_head(app.asgi_handler)
     app.state.wall = Wall(app.state.settings)
     try:
         yield

@@ -3,9 +3,10 @@
 import base64
 import hashlib
 import re
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar, cast, get_type_hints
+from operator import itemgetter
+from typing import Any, Generic, TypeVar, cast, get_args, get_type_hints
 from urllib.parse import quote
 
 import msgspec
@@ -69,10 +70,10 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def read_form(form: Any, kind: type[T]) -> T:
-    """Turn a posted form into a Struct. Whole numbers may be written `1.234.567`; nothing else is guessed.
+    """Turn a posted form into a Struct. Whole numbers may be written `1.234.567 ₫`; nothing else is guessed.
 
     Fields that the form does not name keep their defaults; hidden fields starting with `_` are left out.
-    Raises Unprocessable naming the field, BadInput for a NUL.
+    Raises NotAWholeNumber or Unprocessable naming the field, BadInput for a NUL.
     """
     hints = get_type_hints(kind)
     values: dict[str, Any] = {}
@@ -83,95 +84,164 @@ def read_form(form: Any, kind: type[T]) -> T:
             raise Unprocessable(f"The form has no field {name}.")
         many = form.getall(name) if hasattr(form, "getall") else [form[name]]
         is_list = getattr(hints[name], "__origin__", None) in (list, tuple)
-        values[name] = [_plain(v, hints[name]) for v in many] if is_list else _plain(many[-1], hints[name])
+        read = [_plain(name, value, hints[name]) for value in many]
+        values[name] = read if is_list else read[-1]
     try:
         return msgspec.convert(values, kind, strict=False, str_keys=True)
     except msgspec.ValidationError as error:
         raise Unprocessable(f"The form cannot be read: {error}") from error
 
 
-_WHOLE = re.compile(r"-?[0-9]{1,18}")
+class NotAWholeNumber(Refused, status=422):
+    """A number in a form is not written as a whole one; the sentence shows how."""
 
 
-def _plain(value: Any, hint: Any) -> Any:
+def whole_number(text: str) -> int:
+    """The number that a person wrote: digits alone, or with a dot before each group of three, `₫` or `đ` behind it.
+
+    A dot anywhere else may have been meant as a decimal point: `5000.00` is not half a million. Raises ValueError.
+    """
+    found = _WHOLE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(text)
+    return int(found[1].replace(".", ""))
+
+
+_WHOLE = re.compile(r"(-?(?:[0-9]{1,18}|[1-9][0-9]{0,2}(?:\.[0-9]{3}){1,5}))(?:\s*[₫đ])?")
+
+
+def _plain(name: str, value: Any, hint: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
     if "\0" in text:
         raise BadInput(NO_NUL)
-    if hint is int or getattr(hint, "__origin__", None) is int:
-        digits = text.replace(".", "").removesuffix("₫").strip()
-        if not _WHOLE.fullmatch(digits):
-            raise Unprocessable(f"{text[:40]!r} is not a whole number.")
-        return int(digits)
+    if hint is int or int in get_args(hint):
+        try:
+            return whole_number(text)
+        except ValueError as error:
+            raise NotAWholeNumber(
+                f"{name}: {text[:40]!r} is not a whole number. Write 5000000 or 5.000.000, without decimals."
+            ) from error
     return text
 
 
-async def once(request: Request[Any, Any, Any], tx: Tx, work: Coroutine[Any, Any, T]) -> T:
+class KeyMissing(Refused, status=400):
+    """A business POST came without an Idempotency-Key, or with one that is too short or too long."""
+
+
+class KeyReused(Refused, status=422):
+    """The Idempotency-Key came before with other input."""
+
+
+class StillWorking(Refused):
+    """The first request with this Idempotency-Key is still being worked on."""
+
+
+async def once(
+    request: Request[Any, Any, Any],
+    tx: Tx,
+    work: Coroutine[Any, Any, T],
+    secret: Callable[[T], T] | None = None,
+) -> T:
     """Do a business POST at most once per `Idempotency-Key` of a principal; a repeat gets the first answer.
 
     The key comes as a header, or in a form as the hidden field `_idempotency_key`. It is kept with a hash of
-    the input in the transaction that does the work. Raises BadInput without a key, Unprocessable when the key
-    came before with other input.
+    the input in the transaction that does the work. What `secret` adds goes out with the first answer alone.
+    A program that repeats itself while the first request is worked on is told so; a person's second click waits.
+    Raises KeyMissing, KeyReused when the key came before with other input, StillWorking.
     """
     try:
         key, digest = await _key_and_hash(request)
     except BaseException:
         work.close()
         raise
-    who = asker(request)
-    claimed = await tx.execute(
-        sa.text(
-            "INSERT INTO idempotency (principal, key, request_hash, created_at) "
-            "VALUES (:who, :key, :hash, :now) ON CONFLICT DO NOTHING RETURNING key"
-        ),
-        {"who": who, "key": key, "hash": digest, "now": clock.now()},
-    )
-    kind = cast("Any", request.route_handler).parsed_fn_signature.return_type.annotation
+    mine = {"who": asker(request), "key": key}
+    patient = not request.url.path.startswith("/api/")
+    claimed = await tx.execute(_CLAIM, {**mine, "hash": digest, "now": clock.now(), "patient": patient})
     if claimed.first() is None:
         work.close()
-        before = (
-            await tx.execute(
-                sa.text("SELECT request_hash, body FROM idempotency WHERE principal = :who AND key = :key"),
-                {"who": who, "key": key},
-            )
-        ).one()
-        if bytes(before.request_hash) != digest:
-            raise Unprocessable("This Idempotency-Key was used before with other input.")
-        if isinstance(kind, type) and issubclass(kind, Response):
-            return cast("T", Redirect(bytes(before.body).decode(), status_code=303))
-        return cast("T", msgspec.json.decode(before.body, type=kind))
+        return cast("T", await _first_answer(request, tx, mine, digest))
     result = await work
-    body = result.url.encode() if isinstance(result, Redirect) else msgspec.json.encode(result)
-    await tx.execute(
-        sa.text("UPDATE idempotency SET body = :body WHERE principal = :who AND key = :key"),
-        {"who": who, "key": key, "body": body},
-    )
-    return result
+    if isinstance(result, Redirect):
+        kept = {"body": result.url.encode(), "status": result.status_code}
+    else:
+        kept = {"body": msgspec.json.encode(result), "status": None}
+    await tx.execute(_KEEP, {**mine, **kept})
+    return secret(result) if secret else result
+
+
+# Whoever works on a key holds its lock until the end of the transaction; no lock and no row means: still at it.
+_CLAIM = sa.text(
+    "INSERT INTO idempotency (principal, key, request_hash, created_at) "
+    "SELECT CAST(:who AS text), CAST(:key AS text), CAST(:hash AS bytea), CAST(:now AS timestamptz) "
+    "WHERE CAST(:patient AS boolean) OR pg_try_advisory_xact_lock(hashtextextended(:who || ' ' || :key, 2)) "
+    "ON CONFLICT DO NOTHING RETURNING key"
+)
+_KEEP = sa.text("UPDATE idempotency SET body = :body, status = :status WHERE principal = :who AND key = :key")
+_ANSWERED = sa.text(
+    "SELECT request_hash, status, body FROM idempotency WHERE principal = :who AND key = :key"
+)
+
+
+async def _first_answer(request: Request[Any, Any, Any], tx: Tx, mine: dict[str, str], digest: bytes) -> Any:
+    before = (await tx.execute(_ANSWERED, mine)).first()
+    if before is None:
+        raise StillWorking(
+            "The first request with this Idempotency-Key is still being worked on.", retry_after_s=1
+        )
+    if bytes(before.request_hash) != digest:
+        raise KeyReused("This Idempotency-Key was used before with other input.")
+    if before.status is not None:
+        return Redirect(bytes(before.body).decode(), status_code=before.status)
+    kind = cast("Any", request.route_handler).parsed_fn_signature.return_type.annotation
+    return msgspec.json.decode(before.body, type=kind)
 
 
 def asker(request: Request[Any, Any, Any]) -> str:
-    """Whose answers are remembered: the principal's, or, of those who did not sign in, the address's."""
+    """Whose answers are remembered: the principal's, or, of those who did not sign in, the browser's.
+
+    A browser is told by the cookie of its forms, which nobody else has. A program without a key has nothing of its
+    own but its address, which it may share: no answer to it may hold what is not for its neighbours.
+    """
     principal = principal_of(request)
-    return f"nobody:{client_address(request)}" if principal.kind == "nobody" else principal.subject
+    if principal.kind != "nobody":
+        return principal.subject
+    config = request.app.csrf_config
+    browser = request.cookies.get(config.cookie_name) if config else None
+    if browser and not request.url.path.startswith("/api/"):
+        return f"browser:{hashlib.sha256(browser.encode()).hexdigest()}"
+    return f"nobody:{client_address(request)}"
 
 
 async def _key_and_hash(request: Request[Any, Any, Any]) -> tuple[str, bytes]:
+    is_form = request.content_type[0] in FORMS
+    form = await request.form() if is_form else None
     key = request.headers.get("idempotency-key", "")
-    if not key and request.content_type[0] != RequestEncodingType.JSON:
-        key = str((await request.form()).get("_idempotency_key", ""))
+    if not key and form is not None:
+        key = str(form.get("_idempotency_key", ""))
     if not 8 <= len(key) <= 128 or not key.isprintable():  # noqa: PLR2004
-        raise BadInput("Send an Idempotency-Key of 8 to 128 characters, a new one for each new request.")
+        raise KeyMissing("Send an Idempotency-Key of 8 to 128 characters, a new one for each new request.")
     seen = hashlib.sha256(f"{request.method} {request.url.path}\0".encode())
-    if request.content_type[0] == RequestEncodingType.JSON:
+    if form is None:
         seen.update(await request.body())
-    else:
-        form = await request.form()
-        for name in sorted(form):
-            if not name.startswith("_"):
-                value = form[name]
-                seen.update(f"{name}={value if isinstance(value, str) else value.filename}\0".encode())
+        return key, seen.digest()
+    for name, value in sorted(form.multi_items(), key=itemgetter(0)):
+        if not name.startswith("_"):
+            seen.update(msgspec.json.encode([name, *await _content(value)]))
     return key, seen.digest()
+
+
+FORMS = (RequestEncodingType.URL_ENCODED, RequestEncodingType.MULTI_PART)
+
+
+async def _content(value: Any) -> list[str]:
+    """What of a form's value makes two requests the same: its text, or a file's name and bytes."""
+    if isinstance(value, str):
+        return [value]
+    digest = hashlib.sha256(await value.read()).hexdigest()
+    await value.seek(0)
+    return [value.filename, digest]
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -226,7 +296,8 @@ def wants_html(request: Request[Any, Any, Any]) -> bool:
 def problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Map any exception to an answer: a problem+json for programs, a page for people (RFC 9457)."""
     status, code, sentence, more = _facts_of(error)
-    headers = {"Retry-After": str(more.get("retry_after_s", 1))} if status in (429, 503) else {}
+    waits = status in (429, 503) or "retry_after_s" in more
+    headers = {"Retry-After": str(more.get("retry_after_s", 1))} if waits else {}
     if isinstance(error, HTTPException) and error.headers:
         headers.update(error.headers)
     if status == HTTPStatus.UNAUTHORIZED and wants_html(request):

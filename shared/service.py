@@ -16,19 +16,20 @@ from litestar.config.app import AppConfig
 from litestar.config.csrf import CSRFConfig
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.enums import HttpMethod, ScopeType
+from litestar.enums import ScopeType
 from litestar.openapi.config import OpenAPIConfig
 from litestar.plugins import InitPlugin
 from litestar.routes import ASGIRoute
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import agencies, auth, clock, observe, outbox, web
+from shared import address, agencies, auth, clock, observe, outbox, web
 from shared.consume import Consumer
 from shared.db import Tx, enter
-from shared.errors import BadInput, NotSignedIn
+from shared.errors import NotSignedIn
+from shared.head import answering_head
 from shared.house import House
-from shared.http import NO_NUL, StrictRequest, problem
+from shared.http import StrictRequest, problem
 from shared.jobs import Jobs, repeating
 from shared.onewrite import OneWrite
 from shared.settings import Settings, load
@@ -56,7 +57,7 @@ class Service(InitPlugin):
         app_config.request_max_body_size = MAX_BODY_BYTES
         app_config.dependencies = {"tx": Provide(provide_tx), **app_config.dependencies}
         app_config.exception_handlers = {Exception: problem_of, **app_config.exception_handlers}
-        app_config.middleware = [without_nul, *app_config.middleware]
+        app_config.middleware = [address.checked, *app_config.middleware]
         app_config.lifespan = [self._lifespan, *app_config.lifespan]
         app_config.template_config = web.template_config(Path(_folder(self.name)))
         app_config.csrf_config = CSRFConfig(
@@ -83,7 +84,8 @@ class Service(InitPlugin):
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         # Around the router, since Litestar's middleware never sees what no route or method fits.
-        app.asgi_handler = Caller(app, self)
+        app.asgi_handler = answering_head(Caller(app, self))
+        app.state.parameters = address.parameters(app)
         await self.house.start()
         try:
             async with repeating(self._refresh, 1):
@@ -121,10 +123,6 @@ class Caller:
             # Litestar cannot even refuse what a careless client left unquoted.
             scope["query_string"] = quote(scope["query_string"], safe=_QUERY).encode()
         scope["user"] = self._principal(scope, headers)
-        if scope["method"] == "HEAD":
-            # A handler answers GET; whoever asks for the head alone gets the same head.
-            scope["method"] = HttpMethod.GET
-            send = without_body(send)
         await observe.measured(self.direct.get(scope["path"], self.app), scope, receive, send, request_id)
 
     def _principal(self, scope: Scope, headers: dict[bytes, bytes]) -> auth.Principal:
@@ -145,17 +143,21 @@ class Caller:
 class Direct:
     """Calls a raw ASGI handler with `opt={"direct": True}` without Litestar's layers, which would cost more than it.
 
+    `opt["parameters"]` names what it reads from the query, which no signature tells.
+
     Such a handler changes nothing by a cookie's right, so that it needs no protection against other sites' forms.
     """
 
     def __init__(self, app: Litestar, route: ASGIRoute) -> None:
         self.app, self.path, self.handler = app, route.path, route.route_handler.fn
+        self.parameters: tuple[str, ...] = route.route_handler.opt.get("parameters", ())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["litestar_app"] = self.app
         scope["path_template"] = self.path
         try:
-            check_address(scope)
+            address.check_address(scope)
+            address.check_parameters(scope, self.parameters)
             await self.handler(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - what Litestar would do with it
             request: Request[Any, Any, Any] = StrictRequest(scope, receive, send)
@@ -165,39 +167,6 @@ class Direct:
 
 _QUERY = string.punctuation
 """What stays in a query as it is."""
-
-
-def check_address(scope: Scope) -> None:
-    """Refuse a NUL in a path or query, as `check_body` and `read_form` do in a body. Raises BadInput."""
-    if b"%00" in scope["query_string"] or "\0" in scope["path"]:
-        raise BadInput(NO_NUL)
-
-
-def without_nul(app: ASGIApp) -> ASGIApp:
-    """Middleware that checks the address of each request."""
-
-    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP:
-            check_address(scope)
-        await app(scope, receive, send)
-
-    return checked
-
-
-def without_body(send: Send) -> Send:
-    """Let the head of an answer pass, and an empty body; a stream ends there."""
-    ended = False
-
-    async def head(message: Message) -> None:
-        nonlocal ended
-        if message["type"] == "http.response.start":
-            await send(message)
-        elif not ended:
-            ended = True
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    return head
-
 
 _READ = {b"authorization", b"cookie", b"x-request-id"}
 

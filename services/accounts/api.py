@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -77,11 +78,15 @@ def is_somebody(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
 async def register_advertiser(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[RegisterAdvertiser]
 ) -> keys.Registered:
-    """Register an advertiser. The answer holds the first API key: it is shown here and never again."""
+    """Register an advertiser. The answer holds the first API key: it is shown here and never again.
+
+    A repeat with the same Idempotency-Key gets the answer without the key: whoever registers has not signed in, and
+    could be a neighbour behind the same address. The invitation in the mail leads to a new one.
+    """
     settings = request.app.state.settings
     await enter(tx, [data.agency])
-    made = await once(request, tx, keys.register_advertiser(tx, settings, **msgspec.structs.asdict(data)))
-    return keys.with_signature(settings, made)
+    work = keys.register_advertiser(tx, settings, **msgspec.structs.asdict(data))
+    return await once(request, tx, work, secret=partial(keys.with_signature, settings))
 
 
 @post("/keys", guards=[may_manage_keys])

@@ -1,5 +1,6 @@
-"""The sample service, for tests of the shared parts."""
+"""The sample service and its doors, for tests of the shared parts."""
 
 from tests.sample import sample
+from tests.shared.door import door
 
-__all__ = ["sample"]
+__all__ = ["door", "sample"]

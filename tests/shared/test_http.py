@@ -1,126 +1,14 @@
-"""How every service answers: strict bodies, once per key, problems, limits, tokens."""
+"""How every service answers: strict bodies, problems, limits, tokens."""
 
 import asyncio
 import base64
 from datetime import timedelta
-from typing import Annotated, Any
 
-import httpx
 import msgspec
 import pytest
 import sqlalchemy as sa
-from litestar import Litestar, Request, get, post
-from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
 
-from shared import auth, clock, http, outbox
-from shared.consume import Consumer
-from shared.db import Tx
-from shared.errors import BadInput, Refused, Unprocessable
-from shared.jobs import Jobs
-from shared.limits import limited
-from shared.money import Vnd
-from shared.service import Service
-from tests.conftest import Running
-from tests.sample import withdrawn
-
-
-class Booking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    budget_vnd: Vnd
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)] = "x"
-
-
-class Booked(msgspec.Struct, frozen=True):
-    id: str
-    budget_vnd: int
-
-
-class SlotTaken(Refused):
-    """Somebody was first."""
-
-
-may_book = auth.may(roles={"ad_ops"}, scope="ads:book")
-
-
-async def book(tx: Tx, data: Booking) -> Booked:
-    await outbox.emit(tx, withdrawn())
-    if data.budget_vnd == 13:
-        raise SlotTaken("The slot of 13 đồng is taken.")
-    return Booked(str(clock.new_id()), data.budget_vnd)
-
-
-@post("/api/ads/v1/bookings", guards=[may_book])
-async def book_one(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[Booking]
-) -> Booked:
-    return await http.once(request, tx, book(tx, data))
-
-
-@get("/api/ads/v1/things", guards=[may_book])
-async def things(tx: NamedDependency[Tx]) -> list[str]:
-    return list(await tx.scalars(sa.text("SELECT agency FROM thing")))
-
-
-@get("/api/ads/v1/broken/{kind:str}")
-async def broken(kind: FromPath[str], tx: NamedDependency[Tx]) -> None:
-    if kind == "commit":
-        await tx.execute(sa.text("INSERT INTO thing VALUES (:id, 'bkh')"), {"id": clock.new_id()})
-    raise ZeroDivisionError("secret detail")
-
-
-@get("/api/ads/v1/limited", guards=[limited("test", per_minute=60, burst=4)])
-async def limited_one() -> None:
-    return None
-
-
-@get("/desk/ads/page", guards=[may_book])
-async def staff_page() -> str:
-    return "staff"
-
-
-@post("/desk/ads/page", guards=[may_book])
-async def staff_form() -> str:
-    return "done"
-
-
-@pytest.fixture
-async def door(sample, stack):
-    class Door:
-        settings = sample.house.settings
-        sample_ = sample
-
-        def key(self, **more):
-            given = {"id": clock.new_id(), "agency": "bkh", "scopes": ["ads:book"], **more}
-            expires = given.pop("expires_at", clock.now() + timedelta(hours=1))
-            return auth.Signer(stack.settings("accounts")).api_key(
-                auth.Principal(kind="key", **given), expires
-            )
-
-        def headers(self, **more):
-            return {"Authorization": f"Bearer {self.key()}", "Idempotency-Key": str(clock.new_id()), **more}
-
-        async def book(self, body=None, **headers):
-            sent = self.headers(**headers)
-            return await self.client.post(
-                "/api/ads/v1/bookings", json=body or {"budget_vnd": 5}, headers=sent
-            )
-
-        async def said(self):
-            return len(await sample.rows("SELECT * FROM outbox"))
-
-    made = Door()
-    app = Litestar(
-        route_handlers=[book_one, things, broken, limited_one, staff_page, staff_form],
-        plugins=[Service("ads", sample.house.settings, Consumer("ads"), Jobs("ads"))],
-    )
-    made.app = app
-    running = Running(app)
-    await running.started()
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        made.client = client
-        yield made
-    await running.stop()
+from shared import auth, clock
 
 
 class TestBodies:
@@ -175,25 +63,25 @@ class TestBodies:
         answer = await door.book({"budget_vnd": 5, "name": "\\u0000"})
         assert answer.status_code == 201
 
-    @pytest.mark.parametrize("text", ["--5", "5e3", "1.5e3", "9" * 5000, "९", "", "-"])
-    def test_a_form_takes_no_other_spelling_of_a_whole_number(self, text):
-        with pytest.raises(Unprocessable):
-            http.read_form({"budget_vnd": text}, Booking)
-
-    def test_a_form_with_nul_is_refused(self):
-        with pytest.raises(BadInput):
-            http.read_form({"budget_vnd": "5", "name": "a\0b"}, Booking)
-
     async def test_a_query_or_path_with_nul_is_refused(self, door):
         for path in ("/api/ads/v1/things?agency=a%00", "/api/ads/v1/broken/a%00"):
             answer = await door.client.get(path, headers=door.headers())
             assert (answer.status_code, answer.json()["code"]) == (400, "bad-input"), path
 
-    async def test_a_head_is_answered_as_get_without_the_body(self, door):
-        got = await door.client.get("/api/ads/v1/things", headers=door.headers())
-        head = await door.client.head("/api/ads/v1/things", headers=door.headers())
-        assert (head.status_code, head.content) == (200, b"")
-        assert head.headers["content-length"] == got.headers["content-length"]
+    async def test_an_unknown_query_parameter_is_refused_by_its_name_with_those_that_there_are(self, door):
+        answer = await door.client.get("/api/ads/v1/listed?form=2026-01-01", headers=door.headers())
+        assert (answer.status_code, answer.json()["code"]) == (400, "unknown-parameter")
+        assert answer.json()["detail"] == (
+            "There is no query parameter `form` here. Known: `fromDay`, `limit`."
+        )
+        known = await door.client.get("/api/ads/v1/listed?fromDay=2026-01-01&limit=3")
+        assert known.json() == ["2026-01-01", 3]
+        none = await door.client.get("/api/ads/v1/things?x=", headers=door.headers())
+        assert none.json()["detail"] == "There is no query parameter `x` here. Known: none."
+
+    async def test_a_page_ignores_a_parameter_that_it_does_not_know(self, door):
+        answer = await door.client.get("/desk/ads/page?fbclid=1", headers=door.headers())
+        assert answer.status_code == 200
 
     async def test_a_wrong_method_hears_which_are_right_and_is_counted(self, door):
         answer = await door.client.put("/api/ads/v1/things", headers=door.headers())
@@ -219,50 +107,6 @@ class TestBodies:
         assert answer.json()["code"] == "fault"
         assert "secret" not in answer.text
         assert await door.sample_.rows("SELECT * FROM thing") == []
-
-
-class TestOnce:
-    @pytest.mark.promise("F5")
-    async def test_a_repeated_post_gets_the_first_answer_and_does_nothing_again(self, door):
-        key = door.headers()
-        answers = [
-            await door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 5}, headers=key)
-            for _ in range(3)
-        ]
-        assert [a.status_code for a in answers] == [201, 201, 201]
-        assert len({a.text for a in answers}) == 1
-        assert await door.said() == 1
-
-    async def test_twenty_at_once_with_one_key_are_one(self, door):
-        key = door.headers()
-        answers = await asyncio.gather(
-            *(
-                door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 5}, headers=key)
-                for _ in range(20)
-            )
-        )
-        assert {a.status_code for a in answers} == {201}
-        assert len({a.text for a in answers}) == 1
-        assert await door.said() == 1
-
-    async def test_the_same_key_with_other_input_is_refused(self, door):
-        key = door.headers()
-        await door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 5}, headers=key)
-        answer = await door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 6}, headers=key)
-        assert answer.status_code == 422
-
-    async def test_without_a_key_nothing_is_done(self, door):
-        headers = {"Authorization": f"Bearer {door.key()}"}
-        answer = await door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 5}, headers=headers)
-        assert answer.status_code == 400
-        assert "Idempotency-Key" in answer.json()["detail"]
-        assert await door.said() == 0
-
-    async def test_a_refused_post_may_be_sent_again_with_its_key(self, door):
-        key = door.headers()
-        for _ in range(2):
-            answer = await door.client.post("/api/ads/v1/bookings", json={"budget_vnd": 13}, headers=key)
-            assert answer.status_code == 409
 
 
 class TestCallers:

@@ -68,7 +68,10 @@ _JSON = [
 ]
 
 
-@asgi(["/api/ads/v1/decide", "/b/decide"], copy_scope=False, opt={"direct": True})
+_PARAMETERS = ("agency", "p", "section", "v", "lang", "explain")
+
+
+@asgi(["/api/ads/v1/decide", "/b/decide"], copy_scope=False, opt={"direct": True, "parameters": _PARAMETERS})
 async def decide(scope: Scope, receive: Receive, send: Send) -> None:
     """Fill the slots of a page: POST JSON for programs, GET for `ads.js`."""
     headers = dict(scope["headers"])

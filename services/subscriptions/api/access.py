@@ -158,7 +158,7 @@ _decode = msgspec.json.Decoder(Ask).decode
 _encode = msgspec.json.Encoder().encode
 
 
-@asgi("/api/subscriptions/v1/access", copy_scope=False, opt={"direct": True})
+@asgi("/api/subscriptions/v1/access", copy_scope=False, opt={"direct": True, "parameters": ("explain",)})
 async def check_access(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one question. The key needs the scope, and its agency asks for itself alone."""
     if scope["method"] != "POST":  # type: ignore[typeddict-item]

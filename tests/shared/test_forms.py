@@ -1,0 +1,51 @@
+"""How a posted form is read: whole numbers as people write them, and nothing guessed."""
+
+from typing import Annotated
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import http
+from shared.errors import BadInput
+from tests.shared.door import Booking
+
+MISSPELT = ["--5", "5e3", "1.5e3", "9" * 5000, "९", "", "-", "5000.00", "1.5", "1.5000", "0.123", "1234.567"]
+MISSPELT += ["1.234.56", ".5", "5.", "1,234", "1.234,5", "1..234", "5 ₫ ₫", "₫5"]
+
+
+@pytest.mark.parametrize("text", MISSPELT)
+@pytest.mark.promise("F5")
+def test_a_form_takes_no_other_spelling_of_a_whole_number_and_says_which_is_right(text):
+    with pytest.raises(http.NotAWholeNumber, match=r"budget_vnd: .*Write 5000000 or 5\.000\.000"):
+        http.read_form({"budget_vnd": text}, Booking)
+
+
+@pytest.mark.parametrize("behind", ["", " ₫", "\u00a0₫", "đ"])
+@given(number=st.integers(-(10**17), 10**17))
+def test_a_number_reads_as_it_was_shown(number, behind):
+    assert http.whole_number(f"{number}{behind}") == number
+    assert http.whole_number(f"{number:,}".replace(",", ".") + behind) == number
+
+
+@given(text=st.from_regex(r"-?[0-9]{1,7}(\.[0-9]{0,4}){1,3}", fullmatch=True))
+def test_a_dot_that_stands_elsewhere_than_between_groups_of_three_is_never_thrown_away(text):
+    try:
+        read = http.whole_number(text)
+    except ValueError:
+        return
+    assert f"{read:,}".replace(",", ".") == text
+
+
+@pytest.mark.parametrize("hint", [int, int | None, list[int], Annotated[int, msgspec.Meta(ge=0)]])
+def test_every_number_of_a_form_is_read_by_the_same_rule(hint):
+    kind = msgspec.defstruct("Form", [("many", hint)])
+    with pytest.raises(http.NotAWholeNumber):
+        http.read_form({"many": "5000.0"}, kind)
+    assert http.read_form({"many": "5.000"}, kind).many in (5000, [5000])
+
+
+def test_a_form_with_nul_is_refused():
+    with pytest.raises(BadInput):
+        http.read_form({"budget_vnd": "5", "name": "a\0b"}, Booking)
