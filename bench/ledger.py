@@ -27,6 +27,7 @@ from shared.db import Database, Tx
 from shared.embedded import Stack
 from shared.house import House
 from shared.migrate import migrate
+from shared.streams import lay_out
 
 BATCH = 500
 
@@ -169,7 +170,7 @@ async def fact_to_ledger(short: bool) -> list[Row]:
         payments = Database(stack.settings("payments"), "payments")
         bus = Bus(stack.settings("payments"), "payments")
         await bus.connect()
-        await bus.ensure_stream()
+        await lay_out(stack.settings())
         async with server(stack, "ledger", "ledger", background=True):
             tasks = [
                 asyncio.create_task(Relay(bus, payments).run()),

@@ -1,10 +1,12 @@
-"""JetStream carries facts between services: streams made by their owners, the relay out, the fetch loop in."""
+"""JetStream carries facts between services: the relay out, the fetch loop in. Streams come from `streams.py`."""
 
 import asyncio
+import contextlib
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -34,6 +36,8 @@ ACK_WAIT_S = 30
 MAX_ACK_PENDING = 2 * BATCH
 KNOWN_ID_IN_BATCH = 10201
 """JetStream's error for an atomic batch in which one message id is known already."""
+NO_STREAM = 10059
+"""JetStream's error for a stream that does not exist."""
 
 
 class Bus:
@@ -67,6 +71,8 @@ class Bus:
                 self.client = await nats.connect(
                     self.settings.nats_url.split(","),
                     name=self.service,
+                    # What others are answered is not for us to hear, and the other way round.
+                    inbox_prefix=f"_INBOX_{self.service}",
                     ping_interval=5,
                     max_outstanding_pings=2,
                     max_reconnect_attempts=-1,
@@ -95,40 +101,6 @@ class Bus:
                 await asyncio.wait_for(self.client.close(), 2)
             except (TimeoutError, OSError, nats.errors.Error) as error:
                 log.info("nats closed hard", error=str(error))
-
-    async def ensure_stream(self) -> None:
-        """Create or update the service's own stream. nats-py has no field for atomic batches: the raw API does."""
-        name = self.service.upper()
-        config = {
-            "name": name,
-            "subjects": [f"{self.service}.>"],
-            "retention": "limits",
-            "storage": "file",
-            "discard": "new",
-            "num_replicas": self.settings.nats_replicas,
-            "max_bytes": 2 * 1024**3,
-            "max_age": 90 * 86_400 * 10**9,
-            "max_msgs": -1,
-            "max_consumers": -1,
-            "max_msg_size": 1024**2,
-            "duplicate_window": 600 * 10**9,
-            "allow_atomic": True,
-            "deny_delete": True,
-            "deny_purge": True,
-            "compression": "none",
-        }
-        reply = await self._api(f"STREAM.CREATE.{name}", config)
-        if reply.get("error", {}).get("err_code") == 10058:  # noqa: PLR2004 - exists with another configuration
-            reply = await self._api(f"STREAM.UPDATE.{name}", config)
-        if "error" in reply:
-            raise nats.errors.Error(f"stream {name}: {reply['error']['description']}")
-
-    async def _api(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
-        if self.client is None:
-            raise nats.errors.ConnectionClosedError
-        answer = await self.client.request(f"$JS.API.{call}", json.dumps(body).encode(), timeout=5)
-        reply: dict[str, Any] = json.loads(answer.data)
-        return reply
 
     async def publish(self, facts: Sequence[tuple[str, str, bytes]]) -> None:
         """Publish (id, subject, body) rows: all acknowledged when this returns, unknown when it raises.
@@ -168,6 +140,8 @@ class Relay:
         self.bus = bus
         self.database = database
         self.rung = asyncio.Event()
+        self.missing = ""
+        """The service's own stream when it was not there at the last attempt; readiness names it."""
 
     async def run(self) -> None:
         """Publish for ever. Any failure leaves the facts in the outbox and is tried again."""
@@ -193,7 +167,12 @@ class Relay:
             rows = (await tx.execute(outbox.CLAIM, {"limit": BATCH})).all()
             if not rows:
                 return 0
-            await self.bus.publish([(str(row.id), row.subject, bytes(row.body)) for row in rows])
+            try:
+                await self.bus.publish([(str(row.id), row.subject, bytes(row.body)) for row in rows])
+            except (nats.errors.NoRespondersError, nats.js.errors.NoStreamResponseError):
+                self.missing = f"stream {self.bus.service.upper()}"
+                raise
+            self.missing = ""
             await outbox.forget(tx, [row.seq for row in rows])
         return len(rows)
 
@@ -205,20 +184,13 @@ class Intake:
         self.bus = bus
         self.database = database
         self.consumer = consumer
-        self.waiting_for: set[str] = set()
-        """Streams that are not there yet; readiness names them."""
+        self.waiting_for: dict[str, str] = {}
+        """By source, what is not there yet; readiness names it."""
         self.stopping = False
-
-    def sources(self) -> dict[str, list[str]]:
-        """Subjects by publishing service."""
-        found: dict[str, list[str]] = {}
-        for subject in self.consumer.subjects():
-            found.setdefault(subject.split(".", 1)[0], []).append(subject)
-        return found
 
     async def lag(self) -> dict[str, float]:
         """Facts not yet handled, by source: waiting in the stream or in somebody's hands. NaN while NATS is away."""
-        found = dict.fromkeys(self.sources(), math.nan)
+        found = dict.fromkeys(self.consumer.sources(), math.nan)
         for source in found:
             try:
                 info = await self.bus.js.consumer_info(source.upper(), self.consumer.service)
@@ -227,36 +199,35 @@ class Intake:
             found[source] = (info.num_pending or 0) + (info.num_ack_pending or 0)
         return found
 
-    async def run(self, source: str, subjects: list[str]) -> None:
+    async def run(self, source: str) -> None:
         """Fetch for ever from one stream."""
-        self.waiting_for.add(source)
+        self.waiting_for[source] = f"stream {source.upper()}"
         while not self.stopping:
             try:
-                subscription = await self._subscribe(source, subjects)
-                self.waiting_for.discard(source)
-                while not self.stopping:
-                    await self._fetch(subscription)
+                async with self._subscribed(source) as subscription:
+                    while not self.stopping:
+                        await self._fetch(subscription)
             except (OSError, sa.exc.SQLAlchemyError, nats.errors.Error, TimeoutError) as error:
                 log.info("intake pauses", source=source, error=str(error)[:300] or type(error).__name__)
                 await asyncio.sleep(0.3 + random.random() * 0.4)  # noqa: S311 - jitter
 
-    async def _subscribe(self, source: str, subjects: list[str]) -> JetStreamContext.PullSubscription:
+    @asynccontextmanager
+    async def _subscribed(self, source: str) -> AsyncIterator[JetStreamContext.PullSubscription]:
+        """Bind to the service's own consumer of a stream, both of which the operator has made."""
         stream, durable = source.upper(), self.consumer.service
-        config = {
-            "durable_name": durable,
-            "deliver_policy": "all",
-            "ack_policy": "explicit",
-            "ack_wait": ACK_WAIT_S * 10**9,
-            "max_deliver": -1,
-            "max_ack_pending": MAX_ACK_PENDING,
-            "filter_subjects": subjects,
-        }
-        reply = await self.bus._api(  # noqa: SLF001 - two halves of one module
-            f"CONSUMER.DURABLE.CREATE.{stream}.{durable}", {"stream_name": stream, "config": config}
-        )
-        if "error" in reply:
-            raise nats.errors.Error(f"consumer of {stream}: {reply['error']['description']}")
-        return await self.bus.js.pull_subscribe_bind(durable=durable, stream=stream)
+        try:
+            await self.bus.js.consumer_info(stream, durable)
+        except nats.js.errors.NotFoundError as error:
+            gone = f"consumer {durable} of stream {stream}"
+            self.waiting_for[source] = f"stream {stream}" if error.err_code == NO_STREAM else gone
+            raise
+        subscription = await self.bus.js.pull_subscribe_bind(durable=durable, stream=stream)
+        self.waiting_for.pop(source, None)
+        try:
+            yield subscription
+        finally:
+            with contextlib.suppress(nats.errors.Error):
+                await subscription.unsubscribe()
 
     async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> None:
         try:
@@ -271,7 +242,7 @@ class Intake:
 
     async def _read(self, message: Msg) -> Fact | None:
         try:
-            return contracts.decode(message.data)
+            return _decoded(message)
         except msgspec.MsgspecError as error:
             log.error("fact cannot be read", subject=message.subject, error=str(error))  # noqa: TRY400
             async with self.database.worker_tx() as tx:
@@ -289,3 +260,11 @@ class Intake:
                     },
                 )
             return None
+
+
+def _decoded(message: Msg) -> Fact:
+    """The fact of a message. NATS guards subjects alone: a body could say what only another publisher may say."""
+    fact = contracts.decode(message.data)
+    if fact.subject() != message.subject:
+        raise msgspec.ValidationError(f"It says {fact.subject()} and came as {message.subject}.")
+    return fact

@@ -66,6 +66,13 @@ class Consumer:
     def subjects(self) -> list[str]:
         return sorted(kind.subject() for kind in self.handlers)
 
+    def sources(self) -> dict[str, list[str]]:
+        """Subjects by publishing service."""
+        found: dict[str, list[str]] = {}
+        for subject in self.subjects():
+            found.setdefault(subject.split(".", 1)[0], []).append(subject)
+        return found
+
     async def handle(self, database: Database, facts: Sequence[Fact]) -> None:
         """Handle a fetched batch. When this returns, each fact was handled or is kept for later: it may be acked."""
         try:

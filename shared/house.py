@@ -52,17 +52,11 @@ class House:
 
     async def _background(self) -> None:
         await self.bus.connect()
-        while True:
-            try:
-                await self.bus.ensure_stream()
-                break
-            except Exception:  # noqa: BLE001 - NATS may still be electing; readiness tells meanwhile
-                await asyncio.sleep(0.5)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_bus())
             group.create_task(self.leader.run(self._lead))
-            for source, subjects in self.intake.sources().items():
-                group.create_task(self.intake.run(source, subjects))
+            for source in self.consumer.sources():
+                group.create_task(self.intake.run(source))
 
     async def _lead(self) -> None:
         """What one process of the service does for all: relay and jobs."""
@@ -98,7 +92,8 @@ class House:
                 missing.append("NATS: not connected")
             if self.bus.denied:
                 missing.append(f"NATS: {self.bus.denied}")
-            missing += [f"stream {source.upper()}" for source in sorted(self.intake.waiting_for)]
+            waiting = sorted({*self.intake.waiting_for.values(), self.relay.missing} - {""})
+            missing += [f"{what}: `nguonthu migrate` makes it" for what in waiting]
         return missing
 
 

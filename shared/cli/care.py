@@ -1,5 +1,6 @@
 """Commands that look after the house's data: init, migrate, seed, simulate, contracts, backup, restore, upgrade."""
 
+import asyncio
 import contextlib
 import gc
 import json
@@ -81,8 +82,9 @@ def migrate(
         typer.Option("--bootstrap", help="Make databases and roles first (NGUONTHU_POSTGRES_ADMIN_URL)."),
     ] = False,
 ) -> None:
-    """Bring databases to their newest version. Safe to run twice, and while the house runs."""
+    """Bring databases and streams to their newest version. Safe to run twice, and while the house runs."""
     from shared.migrate import migrate as migrate_one
+    from shared.streams import lay_out
 
     if bootstrap:
         _bootstrap(load())
@@ -90,6 +92,8 @@ def migrate(
         for name in [service_named(service)] if service else SERVICES:
             with step(f"Database of {name}"):
                 migrate_one(settings_of(reached, name), name)
+        with step("Streams"):
+            asyncio.run(lay_out(reached.settings))
 
 
 def _bootstrap(settings: Settings) -> None:

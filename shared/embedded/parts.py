@@ -221,7 +221,7 @@ def _forget_dead_postmaster(data: Path) -> None:
 
 
 def nats_authorization() -> str:
-    """Who may say what: a service publishes its own subjects alone, whoever it asks JetStream for.
+    """Who may say and hear what: a service its own facts, what its own consumers fetch, and its own answers.
 
     Secrets are `$NATS_<USER>`, taken by the server from its environment.
     """
@@ -230,12 +230,19 @@ def nats_authorization() -> str:
         if user == OPERATOR:
             rights = 'publish: ">", subscribe: ">"'
         else:
-            allow = f'"{user}.>", "$JS.API.>", "$JS.ACK.>"'
-            # Facts may not be taken out of a stream, not even by their publisher.
-            deny = '"$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"'
-            rights = f'publish: {{allow: [{allow}], deny: [{deny}]}}, subscribe: ["_INBOX.>"]'
+            api = [f"$JS.API.CONSUMER.{call}.*.{user}" for call in ("INFO", "MSG.NEXT")]
+            allow = ", ".join(f'"{subject}"' for subject in (f"{user}.>", *api, *_acknowledgements(user)))
+            rights = f'publish: [{allow}], subscribe: ["_INBOX_{user}.>"]'
         users.append(f"    {{user: {user}, password: $NATS_{user.upper()}, permissions: {{{rights}}}}}")
     return "authorization {\n  timeout: 5\n  users: [\n" + "\n".join(users) + "\n  ]\n}\n"
+
+
+def _acknowledgements(service: str) -> tuple[str, str]:
+    """Subjects on which a service acknowledges what its own consumers fetched, in both of JetStream's grammars.
+
+    As long as they are, so that no subject of one grammar can be read as another's consumer in the other.
+    """
+    return (f"$JS.ACK.*.{service}.*.*.*.*.*", f"$JS.ACK._.*.*.{service}.*.*.*.*.>")
 
 
 def nats(home: Path, ports: Ports) -> Part:

@@ -1,5 +1,6 @@
 """`nguonthu up`: bring the whole house up, keep it up, and take it down in order."""
 
+import asyncio
 import contextlib
 import gc
 import importlib
@@ -19,6 +20,7 @@ from shared.embedded.apps import APPS, EDGE
 from shared.embedded.process import CannotStart
 from shared.embedded.stack import STORES, Stack
 from shared.settings import PREFIX, Settings, load
+from shared.streams import lay_out
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S = 0.2, 30.0, 60.0
 TICK_S = 0.1
@@ -89,6 +91,8 @@ class Supervisor:
         self.stack.find_address(self.wishes.base_url, self.wishes.creatives_url)
         if self.with_demo and not self.wishes.production:
             self._fill()
+        with self.step("Streams"):
+            asyncio.run(lay_out(self.stack.settings()))
         with self.step("Six services, the newspaper and Caddy"):
             for name in APPS:  # all ports first, since Caddy names them
                 self.stack.ports.choose(name)

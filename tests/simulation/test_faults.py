@@ -7,8 +7,7 @@ import nats.errors
 import pytest
 import sqlalchemy as sa
 
-from shared import bus as bus_module
-from shared import consume, outbox
+from shared import consume, outbox, streams
 from shared.bus import Bus, Intake, Relay
 from shared.clock import now
 from shared.consume import Consumer
@@ -88,12 +87,12 @@ class Line:
     async def intake(self, kind):
         intake = kind(self.bus, self.sample.house.database, self.consumer)
         intake.maybe_crash = self.maybe_crash
-        subscription = await intake._subscribe("ads", ["ads.invoice.withdrawn.v1"])
-        while not self.stop:
-            try:
-                await intake._fetch(subscription)
-            except Crash:
-                await asyncio.sleep(0)
+        async with intake._subscribed("ads") as subscription:
+            while not self.stop:
+                try:
+                    await intake._fetch(subscription)
+                except Crash:
+                    await asyncio.sleep(0)
 
     async def live(self, relay=Relay, intake=None):
         """Run until everything said was heard, or for a bounded time; returns (heard, counted)."""
@@ -187,13 +186,13 @@ class NewIds(Relay):
 
 @pytest.fixture
 async def line(sample, stack, monkeypatch):
-    monkeypatch.setattr(bus_module, "ACK_WAIT_S", 1)
+    monkeypatch.setattr(streams, "ACK_WAIT_S", 1)
     operator = Bus(stack.settings(), "operator")
     await operator.connect()
     for stream in await operator.js.streams_info():
         await operator.js.delete_stream(stream.config.name)
+    await streams.lay_out(stack.settings(), [sample.house.consumer])
     await sample.house.bus.connect()
-    await sample.house.bus.ensure_stream()
     async with sample.house.database.worker_tx() as tx:
         await tx.execute(sa.text("SELECT 1"))
     import psycopg
