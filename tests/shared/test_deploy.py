@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nats
 import nats.errors
 import nats.js.errors
@@ -19,7 +20,8 @@ from shared.deploy import NODES, edge_text, nats_text, write_secrets
 from shared.embedded.keys import Keys
 from shared.embedded.parts import program
 from shared.embedded.ports import Ports
-from shared.settings import SERVICES, describe, load
+from shared.settings import SERVICES, Settings, describe, load
+from shared.streams import lay_out
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
@@ -73,7 +75,7 @@ def test_each_of_our_containers_gets_settings_that_can_be_read(name: str, secret
         assert "demo-only" not in settings.secret + settings.postgres_password
         assert settings.nats_replicas == len(NODES) == len(settings.nats_url.split(","))
     assert bool(settings.token_private_key) == (name == "accounts")
-    assert bool(settings.nats_password) == (name in SERVICES)
+    assert bool(settings.nats_password) == (name != "demo")
     assert bool(settings.postgres_admin_url) == (name == "migrate")
 
 
@@ -221,22 +223,35 @@ async def test_the_cluster_forms_and_loses_no_acknowledged_fact_with_its_leader(
     async def quiet(_: Exception) -> None:
         """Lost connections are the point of this test."""
 
-    client = await _until(
-        lambda: nats.connect(
-            urls, user="ads", password=keys.nats_password("ads"), error_cb=quiet, reconnect_time_wait=0.1
-        )
+    operator = msgspec.structs.replace(
+        Settings(), nats_url=",".join(urls), nats_password=keys.nats_password("operator"), nats_replicas=3
     )
+    await lay_out(operator, [])
+    boss, client = [
+        await _until(
+            lambda name=name: nats.connect(
+                urls,
+                user=name,
+                password=keys.nats_password(name),
+                error_cb=quiet,
+                reconnect_time_wait=0.1,
+                inbox_prefix=f"_INBOX_{name}",
+            )
+        )
+        for name in ("operator", "ads")
+    ]
     try:
-        jet = client.jetstream(timeout=2)
-        await _until(lambda: jet.add_stream(name="ADS", subjects=["ads.>"], num_replicas=3))
+        jet, info = client.jetstream(timeout=2), boss.jetstream(timeout=2).stream_info
         for n in range(20):
             await _until(lambda n=n: jet.publish("ads.trial.made.v1", b"x", headers={"Nats-Msg-Id": str(n)}))
-        info = await jet.stream_info("ADS")
-        leader = NODES.index(str(info.cluster.leader))
+        made = await info("ADS")
+        assert made.config.num_replicas == 3
+        leader = NODES.index(str(made.cluster.leader))
         running[leader].kill()
         running[leader].wait()
         for n in range(20, 40):
             await _until(lambda n=n: jet.publish("ads.trial.made.v1", b"x", headers={"Nats-Msg-Id": str(n)}))
-        assert (await _until(lambda: jet.stream_info("ADS"))).state.messages == 40
+        assert (await _until(lambda: info("ADS"))).state.messages == 40
     finally:
         await client.close()
+        await boss.close()

@@ -61,8 +61,11 @@ class Line:
         fact = withdrawn()
         async with self.sample.house.database.worker_tx() as tx:
             await outbox.emit(tx, fact)
+            number = await tx.scalar(sa.text("SELECT seq FROM outbox WHERE id = :id"), {"id": fact.id})
             for _ in range(200):
-                if await self.sample.rows("SELECT 1 FROM heard LIMIT 1"):
+                if await self.sample.rows(
+                    f"SELECT FROM heard JOIN fact_log ON id = fact WHERE seq > {number} LIMIT 1"
+                ):
                     break
                 await asyncio.sleep(0.05)
         self.said.add(fact.id)
