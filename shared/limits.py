@@ -1,27 +1,45 @@
 """Rate limits by GCRA (a leaky bucket in one number), in Redis, with a local bucket while Redis is away."""
 
+import math
 import time
 from typing import Any
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.auth import Guard, principal_of
 from shared.errors import TooMany
 
-# KEYS[1] holds the theoretical arrival time in microseconds; ARGV: interval and tolerance in microseconds.
+# KEYS[1] holds when the bucket will be empty, in microseconds; ARGV: what is put in, and how much it holds.
 _GCRA = """
 local now = redis.call('TIME'); now = now[1] * 1000000 + now[2]
-local tat = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
-local ahead = tat - now
-if ahead > tonumber(ARGV[2]) then return ahead - tonumber(ARGV[2]) end
-redis.call('SET', KEYS[1], string.format('%.0f', tat + ARGV[1]), 'PX', math.ceil((ahead + ARGV[1]) / 1000) + 1)
+local empty = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + ARGV[1]
+local over = empty - now - ARGV[2]
+if over > 0 and tonumber(ARGV[1]) > 0 then return math.ceil(over) end
+if empty <= now then redis.call('DEL', KEYS[1]) return 0 end
+redis.call('SET', KEYS[1], string.format('%.0f', empty), 'PX', math.ceil((empty - now) / 1000) + 1)
 return 0
 """
 
 _local: dict[str, float] = {}
 _LOCAL_MAX = 10_000
+
+
+async def take(redis: Redis, key: str, count: int, per_s: float, cost: int = 1) -> int:
+    """Take from a bucket that allows `count` at once and fills again evenly in `per_s`; returns seconds to wait.
+
+    0 means taken; otherwise nothing was. A negative cost gives back. In any stretch of `per_s` seconds at most
+    twice `count` can be had: the full bucket, and what flows in meanwhile.
+    """
+    window_us = per_s * 1e6
+    cost_us = window_us * cost / count
+    try:
+        wait_us = int(await redis.eval(_GCRA, 1, f"limit:{key}", round(cost_us), round(window_us)))
+    except (RedisError, OSError):
+        wait_us = _locally(key, cost_us, window_us)
+    return -(-wait_us // 1_000_000)
 
 
 def limited(name: str, per_minute: int, burst: int) -> Guard:
@@ -30,23 +48,21 @@ def limited(name: str, per_minute: int, burst: int) -> Guard:
     Raises TooMany with the seconds to wait. Carriers put thousands of phones behind one address: limits for
     nobody must be generous.
     """
-    interval_us = 60_000_000 // per_minute
-    tolerance_us = interval_us * burst
+    count = burst + 1
+    per_s = 60 * count / per_minute
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         principal = principal_of(connection)
         who = principal.subject if principal.kind != "nobody" else client_address(connection)
-        key = f"limit:{name}:{who}"
-        redis = connection.app.state.house.redis
-        try:
-            wait_us = int(await redis.eval(_GCRA, 1, key, interval_us, tolerance_us))
-        except (RedisError, OSError):
-            wait_us = _locally(key, interval_us, tolerance_us)
-        if wait_us:
-            seconds = -(-wait_us // 1_000_000)
-            raise TooMany(f"Too many requests; try again in {seconds} s.", retry_after_s=seconds)
+        refuse_after(await take(connection.app.state.house.redis, f"{name}:{who}", count, per_s))
 
     return guard  # type: ignore[return-value]
+
+
+def refuse_after(wait_s: int) -> None:
+    """Raises TooMany where there is something to wait for."""
+    if wait_s:
+        raise TooMany(f"Too many requests; try again in {wait_s} s.", retry_after_s=wait_s)
 
 
 def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
@@ -56,12 +72,13 @@ def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
     return address.removeprefix("::ffff:")
 
 
-def _locally(key: str, interval_us: int, tolerance_us: int) -> int:
+def _locally(key: str, cost_us: float, window_us: float) -> int:
     now = time.monotonic() * 1e6
-    tat = max(_local.get(key, 0.0), now)
-    if tat - now > tolerance_us:
-        return int(tat - now - tolerance_us)
+    empty = max(_local.get(key, 0.0), now) + cost_us
+    over = empty - now - window_us
+    if over > 0 and cost_us > 0:
+        return math.ceil(over)
     if len(_local) > _LOCAL_MAX:
         _local.clear()
-    _local[key] = tat + interval_us
+    _local[key] = empty
     return 0

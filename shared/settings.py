@@ -10,6 +10,25 @@ SERVICES = ("accounts", "ads", "subscriptions", "events", "payments", "ledger")
 PREFIX = "NGUONTHU_"
 
 
+class Budget(msgspec.Struct, frozen=True):
+    """How much may be had at once, and again in each `per_s` seconds: by one who is known, by a network's unknown."""
+
+    known: int
+    network: int
+    per_s: int
+
+    @classmethod
+    def read(cls, text: str) -> "Budget":
+        """A budget as it is written, `known/network/seconds`. Raises ValueError."""
+        parts = text.split("/")
+        if len(parts) != 3 or not all(part.isascii() and part.isdigit() and int(part) for part in parts):  # noqa: PLR2004
+            raise ValueError("a budget is written known/network/seconds, three whole numbers above 0.")
+        return cls(*map(int, parts))
+
+    def __str__(self) -> str:
+        return f"{self.known}/{self.network}/{self.per_s}"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One field a setting: `NGUONTHU_` and the upper-cased name. A file named by `…_FILE` wins for secrets."""
 
@@ -63,6 +82,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     background: Annotated[bool, "Run relay, consumers and jobs in this process, beside the web"] = True
     web_connections: Annotated[int, "PostgreSQL connections a service holds for requests"] = 8
     worker_connections: Annotated[int, "PostgreSQL connections a service holds for facts and jobs"] = 6
+    budget_sign_in: Annotated[
+        Budget,
+        "Steps of a sign-in, by `known/network/seconds`: one known device, all unknown ones of a network, in how long",
+    ] = Budget(60, 30_000, 600)
+    budget_codes: Annotated[
+        Budget, "Codes to one address that leave at once; beyond it they come in the slower letter"
+    ] = Budget(5, 5, 900)
+    budget_tries: Annotated[
+        Budget, "Wrong passwords, or second steps, on one account; beyond it a code by mail is the way"
+    ] = Budget(5, 5, 900)
+    budget_passwords: Annotated[Budget, "Wrong passwords over all accounts"] = Budget(20, 600, 3600)
+    budget_registrations: Annotated[
+        Budget, "Organisations that register without signing in; beyond it they wait, or sign in first"
+    ] = Budget(10, 60, 3600)
+    budget_holds: Annotated[
+        Budget, "Tickets held unpaid by first-time buyers; beyond it a hold lasts minutes, not a quarter hour"
+    ] = Budget(40, 8000, 900)
 
     @property
     def secure(self) -> bool:
@@ -105,8 +141,10 @@ def _convert(variable: str, text: str, kind: type) -> object:
     if kind is Path:
         return Path(text)
     try:
+        if kind is Budget:
+            return Budget.read(text)
         return msgspec.convert(text, get_args(kind)[0] if get_origin(kind) else kind, strict=False)
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # msgspec's ValidationError is one
         raise BadSetting(f"{variable}={text!r}: {error}") from error
 
 

@@ -16,6 +16,7 @@ import msgspec
 import psycopg
 import pytest
 from litestar import Litestar
+from redis.asyncio import Redis
 
 from shared import auth
 from shared.contracts import Fact
@@ -194,8 +195,10 @@ class Flats:
 
 @pytest.fixture
 async def flats(stack: Stack, templates: Templates, tmp_path: Path) -> AsyncIterator[Flats]:
-    """`flat = await flats.start("ads")`."""
+    """`flat = await flats.start("ads")`. No test inherits what another one counted."""
     made = Flats(stack, templates, tmp_path)
+    async with Redis.from_url(stack.settings("accounts").redis_url) as redis:
+        await redis.flushdb()
     try:
         yield made
     finally:

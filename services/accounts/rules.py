@@ -12,13 +12,18 @@ from shared.errors import NotAllowed, Refused, Unprocessable
 
 CODE_TTL = timedelta(minutes=10)
 CODE_TRIES = 5
-CODES_A_QUARTER_HOUR = 5
 CODES_A_DAY = 20
-QUARTER_HOUR = timedelta(minutes=15)
+"""Six-digit codes for one address that strangers' devices may ask for; further codes are long and come later."""
 A_DAY = timedelta(days=1)
+LATER_FIRST = timedelta(minutes=2)
+LATER_APART = timedelta(hours=1)
+"""Long codes of an address share a letter: the first soon, then one an hour, whoever asks and however often."""
+STEP_LIFE = timedelta(hours=2)
+"""How long a browser keeps the cookie of a step; whether the step is still open is decided here."""
 
-FAILURES_TO_LOCK = 5
-LOCK = timedelta(minutes=15)
+PASSWORD_TRIES_AN_HOUR = 100
+TOTP_TRIES_A_DAY = 20
+"""Wrong tries on one account by all strangers' devices together; one that its owner used has a count of its own."""
 INVITATION_TTL = timedelta(days=1)
 RECOVERY_CODES = 10
 
@@ -149,9 +154,9 @@ def safe_next(text: str | None, default: str = "/account") -> str:
     return text
 
 
-def locked_until(failures: int, now: datetime) -> datetime | None:
-    """Until when an account takes no more tries from a device, after so many failures in a row."""
-    return now + LOCK if failures >= FAILURES_TO_LOCK else None
+def later_at(last: datetime | None, now: datetime) -> datetime:
+    """When the next letter with long codes leaves for an address."""
+    return max(now + LATER_FIRST, last + LATER_APART) if last else now + LATER_FIRST
 
 
 def session_ends(roles: Iterable[str], now: datetime) -> datetime:
@@ -198,7 +203,7 @@ def masked(email: str) -> str:
 
 
 def device_label(agent: str) -> str:
-    """A browser and its system in a few words, from a User-Agent."""
+    """A browser and its system in a few words of ours, from a User-Agent: letters show it, and strangers choose it."""
     system = next(
         (
             label
@@ -229,4 +234,4 @@ def device_label(agent: str) -> str:
         ),
         "",
     )
-    return " · ".join(part for part in (browser, system) if part) or agent[:40] or "?"
+    return " · ".join(part for part in (browser, system) if part) or "?"

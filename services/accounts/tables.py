@@ -116,21 +116,13 @@ class ChallengeRow(Base):
     totp_secret: Mapped[bytes | None]
     tries: Mapped[int]
     known_device: Mapped[bool]
+    later: Mapped[bool]
+    """Whether the code is a long one, that comes in a later letter and cannot be guessed."""
     agency: Mapped[str]
     next: Mapped[str]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
-
-
-class FailureRow(Base):
-    """Failed tries in a row, by account and device."""
-
-    __tablename__ = "failure"
-    key: Mapped[str] = mapped_column(primary_key=True)
-    failures: Mapped[int]
-    failed_at: Mapped[datetime]
-    locked_until: Mapped[datetime | None]
 
 
 class RecoveryCodeRow(Base):
@@ -228,6 +220,7 @@ class MessageRow(Base):
         ),
         sa.Index("message_due", "next_at", postgresql_where=sa.text("state = 'queued'")),
         sa.Index("message_of", "recipient", "created_at"),
+        sa.Index("message_to", "address", "template"),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str]

@@ -19,7 +19,7 @@ DOCUMENTS = re.compile(r"openapi|\{path\}|^/static/|^/metrics$|^/desk/components
 """The same for everyone and without input."""
 
 PUBLIC_TABLES = "SELECT tablename FROM pg_policies WHERE policyname LIKE '%\\_public'"
-UNKEPT = {"notification", "sim_behaviour", "version", "challenge", "failure", "device"}
+UNKEPT = {"notification", "sim_behaviour", "version", "challenge", "device"}
 """What a refused request may leave behind: the log of notifications, counters of tries."""
 
 

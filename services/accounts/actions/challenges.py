@@ -10,21 +10,23 @@ import sqlalchemy as sa
 from services.accounts import queries, rules
 from services.accounts.actions import audit, sessions
 from services.accounts.actions.secrets import digest, new_totp_secret, seal
-from services.accounts.tables import ChallengeRow, DeviceRow, FailureRow, PersonRow
-from shared import clock
+from services.accounts.tables import ChallengeRow, DeviceRow, PersonRow
+from shared import clock, limits, strangers
 from shared.db import Tx
+from shared.house import House
 from shared.settings import Settings
 
-Answer = Literal["in", "totp", "enrol", "sent", "wrong", "locked", "expired", "too-many", "known"]
+Answer = Literal["in", "totp", "enrol", "sent", "later", "wrong", "locked", "expired", "too-many", "known"]
 
 ENROLMENT_TRIES = 10
 
 
 class Browser(msgspec.Struct, frozen=True):
-    """What a browser says of itself: the secret of its device cookie, its name, its language."""
+    """What is known of a browser: the secret of its device cookie, its name, its network, its language."""
 
     device_secret: str
     label: str
+    network: str
     lang: str = "vi"
 
 
@@ -35,6 +37,7 @@ class Outcome(msgspec.Struct, frozen=True):
     next: str = "/account"
     challenge_secret: str = ""
     opened: sessions.Opened | None = None
+    asked_by: Literal["email", "phone"] = "email"
     tries_left: int = 0
     recovery_codes: tuple[str, ...] = ()
 
@@ -48,6 +51,7 @@ def challenge(
     next_path: str,
     *,
     known: bool = False,
+    later: bool = False,
 ) -> ChallengeRow:
     """A step that waits ten minutes for its answer."""
     now = clock.now()
@@ -61,6 +65,7 @@ def challenge(
         totp_secret=None,
         tries=0,
         known_device=known,
+        later=later,
         agency=agency,
         next=next_path,
         created_at=now,
@@ -128,44 +133,41 @@ async def is_known(tx: Tx, person: UUID, browser: Browser) -> bool:
     return await tx.get(DeviceRow, (person, digest(browser.device_secret))) is not None
 
 
-async def failure_key(tx: Tx, account: str, person: PersonRow | None, browser: Browser) -> str:
-    """What failures are counted by: the account, and its own browser or all strangers' browsers together."""
+async def asker_for(tx: Tx, person: PersonRow | None, browser: Browser) -> strangers.Asker:
+    """Who tries to get into an account: a browser that its person was in from, or a stranger of a network.
+
+    Known is only what this person's own sign-ins made known: an account of one's own costs nothing.
+    """
     if person is not None and await is_known(tx, person.id, browser):
-        return f"{account}|{digest(browser.device_secret).hex()}"
-    return f"{account}|stranger"
+        return strangers.Asker(browser.network, digest(browser.device_secret).hex())
+    return strangers.Asker(browser.network)
 
 
-async def is_locked(tx: Tx, key: str) -> bool:
-    row = await tx.get(FailureRow, key)
-    return row is not None and row.locked_until is not None and row.locked_until > clock.now()
+class Tries(msgspec.Struct, frozen=True):
+    """Tries on one account: each asker's own, and all strangers' together. What was right is given back."""
 
+    house: House
+    account: str
+    asker: strangers.Asker
+    together: int
+    per_s: int
 
-async def count_failure(tx: Tx, key: str) -> bool:
-    """Count a failed try; returns whether that locked. Failures of more than a lock's length ago are forgotten."""
-    now = clock.now()
-    count: int = await tx.scalar(
-        sa.text(
-            "INSERT INTO failure (key, failures, failed_at) VALUES (:key, 1, :now) ON CONFLICT (key) DO UPDATE "
-            "SET failures = CASE WHEN failure.failed_at < :old THEN 1 ELSE failure.failures + 1 END, failed_at = :now "
-            "RETURNING failures"
-        ),
-        {"key": key, "now": now, "old": now - rules.LOCK},
-    )
-    until = rules.locked_until(count, now)
-    await tx.execute(
-        sa.text("UPDATE failure SET locked_until = :until WHERE key = :key"), {"until": until, "key": key}
-    )
-    return until is not None
+    async def spend(self, cost: int = 1) -> bool:
+        """Spend one; False where none is left to this asker."""
+        redis, budget = self.house.redis, self.house.settings.budget_tries
+        if await strangers.spend(redis, f"tries:{self.account}", budget, self.asker, cost):
+            return False
+        if self.asker.known:
+            return True
+        return not await limits.take(redis, f"tries:{self.account}", self.together, self.per_s, cost)
 
-
-async def forget_failures(tx: Tx, key: str) -> None:
-    await tx.execute(sa.delete(FailureRow).where(FailureRow.key == key))
+    async def give_back(self) -> None:
+        await self.spend(-1)
 
 
 async def sweep(tx: Tx) -> None:
-    """Drop steps and counts that no longer say anything."""
+    """Drop steps that no longer say anything."""
     now = clock.now()
     await tx.execute(
         sa.delete(ChallengeRow).where(ChallengeRow.created_at < now - rules.A_DAY - timedelta(hours=1))
     )
-    await tx.execute(sa.delete(FailureRow).where(FailureRow.failed_at < now - rules.A_DAY))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -36,9 +36,17 @@ async def queue(
     template: str,
     params: dict[str, Any],
     state: str = "queued",
+    next_at: datetime | None = None,
 ) -> None:
     """Put a message of our own in line; `send_due` is woken by the door that did it."""
-    tx.add(_row(agency, recipient, address, lang, template, params, state))
+    row = _row(agency, recipient, address, lang, template, params, state)
+    row.next_at = next_at or row.next_at
+    tx.add(row)
+
+
+async def one_at_a_time(tx: Tx, address: str) -> None:
+    """Wait until nobody else decides on letters to this address; held until the transaction ends."""
+    await tx.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:box, 0))"), {"box": address})
 
 
 def _row(

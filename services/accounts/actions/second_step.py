@@ -10,10 +10,8 @@ from services.accounts.actions import audit, sessions
 from services.accounts.actions.challenges import (
     Browser,
     Outcome,
-    count_failure,
-    failure_key,
-    forget_failures,
-    is_locked,
+    Tries,
+    asker_for,
     let_in,
     open_challenge,
 )
@@ -30,27 +28,32 @@ from shared import clock
 from shared.auth import Principal
 from shared.db import Tx, locked
 from shared.errors import NotFound
+from shared.house import House
 from shared.settings import Settings
 
 
-async def enter_totp(tx: Tx, settings: Settings, secret: str, code: str, browser: Browser) -> Outcome:
-    """Check the second step: six digits of the authenticator, each once, or a recovery code."""
+async def enter_totp(tx: Tx, house: House, secret: str, code: str, browser: Browser) -> Outcome:
+    """Check the second step: six digits of the authenticator, each once, or a recovery code.
+
+    Digits can be guessed, so that their tries are counted; a recovery code cannot, and is always taken.
+    """
     row = await open_challenge(tx, secret, "totp")
     if row is None or row.person is None:
         return Outcome("expired")
     person = await locked(tx, PersonRow, row.person)
-    key = await failure_key(tx, f"totp:{person.id}", person, browser)
     if person.totp_secret is None:
         return Outcome("expired")
-    if await is_locked(tx, key):
-        return Outcome("locked", next=row.next)
-    given = code.strip().lower().replace(" ", "")
-    step = totp_step(unseal(settings, person.totp_secret), given, clock.now(), person.totp_step)
-    if step is None and not await _use_recovery_code(tx, settings, person, given):
-        return Outcome("locked" if await count_failure(tx, key) else "wrong", next=row.next)
+    asker = await asker_for(tx, person, browser)
+    tries = Tries(house, f"totp:{person.id}", asker, rules.TOTP_TRIES_A_DAY, 86_400)
+    given, left = code.strip().lower().replace(" ", ""), await tries.spend()
+    secret = unseal(house.settings, person.totp_secret)
+    step = totp_step(secret, given, clock.now(), person.totp_step) if left else None
+    if step is None and not await _use_recovery_code(tx, house.settings, person, given):
+        return Outcome("wrong" if left else "locked", next=row.next)
     if step is not None:
         person.totp_step = step
-    await forget_failures(tx, key)
+    if left:
+        await tries.give_back()
     return await let_in(tx, person, row, browser, two_step=True)
 
 

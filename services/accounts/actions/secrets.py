@@ -26,6 +26,11 @@ NO_PASSWORD = (
 
 STEP_S = 30
 
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+LEAST_GUESSES_LOG10 = 8
+"""Powers of ten of guesses that a new password must outlast, as zxcvbn counts them."""
+
 
 async def hash_password(password: str) -> str:
     """An argon2id hash (m = 19 MiB, t = 2, p = 1), made beside the event loop."""
@@ -63,13 +68,12 @@ def six_digits() -> str:
 
 
 def recovery_code() -> str:
-    """Fifty random bits as `xxxxx-xxxxx`, in letters and digits that are not mistaken for each other."""
-    letters = "abcdefghjkmnpqrstuvwxyz23456789"
+    """Nearly fifty random bits as `xxxxx-xxxxx`, in letters and digits that are not mistaken for each other."""
     number = int(clock.new_secret(64), 16)
     text = ""
     for _ in range(10):
-        number, rest = divmod(number, len(letters))
-        text += letters[rest]
+        number, rest = divmod(number, len(ALPHABET))
+        text += ALPHABET[rest]
     return f"{text[:5]}-{text[5:]}"
 
 

@@ -10,15 +10,14 @@ from litestar.response import Redirect, Template
 from services.accounts.actions import messages
 from services.accounts.actions.challenges import Browser, Outcome
 from services.accounts.actions.sessions import Opened
-from services.accounts.rules import CODE_TTL, device_label
-from shared import clock
+from services.accounts.rules import STEP_LIFE, device_label
+from shared import clock, strangers
 from shared.auth import PAGE_COOKIE, Signer
 from shared.settings import Settings
 from shared.web import language_of
 
 SESSION = "nt_session"
 STEP = "nt_step"
-DEVICE = "nt_device"
 YEAR_S = 365 * 86_400
 
 Web = Request[Any, Any, Any]
@@ -31,9 +30,10 @@ def given(request: Web, name: str) -> str:
 
 def browser_of(request: Web) -> Browser:
     """Who asks, as far as a browser tells; a new browser gets its secret here and its cookie with the answer."""
-    secret = given(request, DEVICE)
+    secret = strangers.device_of(request.app.state.settings, request.cookies)
     return Browser(
-        device_secret=secret if len(secret) == 64 else clock.new_secret(256),  # noqa: PLR2004 - 256 bits
+        device_secret=secret or clock.new_secret(256),
+        network=strangers.asker_of(request).network,
         label=device_label(request.headers.get("user-agent", "")),
         lang=language_of(request),
     )
@@ -41,7 +41,7 @@ def browser_of(request: Web) -> Browser:
 
 def step_cookie(settings: Settings, secret: str) -> Cookie:
     """What ties a code to the browser that asked for it."""
-    return _cookie(settings, STEP, secret, "/account", int(CODE_TTL.total_seconds()))
+    return _cookie(settings, STEP, secret, "/account", int(STEP_LIFE.total_seconds()))
 
 
 def signed_in_cookies(settings: Settings, opened: Opened, device_secret: str = "") -> list[Cookie]:
@@ -53,7 +53,8 @@ def signed_in_cookies(settings: Settings, opened: Opened, device_secret: str = "
         _cookie(settings, STEP, "", "/account", 0),
     ]
     if device_secret:
-        made.append(_cookie(settings, DEVICE, device_secret, "/account", YEAR_S))
+        value = strangers.device_value(settings, device_secret)
+        made.append(_cookie(settings, strangers.DEVICE_COOKIE, value, "/", YEAR_S))
     return made
 
 

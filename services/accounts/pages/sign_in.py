@@ -17,7 +17,7 @@ from services.accounts.pages.cookies import Web
 from shared.db import Tx
 from shared.errors import NotFound, Unprocessable
 from shared.http import read_form
-from shared.limits import limited
+from shared.strangers import within
 from shared.web import N_, page
 
 # Whoever signs in has no rights yet by which rows could be shown: these pages see all, and prove by secrets.
@@ -25,16 +25,18 @@ UNSCOPED = {"worker": True}
 
 STEPS = {
     "sent": "/account/code",
+    "later": "/account/code?later=yes",
     "totp": "/account/totp",
     "enrol": "/account/enrol",
     "known": "/account/password",
 }
 
-not_too_often = limited("sign-in", per_minute=120, burst=120)
+not_too_often = within("sign-in", lambda settings: settings.budget_sign_in)
 
 WRONG_PASSWORD = N_("E-mail, số điện thoại hoặc mật khẩu không đúng.")
-LOCKED = N_("Đã nhập sai nhiều lần trên thiết bị lạ. Hãy chờ 15 phút, hoặc đăng nhập bằng mã gửi tới e-mail.")
-TOO_MANY_CODES = N_("Bạn đã yêu cầu quá nhiều mã. Hãy thử lại sau 15 phút.")
+LOCKED = N_("Đã nhập sai nhiều lần. Hãy chờ vài phút, hoặc đăng nhập bằng mã gửi tới e-mail.")
+LOCKED_TOTP = N_("Đã nhập sai nhiều lần. Hãy chờ vài phút, hoặc nhập một mã khôi phục.")
+TOO_MANY_CODES = N_("Bạn đã yêu cầu nhiều mã. Hãy dùng mã trong thư gần nhất, hoặc thử lại sau vài phút.")
 NOT_AN_IDENTIFIER = N_("Hãy nhập một địa chỉ e-mail hoặc số điện thoại.")
 STEP_OVER = N_("Bước đăng nhập này đã hết hạn. Hãy bắt đầu lại.")
 WRONG_TOTP = N_("Mã không đúng hoặc đã được dùng. Hãy chờ mã tiếp theo.")
@@ -74,12 +76,13 @@ async def ask_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
     browser = cookies.browser_of(request)
     target = rules.safe_next(form.next)
     try:
-        outcome = await sign_in.ask_code(tx, request.app.state.settings, form.identifier, target, browser)
+        outcome = await sign_in.ask_code(tx, request.app.state.house, form.identifier, target, browser)
     except Unprocessable:
         return _ask(request, form.next, form.identifier, NOT_AN_IDENTIFIER, status_code=422)
     if outcome.answer == "too-many":
         return _ask(request, form.next, form.identifier, TOO_MANY_CODES, status_code=429)
-    return cookies.go(request, outcome, browser, STEPS)
+    steps = STEPS if outcome.asked_by == "email" else {"sent": "/account/code?by=phone"}
+    return cookies.go(request, outcome, browser, steps)
 
 
 @get("/account/code", include_in_schema=False, sync_to_thread=False)
@@ -113,7 +116,7 @@ async def enter_password(request: Web, tx: NamedDependency[Tx]) -> Response[Any]
     try:
         outcome = await sign_in.enter_password(
             tx,
-            request.app.state.settings,
+            request.app.state.house,
             form.identifier,
             form.password,
             rules.safe_next(form.next),
@@ -139,11 +142,11 @@ def show_totp(request: Web) -> Response[Any]:
 async def enter_totp(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
     form = read_form(await request.form(), CodeForm)
     browser, step = cookies.browser_of(request), cookies.given(request, cookies.STEP)
-    outcome = await second_step.enter_totp(tx, request.app.state.settings, step, form.code, browser)
+    outcome = await second_step.enter_totp(tx, request.app.state.house, step, form.code, browser)
     if outcome.answer == "expired":
         return _password(request, "", error=STEP_OVER, status_code=422)
     if outcome.answer in ("wrong", "locked"):
-        error = WRONG_TOTP if outcome.answer == "wrong" else LOCKED
+        error = WRONG_TOTP if outcome.answer == "wrong" else LOCKED_TOTP
         status_code = 422 if outcome.answer == "wrong" else 429
         return page(request, "accounts_totp.html", error=error, status_code=status_code)
     return cookies.go(request, outcome, browser, STEPS)
@@ -228,7 +231,9 @@ def _ask(
 
 
 def _code_page(request: Web, tries_left: int | None = None, status_code: int = 200) -> Template:
-    return page(request, "accounts_code.html", status_code=status_code, tries_left=tries_left)
+    """The page that waits for a code; how it was asked for says where it went, and that tells no secret."""
+    how = next((name for name in ("by", "later") if name in request.query_params), "")
+    return page(request, "accounts_code.html", status_code=status_code, tries_left=tries_left, how=how)
 
 
 def _password(

@@ -162,6 +162,7 @@ def _sign_in() -> None:
         sa.Column("totp_secret", sa.LargeBinary(), nullable=True),
         sa.Column("tries", sa.BigInteger(), nullable=False),
         sa.Column("known_device", sa.Boolean(), nullable=False),
+        sa.Column("later", sa.Boolean(), nullable=False),
         sa.Column("agency", sa.Text(), nullable=False),
         sa.Column("next", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -171,14 +172,6 @@ def _sign_in() -> None:
         sa.UniqueConstraint("secret_hash"),
     )
     op.create_index("challenge_asked", "challenge", ["identifier", "created_at"], unique=False)
-    op.create_table(
-        "failure",
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("failures", sa.BigInteger(), nullable=False),
-        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("key"),
-    )
 
 
 def _second_step() -> None:
@@ -316,6 +309,7 @@ def _messages() -> None:
         "message_due", "message", ["next_at"], unique=False, postgresql_where=sa.text("state = 'queued'")
     )
     op.create_index("message_of", "message", ["recipient", "created_at"], unique=False)
+    op.create_index("message_to", "message", ["address", "template"], unique=False)
 
 
 def _secure() -> None:
@@ -330,7 +324,6 @@ def _secure() -> None:
         *secure_ddl("accounts", "recovery_code", scope=OF_PERSON),
         # Half a sign-in belongs to nobody yet: only the worker role sees it.
         *secure_ddl("accounts", "challenge", scope="false"),
-        *secure_ddl("accounts", "failure", scope="false"),
         *secure_ddl("accounts", "totp_reset"),
         *secure_ddl("accounts", "invitation"),
         *secure_ddl("accounts", "api_key", person="organisation"),

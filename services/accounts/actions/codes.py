@@ -1,0 +1,78 @@
+"""Codes by mail: six digits at once, or, where many are asked for, a long one in the next of few letters.
+
+Strangers can ask in anybody's name, so that asking must neither fill a mailbox nor use up its owner's codes.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.accounts import rules
+from services.accounts.actions import messages
+from services.accounts.actions.challenges import Browser
+from services.accounts.actions.secrets import recovery_code, short_digest, six_digits
+from services.accounts.tables import ChallengeRow, MessageRow
+from shared import clock, strangers
+from shared.db import Tx
+from shared.house import House
+from shared.settings import Settings
+from shared.web.formats import moment
+
+LETTER = "codes"
+
+
+async def at_once(tx: Tx, house: House, box: str, asker: strangers.Asker) -> bool:
+    """Whether a code for this box leaves now: the asker has some left, and strangers together too."""
+    if await strangers.spend(house.redis, f"codes:{box}", house.settings.budget_codes, asker):
+        return False
+    return bool(asker.known) or await _asked_today(tx, box) < rules.CODES_A_DAY
+
+
+async def _asked_today(tx: Tx, box: str) -> int:
+    """How many six-digit codes strangers asked for in a day; each of them may be guessed at five times."""
+    count = await tx.scalar(
+        sa.select(sa.func.count()).where(
+            ChallengeRow.identifier == box,
+            ChallengeRow.kind == "code",
+            ChallengeRow.known_device.is_(False),
+            ChallengeRow.later.is_(False),
+            ChallengeRow.created_at > clock.now() - rules.A_DAY,
+        )
+    )
+    return count or 0
+
+
+async def send(
+    tx: Tx, settings: Settings, row: ChallengeRow, browser: Browser, letter: dict[str, Any]
+) -> None:
+    """Make the code of a step and put it in a letter; `letter` says to whom and in which language."""
+    code = recovery_code() if row.later else six_digits()
+    row.code_hash = short_digest(settings, code, row.id)
+    if not row.later:
+        await messages.queue(tx, **letter, template="code", params={"code": code})
+        return
+    leaves_at = await _into_the_next_letter(tx, letter, _line(code, browser))
+    row.expires_at = leaves_at + rules.CODE_TTL
+
+
+def _line(code: str, browser: Browser) -> dict[str, str]:
+    return {"code": code, "device": browser.label, "asked_at": moment(clock.now())}
+
+
+async def _into_the_next_letter(tx: Tx, letter: dict[str, Any], line: dict[str, str]) -> datetime:
+    """Add a line to the letter that waits for an address, or open the next one; returns when it leaves."""
+    now = clock.now()
+    of_address = (MessageRow.address == letter["address"], MessageRow.template == LETTER)
+    waiting = await tx.scalar(
+        sa.select(MessageRow)
+        .where(*of_address, MessageRow.state == "queued", MessageRow.attempts == 0, MessageRow.next_at > now)
+        .with_for_update()
+    )
+    if waiting is not None:
+        waiting.params = {"codes": [*waiting.params["codes"], line]}
+        return waiting.next_at
+    last = await tx.scalar(sa.select(sa.func.max(MessageRow.created_at)).where(*of_address))
+    leaves_at = rules.later_at(last, now)
+    await messages.queue(tx, **letter, template=LETTER, params={"codes": [line]}, next_at=leaves_at)
+    return leaves_at

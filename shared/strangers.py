@@ -1,0 +1,101 @@
+"""The strangers' rule, once: the known count for themselves, the unknown of one network share one larger budget.
+
+Known is who is signed in, comes with a key that somebody answers for, or with the cookie of a device that was signed
+in before. Carriers put thousands of phones behind one address, so an address never decides alone: whoever comes when
+the network's budget is spent gets the slower way that the door offers (a wait, a later letter, a shorter hold), never
+nothing, and what strangers spend is never taken from somebody known.
+"""
+
+import hmac
+from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+
+import msgspec
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from redis.asyncio import Redis
+
+from shared import limits, links
+from shared.auth import Guard, principal_of
+from shared.settings import Budget, Settings
+
+DEVICE_COOKIE = "nt_device"
+SECRET_LENGTH = 64
+"""256 bits in hexadecimal."""
+
+
+class Asker(msgspec.Struct, frozen=True):
+    """Who asks, as far as counting goes: the mark of somebody known, or nothing, and the network."""
+
+    network: str
+    known: str = ""
+
+    @property
+    def mark(self) -> str:
+        """What this asker's spending is counted under."""
+        return self.known or f"network:{self.network}"
+
+
+def network_of(address: str) -> str:
+    """The network of an address: IPv4 by /24, IPv6 by /48; what is no address shares one network.
+
+    These are the smallest blocks that the internet routes, so nobody has fresh ones for nothing. A single IPv6
+    customer is given a /64 or /56 and could be thousands by /64 alone.
+    """
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return str(ip_network((ip, 24 if ip.version == 4 else 48), strict=False))  # noqa: PLR2004 - IPv4
+
+
+def asker_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Asker:
+    """Who asks: a principal or a device known to the house by its signed cookie, or a stranger of a network."""
+    principal = principal_of(connection)
+    network = network_of(limits.client_address(connection))
+    if principal.kind != "nobody":
+        return Asker(network, principal.subject)
+    device = device_of(connection.app.state.settings, connection.cookies)
+    return Asker(
+        network, f"device:{links.pseudonym(connection.app.state.settings, device)}" if device else ""
+    )
+
+
+def device_cookie(settings: Settings) -> str:
+    """The name of the cookie that a device keeps once somebody has signed in from it."""
+    return f"__Host-{DEVICE_COOKIE}" if settings.secure else DEVICE_COOKIE
+
+
+def device_value(settings: Settings, secret: str) -> str:
+    """What that cookie holds: the device's secret, signed, so that every service knows it without asking."""
+    return f"{secret}.{links.signature(settings, 'device', secret)}"
+
+
+def device_of(settings: Settings, cookies: Mapping[str, str]) -> str:
+    """The secret of the device that asks, or nothing where it brings no cookie of ours."""
+    secret, _, signature = cookies.get(device_cookie(settings), "").partition(".")
+    fits = hmac.compare_digest(links.signature(settings, "device", secret).encode(), signature.encode())
+    return secret if fits and len(secret) == SECRET_LENGTH else ""
+
+
+async def spend(redis: Redis, name: str, budget: Budget, asker: Asker, cost: int = 1) -> int:
+    """Spend from who asks, or from what their network shares; returns 0, or for how many seconds it is spent.
+
+    `name` says what for, and of whose account where it is about one. A negative cost gives back.
+    """
+    count = budget.known if asker.known else budget.network
+    return await limits.take(redis, f"{name}:{asker.mark}", count, budget.per_s, cost)
+
+
+def within(name: str, budget_of: Callable[[Settings], Budget]) -> Guard:
+    """Make a guard: whoever has spent the budget waits. Raises TooMany."""
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        state = connection.app.state
+        wait_s = await spend(state.house.redis, name, budget_of(state.settings), asker_of(connection))
+        limits.refuse_after(wait_s)
+
+    return guard  # type: ignore[return-value]

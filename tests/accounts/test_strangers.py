@@ -1,0 +1,219 @@
+"""A stranger stops neither the code nor the password of another, fills no mailbox, and guesses nothing."""
+
+import re
+from typing import Any
+
+import httpx
+import pyotp
+import pytest
+import sqlalchemy as sa
+
+from services.accounts import rules
+from services.accounts.actions import secrets
+from shared.settings import Settings
+from tests.accounts.builders import PASSWORD, Browser, a_person, some_agencies
+
+LAN = "lan@baokh.example"
+
+
+@pytest.fixture
+async def flat(flats: Any) -> Any:
+    made = await flats.start("accounts")
+    await some_agencies(made)
+    return made
+
+
+def a_stranger(flat: Any, network: int) -> Browser:
+    """A browser of a network of its own, as the edge tells it."""
+    browser = Browser(flat)
+    browser.client.headers["x-forwarded-for"] = f"10.{network // 256}.{network % 256}.7"
+    return browser
+
+
+async def tries(browser: Browser, password: str, identifier: str = LAN) -> httpx.Response:
+    return await browser.post("/account/password", identifier=identifier, password=password)
+
+
+async def letters(flat: Any, address: str = LAN) -> list[Any]:
+    async with flat.tx() as tx:
+        rows = await tx.execute(
+            sa.text("SELECT * FROM message WHERE address = :address ORDER BY created_at"),
+            {"address": address},
+        )
+        return list(rows.mappings())
+
+
+@pytest.mark.promise("T10")
+def test_one_network_can_spend_neither_what_an_account_takes_from_strangers_nor_its_letters():
+    settings = Settings()
+    an_hour = 2 * settings.budget_tries.network * 3600 / settings.budget_tries.per_s
+    assert an_hour * 2 < rules.PASSWORD_TRIES_AN_HOUR
+    assert settings.budget_codes.network < rules.CODES_A_DAY
+
+
+@pytest.mark.promise("T10")
+def test_six_digits_and_five_tries_stay_out_of_reach_for_a_day_of_guessing_by_all_strangers_together():
+    guesses_a_day = rules.CODES_A_DAY * rules.CODE_TRIES
+    assert guesses_a_day / 10**6 <= 1e-4
+    long_code = len(secrets.ALPHABET) ** 10
+    assert long_code > 2**49, (
+        "whoever asks for more gets codes that a million tries a second miss for 17 years"
+    )
+    valid_at_once, a_year = 3, 366
+    totp = 2 * rules.TOTP_TRIES_A_DAY * a_year * valid_at_once / 10**6
+    assert totp < 0.05, "and that only for somebody who has the password already"
+
+
+@pytest.mark.promise("T10")
+def test_a_password_that_we_take_outlasts_years_of_guessing_by_all_strangers_together():
+    guesses_a_year = rules.PASSWORD_TRIES_AN_HOUR * 24 * 366 + rules.PASSWORD_TRIES_AN_HOUR
+    assert guesses_a_year / 10**secrets.LEAST_GUESSES_LOG10 < 0.01
+
+
+@pytest.mark.promise("T10")
+async def test_wrong_passwords_of_a_stranger_stop_nobody_in_another_network(flat):
+    await a_person(flat)
+    stranger = a_stranger(flat, 1)
+    for _ in range(5):
+        assert (await tries(stranger, "sai")).status_code == 422
+    assert (await tries(stranger, PASSWORD)).status_code == 429
+    assert (await tries(a_stranger(flat, 2), PASSWORD)).status_code == 303
+
+
+@pytest.mark.promise("T10")
+async def test_all_strangers_together_guess_so_often_and_the_owner_still_gets_in_by_the_own_browser_and_by_code(
+    flat,
+):
+    await a_person(flat)
+    mine = a_stranger(flat, 1000)
+    assert (await tries(mine, PASSWORD)).status_code == 303
+    wrong = [await tries(a_stranger(flat, n), "sai") for n in range(12)]
+    assert {answer.status_code for answer in wrong} == {422}
+    newcomer = a_stranger(flat, 2000)
+    refused = await tries(newcomer, PASSWORD)
+    assert (refused.status_code, "mã gửi tới e-mail" in refused.text) == (429, True)
+    assert (await tries(mine, PASSWORD)).status_code == 303
+    assert (await newcomer.sign_in_by_code(LAN)).status_code == 303
+    assert (await tries(newcomer, PASSWORD)).status_code == 303, "known now"
+
+
+async def test_the_right_password_costs_no_tries(flat):
+    await a_person(flat)
+    for _ in range(8):
+        assert (await tries(Browser(flat), PASSWORD)).status_code == 303
+
+
+async def test_the_owners_own_wrong_passwords_make_only_the_own_browser_wait(flat):
+    await a_person(flat)
+    mine = Browser(flat)
+    await tries(mine, PASSWORD)
+    for _ in range(5):
+        assert (await tries(mine, "sai")).status_code == 422
+    assert (await tries(mine, PASSWORD)).status_code == 429
+    assert (await tries(Browser(flat), PASSWORD)).status_code == 303
+
+
+async def test_a_device_of_another_account_is_a_stranger_to_this_one(flat):
+    await a_person(flat)
+    mine = Browser(flat)
+    await mine.sign_in_by_code("khac@example.vn")
+    for _ in range(5):
+        await tries(mine, "sai")
+    assert (await tries(Browser(flat), PASSWORD)).status_code == 429, "one network's strangers share"
+
+
+@pytest.mark.promise("T10")
+async def test_codes_that_strangers_ask_for_use_up_none_of_the_owners(flat):
+    mine = Browser(flat)
+    await mine.sign_in_by_code(LAN)
+    for n in range(rules.CODES_A_DAY - 1):
+        asked = await a_stranger(flat, n).post("/account/sign-in", identifier=LAN)
+        assert asked.headers["location"] == "/account/code"
+    newcomer = a_stranger(flat, 500)
+    asked = await newcomer.post("/account/sign-in", identifier=LAN)
+    assert asked.headers["location"] == "/account/code?later=yes"
+    assert "thư kế tiếp" in (await newcomer.get(asked.headers["location"])).text
+    assert (await mine.sign_in_by_code(LAN)).headers["location"] == "/account"
+    await make_due(flat)
+    newest = next(m for m in await letters(flat) if m["template"] == "codes")
+    code = re.search(r"\b[a-z0-9]{5}-[a-z0-9]{5}\b", newest["body"])[0]
+    assert (await newcomer.post("/account/code", code=code.upper())).headers["location"] == "/account"
+
+
+async def make_due(flat: Any) -> None:
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE message SET next_at = now() WHERE state = 'queued'"))
+    await flat.tick()
+
+
+@pytest.mark.promise("T10", "F10")
+async def test_however_many_codes_strangers_ask_for_the_mailbox_gets_few_letters(flat):
+    asked = [a_stranger(flat, n % 15) for n in range(60)]
+    answers = [await browser.post("/account/sign-in", identifier=LAN) for browser in asked]
+    assert {answer.status_code for answer in answers} == {303}, "each gets a code, the later ones later"
+    kinds = [m["template"] for m in await letters(flat)]
+    assert kinds == ["code"] * rules.CODES_A_DAY + ["codes"]
+    waiting = (await letters(flat))[-1]
+    assert len(waiting["params"]["codes"]) == 60 - rules.CODES_A_DAY
+    await make_due(flat)
+    await a_stranger(flat, 500).post("/account/sign-in", identifier=LAN)
+    again = (await letters(flat))[-1]
+    assert again["next_at"] - waiting["created_at"] >= rules.LATER_APART
+    assert (await letters(flat))[-2]["id"] == waiting["id"], "one an hour"
+
+
+async def test_one_network_that_asks_without_end_waits(flat):
+    stranger = a_stranger(flat, 1)
+    answers = [await stranger.post("/account/sign-in", identifier=LAN) for _ in range(11)]
+    assert [a.status_code for a in answers] == [303] * 10 + [429]
+    assert len(await letters(flat)) == 6
+    assert (await a_stranger(flat, 2).post("/account/sign-in", identifier=LAN)).status_code == 303
+
+
+async def test_a_letter_of_codes_repeats_no_word_of_who_asked(flat):
+    for n in range(rules.CODES_A_DAY + 1):
+        stranger = a_stranger(flat, n)
+        stranger.client.headers["user-agent"] = "Buy now at evil.example"
+        await stranger.post("/account/sign-in", identifier=LAN)
+    await make_due(flat)
+    assert not [m for m in await letters(flat) if "evil" in m["body"] + m["subject"]]
+
+
+async def test_a_phone_number_is_never_told_whether_it_has_an_account(flat):
+    await a_person(flat)
+    browser = Browser(flat)
+    await tries(browser, PASSWORD)
+    await browser.post("/account/profile", name="Lan", lang="vi", phone="0905123456")
+    told = []
+    for number in ("0905123456", "0905999999"):
+        asking = a_stranger(flat, 7)
+        for _ in range(8):
+            asked = await asking.post("/account/sign-in", identifier=number)
+            shown = await asking.get(asked.headers["location"])
+            told.append((asked.headers["location"], re.search(r"Nếu số điện thoại này[^<]*", shown.text)[0]))
+    assert len(set(told)) == 1
+    assert told[0][0] == "/account/code?by=phone"
+
+
+@pytest.mark.promise("T10")
+async def test_wrong_second_steps_of_a_thief_of_the_password_leave_the_owner_a_way_in(flat, monkeypatch):
+    monkeypatch.setattr(rules, "TOTP_TRIES_A_DAY", 4)
+    _, secret = await a_person(flat, roles=["finance"], totp=True)
+    mine = a_stranger(flat, 1000)
+    assert (await mine.sign_in_as_staff(LAN, secret)).status_code == 303
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE person SET totp_step = 0"))
+    for n in range(rules.TOTP_TRIES_A_DAY):
+        thief = a_stranger(flat, n)
+        await tries(thief, PASSWORD)
+        assert (await thief.post("/account/totp", code="000000")).status_code == 422
+    thief = a_stranger(flat, 900)
+    await tries(thief, PASSWORD)
+    assert (await thief.post("/account/totp", code=pyotp.TOTP(secret).now())).status_code == 429
+    assert (await mine.sign_in_as_staff(LAN, secret)).status_code == 303
+
+
+async def test_the_settings_say_what_the_tests_reckon_with():
+    settings = Settings()
+    assert settings.budget_codes.known >= 5
+    assert settings.budget_tries.known == 5, "level 3: five failures"
