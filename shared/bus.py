@@ -31,7 +31,8 @@ BATCH = 500
 """Facts a relay publishes or a consumer fetches at once."""
 
 PUBLISH_TIMEOUT_S = 2.0
-POLL_S = 0.25
+POLL_S = 5.0
+"""How long a relay rests that nobody rings: who commits facts in its process does, and the leader's look does."""
 ACK_WAIT_S = 30
 MAX_ACK_PENDING = 2 * BATCH
 KNOWN_ID_IN_BATCH = 10201

@@ -7,6 +7,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 import structlog
 from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import clock
 from shared.bus import Bus, Intake, Relay
@@ -19,7 +20,11 @@ from shared.settings import Settings
 
 log = structlog.get_logger()
 
-RETRY_TICK_S = 1.0
+_WAITING = sa.text(
+    "SELECT EXISTS (SELECT FROM outbox) AS facts, "
+    "EXISTS (SELECT FROM retry WHERE state <> 'parked' AND next_at <= :now) AS retries"
+)
+"""Beside an idle house this is all that asks the database for facts, twice a second."""
 
 
 class House:
@@ -41,6 +46,7 @@ class House:
         self.leader = Leader(settings, service)
         self.relay = Relay(self.bus, self.database)
         self.intake = Intake(self.bus, self.database, consumer)
+        self.retry_due = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -54,7 +60,7 @@ class House:
         await self.bus.connect()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_bus())
-            group.create_task(self.leader.run(self._lead))
+            group.create_task(self.leader.run(self._lead, self._look))
             for source in self.consumer.sources():
                 group.create_task(self.intake.run(source))
 
@@ -62,8 +68,27 @@ class House:
         """What one process of the service does for all: relay and jobs."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.relay.run())
+            group.create_task(self._retry())
             for job in (*HOUSE_JOBS, *self.jobs.scheduled):
                 group.create_task(self.jobs.loop(self, job))
+
+    async def _look(self, session: AsyncConnection) -> None:
+        """Wake who has work: facts that another process wrote, and facts that are to be tried again."""
+        found = (await session.execute(_WAITING, {"now": clock.now()})).one()
+        if found.facts:
+            self.relay.rung.set()
+        if found.retries:
+            self.retry_due.set()
+
+    async def _retry(self) -> None:
+        """Try again what is due in the retry table, for ever. A failure is logged, the next look wakes it again."""
+        while True:
+            await self.retry_due.wait()
+            self.retry_due.clear()
+            try:
+                await self.consumer.again(self.database)
+            except Exception:
+                log.exception("retry failed")
 
     async def _watch_bus(self) -> None:
         await self.bus.closed.wait()
@@ -97,11 +122,6 @@ class House:
         return missing
 
 
-async def _retry(house: House) -> None:
-    """Try again what is due in the retry table."""
-    await house.consumer.again(house.database)
-
-
 async def _forget(house: House) -> None:
     """Drop what no repeat can reach any more: answers after a week, handled ids after the streams' 90 days."""
     now = clock.now()
@@ -126,7 +146,6 @@ async def _alarm(house: House) -> None:
 
 
 HOUSE_JOBS = (
-    Scheduled("retry", RETRY_TICK_S, _retry),
     Scheduled("forget", 3600, _forget),
     Scheduled("alarm", 300, _alarm),
 )

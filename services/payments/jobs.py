@@ -58,7 +58,7 @@ async def send_refunds(house: House) -> None:
             log.warning("refund still unknown", refund=str(order.refund), error=str(error)[:200])
 
 
-@jobs.every(0.5)
+@jobs.every(1)
 async def play_vnpay(house: House) -> None:
     """Send the simulated VNPay's notifications."""
     if not house.settings.vnpay_url:

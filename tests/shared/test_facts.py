@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from shared import clock, contracts, outbox
 from shared.bus import Bus, Intake, Relay
-from shared.consume import BACKOFF_S, arrived
-from shared.leader import Leader
+from shared.consume import BACKOFF_S, arrived, wait
+from shared.leader import LOOK_S, Leader
 from shared.streams import lay_out
 from tests.sample import withdrawn
 
@@ -270,6 +270,43 @@ class TestLeader:
         await until(second_leads)
         two.cancel()
         await asyncio.gather(two, return_exceptions=True)
+
+    async def test_a_leader_wakes_the_relay_for_facts_that_another_process_wrote(self, sample):
+        house = sample.house
+        running = asyncio.create_task(house.leader.run(asyncio.Event().wait, house._look))
+
+        async def leads():
+            return house.leader.leading
+
+        await until(leads)
+        await asyncio.sleep(2 * LOOK_S)
+        assert not house.relay.rung.is_set()
+        await say(sample, withdrawn())
+        await asyncio.wait_for(house.relay.rung.wait(), 2 * LOOK_S)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    async def test_a_leader_wakes_the_retry_when_a_fact_is_due_and_not_before(self, sample):
+        house, fact, tried = sample.house, withdrawn(), asyncio.Event()
+
+        async def again(_database):
+            tried.set()
+
+        house.consumer.again = again
+        async with house.database.worker_tx() as tx:
+            await wait(tx, fact, "somebody")
+
+        async def work():
+            await house._retry()
+
+        running = asyncio.create_task(house.leader.run(work, house._look))
+        await asyncio.sleep(3 * LOOK_S)
+        assert not tried.is_set()
+        async with house.database.worker_tx() as tx:
+            await arrived(tx, "somebody")
+        await asyncio.wait_for(tried.wait(), 3 * LOOK_S)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     async def test_a_leader_whose_session_is_ended_stops_its_work_and_leads_again(self, sample, superuser):
         leader = Leader(sample.house.settings, "ads")
