@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from shared import clock
 from shared.consume import Consumer
+from shared.contracts import sandbox
 from shared.contracts.accounts import AgencyRegistered, AgencySucceeded, KeyRevoked
 from shared.db import Tx
 
@@ -58,5 +59,7 @@ async def with_predecessors(tx: Tx, codes: list[str]) -> list[str]:
 
 
 async def name_of(tx: Tx, code: str) -> str:
-    """The agency's name, or its code while the name has not arrived."""
-    return await tx.scalar(sa.text("SELECT name FROM agency WHERE code = :code"), {"code": code}) or code
+    """The agency's name, or its code while the name has not arrived; a sandbox goes by its agency's name."""
+    real = sandbox.real(code)
+    name = await tx.scalar(sa.text("SELECT name FROM agency WHERE code = :code"), {"code": real}) or real
+    return f"{name} · {sandbox.LABEL}" if sandbox.is_sandbox(code) else name

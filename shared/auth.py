@@ -59,7 +59,6 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
     name: str = ""
     """How to greet the person; kept out of facts and logs."""
-    sandbox: bool = False
 
     @property
     def agencies(self) -> list[str]:

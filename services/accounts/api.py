@@ -15,8 +15,9 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta
 
 from services.accounts import queries
-from services.accounts.actions import keys
+from services.accounts.actions import advertisers, keys
 from shared import auth
+from shared.contracts import sandbox
 from shared.contracts.scopes import Scope
 from shared.db import Tx, enter
 from shared.errors import BadInput, NotAllowed, NotSignedIn
@@ -41,12 +42,14 @@ class RegisterAdvertiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class MakeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A key for a program. Without `for_agency` it acts for the caller's own organisation."""
+    """A key for a program. Without `for_agency` it acts for the caller's own organisation.
+
+    `agency` may be an agency or its sandbox, `<agency>-sandbox`: such a key never leaves the sandbox.
+    """
 
     agency: AgencyCode
     name: Text
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=20)]
-    sandbox: bool = False
     for_agency: bool = False
 
 
@@ -60,7 +63,6 @@ class Me(msgspec.Struct, frozen=True):
     scopes: list[str]
     agency: str
     expires_at: datetime | None
-    sandbox: bool
 
 
 def may_manage_keys(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -78,14 +80,15 @@ def is_somebody(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
 async def register_advertiser(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[RegisterAdvertiser]
 ) -> keys.Registered:
-    """Register an advertiser. The answer holds the first API key: it is shown here and never again.
+    """Register an advertiser. The answer holds a key for the sandbox: it is shown here and never again.
 
-    A repeat with the same Idempotency-Key gets the answer without the key: whoever registers has not signed in, and
-    could be a neighbour behind the same address. The invitation in the mail leads to a new one.
+    Keys for the agency itself can be made once the link in the letter to the given address was followed. A repeat
+    with the same Idempotency-Key gets the answer without the key: whoever registers has not signed in, and could be
+    a neighbour behind the same address.
     """
     settings = request.app.state.settings
-    await enter(tx, [data.agency])
-    work = keys.register_advertiser(tx, settings, **msgspec.structs.asdict(data))
+    await enter(tx, [data.agency, sandbox.of(data.agency)])
+    work = advertisers.register_advertiser(tx, settings, **msgspec.structs.asdict(data))
     return await once(request, tx, work, secret=partial(keys.with_signature, settings))
 
 
@@ -105,7 +108,6 @@ async def make_key(
             agency=data.agency,
             name=data.name,
             scopes=list(data.scopes),
-            sandbox=data.sandbox or principal.sandbox,
             own=not data.for_agency,
         ),
     )

@@ -50,7 +50,6 @@ class Key(msgspec.Struct, frozen=True):
     organisation: UUID | None
     name: str
     scopes: list[str]
-    sandbox: bool
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
@@ -255,12 +254,13 @@ async def consent_history(tx: Tx, person: UUID) -> list[Consent]:
 async def keys(
     tx: Tx, *, organisation: UUID | None, after: UUID | None = None, limit: int = 1000
 ) -> list[Key]:
-    """Keys that the transaction may see: of one organisation, or of the agencies themselves."""
+    """Keys that the transaction may see: of one organisation and its sandbox, or of the agencies themselves."""
     return await _all(
         tx,
         Key,
-        "SELECT id, agency, organisation, name, scopes, sandbox, created_at, expires_at, revoked_at FROM api_key "
-        "WHERE (organisation = :organisation OR (CAST(:organisation AS uuid) IS NULL AND organisation IS NULL)) "
+        "SELECT id, agency, organisation, name, scopes, created_at, expires_at, revoked_at FROM api_key "
+        "WHERE (organisation IN (SELECT unnest(ARRAY[id, sandbox]) FROM organisation WHERE id = :organisation) "
+        "OR (CAST(:organisation AS uuid) IS NULL AND organisation IS NULL)) "
         "AND (CAST(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit",
         organisation=organisation,
         after=after,

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
+from shared.contracts import sandbox
 from shared.contracts.scopes import Scope
 from shared.errors import NotAllowed, Refused, Unprocessable
 
@@ -56,6 +57,8 @@ PURPOSES = ("newsletter", "offers", "reading_history", "sms")
 CONSENT_TEXT = "2026-01"
 """Version of the texts that the consent page shows."""
 
+SANDBOX_SCOPES: list[str] = ["ads:book", "ads:read", "keys:manage"]
+"""What there is to try in the sandbox: advertising, and keys for trying it."""
 BUYER_SCOPES: frozenset[str] = frozenset(
     {"ads:book", "ads:read", "events:register", "events:sponsor", "keys:manage"}
 )
@@ -64,6 +67,7 @@ SERVER_SCOPES: frozenset[str] = frozenset(get_args(Scope)) - {"keys:manage", "pa
 """What an administrator may give a program of the agency: nothing that makes keys or sends money back."""
 FIRST_KEY = "Khóa đầu tiên"
 KEY_LIFE = timedelta(days=730)
+SANDBOX_KEY_LIFE = timedelta(days=90)
 KEY_SHOWN = timedelta(minutes=10)
 
 MESSAGES_A_DAY = 20
@@ -86,6 +90,8 @@ class ResetNeedsAnother(Refused, status=403):
     """Whoever asked for a reset, or is its subject, cannot approve it."""
 
 
+_CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_CODE_MAX = 48
 _EMAIL = re.compile(r"[^@\s<>\"',;:\\]{1,64}@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9-]{1,63})+")
 _TAX_WEIGHTS = (31, 29, 23, 19, 17, 13, 7, 5, 3)
 
@@ -168,6 +174,15 @@ def idle_limit(roles: Iterable[str]) -> timedelta:
     """How long a session may rest before it ends; the strictest role counts."""
     held = set(roles) & set(STAFF_ROLES)
     return min((IDLE.get(role, STAFF_IDLE) for role in held), default=PERSON_SESSION)
+
+
+def check_agency_code(code: str) -> None:
+    """Raises Unprocessable for what names no agency: its sandbox and its addresses are made from the code."""
+    if len(code) > _CODE_MAX or not _CODE.fullmatch(code) or sandbox.is_sandbox(code):
+        raise Unprocessable(
+            f"The code of an agency is up to {_CODE_MAX} small letters, digits and single hyphens, "
+            f"and does not end in {sandbox.SUFFIX}."
+        )
 
 
 def check_agency_open(name: str, active_from: date | None, successor: str | None, on: date) -> None:

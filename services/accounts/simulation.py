@@ -5,10 +5,12 @@ import hashlib
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+import sqlalchemy as sa
+
 from services.accounts import rules
 from services.accounts.actions import agencies, consents, keys, people
 from services.accounts.actions.secrets import hash_password, seal
-from services.accounts.tables import OrganisationRow
+from services.accounts.tables import MemberRow, OrganisationRow
 from shared import clock
 from shared.calendar import local_day
 from shared.db import Tx
@@ -235,14 +237,22 @@ async def _keys(world: World, tx: Tx) -> None:
     for code in codes:
         if code not in servers:
             servers[code] = await _key(world, tx, code, "Máy chủ tòa soạn", scopes)
-    world.demo["advertiser"] = str(world.actors["advertisers"][0])
+    advertiser = world.actors["advertisers"][0]
+    world.demo["advertiser"] = str(advertiser)
+    member = await tx.scalar(sa.select(MemberRow.person).where(MemberRow.organisation == advertiser))
     world.demo["advertiser_key"] = await _key(
-        world, tx, codes[0], rules.FIRST_KEY, rules.FIRST_SCOPES, world.actors["advertisers"][0]
+        world, tx, codes[0], rules.FIRST_KEY, rules.FIRST_SCOPES, advertiser, member
     )
 
 
 async def _key(
-    world: World, tx: Tx, agency: str, name: str, scopes: list[str], organisation: UUID | None = None
+    world: World,
+    tx: Tx,
+    agency: str,
+    name: str,
+    scopes: list[str],
+    organisation: UUID | None = None,
+    member: UUID | None = None,
 ) -> str:
     made = await keys.make_key(
         tx,
@@ -251,6 +261,7 @@ async def _key(
         name=name,
         scopes=scopes,
         actor=ACTOR,
+        member=member,
         expires_at=KEYS_UNTIL,
     )
     return keys.with_signature(world.settings, made).key

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shared.contracts import sandbox
+
 
 class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
@@ -44,6 +46,7 @@ class PersonRow(Base):
 
 class PersonRoleRow(Base):
     __tablename__ = "person_role"
+    __table_args__ = (sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="person_role_real"),)
     person: Mapped[UUID] = mapped_column(sa.ForeignKey("person.id"), primary_key=True)
     agency: Mapped[str] = mapped_column(primary_key=True)
     role: Mapped[str] = mapped_column(primary_key=True)
@@ -51,10 +54,16 @@ class PersonRoleRow(Base):
 
 
 class OrganisationRow(Base):
-    """An advertiser or sponsor: who signs orders and whose tax code is on invoices."""
+    """An advertiser or sponsor: who signs orders and whose tax code is on invoices.
+
+    In the sandbox it goes by another id, so that no flat shows it one world's rows in the other.
+    """
 
     __tablename__ = "organisation"
-    __table_args__ = (sa.CheckConstraint("kind IN ('advertiser', 'sponsor')", name="organisation_kind"),)
+    __table_args__ = (
+        sa.CheckConstraint("kind IN ('advertiser', 'sponsor')", name="organisation_kind"),
+        sa.CheckConstraint(f"({sandbox.in_sql('agency')}) = (sandbox IS NULL)", name="organisation_sandbox"),
+    )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str] = mapped_column(index=True)
     kind: Mapped[str]
@@ -62,13 +71,16 @@ class OrganisationRow(Base):
     tax_code: Mapped[str]
     email: Mapped[str]
     contact_name: Mapped[str]
+    sandbox: Mapped[UUID | None] = mapped_column(sa.ForeignKey("organisation.id"), unique=True)
+    """The same organisation in the sandbox; none for that one itself."""
     created_at: Mapped[datetime]
 
 
 class MemberRow(Base):
-    """A person who acts for an organisation."""
+    """A person who acts for an organisation: nobody does in the sandbox, where only keys act."""
 
     __tablename__ = "member"
+    __table_args__ = (sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="member_real"),)
     organisation: Mapped[UUID] = mapped_column(sa.ForeignKey("organisation.id"), primary_key=True)
     person: Mapped[UUID] = mapped_column(sa.ForeignKey("person.id"), primary_key=True, index=True)
     agency: Mapped[str]
@@ -173,12 +185,20 @@ class ApiKeyRow(Base):
     """What an API key may do; the key itself is signed, shown once and kept nowhere."""
 
     __tablename__ = "api_key"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["organisation", "member"], ["member.organisation", "member.person"]),
+        sa.CheckConstraint(
+            f"organisation IS NULL OR (member IS NULL) = ({sandbox.in_sql('agency')})",
+            name="api_key_of_a_member",
+        ),
+    )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str] = mapped_column(index=True)
     organisation: Mapped[UUID | None] = mapped_column(sa.ForeignKey("organisation.id"), index=True)
     name: Mapped[str]
     scopes: Mapped[list[str]]
-    sandbox: Mapped[bool]
+    member: Mapped[UUID | None]
+    """The person who answers for it: an organisation has no key outside the sandbox before somebody joined it."""
     made_by: Mapped[str]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]

@@ -1,6 +1,6 @@
 """Work by the clock: settlement of what was delivered, expiry of unpaid orders, credit of shortfalls."""
 
-from services.ads.actions import delivery, orders, settlement
+from services.ads.actions import delivery, orders, sandbox, settlement
 from shared.house import House
 from shared.jobs import Jobs
 
@@ -26,6 +26,20 @@ async def close_ended_lines(house: House) -> None:
     """Credit what a flight that is over did not deliver."""
     async with house.database.worker_tx() as tx:
         await settlement.close_ended(tx)
+
+
+@jobs.every(2)
+async def review_sandbox(house: House) -> None:
+    """Play the reviewer in the sandbox."""
+    async with house.database.worker_tx() as tx:
+        await sandbox.review(tx)
+
+
+@jobs.every(60)
+async def deliver_sandbox(house: House) -> None:
+    """Play the readers in the sandbox: a line is through in ten minutes."""
+    async with house.database.worker_tx() as tx:
+        await sandbox.deliver(tx)
 
 
 @jobs.every(3600)

@@ -128,7 +128,7 @@ async def test_an_invitation_alone_opens_no_account_that_exists(flat):
     token = re.search(r"join\?token=(\w+)", shown.text)[1]
     thief = Browser(flat)
     answer = await thief.post("/account/join", token=token, name="Trộm", password="mat-khau-cua-trom")
-    assert answer.headers["location"] == "/account/password"
+    assert answer.headers["location"] == "/account/password?next=%2Faccount"
     assert "nt_session" not in thief.client.cookies
     again = Browser(flat)
     signed_in = await again.post("/account/password", identifier="hoa@bkh.example", password=PASSWORD)

@@ -44,7 +44,7 @@ async def test_an_advertiser_registers_and_its_key_is_believed_offline(flat):
     principal = Verifier(flat.house.settings).principal(body["key"])
     assert (principal.kind, str(principal.organisation)) == ("key", body["organisation"])
     assert {"ads:book", "ads:read"} <= set(principal.scopes)
-    assert (principal.agency, principal.sandbox) == ("bkh", False)
+    assert principal.agency == "bkh-sandbox"
 
 
 async def test_the_key_itself_is_kept_nowhere(flat):
@@ -75,12 +75,12 @@ async def test_a_repeated_registration_registers_once_and_its_key_is_not_shown_t
     assert neighbour.json() == {**first.json(), "key": ""}
     assert (other.status_code, other.json()["code"]) == (422, "key-reused")
     async with flat.tx() as tx:
-        assert await tx.scalar(sa.text("SELECT count(*) FROM organisation")) == 1
+        assert await tx.scalar(sa.text("SELECT count(*) FROM organisation WHERE agency = 'bkh'")) == 1
 
 
 async def test_who_is_signed_in_sees_a_new_key_again_when_its_answer_was_lost(flat):
     mine = await registered(flat)
-    asked = {"agency": "bkh", "name": "Báo cáo", "scopes": ["ads:read"]}
+    asked = {"agency": "bkh-sandbox", "name": "Báo cáo", "scopes": ["ads:read"]}
     headers = bearer(mine["key"])
     answers = [await flat.client.post(f"{BASE}/keys", json=asked, headers=headers) for _ in range(2)]
     found = [Verifier(flat.house.settings).principal(answer.json()["key"]).id for answer in answers]
@@ -97,7 +97,6 @@ async def test_an_old_repeat_shows_no_key(flat):
             organisation=row.organisation,
             name=row.name,
             scopes=row.scopes,
-            sandbox=False,
             created_at=clock.now() - keys.rules.KEY_SHOWN * 2,
             expires_at=row.expires_at,
         )
@@ -136,7 +135,7 @@ async def test_a_revoked_key_is_refused_here_and_told_to_everyone(flat):
     mine = await registered(flat)
     made = await flat.client.post(
         f"{BASE}/keys",
-        json={"agency": "bkh", "name": "Báo cáo", "scopes": ["ads:read"]},
+        json={"agency": "bkh-sandbox", "name": "Báo cáo", "scopes": ["ads:read"]},
         headers=bearer(mine["key"]),
     )
     assert made.status_code == 201, made.text
@@ -173,6 +172,9 @@ async def test_a_stranger_neither_sees_nor_revokes_a_key(flat):
         ({"scopes": ["events:edit"]}, 403),
         ({"scopes": ["ads:serve"]}, 403),
         ({"scopes": ["ads:read"], "agency": "tcnt"}, 403),
+        ({"scopes": ["ads:read"], "agency": "tcnt-sandbox"}, 403),
+        ({"scopes": ["ads:read"], "agency": "bkh"}, 403),
+        ({"scopes": ["events:register"]}, 403),
         ({"scopes": ["ads:read"], "for_agency": True}, 403),
         ({"scopes": ["root"]}, 400),
         ({"scopes": []}, 400),
@@ -181,7 +183,7 @@ async def test_a_stranger_neither_sees_nor_revokes_a_key(flat):
 async def test_a_key_gives_no_more_than_it_has(flat, body, status):
     mine = await registered(flat)
     answer = await flat.client.post(
-        f"{BASE}/keys", json={"agency": "bkh", "name": "Khóa", **body}, headers=bearer(mine["key"])
+        f"{BASE}/keys", json={"agency": "bkh-sandbox", "name": "Khóa", **body}, headers=bearer(mine["key"])
     )
     assert answer.status_code == status, answer.text
 
@@ -213,7 +215,7 @@ async def test_an_administrator_makes_server_keys_for_the_own_agency_only(flats,
 async def test_keys_are_listed_by_pages(flat):
     mine = await registered(flat)
     for n in range(3):
-        body = {"agency": "bkh", "name": f"Khóa {n}", "scopes": ["ads:read"]}
+        body = {"agency": "bkh-sandbox", "name": f"Khóa {n}", "scopes": ["ads:read"]}
         await flat.client.post(f"{BASE}/keys", json=body, headers=bearer(mine["key"]))
     first = (await flat.client.get(f"{BASE}/keys?limit=3", headers=bearer(mine["key"]))).json()
     rest = (
@@ -235,7 +237,7 @@ async def test_anyone_may_read_the_lineage_and_the_public_keys(flat):
 async def test_me_says_what_a_key_is_and_a_cookie_counts_for_nothing(flats, flat):
     mine = await registered(flat)
     me = (await flat.client.get(f"{BASE}/me", headers=bearer(mine["key"]))).json()
-    assert (me["kind"], me["organisation"], me["agency"]) == ("key", mine["organisation"], "bkh")
+    assert (me["kind"], me["organisation"], me["agency"]) == ("key", mine["organisation"], "bkh-sandbox")
     cookie = {"cookie": f"nt_token={flats.token(id=uuid4(), roles={'bkh': ['administrator']})}"}
     assert (await flat.client.get(f"{BASE}/me", headers=cookie)).status_code == 401
     assert (await flat.client.get(f"{BASE}/me", headers=bearer("nt_" + "x" * 40))).status_code == 401

@@ -12,7 +12,7 @@ import httpx
 from shared import clock
 from shared.calendar import local_day
 from tests.journeys.conftest import WholeHouse
-from tests.journeys.people import banner, newest_code, totp_code
+from tests.journeys.people import banner, in_newest_letter, newest_code, totp_code
 
 PATIENCE_S = 60
 REVIEWED = ["truthful", "allowed-goods", "no-imitation", "readable", "target-works"]
@@ -80,7 +80,8 @@ def pay(house: WholeHouse, link: str) -> str:
 
 
 def advertiser(house: WholeHouse) -> Client:
-    """A newly registered advertiser with its key."""
+    """A newly registered advertiser that followed its letter, with the key it was shown."""
+    email = f"mua-{uuid4().hex[:10]}@example.com"
     made = Client(house).call(
         "POST",
         "/api/accounts/v1/advertisers",
@@ -88,12 +89,22 @@ def advertiser(house: WholeHouse) -> Client:
             "agency": "bkh",
             "name": "Người mua thử",
             "tax_code": f"{uuid4().int % 10**12:012d}",
-            "email": f"mua-{uuid4().hex[:10]}@example.com",
+            "email": email,
             "contact_name": "Liên hệ",
         },
     )
     assert made.status_code == 201, made.text
-    return Client(house, made.json()["key"])
+    return Client(house, first_key(house, email))
+
+
+def first_key(house: WholeHouse, email: str) -> str:
+    """Follow the invitation in the letter to an advertiser; returns the key that the page then shows."""
+    token = in_newest_letter(house, email, r"join\?token=(\w+)")
+    fields = {"token": token, "name": "Liên hệ", "password": f"{uuid4().hex} {uuid4().hex}"}
+    page = Client(house).form("/account/join", shown=f"/account/join?token={token}", **fields)
+    key = re.search(r"nt_[\w-]+\.[\w-]+\.[\w-]+", page.text)
+    assert key, page.text[:500]
+    return key.group()
 
 
 def staff(house: WholeHouse, opens: str) -> Client:

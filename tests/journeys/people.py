@@ -53,18 +53,23 @@ def picture(page: Page, name: str) -> None:
 
 def newest_code(house: WholeHouse, email: str) -> str:
     """The one-time code that the embedded inbox shows for an address; asked again while a part is away."""
+    return in_newest_letter(house, email, r"\b(\d{6})\b")
+
+
+def in_newest_letter(house: WholeHouse, email: str, pattern: str) -> str:
+    """What a pattern finds in the newest letter to an address; asked again while a part is away."""
 
     def look() -> str:
         try:
             inbox = house.get("/dev/mail", params={"to": email})
             letter = re.search(r'href="(/dev/mail/[^"]+)"', inbox.text)
-            code = letter and re.search(r"\b(\d{6})\b", house.get(letter.group(1)).text)
+            found = letter and re.search(pattern, house.get(letter.group(1)).text)
         except httpx.TransportError:
             return ""
-        return code.group(1) if code else ""
+        return found.group(1) if found else ""
 
-    found: str = house.until(look, f"a code for {email} is in the inbox", seconds=60)
-    return found
+    said: str = house.until(look, f"a letter to {email} is in the inbox", seconds=60)
+    return said
 
 
 def sign_in_by_code(page: Page, house: WholeHouse, email: str) -> None:
@@ -125,6 +130,7 @@ def banner(width: int, height: int, colour: str = "#0a6c74") -> bytes:
 __all__ = [
     "AGENTS",
     "banner",
+    "in_newest_letter",
     "newest_code",
     "pay_at_the_bank",
     "picture",

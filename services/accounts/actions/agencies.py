@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from services.accounts import queries
 from services.accounts.actions import audit
-from services.accounts.rules import AgencyClosed, AgencyKnown
+from services.accounts.rules import AgencyClosed, AgencyKnown, check_agency_code
 from shared import agencies, clock
 from shared.contracts.accounts import AgencyRegistered, AgencySucceeded
 from shared.db import Tx
@@ -18,7 +18,8 @@ Kind = Literal["newspaper", "broadcaster", "magazine", "converged"]
 
 
 async def register_agency(tx: Tx, code: str, name: str, kind: Kind, active_from: date, actor: str) -> None:
-    """Let an agency exist from a day on. Raises AgencyKnown."""
+    """Let an agency exist from a day on. Raises AgencyKnown, or Unprocessable for a code that is none."""
+    check_agency_code(code)
     if await queries.agency(tx, code) is not None:
         raise AgencyKnown(f"There is an agency {code} already.")
     fact = AgencyRegistered(agency=code, name=name, kind=kind, active_from=active_from)

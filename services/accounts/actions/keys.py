@@ -5,12 +5,14 @@ from typing import TypeVar
 from uuid import UUID
 
 import msgspec
+import sqlalchemy as sa
 
 from services.accounts import rules
-from services.accounts.actions import audit, people
-from services.accounts.tables import ApiKeyRow
+from services.accounts.actions import audit
+from services.accounts.tables import ApiKeyRow, OrganisationRow
 from shared import agencies, clock
 from shared.auth import Principal, Signer
+from shared.contracts import sandbox
 from shared.contracts.accounts import KeyRevoked
 from shared.db import Tx, locked
 from shared.errors import NotAllowed, NotFound
@@ -19,21 +21,26 @@ from shared.settings import Settings
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that was just made. `key` is shown within ten minutes of its making and kept nowhere."""
+    """A key that was just made. `key` is shown within ten minutes of its making and kept nowhere.
+
+    A key for `<agency>-sandbox` stays there: it books what nobody reads, pays or counts.
+    """
 
     id: UUID
     agency: str
     organisation: UUID | None
     name: str
     scopes: list[str]
-    sandbox: bool
     created_at: datetime
     expires_at: datetime
     key: str = ""
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """A new advertiser and its first key, shown like any key."""
+    """A new advertiser as it is in the sandbox, and its key there, shown like any key.
+
+    Keys for the agency itself can be had once the invitation, which goes to the e-mail, was accepted.
+    """
 
     organisation: UUID
     agency: str
@@ -41,7 +48,6 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     tax_code: str
     key_id: UUID
     scopes: list[str]
-    sandbox: bool
     created_at: datetime
     expires_at: datetime
     key: str = ""
@@ -60,7 +66,6 @@ def with_signature(settings: Settings, made: NewKey) -> NewKey:
         organisation=made.organisation,
         scopes=made.scopes,
         agency=made.agency,
-        sandbox=made.sandbox,
     )
     return msgspec.structs.replace(made, key=Signer(settings).api_key(principal, made.expires_at))
 
@@ -73,24 +78,27 @@ async def make_key(
     name: str,
     scopes: list[str],
     actor: Principal | str,
-    sandbox: bool = False,
+    member: UUID | None = None,
     expires_at: datetime | None = None,
 ) -> Made:
-    """Record a key; `with_signature` makes it usable."""
+    """Record a key; `with_signature` makes it usable.
+
+    For an organisation a `member` answers, a person who joined it; for the same organisation in the sandbox nobody.
+    """
     now = clock.now()
+    life = rules.SANDBOX_KEY_LIFE if sandbox.is_sandbox(agency) else rules.KEY_LIFE
     made = Made(
         id=clock.new_id(),
         agency=agency,
         organisation=organisation,
         name=name,
         scopes=sorted(set(scopes)),
-        sandbox=sandbox,
         created_at=now,
-        expires_at=expires_at or now + rules.KEY_LIFE,
+        expires_at=expires_at or now + life,
     )
     kept = {k: v for k, v in msgspec.structs.asdict(made).items() if k != "key"}
     by = actor if isinstance(actor, str) else actor.subject
-    tx.add(ApiKeyRow(**kept, made_by=by, revoked_at=None))
+    tx.add(ApiKeyRow(**kept, member=member, made_by=by, revoked_at=None))
     await audit.note(
         tx, agency=agency, actor=actor, action="key.make", subject=made.id, after={"scopes": made.scopes}
     )
@@ -98,37 +106,76 @@ async def make_key(
 
 
 async def make_key_as(
-    tx: Tx, principal: Principal, *, agency: str, name: str, scopes: list[str], sandbox: bool, own: bool
+    tx: Tx, principal: Principal, *, agency: str, name: str, scopes: list[str], own: bool
 ) -> Made:
     """Make a key for the caller's organisation (`own`), or as administrator for the agency's own programs.
 
     Raises NotAllowed for scopes or an agency beyond the caller's.
     """
     if own:
-        if principal.organisation is None:
-            raise NotAllowed("You act for no organisation.")
-        allowed = rules.BUYER_SCOPES
-        if principal.kind == "key":
-            # A key that got lost must not make keys that make keys, nor reach beyond itself.
-            allowed = frozenset(principal.scopes) - {"keys:manage"}
-        rules.check_scopes(scopes, allowed, "This key")
-        if principal.kind == "key" and agency != principal.agency:
-            raise NotAllowed("A key makes keys for its own agency only.")
-        if principal.kind == "person" and not principal.has_role({"advertiser", "sponsor"}, agency):
-            raise NotAllowed("Your organisation is not registered with this agency.")
-    elif not principal.has_role({"administrator"}, agency):
+        return await _make_own_key(tx, principal, agency, name, scopes)
+    if not principal.has_role({"administrator"}, agency):
         raise NotAllowed("Only an administrator of the agency makes keys for its own programs.")
+    rules.check_scopes(scopes, rules.SERVER_SCOPES, "An agency's key")
+    return await make_key(tx, agency=agency, organisation=None, name=name, scopes=scopes, actor=principal)
+
+
+async def _make_own_key(tx: Tx, principal: Principal, agency: str, name: str, scopes: list[str]) -> Made:
+    """Make a key for the caller's organisation at an agency where it is registered, or in the sandbox there."""
+    if principal.organisation is None:
+        raise NotAllowed("You act for no organisation.")
+    allowed = rules.BUYER_SCOPES
+    if principal.kind == "key":
+        # A key that got lost must not make keys that make keys, nor reach beyond itself.
+        allowed = frozenset(principal.scopes) - {"keys:manage"}
+        if agency not in (principal.agency, sandbox.of(principal.agency)):
+            raise NotAllowed("A key makes keys for its own agency and its sandbox only.")
+    elif not principal.has_role({"advertiser", "sponsor"}, sandbox.real(agency)):
+        raise NotAllowed("Your organisation is not registered with this agency.")
+    rules.check_scopes(scopes, allowed, "This key")
+    if not sandbox.is_sandbox(agency):
+        organisation, member = principal.organisation, await _member_of(tx, principal)
     else:
-        rules.check_scopes(scopes, rules.SERVER_SCOPES, "An agency's key")
+        rules.check_scopes(scopes, rules.SANDBOX_SCOPES, "A key of the sandbox")
+        organisation, member = await _in_sandbox(tx, principal.organisation), None
     return await make_key(
         tx,
         agency=agency,
-        organisation=principal.organisation if own else None,
+        organisation=organisation,
         name=name,
         scopes=scopes,
         actor=principal,
-        sandbox=sandbox,
+        member=member,
     )
+
+
+async def _member_of(tx: Tx, principal: Principal) -> UUID | None:
+    """The person who answers for the keys that a person or a key makes."""
+    if principal.kind == "person":
+        return principal.id
+    return (await tx.get_one(ApiKeyRow, principal.id)).member
+
+
+async def _in_sandbox(tx: Tx, organisation: UUID) -> UUID:
+    """As whom an organisation acts in the sandbox; there, as itself."""
+    return (await tx.get_one(OrganisationRow, organisation)).sandbox or organisation
+
+
+async def first_key(tx: Tx, organisation: OrganisationRow, person: UUID) -> UUID | None:
+    """The key with which an organisation leaves the sandbox, for the person who joined it; None where it has one."""
+    known = sa.select(sa.exists().where(ApiKeyRow.organisation == organisation.id))
+    if await tx.scalar(known):
+        return None
+    made = await make_key(
+        tx,
+        agency=organisation.agency,
+        organisation=organisation.id,
+        name=rules.FIRST_KEY,
+        scopes=rules.FIRST_SCOPES,
+        actor=f"person:{person}",
+        member=person,
+    )
+    return made.id
 
 
 async def shown_again(tx: Tx, settings: Settings, principal: Principal, key: UUID) -> str:
@@ -142,7 +189,7 @@ async def shown_again(tx: Tx, settings: Settings, principal: Principal, key: UUI
 async def revoke_key(tx: Tx, key: UUID, actor: Principal) -> None:
     """Refuse a key everywhere from now on; once revoked it stays so. Raises NotFound for a stranger's."""
     row = await locked(tx, ApiKeyRow, key)
-    if row is None or not _may_revoke(actor, row):
+    if row is None or not await _may_revoke(tx, actor, row):
         raise NotFound("There is no such key.")
     if row.revoked_at is not None:
         return
@@ -153,55 +200,7 @@ async def revoke_key(tx: Tx, key: UUID, actor: Principal) -> None:
     await audit.note(tx, agency=row.agency, actor=actor, action="key.revoke", subject=key)
 
 
-def _may_revoke(actor: Principal, row: ApiKeyRow) -> bool:
-    if row.organisation is not None and row.organisation == actor.organisation:
-        return True
+async def _may_revoke(tx: Tx, actor: Principal, row: ApiKeyRow) -> bool:
+    if row.organisation is not None and actor.organisation is not None:
+        return row.organisation in (actor.organisation, await _in_sandbox(tx, actor.organisation))
     return actor.kind == "person" and actor.has_role({"administrator"}, row.agency)
-
-
-async def register_advertiser(
-    tx: Tx, settings: Settings, *, agency: str, name: str, tax_code: str, email: str, contact_name: str
-) -> Registered:
-    """Take in a new advertiser: its organisation, its first key, and an invitation to its contact.
-
-    Raises Unprocessable for a wrong tax code or e-mail, NotFound or AgencyClosed for the agency.
-    """
-    organisation = await people.register_organisation(
-        tx,
-        kind="advertiser",
-        agency=agency,
-        name=name,
-        tax_code=tax_code,
-        email=email,
-        contact_name=contact_name,
-        actor="nobody:",
-    )
-    made = await make_key(
-        tx,
-        agency=agency,
-        organisation=organisation.id,
-        name=rules.FIRST_KEY,
-        scopes=rules.FIRST_SCOPES,
-        actor="nobody:",
-    )
-    await people.invite(
-        tx,
-        settings,
-        agency=agency,
-        email=organisation.email,
-        name=contact_name,
-        roles=[],
-        actor="nobody:",
-        organisation=organisation.id,
-    )
-    return Registered(
-        organisation=organisation.id,
-        agency=agency,
-        name=name,
-        tax_code=organisation.tax_code,
-        key_id=made.id,
-        scopes=made.scopes,
-        sandbox=made.sandbox,
-        created_at=made.created_at,
-        expires_at=made.expires_at,
-    )

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from services.accounts import queries, rules
-from services.accounts.actions import audit, messages, sessions
+from services.accounts.actions import audit, keys, messages, sessions
 from services.accounts.actions.challenges import Browser, Outcome, find_person, second_step
 from services.accounts.actions.secrets import digest, hash_password
 from services.accounts.tables import (
@@ -21,6 +21,7 @@ from shared import clock
 from shared.auth import Principal
 from shared.calendar import local_day
 from shared.consume import arrived
+from shared.contracts import sandbox
 from shared.db import Tx, enter
 from shared.errors import NotAllowed, NotFound, Unprocessable
 from shared.settings import Settings
@@ -71,7 +72,7 @@ async def create_readers(tx: Tx, agency: str, readers: list[tuple[str, str]]) ->
 async def register_organisation(
     tx: Tx, *, kind: str, agency: str, name: str, tax_code: str, email: str, contact_name: str, actor: str
 ) -> OrganisationRow:
-    """Keep an advertiser or sponsor, and invite its contact to sign in.
+    """Keep an advertiser or sponsor, and the same organisation in the agency's sandbox.
 
     Raises Unprocessable for a wrong tax code or e-mail, NotFound or AgencyClosed for the agency.
     """
@@ -79,19 +80,21 @@ async def register_organisation(
     if found is None:
         raise NotFound(f"There is no agency {agency}.")
     rules.check_agency_open(found.name, found.active_from, found.successor, local_day(clock.now()))
-    row = OrganisationRow(
-        id=clock.new_id(),
-        agency=agency,
-        kind=kind,
-        name=name,
-        tax_code=rules.normal_tax_code(tax_code),
-        email=rules.normal_email(email),
-        contact_name=contact_name,
-        created_at=clock.now(),
-    )
+    said = {
+        "kind": kind,
+        "name": name,
+        "tax_code": rules.normal_tax_code(tax_code),
+        "email": rules.normal_email(email),
+        "contact_name": contact_name,
+        "created_at": clock.now(),
+    }
+    twin = OrganisationRow(id=clock.new_id(), agency=sandbox.of(agency), sandbox=None, **said)
+    tx.add(twin)
+    await tx.flush()
+    row = OrganisationRow(id=clock.new_id(), agency=agency, sandbox=twin.id, **said)
     tx.add(row)
     await tx.flush()
-    await arrived(tx, f"person:{row.id}")
+    await arrived(tx, f"person:{row.id}", f"person:{twin.id}")
     await audit.note(tx, agency=agency, actor=actor, action=f"{kind}.register", subject=row.id)
     return row
 
@@ -114,7 +117,7 @@ async def register_own(
     if not person.email:
         raise Unprocessable("An organisation needs a contact with an e-mail address.")
     # The organisation belongs to an agency that the person does not work for: its rows are entered by its code.
-    await enter(tx, [agency], person.id)
+    await enter(tx, [agency, sandbox.of(agency)], person.id)
     row = await register_organisation(
         tx,
         kind=kind,
@@ -200,7 +203,7 @@ async def invitation(tx: Tx, token: str) -> InvitationRow | None:
 async def accept(
     tx: Tx, settings: Settings, token: str, name: str, password: str, browser: Browser
 ) -> Outcome:
-    """Walk through the door of an invitation; staff go on to the second step.
+    """Walk through the door of an invitation; staff go on to the second step, an organisation to its first key.
 
     Whoever has an account already keeps its password and must sign in with it: a link alone opens no account.
     Raises NotFound for a closed door, Unprocessable for a weak password.
@@ -222,12 +225,15 @@ async def accept(
     row.accepted_at = clock.now()
     for role in row.roles:
         await grant(tx, person.id, row.agency, role, actor=row.invited_by)
+    target = "/account" if row.roles else "/advertise"
     if row.organisation is not None:
         organisation = await tx.get_one(OrganisationRow, row.organisation)
         await join(tx, person.id, organisation)
+        if made := await keys.first_key(tx, organisation, person.id):
+            target = f"/account/keys?made={made}"
     if not fresh:
-        return Outcome("known")
-    return await second_step(tx, settings, person, "/account" if row.roles else "/advertise", browser)
+        return Outcome("known", next=target)
+    return await second_step(tx, settings, person, target, browser)
 
 
 async def grant(

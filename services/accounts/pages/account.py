@@ -17,6 +17,7 @@ from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import ROLES, account_tabs
 from services.accounts.tables import PersonRow
 from shared import auth, clock
+from shared.contracts import sandbox
 from shared.contracts.scopes import Scope
 from shared.db import Tx, enter
 from shared.errors import Unprocessable
@@ -89,7 +90,6 @@ class KeyForm(msgspec.Struct, frozen=True):
     name: Short
     agency: str
     scopes: list[Scope] = []
-    sandbox: Literal["yes", ""] = ""
 
 
 class RevokeForm(msgspec.Struct, frozen=True):
@@ -233,6 +233,11 @@ async def show_keys(
     await enter(tx, [], principal.organisation)
     found = await queries.keys(tx, organisation=principal.organisation)
     known = await queries.agencies(tx)
+    names = {a.code: a.name for a in known}
+    names |= {sandbox.of(code): f"{name} · {sandbox.LABEL}" for code, name in names.items()}
+    open_ones = [
+        a.code for a in known if principal.has_role({"advertiser", "sponsor"}, a.code) and not a.successor
+    ]
     shown = page(
         request,
         "accounts_keys.html",
@@ -240,12 +245,9 @@ async def show_keys(
         gone=[k for k in found if k.revoked_at is not None],
         fresh=await keys.shown_again(tx, request.app.state.settings, principal, made) if made else "",
         scopes=[(scope, label) for scope, label in SCOPES.items() if scope != "keys:manage"],
-        names={a.code: a.name for a in known},
-        agencies=[
-            (a.code, a.name)
-            for a in known
-            if principal.has_role({"advertiser", "sponsor"}, a.code) and not a.successor
-        ],
+        names=names,
+        agencies=[(code, names[code]) for code in open_ones]
+        + [(sandbox.of(code), names[sandbox.of(code)]) for code in open_ones],
         tabs=account_tabs(request, principal),
     )
     return cookies.private(shown)
@@ -264,7 +266,6 @@ async def make_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
             agency=form.agency,
             name=form.name,
             scopes=list(form.scopes),
-            sandbox=form.sandbox == "yes",
             own=True,
         )
         return Redirect(f"/account/keys?made={made.id}", status_code=303)

@@ -221,7 +221,6 @@ async def make_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
             agency=form.agency,
             name=form.name,
             scopes=[str(scope) for scope in form.scopes],
-            sandbox=False,
             own=False,
         )
         return Redirect(f"/desk/keys?made={made.id}", status_code=303)

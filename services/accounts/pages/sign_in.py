@@ -188,7 +188,7 @@ async def accept_invitation(request: Web, tx: NamedDependency[Tx]) -> Response[A
     except Unprocessable:
         return await _invitation(request, tx, form.token, WEAK_PASSWORD, status_code=422)
     if outcome.answer == "known":
-        return Redirect("/account/password", status_code=303)
+        return Redirect("/account/password", query_params={"next": outcome.next}, status_code=303)
     return cookies.go(request, outcome, browser, STEPS)
 
 

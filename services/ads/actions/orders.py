@@ -15,6 +15,7 @@ from services.ads.rules import booking
 from services.ads.tables import CreativeRow, LineRow, OrderRow
 from shared import auth, clock
 from shared.calendar import local_day
+from shared.contracts import sandbox
 from shared.contracts.ads import InvoiceOpened, InvoiceWithdrawn
 from shared.contracts.base import Buyer, Delivery, Line
 from shared.contracts.payments import InvoiceClosed, PaymentCaptured
@@ -67,12 +68,15 @@ async def book_order(
 ) -> orders.OrderView:
     """Price an order and keep it as a draft.
 
-    Raises NotAllowed without an organisation, and the refusals of `rules.booking.price`.
+    Raises NotAllowed without an organisation or at another agency than the key's, and the refusals of
+    `rules.booking.price`.
     """
     if principal.organisation is None:
         raise NotAllowed("Only an advertiser's key or person books; this one belongs to no organisation.")
-    if principal.kind == "key" and principal.agency not in ("", wanted.agency):
+    if principal.kind == "key" and principal.agency != wanted.agency:
         raise NotAllowed(f"This key books at {principal.agency} only.")
+    if principal.kind == "person" and sandbox.is_sandbox(wanted.agency):
+        raise NotAllowed("The sandbox is for programs: only its keys book there.")
     row = await keep_order(tx, principal.organisation, principal.subject, wanted)
     return await orders.order(tx, settings, row.id)
 

@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from services.ads.rules.booking import Rate
+from shared.contracts import sandbox
 from shared.db import Tx
 
 
@@ -49,18 +50,19 @@ _PLACEMENTS = sa.text(
 
 
 async def placements(tx: Tx, today: date, agency: str = "") -> list[PlacementView]:
-    """Placements with a rate in force, of one agency or all, dearest first."""
-    rows = await tx.execute(_PLACEMENTS, {"today": today, "agency": agency.replace("\0", "?")})
+    """Placements with a rate in force, of one agency or all, dearest first; a sandbox sells what its agency sells."""
+    rows = await tx.execute(_PLACEMENTS, {"today": today, "agency": sandbox.real(agency).replace("\0", "?")})
     found: dict[tuple[str, str], PlacementView] = {}
     for row in rows:
-        view = found.setdefault((row.agency, row.code), _view(row))
+        view = found.setdefault((row.agency, row.code), _view(row, agency))
         view.rates.append(RateView(row.pricing, row.price_vnd, row.valid_from))
     return list(found.values())
 
 
-def _view(row: Any) -> PlacementView:
+def _view(row: Any, asked: str) -> PlacementView:
+    name = f"{row.agency_name} · {sandbox.LABEL}" if sandbox.is_sandbox(asked) else row.agency_name
     return PlacementView(
-        row.code, row.agency, row.agency_name, row.site, row.name, row.width, row.height, row.sections, []
+        row.code, asked or row.agency, name, row.site, row.name, row.width, row.height, row.sections, []
     )
 
 
@@ -77,6 +79,7 @@ async def rates(tx: Tx, agency: str, today: date) -> dict[str, Rate]:
 async def sizes(tx: Tx, agency: str) -> dict[str, tuple[int, int]]:
     """Width and height by placement, of all that the agency has or had."""
     rows = await tx.execute(
-        sa.text("SELECT code, width, height FROM placement WHERE agency = :agency"), {"agency": agency}
+        sa.text("SELECT code, width, height FROM placement WHERE agency = :agency"),
+        {"agency": sandbox.real(agency)},
     )
     return {row.code: (row.width, row.height) for row in rows}

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from services.ads.rules.booking import Flight, Order, missing_sizes, status_of
 from services.ads.tables import CreativeRow, LineRow, OrderRow, ReviewRow
 from shared import agencies, auth, clock, links
+from shared.contracts import sandbox
 from shared.db import Tx, enter
 from shared.errors import BadInput, NotFound
 from shared.http import decode_cursor
@@ -149,14 +150,15 @@ async def views(tx: Tx, settings: Settings, rows: Sequence[OrderRow]) -> list[Or
     now = clock.now()
     made = []
     for row in rows:
+        own_sizes = sizes[sandbox.real(row.agency)]
         shown = [creative_view(settings, c, verdicts) for c in creatives if c.ad_order == row.id]
         have = {(c.width, c.height) for c in shown if c.status in ("waiting", "approved")}
         own = [
-            _line_view(line, counts.get(line.id), missing_sizes(line.placements, sizes[row.agency], have))
+            _line_view(line, counts.get(line.id), missing_sizes(line.placements, own_sizes, have))
             for line in lines
             if line.ad_order == row.id
         ]
-        made.append(_view(settings, row, own, shown, sizes[row.agency], now))
+        made.append(_view(settings, row, own, shown, own_sizes, now))
     return made
 
 

@@ -7,21 +7,24 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from services.ads.rules.decision import HOUSE_TIER, Creative, Line, Placement, Snapshot
+from shared.contracts import sandbox
 from shared.db import Tx
 
 VERSION = "ads"
 
+# What stands in a sandbox was seen by no reviewer: no page of the paper may show it, its image or its link.
 _LINES = sa.text(
-    """
+    f"""
     SELECT l.id, l.ad_order, l.agency, l.name, l.tier, l.placements, l.sections, l.devices, l.languages, l.hours,
            l.cap_day
     FROM line_item l
     JOIN ad_order o ON o.id = l.ad_order
     LEFT JOIN progress p ON p.line = l.id
     WHERE l.starts_on <= :today AND l.ends_on >= :today AND o.cancelled_at IS NULL
+      AND NOT {sandbox.in_sql("l.agency")}
       AND (o.kind = 'house' OR (o.paid_at IS NOT NULL AND coalesce(p.impressions, 0) < l.goal))
     ORDER BY l.id
-    """
+    """  # noqa: S608 - a column's name
 )
 _CREATIVES = sa.text(
     """
@@ -35,8 +38,11 @@ _CREATIVES = sa.text(
 )
 
 _TARGET = sa.text(
-    "SELECT click_url FROM creative c WHERE id = :id AND (SELECT verdict FROM review WHERE creative = c.id "
-    "ORDER BY reviewed_at DESC, id DESC LIMIT 1) = 'approved'"
+    f"""
+    SELECT click_url FROM creative c WHERE id = :id AND NOT {sandbox.in_sql("agency")} AND (
+        SELECT verdict FROM review WHERE creative = c.id ORDER BY reviewed_at DESC, id DESC LIMIT 1
+    ) = 'approved'
+    """  # noqa: S608 - a column's name
 )
 
 

@@ -122,6 +122,23 @@ def checked_click_url(url: str) -> str:
     return url
 
 
+REFUSING = "refuse"
+"""In the sandbox, an order with this word in its name is refused, so that a program can try that too."""
+
+PLAYED_REASON = f"The sandbox refuses an order with `{REFUSING}` in its name, and approves every other."
+PLAYED_STEPS = 10
+
+
+def played_verdict(name: str) -> Literal["approved", "refused"]:
+    """What the sandbox's reviewer says of an order's creatives."""
+    return "refused" if REFUSING in name.lower() else "approved"
+
+
+def played_delivery(goal: int, counted: int) -> int:
+    """How many impressions the sandbox's readers see at a time: a tenth of the goal, until it is reached."""
+    return min(-(-goal // PLAYED_STEPS), goal - counted)
+
+
 class Flight(msgspec.Struct, frozen=True):
     """What the status asks of a line."""
 

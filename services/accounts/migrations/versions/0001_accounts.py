@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from shared.contracts import sandbox
 from shared.db import append_only_ddl, house_ddl, secure_ddl
 
 revision = "0001"
@@ -17,6 +18,11 @@ PERSON = (
 ORGANISATION = (
     "(agency = ANY (string_to_array(current_setting('app.agencies', true), ',')) "
     "OR id IN (SELECT organisation FROM member))"
+)
+# An organisation sees the keys of its own sandbox; in the sandbox, only those.
+KEY = (
+    "(agency = ANY (string_to_array(current_setting('app.agencies', true), ',')) OR organisation = "
+    "(SELECT sandbox FROM organisation WHERE id::text = nullif(current_setting('app.person', true), '')))"
 )
 # Where a table hangs on a person, whoever sees the person sees it.
 OF_PERSON = "person IN (SELECT id FROM person)"
@@ -84,6 +90,7 @@ def _people() -> None:
             ["person"],
             ["person.id"],
         ),
+        sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="person_role_real"),
         sa.PrimaryKeyConstraint("person", "agency", "role"),
     )
     op.create_table(
@@ -95,9 +102,16 @@ def _people() -> None:
         sa.Column("tax_code", sa.Text(), nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
         sa.Column("contact_name", sa.Text(), nullable=False),
+        sa.Column("sandbox", sa.Uuid(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("kind IN ('advertiser', 'sponsor')", name="organisation_kind"),
+        sa.CheckConstraint(f"({sandbox.in_sql('agency')}) = (sandbox IS NULL)", name="organisation_sandbox"),
+        sa.ForeignKeyConstraint(
+            ["sandbox"],
+            ["organisation.id"],
+        ),
         sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("sandbox"),
     )
     op.create_index(op.f("ix_organisation_agency"), "organisation", ["agency"], unique=False)
     op.create_table(
@@ -114,6 +128,7 @@ def _people() -> None:
             ["person"],
             ["person.id"],
         ),
+        sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="member_real"),
         sa.PrimaryKeyConstraint("organisation", "person"),
     )
     op.create_index(op.f("ix_member_person"), "member", ["person"], unique=False)
@@ -242,14 +257,22 @@ def _keys_and_consents() -> None:
         sa.Column("organisation", sa.Uuid(), nullable=True),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("scopes", postgresql.ARRAY(sa.Text()), nullable=False),
-        sa.Column("sandbox", sa.Boolean(), nullable=False),
+        sa.Column("member", sa.Uuid(), nullable=True),
         sa.Column("made_by", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            f"organisation IS NULL OR (member IS NULL) = ({sandbox.in_sql('agency')})",
+            name="api_key_of_a_member",
+        ),
         sa.ForeignKeyConstraint(
             ["organisation"],
             ["organisation.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation", "member"],
+            ["member.organisation", "member.person"],
         ),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -326,7 +349,7 @@ def _secure() -> None:
         *secure_ddl("accounts", "challenge", scope="false"),
         *secure_ddl("accounts", "totp_reset"),
         *secure_ddl("accounts", "invitation"),
-        *secure_ddl("accounts", "api_key", person="organisation"),
+        *secure_ddl("accounts", "api_key", person="organisation", scope=KEY),
         *secure_ddl("accounts", "consent", person="person"),
         *secure_ddl("accounts", "audit"),
         *secure_ddl("accounts", "message", person="recipient"),

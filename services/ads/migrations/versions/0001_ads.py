@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from shared.contracts import sandbox
 from shared.db import append_only_ddl, house_ddl, secure_ddl
 
 revision = "0001"
@@ -45,6 +46,7 @@ def _catalogue() -> None:
         sa.Column("height", sa.Integer(), nullable=False),
         sa.Column("sections", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.CheckConstraint("width > 0 AND height > 0", name="placement_size"),
+        sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="placement_real"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("agency", "code"),
     )
@@ -89,6 +91,9 @@ def _orders() -> None:
         sa.UniqueConstraint("invoice"),
     )
     op.create_index("ad_order_agency", "ad_order", ["agency", "id"], unique=False)
+    op.create_index(
+        "ad_order_sandbox", "ad_order", ["id"], postgresql_where=sa.text(sandbox.in_sql("agency"))
+    )
     op.create_index("ad_order_organisation", "ad_order", ["organisation", "id"], unique=False)
     op.create_table(
         "line_item",
