@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
 from typing import Any
 from zlib import crc32
@@ -33,6 +33,7 @@ LISTENERS = ("accounts", "ledger")
 SUNDAY = 6
 OPENING_HOUR = 8
 CLOSING_HOUR = 23
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class AlreadyLived(Refused):
@@ -51,6 +52,8 @@ class World:
     demo: dict[str, Any]
     end: date = date.max
     """The last day that will be lived; what is on sale then stays unsold where the demo needs it."""
+    until: datetime = NEVER
+    """The present: today is lived only up to here, for nothing in a house is dated in the future."""
     memory: dict[str, Any] = field(default_factory=dict)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     """Rings when the flat has said something."""
@@ -100,8 +103,10 @@ async def simulate(
     """Live from one day to another; returns what newcomers need to sign in.
 
     Each service works with its own settings (`settings_of(name)`), on its own database, through its own actions.
+    When the last day is today it is lived up to now.
     Raises AlreadyLived when the house has a history, ServiceRuns while one of its services runs.
     """
+    until = clock.now()
     clocks = Clocks(start_of(start), seed)
     actors: dict[str, list[Any]] = {}
     demo: dict[str, Any] = {}
@@ -115,10 +120,11 @@ async def simulate(
                 actors=actors,
                 demo=demo,
                 end=end,
+                until=until,
             )
             for name in SERVICES
         }
-        town = Town(worlds, clocks)
+        town = Town(worlds, clocks, until)
         for world in worlds.values():
             outbox.listen(world.house.database.name, world.bell)
         try:
@@ -141,9 +147,10 @@ async def simulate(
 class Town:
     """The six flats, their clocks, and the days they live."""
 
-    def __init__(self, worlds: dict[str, World], clocks: Clocks) -> None:
+    def __init__(self, worlds: dict[str, World], clocks: Clocks, until: datetime) -> None:
         self.worlds = worlds
         self.clocks = clocks
+        self.until = until
 
     async def begin(self) -> None:
         """Make each flat's demo catalogue, one after the other: later ones meet the people of earlier ones."""
@@ -160,14 +167,17 @@ class Town:
         async def room(world: World) -> None:
             await _room(world.house.service).live_day(world, day)
 
-        self.clocks.move_to(start_of(day) + timedelta(hours=OPENING_HOUR))
+        self._move_to(day, OPENING_HOUR)
         for names in (NEWCOMERS, SELLERS, COLLECTORS):
             await self._side_by_side((self.worlds[name] for name in names), room)
             await self.pump(() if names == COLLECTORS else LISTENERS)
         if last or day.weekday() == SUNDAY or (day + timedelta(days=1)).day == 1:
-            self.clocks.move_to(start_of(day) + timedelta(hours=CLOSING_HOUR))
+            self._move_to(day, CLOSING_HOUR)
             await self._side_by_side(self.worlds.values(), _run_jobs)
             await self.pump()
+
+    def _move_to(self, day: date, hour: int) -> None:
+        self.clocks.move_to(min(start_of(day) + timedelta(hours=hour), self.until))
 
     async def pump(self, patient: Iterable[str] = ()) -> None:
         """Move facts from every outbox that was written to, to every consumer, until nothing is left to say.
@@ -246,7 +256,3 @@ def today() -> date:
     from shared.calendar import local_day
 
     return local_day(clock.now())
-
-
-def opening(day: date) -> datetime:
-    return start_of(day) + timedelta(hours=OPENING_HOUR)

@@ -6,7 +6,7 @@ import gc
 import json
 import os
 import shutil
-from datetime import date
+from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,10 @@ from shared.cli.where import Reached, a_day, home_of, house, is_deployed, servic
 from shared.settings import PREFIX, SERVICES, Settings, load
 
 FIRST_SCALE = 0.195
-"""How busy the agencies are in the demo of a first start; it begins last January, so that growth can be measured."""
+"""How busy the agencies are in the demo of a first start.
+
+It begins last January, so that growth can be measured, and ends yesterday: today is the newcomer's.
+"""
 
 SEED = 7
 
@@ -117,14 +120,15 @@ def seed() -> None:
 
 def simulate(
     start: Annotated[str, typer.Option("--from", help="First day, as 2024-01-01.")] = "2024-01-01",
-    end: Annotated[str, typer.Option("--to", help="Last day, or `today`.")] = "today",
+    end: Annotated[str, typer.Option("--to", help="Last day, or `today`: up to now.")] = "today",
     seed: Annotated[int, typer.Option(help="The same seed makes the same books.")] = SEED,
     scale: Annotated[float, typer.Option(help="How busy the agencies are; 1 is as they are.")] = 1.0,
     first: Annotated[bool, typer.Option("--first", help="The shorter history of a first `make up`.")] = False,
 ) -> None:
     """Live through years of business by the real actions, on a driven clock. The house must be empty and at rest."""
     if first:
-        _simulate(date(today().year - 1, 1, 1), today(), seed, FIRST_SCALE)
+        yesterday = today() - timedelta(days=1)
+        _simulate(date(yesterday.year - 1, 1, 1), yesterday, seed, FIRST_SCALE)
     else:
         _simulate(a_day(start), a_day(end), seed, scale)
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,24 @@ import psutil
 import psycopg
 import pytest
 
+from shared import clock
+from shared.calendar import ZONE, start_of
+from shared.cli import care
 from shared.cli.care import FIRST_SCALE
 from shared.embedded import Stack, clone_database
 from shared.leader import Leader, ServiceRuns
 from shared.settings import SERVICES, Settings
 from shared.simulate import AlreadyLived, simulate
 from tests.conftest import Templates
+from tests.shared.dates import dated_after
 from tests.shared.homes import a_folder
 
 pytestmark = [pytest.mark.promise("F7"), pytest.mark.xdist_group("simulate")]
 
 # The merger falls into these days; they hold a Sunday and a month's end, on which the jobs run.
 FIRST, LAST = date(2025, 4, 20), date(2025, 4, 30)
+NOW = datetime(2025, 4, 30, 14, 40, tzinfo=ZONE)
+"""When these years are lived: the last day is today, in the middle of it."""
 
 BOOKS = "SELECT id, recorded_at, effective_on, hash FROM entry ORDER BY id"
 IN_ALL = "SELECT subject, count(*) FROM fact_log GROUP BY subject ORDER BY subject"
@@ -47,9 +53,10 @@ class Town:
 
     async def live(self, seed: int, last: date = LAST) -> list[tuple[int, int, str]]:
         told: list[tuple[int, int, str]] = []
-        self.demo = await simulate(
-            self.settings, FIRST, last, seed, lambda *step: told.append(step), scale=FIRST_SCALE
-        )
+        with clock.driven(clock.DrivenClock(NOW, seed)):
+            self.demo = await simulate(
+                self.settings, FIRST, last, seed, lambda *step: told.append(step), scale=FIRST_SCALE
+            )
         return told
 
     def rows(self, service: str, query: str) -> list[tuple[Any, ...]]:
@@ -135,6 +142,46 @@ def test_a_lived_house_is_whole_quiet_and_lives_only_once(lived: Town) -> None:
     with pytest.raises(AlreadyLived):
         asyncio.run(town.live(8))
     assert town.rows("ledger", BOOKS) == before
+
+
+@pytest.mark.promise("F1")
+@pytest.mark.parametrize("service", SERVICES)
+def test_nothing_in_a_house_is_dated_in_the_future(lived: Town, service: str) -> None:
+    with closing(psycopg.connect(lived.stack.admin_url(f"{lived.name}_{service}"))) as db:
+        # A driven clock moves by a microsecond a call; living through the day takes longer.
+        assert dated_after(db, NOW + timedelta(seconds=1)) == []
+        assert dated_after(db, NOW - timedelta(days=30)) != []  # the walk sees what there is
+
+
+def test_today_is_lived_up_to_now(lived: Town) -> None:
+    hours = "SELECT DISTINCT hour FROM rollup WHERE hour > '{}' ORDER BY 1"
+    shown = [hour for (hour,) in lived.rows("ads", hours.format(start_of(LAST)))]
+    assert shown == [start_of(LAST) + timedelta(hours=9), start_of(LAST) + timedelta(hours=14)]
+    assert lived.value("ledger", "SELECT day FROM reached") == LAST
+
+
+def test_what_was_recorded_later_bears_no_earlier_date(lived: Town) -> None:
+    recorded = [at for (at,) in lived.rows("ledger", "SELECT recorded_at FROM archive ORDER BY seq")]
+    assert recorded
+    assert recorded == sorted(recorded)
+
+
+@pytest.mark.promise("F1")
+@pytest.mark.parametrize(
+    ("today", "first", "last"),
+    [
+        (date(2026, 11, 27), date(2025, 1, 1), date(2026, 11, 26)),
+        (date(2027, 1, 1), date(2025, 1, 1), date(2026, 12, 31)),
+    ],
+)
+def test_the_history_of_a_first_start_begins_a_year_before_and_ends_yesterday(
+    monkeypatch: pytest.MonkeyPatch, today: date, first: date, last: date
+) -> None:
+    lives: list[tuple[date, date]] = []
+    monkeypatch.setattr(care, "today", lambda: today)
+    monkeypatch.setattr(care, "_simulate", lambda start, end, *_: lives.append((start, end)))
+    care.simulate(first=True)
+    assert lives == [(first, last)]
 
 
 def test_the_command_refuses_while_the_house_runs() -> None:

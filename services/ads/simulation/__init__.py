@@ -303,7 +303,7 @@ async def _deliver(world: World, tx: Tx, day: date) -> None:
     for row in rows:
         n = _shown(world.random, row, day)
         if n > 0:
-            totals += _spread(world.random, row, images[row.ad_order], n, day)
+            totals += _spread(world, row, images[row.ad_order], n, day)
     await delivery.add_totals(tx, totals)
 
 
@@ -318,13 +318,14 @@ def _shown(random: Random, row: Any, day: date) -> int:
 
 
 def _spread(
-    random: Random, row: Any, images: dict[tuple[int, int], UUID], n: int, day: date
+    world: World, row: Any, images: dict[tuple[int, int], UUID], n: int, day: date
 ) -> list[delivery.Total]:
+    random = world.random
     sizes = {code: (width, height) for code, _, width, height, *_ in PLACEMENTS}
     slots = [(code, hour, weight) for code in row.placements for hour, weight in HOURS]
     made = []
     for (code, hour, _), part in zip(slots, money.allocate(n, [w for *_, w in slots]), strict=True):
-        if part:
+        if part and _at(day, hour) < world.until:
             sections = row.sections or ([""] if code == "home-top" else SECTIONS)
             made.append(
                 delivery.Total(
