@@ -20,6 +20,7 @@ from shared import clock
 from shared.auth import principal_of
 from shared.db import Tx
 from shared.errors import BadInput, Refused, Stale, Unavailable, Unprocessable
+from shared.fields import field_refused
 from shared.limits import client_address
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ def read_form(form: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(values, kind, strict=False, str_keys=True)
     except msgspec.ValidationError as error:
-        raise Unprocessable(f"The form cannot be read: {error}") from error
+        raise field_refused(str(error)) from error
 
 
 class NotAWholeNumber(Refused, status=422):
@@ -121,7 +122,8 @@ def _plain(name: str, value: Any, hint: Any) -> Any:
             return whole_number(text)
         except ValueError as error:
             raise NotAWholeNumber(
-                f"{name}: {text[:40]!r} is not a whole number. Write 5000000 or 5.000.000, without decimals."
+                f"{name}: {text[:40]!r} is not a whole number. Write 5000000 or 5.000.000, without decimals.",
+                field=name,
             ) from error
     return text
 
@@ -289,8 +291,18 @@ def require_match(request: Request[Any, Any, Any], version: int) -> None:
         raise Stale("Somebody changed this meanwhile: read it again and repeat your change.")
 
 
+PROGRAMS = ("/gateway/", "/health", "/metrics", "/b/")
+"""Addresses outside the API that programs call; browsers come there too, and say so."""
+
+
 def wants_html(request: Request[Any, Any, Any]) -> bool:
-    return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+    """Whether a person asks: any address but a program's is a page, unless JSON alone is asked for."""
+    path, accepted = request.url.path, request.headers.get("accept", "")
+    if path.startswith("/api/"):
+        return False
+    if "text/html" in accepted:
+        return True
+    return not path.startswith(PROGRAMS) and "json" not in accepted
 
 
 def problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

@@ -6,8 +6,12 @@ from functools import cache
 from urllib.parse import parse_qsl, urlencode
 
 from shared import clock
-from shared.errors import NotFound
+from shared.errors import NotFound, Refused
 from shared.settings import Settings
+
+
+class LinkExpired(Refused, status=410):
+    """A link of ours whose time is over; where it came from gives a new one."""
 
 
 def signature(settings: Settings, purpose: str, text: str) -> str:
@@ -28,18 +32,24 @@ def signed(settings: Settings, path: str, ttl_s: int, **params: object) -> str:
 
 
 def opened(settings: Settings, path: str, query: str) -> dict[str, str]:
-    """Check a signed link and return its parameters. Raises NotFound when forged, altered or expired.
+    """Check a signed link and return its parameters. Raises NotFound when forged or altered, LinkExpired.
 
     Parameters that were added behind the signature are ignored.
     """
+    params, in_time = read(settings, path, query)
+    if not in_time:
+        raise LinkExpired("This link has expired; ask for a new one where it came from.")
+    return params
+
+
+def read(settings: Settings, path: str, query: str) -> tuple[dict[str, str], bool]:
+    """The parameters of a link of ours, and whether it still opens anything. Raises NotFound."""
     head, _, tail = query.partition("&sig=")
     given = tail.split("&", 1)[0]
     if not hmac.compare_digest(signature(settings, "link", f"{path}?{head}").encode(), given.encode()):
         raise NotFound("There is nothing here: the link is not one of ours.")
     params = dict(parse_qsl(head))
-    if int(params.pop("exp")) < clock.now().timestamp():
-        raise NotFound("This link has expired; ask for a new one where it came from.")
-    return params
+    return params, int(params.pop("exp")) >= clock.now().timestamp()
 
 
 def pseudonym(settings: Settings, text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.environment import TemplateModule
@@ -19,9 +19,11 @@ from litestar.template import TemplateConfig
 from shared import clock
 from shared.auth import principal_of
 from shared.settings import Settings
+from shared.web.again import told_cookies, typed_in
 from shared.web.assets import static
 from shared.web.formats import FILTERS
-from shared.web.problems import REASONS, explain
+from shared.web.problems import REASONS, explain, way_on
+from shared.web.sentences import said
 from shared.web.words import LANGUAGES, N_, translate, translate_n
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -69,26 +71,28 @@ def page(
 ) -> Template:
     """Render a template with the context, plus language, theme, person, navigation and the parts `ui`."""
     lang, principal = language_of(request), principal_of(request)
-    path = request.url.path
+    path, query = place_of(request)
     merged: dict[str, Any] = {
         "lang": lang,
         "theme": _chosen(request, "theme", ("auto", "light", "dark")),
         "person": principal if principal.kind == "person" else None,
         "nav": NAVIGATION.get(path.split("/")[1], NAVIGATION["reader"]),
         "path": path,
+        "query": query,
         "layout": "base.html",
         "brand": "Nguồn Thu",
         "agency_name": "",
         "simulator": "",
+        "typed": typed_in(request),
         "ui": Parts(),
         **context,
     }
-    merged["current"] = current_of(path, [href for href, _ in merged["nav"]])
+    merged["lit"] = current_of(path, [href for href, _ in merged["nav"]])
     return Template(
         template,
         context=merged,
         status_code=status_code,
-        cookies=_choices_to_keep(request),
+        cookies=[*_choices_to_keep(request), *told_cookies(request)],
         headers={
             **_security(request.app.state),
             "cache-control": "private, no-cache",
@@ -97,6 +101,18 @@ def page(
         },
         media_type="text/html",
     )
+
+
+def place_of(request: Connection) -> tuple[str, dict[str, Any]]:
+    """The page where a reader is, with its question: links that lead back lead there.
+
+    What answers a form stands under the form's address, which nobody can open: the page is where it was sent from.
+    """
+    if request.scope.get("method") not in ("GET", "HEAD"):
+        came_from = urlsplit(request.headers.get("referer", ""))
+        if came_from.netloc == request.headers.get("host", ""):
+            return came_from.path, dict(parse_qs(came_from.query))
+    return request.url.path, dict(parse_qs(request.scope["query_string"].decode("latin-1")))
 
 
 def current_of(path: str, links: list[str]) -> str:
@@ -118,6 +134,7 @@ def template_config(service_dir: Path) -> TemplateConfig[JinjaTemplateEngine]:
         extensions=["jinja2.ext.do"],
     )
     environment.filters.update(FILTERS)
+    environment.filters["said"] = _said
     environment.globals.update(
         {
             "_": _gettext,
@@ -127,6 +144,7 @@ def template_config(service_dir: Path) -> TemplateConfig[JinjaTemplateEngine]:
             "here": _here,
             "explain": explain,
             "reasons": REASONS,
+            "way_on": way_on,
         }
     )
     environment.globals["idempotency_key"] = lambda: str(clock.new_id())
@@ -177,7 +195,7 @@ class Parts:
         @pass_context
         def part(context: Context, *args: Any, **kwargs: Any) -> Any:
             if self._module is None:
-                known = {key: context[key] for key in ("lang", "request", "path")}
+                known = {key: context[key] for key in ("lang", "request", "path", "query", "typed")}
                 self._module = context.environment.get_template("ui.html").make_module(known)
             return getattr(self._module, name)(*args, **kwargs)
 
@@ -211,10 +229,21 @@ def _ngettext(context: Context, one: str, many: str, n: int, **values: object) -
 
 
 @pass_context
+def _said(context: Context, sentence: str, code: str = "") -> str:
+    return said(context["lang"], sentence, code)
+
+
+@pass_context
 def _here(context: Mapping[str, Any], **changes: str) -> str:
     """The address of this page with some of its query changed."""
-    query = {k: v for k, v in context["request"].query_params.dict().items() if k not in changes}
-    return f"{context['path']}?{urlencode({**query, **changes}, doseq=True)}"
+    query = {k: v for k, v in context["query"].items() if k not in changes}
+    return address(context["path"], {**query, **changes})
+
+
+def address(path: str, query: Mapping[str, Any]) -> str:
+    """A path with its question; what is empty is not asked."""
+    asked = {name: value for name, value in query.items() if value not in ("", None)}
+    return f"{path}?{urlencode(asked, doseq=True)}" if asked else path
 
 
 def _origin(url: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
@@ -32,6 +33,10 @@ EXPLANATIONS = {
     409: (
         N_("Yêu cầu này không thực hiện được lúc này"),
         N_("Chưa có gì thay đổi và bạn chưa bị trừ tiền. Hãy xem lý do bên dưới rồi chọn cách khác."),
+    ),
+    410: (
+        N_("Đường dẫn này đã hết hạn"),
+        N_("Hãy xin đường dẫn mới ở nơi bạn đã nhận nó, hoặc mở mục của bạn trên trang."),
     ),
     412: (
         N_("Có người vừa sửa mục này trước bạn"),
@@ -83,6 +88,7 @@ REASONS = {
     "industry-taken": "Ngành hàng này đã có nhà tài trợ độc quyền của sự kiện.",
     "key-missing": "Biểu mẫu này thiếu mã của lần gửi; hãy tải lại trang rồi gửi lại.",
     "key-reused": "Biểu mẫu này đã được gửi trước đó với nội dung khác; hãy tải lại trang rồi gửi lại.",
+    "link-expired": "Đường dẫn đã hết hạn; hãy xin đường dẫn mới ở nơi bạn đã nhận nó.",
     "no-day": "Có ô ngày tháng chưa đúng.",
     "no-such-placement": "Cơ quan này không bán vị trí đó.",
     "not-a-whole-number": "Hãy viết số liền, hoặc chấm từng nhóm ba chữ số: 5000000 hoặc 5.000.000, không số lẻ.",
@@ -111,7 +117,34 @@ REASONS = {
     "withdrawn": "Bên bán đã rút phiếu này, bạn không phải trả nữa.",
     "wrong-size": "Không có vị trí nào trong đơn vừa với kích thước ảnh này.",
 }
-"""Why a refusal happened, in Vietnamese, by its code; its own sentence, with the figures, is English."""
+"""Why a refusal happened, in Vietnamese, by its code: said where `locale/vi.po` has no words for its own sentence."""
+
+
+WAYS = (
+    (HTTPStatus.GONE, "/events/", "/events/mine", N_("Vé và tài trợ của tôi")),
+    (HTTPStatus.GONE, "/account/join", "/account/sign-in", N_("Đăng nhập")),
+    (HTTPStatus.GONE, "/pay/", "/account", N_("Tài khoản của tôi")),
+    (
+        HTTPStatus.FORBIDDEN,
+        "/advertise/",
+        "/account/organisation?kind=advertiser",
+        N_("Đăng ký nhà quảng cáo"),
+    ),
+    (HTTPStatus.FORBIDDEN, "/", "/account", N_("Tài khoản của tôi")),
+    (HTTPStatus.NOT_FOUND, "/desk/", "/desk", N_("Bàn việc")),
+    (HTTPStatus.NOT_FOUND, "/finance/", "/finance", N_("Doanh thu")),
+    (HTTPStatus.NOT_FOUND, "/advertise/", "/advertise/orders", N_("Đơn đặt quảng cáo")),
+    (HTTPStatus.NOT_FOUND, "/events/", "/events", N_("Xem sự kiện")),
+    (HTTPStatus.NOT_FOUND, "/subscribe/", "/subscribe", N_("Gói đọc báo")),
+)
+"""Status, beginning of the address, and where to go on from there, with the words of the link."""
+
+
+def way_on(status: int, path: str) -> tuple[str, str]:
+    """Where an error page leads, and how the link reads; nothing where only the first page is left."""
+    return next(
+        ((to, label) for s, start, to, label in WAYS if s == status and path.startswith(start)), ("", "")
+    )
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -114,7 +114,9 @@ async def test_an_invitation_makes_a_colleague_who_must_enrol_totp(flat):
     assert (await newcomer.post("/account/join", token=token, name="Mới", password="ngắn")).status_code == 422
     joined = await newcomer.post("/account/join", token=token, name="Mới", password="du-dai-8")
     assert joined.headers["location"] == "/account/enrol"
-    assert (await Browser(flat).get(path)).status_code == 404
+    used = await Browser(flat).get(path)
+    assert used.status_code == 410
+    assert "Hãy nhờ người đã mời bạn gửi lời mời mới" in used.text
     letters = (await Browser(flat).get("/dev/mail?to=moi@bkh.example")).text
     assert "Lời mời tham gia" in letters
 

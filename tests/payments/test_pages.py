@@ -57,19 +57,32 @@ async def test_the_pay_page_says_what_for_how_much_with_vat_and_has_one_button(f
     assert "Payment request" in english.text
 
 
-async def test_a_link_that_is_not_signed_altered_or_old_leads_nowhere(flats: Flats) -> None:
+async def test_an_old_link_shows_the_page_that_explains_and_pays_no_more(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    old = links.signed(flat.house.settings, f"/pay/{invoice.invoice}", -1, agency="bkh", amount=1)
+    shown = await flat.client.get(old)
+    assert shown.status_code == 410
+    assert "Đường dẫn trả tiền đã hết hạn" in shown.text
+    assert invoice.number in shown.text
+    assert "VNPAY-QR" not in shown.text
+    pressed = await flat.client.post(old, headers={"x-csrftoken": flat.client.cookies["nt_csrf"]})
+    assert pressed.status_code == 410
+    assert "hãy xin đường dẫn mới" in pressed.text
+
+
+async def test_a_link_that_is_not_signed_or_altered_leads_nowhere(flats: Flats) -> None:
     flat = await flats.start("payments")
     invoice, other = an_invoice(), an_invoice()
     await flat.receive(invoice, other)
     good = link(flat.house.settings, invoice)
-    old = links.signed(flat.house.settings, f"/pay/{invoice.invoice}", -1, agency="bkh", amount=1)
     for bad in (
         f"/pay/{invoice.invoice}",
         f"/pay/{invoice.invoice}?agency=bkh&amount=1",
         good.replace("agency=bkh", "agency=tcnt"),
         good.replace(str(invoice.invoice), str(other.invoice)),
         good[:-1],
-        old,
         "/pay/not-an-id?sig=1",
     ):
         assert (await flat.client.get(bad)).status_code == 404, bad

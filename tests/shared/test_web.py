@@ -27,7 +27,7 @@ from shared.web.assets import assets
 from shared.web.formats import day as show_day
 from shared.web.formats import in_words, moment, money, number, percent
 from shared.web.page import NAVIGATION
-from shared.web.problems import REASONS, explain
+from shared.web.problems import REASONS, WAYS, explain
 from shared.web.words import ROOT, folders, missing_in, read_english
 from tests.shared.browser import DESKTOP, PHONE, accessible, chromium, served
 
@@ -197,7 +197,7 @@ async def test_an_error_page_says_what_happened_and_what_to_do(client: httpx.Asy
     assert answer.status_code == status
     assert f"<h1>{what}</h1>" in answer.text
     assert todo in answer.text
-    assert "&lt;i&gt;why&lt;/i&gt;" in answer.text
+    assert "&lt;i&gt;why&lt;/i&gt;" in (await client.get(f"/wrong/{status}?lang=en")).text
 
 
 def refusals() -> list[str]:
@@ -300,6 +300,7 @@ def test_no_link_of_a_page_leads_nowhere(tmp_path: Path):
     text = "\n".join(path.read_text("utf-8") for path in templates())
     links = {re.sub(r"\{\{.*?\}\}|\{0[^}]*\}", "x", link) for link in LINK.findall(text)}
     links |= {href for group in NAVIGATION.values() for href, _ in group}
+    links |= {to.split("?")[0] for _, _, to, _ in WAYS}
     whole = {link for link in links if not any(pattern.fullmatch(link) for pattern in known)}
     dead = {link for link in whole if not (link.endswith("/") and any(r.startswith(link) for r in routes))}
     assert len(links) > 40

@@ -24,6 +24,7 @@ from shared.consume import arrived
 from shared.contracts import sandbox
 from shared.db import Tx, enter
 from shared.errors import NotAllowed, NotFound, Unprocessable
+from shared.links import LinkExpired
 from shared.settings import Settings
 
 
@@ -206,11 +207,11 @@ async def accept(
     """Walk through the door of an invitation; staff go on to the second step, an organisation to its first key.
 
     Whoever has an account already keeps its password and must sign in with it: a link alone opens no account.
-    Raises NotFound for a closed door, Unprocessable for a weak password.
+    Raises LinkExpired for a closed door, Unprocessable for a weak password.
     """
     row = await invitation(tx, token)
     if row is None:
-        raise NotFound("This invitation was used or has expired; ask for a new one.")
+        raise LinkExpired("This invitation was used or has expired; ask for a new one.")
     person = await find_person(tx, "email", row.email)
     if person is None:
         rules.check_password(password, totp=bool(row.roles))

@@ -15,8 +15,9 @@ from services.accounts.actions.secrets import totp_uri
 from services.accounts.pages import cookies
 from services.accounts.pages.cookies import Web
 from shared.db import Tx
-from shared.errors import NotFound, Unprocessable
+from shared.errors import Unprocessable
 from shared.http import read_form
+from shared.links import LinkExpired
 from shared.strangers import within
 from shared.web import N_, page
 
@@ -266,7 +267,7 @@ async def _invitation(
 ) -> Response[Any]:
     found = await people.invitation(tx, token)
     if found is None:
-        raise NotFound("This invitation was used or has expired; ask for a new one.")
+        raise LinkExpired("This invitation was used or has expired; ask for a new one.")
     agency = await queries.agency(tx, found.agency)
     shown = page(
         request,

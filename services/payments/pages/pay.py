@@ -46,6 +46,9 @@ FAILURES = {
 }
 """What to do, by the code with which VNPay says why nothing was taken."""
 
+PAYABLE = ("preparing", "new", "failed", "open")
+"""The faces of the page from which one goes on to the bank, or waits to."""
+
 SIMULATED = N_("VNPAY ở đây là mô phỏng; không ai mất tiền thật.")
 
 FAILED = N_("Ngân hàng không thực hiện giao dịch. Hãy thử lại hoặc dùng thẻ khác.")
@@ -67,10 +70,15 @@ class Link(msgspec.Struct, frozen=True):
 
 
 def opened(request: Request[Any, Any, Any], invoice: UUID) -> Link:
-    """Check the link's signature. Raises NotFound."""
-    settings: Settings = request.app.state.settings
-    query = request.scope["query_string"].decode("latin-1")
-    params = links.opened(settings, f"/pay/{invoice}", query)
+    """Check the link's signature and time. Raises NotFound, LinkExpired."""
+    return _link(links.opened(*_signed(request, invoice)))
+
+
+def _signed(request: Request[Any, Any, Any], invoice: UUID) -> tuple[Settings, str, str]:
+    return request.app.state.settings, f"/pay/{invoice}", request.scope["query_string"].decode("latin-1")
+
+
+def _link(params: dict[str, str]) -> Link:
     return Link(params["agency"], int(params["amount"]), params.get("back", ""))
 
 
@@ -78,17 +86,21 @@ def opened(request: Request[Any, Any, Any], invoice: UUID) -> Link:
 async def show_pay(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
 ) -> Template:
-    """The one screen: what for, how much, one button; then the result."""
-    link = opened(request, invoice)
+    """The one screen: what for, how much, one button; then the result. A late link shows, and pays no more."""
+    params, in_time = links.read(*_signed(request, invoice))
+    link = _link(params)
     await enter(tx, [link.agency])
     bill = await queries.bill(tx, invoice)
     known = vnpay.terminals(request.app.state.settings.vnpay_terminals)
     address = f"/pay/{invoice}?{request.scope['query_string'].decode('latin-1')}"
     agency_name = bill.agency_name if bill else await name_of(tx, link.agency)
     state = state_of(bill, came_back=bool(link.back))
+    if not in_time and state in PAYABLE:
+        state = "late"
     return page(
         request,
         "pay.html",
+        status_code=410 if state == "late" else 200,
         bill=bill,
         link=link,
         state=state,
