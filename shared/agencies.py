@@ -1,5 +1,9 @@
 """What each service knows of agencies: their names and lineage, as accounts told it, and revoked keys."""
 
+from collections.abc import Iterable
+from datetime import date
+
+import msgspec
 import sqlalchemy as sa
 
 from shared import clock
@@ -7,6 +11,37 @@ from shared.consume import Consumer
 from shared.contracts import sandbox
 from shared.contracts.accounts import AgencyRegistered, AgencySucceeded, KeyRevoked
 from shared.db import Tx
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """Which agency stands in whose place, and from which local day on."""
+
+    successions: dict[str, tuple[str, date]] = {}
+
+    def successor_on(self, code: str, on: date) -> str | None:
+        """Who has stepped into an agency's place by a day; None while it is open."""
+        heir, since = self.successions.get(code, ("", date.max))
+        return heir if since <= on and heir else None
+
+    def open_on(self, code: str, on: date) -> bool:
+        """Whether nobody has stepped into the agency's place."""
+        return self.successor_on(code, on) is None
+
+    def line_of(self, code: str, on: date) -> list[str]:
+        """The agency and, step by step, those who stand in its place. A ring, which accounts refuses, ends too."""
+        line = [code]
+        while (heir := self.successor_on(line[-1], on)) is not None and heir not in line:
+            line.append(heir)
+        return line
+
+    def heir_of(self, code: str, on: date) -> str:
+        """Who stands in an agency's place at last: itself while nobody does."""
+        return self.line_of(code, on)[-1]
+
+    def with_predecessors(self, codes: Iterable[str], on: date) -> list[str]:
+        """The agencies themselves and all that they have absorbed by a day."""
+        own = set(codes)
+        return sorted(own | {code for code in self.successions if own & {*self.line_of(code, on)}})
 
 
 def listen(consumer: Consumer) -> None:
@@ -47,15 +82,12 @@ async def keep_revocation(fact: KeyRevoked, tx: Tx) -> None:
     )
 
 
-_WITH_PREDECESSORS = sa.text(
-    "WITH RECURSIVE line AS (SELECT unnest(CAST(:codes AS text[])) AS code "
-    "UNION SELECT agency.code FROM agency JOIN line ON agency.successor = line.code) SELECT code FROM line"
-)
-
-
-async def with_predecessors(tx: Tx, codes: list[str]) -> list[str]:
-    """The agencies themselves and all that they absorbed, over several steps."""
-    return sorted(await tx.scalars(_WITH_PREDECESSORS, {"codes": codes}))
+async def lineage(tx: Tx) -> Lineage:
+    """The lineage as this service knows it."""
+    rows = await tx.execute(
+        sa.text("SELECT code, successor, succeeded_on FROM agency WHERE successor IS NOT NULL")
+    )
+    return Lineage({row.code: (row.successor, row.succeeded_on) for row in rows})
 
 
 async def name_of(tx: Tx, code: str) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 from uuid import UUID
@@ -61,31 +61,17 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """How to greet the person; kept out of facts and logs."""
 
     @property
-    def agencies(self) -> list[str]:
-        """Agencies whose rows the principal may see; a reader or advertiser, or their key, sees only their own rows."""
-        if self.kind == "key":
-            return [] if self.organisation else [self.agency]
-        return [agency for agency, roles in self.roles.items() if set(roles) & STAFF]
+    def own(self) -> frozenset[UUID]:
+        """Under which ids rows are the principal's own: the person, and the organisation that it acts for."""
+        person = self.id if self.kind == "person" else None
+        return frozenset(found for found in (person, self.organisation) if found is not None)
 
     @property
     def subject(self) -> str:
         """A stable name for counters and idempotency."""
         return f"{self.kind}:{self.id or ''}"
 
-    def has_role(self, roles: Iterable[str], agency: str = "") -> bool:
-        held = self.roles.get(agency, []) if agency else [r for rs in self.roles.values() for r in rs]
-        return bool(set(held) & set(roles))
 
-
-STAFF: set[str] = {
-    "ad_ops",
-    "subscriptions",
-    "events",
-    "finance",
-    "finance_approver",
-    "administrator",
-    "auditor",
-}
 NOBODY = Principal()
 
 
@@ -158,25 +144,66 @@ def principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
     return found if isinstance(found, Principal) else NOBODY
 
 
-Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
+class Reach(msgspec.Struct, frozen=True):
+    """Whose rows a request may touch: those of agencies, and those that are its own."""
+
+    agencies: frozenset[str] = frozenset()
+    own: frozenset[UUID] = frozenset()
+
+    def __and__(self, other: "Reach") -> "Reach":
+        return Reach(self.agencies & other.agencies, self.own & other.own)
 
 
-def may(*, roles: Iterable[Role] = (), scope: Scope | Literal[""] = "", person: bool = False) -> Guard:
-    """Make a guard: it lets in persons with one of the roles, keys with the scope, or (`person`) anyone signed in.
+class Right(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody may do, and where: the guard of its doors, and what their transactions reach.
 
-    Name the result for the right it checks: `may_book_campaigns = may(roles={"ad_ops"}, scope="ads:book")`.
+    A person has it at each agency where they hold one of the roles, a key with the scope at its one agency. `own`:
+    every person, and a key that stands for an organisation, has it over what is their own. Name it for what it lets
+    do: `may_book_campaigns = Right(roles={"ad_ops"}, scope="ads:book")`.
     """
-    wanted = frozenset(roles)
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        principal = principal_of(connection)
+    roles: AbstractSet[Role] = frozenset()
+    scope: Scope | Literal[""] = ""
+    own: bool = False
+
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        """Let in who has the right somewhere; what the request then reaches is where they have it, and no more."""
+        principal, scope = principal_of(connection), cast("dict[str, Any]", connection.scope)
         if principal.kind == "nobody":
-            refusal = cast("dict[str, Any]", connection.scope).get("nguonthu_refusal")
+            refusal = scope.get("nguonthu_refusal")
             raise NotSignedIn(refusal or "Sign in, or send an API key as `Authorization: Bearer …`.")
+        self.check(principal)
+        reach, before = self.reach(principal), scope.get(_REACH)
+        scope[_REACH] = reach if before is None else before & reach
+
+    def check(self, principal: Principal) -> None:
+        """Raises NotAllowed for who has the right nowhere."""
         if principal.kind == "key":
-            if not scope or scope not in principal.scopes:
-                raise NotAllowed(f"The key lacks the scope {scope or 'for this'}.")
-        elif not person and not principal.has_role(wanted):
+            if not self.scope or self.scope not in principal.scopes:
+                raise NotAllowed(f"The key lacks the scope {self.scope or 'for this'}.")
+            if principal.organisation is not None and not self.own:
+                raise NotAllowed(
+                    "The key acts for an organisation; this is for an agency's own people and keys."
+                )
+        elif not self.own and not self.agencies(principal):
             raise NotAllowed("Your roles do not allow this.")
 
-    return guard
+    def agencies(self, principal: Principal) -> frozenset[str]:
+        """Where the principal has the right. What an agency absorbed is reached with it, and not counted here."""
+        if principal.kind == "key":
+            mine = principal.organisation is None and self.scope in principal.scopes
+            return frozenset((principal.agency,)) if mine and self.scope else frozenset()
+        return frozenset(agency for agency, held in principal.roles.items() if self.roles & set(held))
+
+    def reach(self, principal: Principal) -> Reach:
+        """Whose rows the principal reaches by this right."""
+        return Reach(self.agencies(principal), principal.own if self.own else frozenset())
+
+
+_REACH = "nguonthu_reach"
+
+
+def reach_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Reach:
+    """What all rights of the door reach together; at a door without one, nothing but what is the caller's own."""
+    found = cast("dict[str, Any]", connection.scope).get(_REACH)
+    return found if isinstance(found, Reach) else Reach(own=principal_of(connection).own)

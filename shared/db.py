@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from shared.errors import BadInput, NotAllowed, NotFound
 from shared.outside import watch
 from shared.settings import Settings
 
@@ -40,10 +41,11 @@ class Database:
         self.worker = _engine(url, settings.worker_connections, durable=durable)
 
     @asynccontextmanager
-    async def web_tx(self, agencies: Iterable[str] = (), person: UUID | None = None) -> AsyncIterator[Tx]:
-        """Open a transaction that sees rows of these agencies, of this person, and what is public."""
+    async def web_tx(self, agencies: Iterable[str] = (), *own: UUID | None) -> AsyncIterator[Tx]:
+        """Open a transaction that acts at these agencies, and sees their rows, its own, and what is public."""
         async with AsyncSession(self.web, expire_on_commit=False) as tx, tx.begin():
-            await enter(tx, agencies, person)
+            tx.info[ACTS_AT] = frozenset(agencies)
+            await enter(tx, agencies, *own)
             yield tx
 
     @asynccontextmanager
@@ -70,24 +72,51 @@ def _engine(url: URL, size: int, *, durable: bool) -> AsyncEngine:
     return engine
 
 
-async def enter(tx: Tx, agencies: Iterable[str], person: UUID | None = None) -> None:
-    """Set whose rows the rest of the transaction sees.
+async def enter(tx: Tx, agencies: Iterable[str], *own: UUID | None) -> None:
+    """Set whose rows the rest of the transaction sees: those of agencies, and those under ids that are one's own.
 
-    Doors call it with the rights of the token; a page reached by a signed link, or by something public, calls it
-    with the one agency that the link or the public row names. The setting ends with the transaction.
+    `provide_tx` calls it with what the door's right reaches; a page reached by a signed link, or by something
+    public, calls it with the one agency that the link or the public row names. The setting ends with the transaction.
     """
+    codes = sorted(agencies)
+    if any("," in code for code in codes):
+        raise BadInput("No agency's code has a comma.")
+    tx.info[SEES] = codes
     await tx.execute(
-        sa.text(
-            "SELECT set_config('app.agencies', :agencies, true), set_config('app.person', :person, true)"
-        ),
-        {"agencies": ",".join(sorted(agencies)), "person": str(person or "")},
+        sa.text("SELECT set_config('app.agencies', :agencies, true), set_config('app.own', :own, true)"),
+        {"agencies": ",".join(codes), "own": ",".join(str(key) for key in own if key is not None)},
     )
+
+
+def seen(tx: Tx) -> list[str]:
+    """The agencies whose rows a request's transaction sees."""
+    codes: list[str] = tx.info[SEES]
+    return codes
+
+
+def check_seen(tx: Tx, agency: str) -> None:
+    """Raises NotFound where a row is public, or names its agency, and is none of those whose rows one works with."""
+    if agency not in tx.info.get(SEES, [agency]):
+        raise NotFound("There is no such thing in the agencies that you work for.")
+
+
+def check_acts_at(tx: Tx, agency: str) -> None:
+    """Raises NotAllowed unless the right by which the transaction was opened is held at the agency itself.
+
+    A worker's transaction acts everywhere; seeing what an agency absorbed gives no right to begin something there.
+    """
+    held = tx.info.get(ACTS_AT)
+    if held is not None and agency not in held:
+        raise NotAllowed(f"You have no such right at {agency[:64]}.")
 
 
 async def locked(tx: Tx, row: type[Any], key: object) -> Any:
     """Read one row and lock it until the end of the transaction; None where there is none."""
     return await tx.get(row, key, with_for_update=True, populate_existing=True)
 
+
+ACTS_AT, SEES = "acts_at", "sees"
+"""Where a request's transaction keeps at which agencies its caller holds the door's right, and whose rows it sees."""
 
 HOUSE_TABLES = ("outbox", "fact_log", "inbox", "retry", "idempotency", "agency", "revoked_key", "version")
 """Tables that every service has; the migrations of a service make them by `house_ddl`."""
@@ -105,11 +134,11 @@ def secure_ddl(
     """SQL that puts a table under row-level security.
 
     The web role sees rows whose `agency` is in its scope (or that meet `scope`, an SQL condition, where a table
-    has no such column), rows whose `person` column names its person, and, when the table is public, may read all.
+    has no such column), rows whose `person` column names an id of its own, and, when the table is public, may read all.
     """
     mine = scope or "agency = ANY (string_to_array(current_setting('app.agencies', true), ','))"
     if person:
-        mine = f"({mine} OR {person}::text = nullif(current_setting('app.person', true), ''))"
+        mine = f"({mine} OR {person}::text = ANY (string_to_array(current_setting('app.own', true), ',')))"
     made = [
         f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",

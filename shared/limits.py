@@ -6,10 +6,11 @@ from typing import Any
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared.auth import Guard, principal_of
+from shared.auth import principal_of
 from shared.errors import TooMany
 
 # KEYS[1] holds when the bucket will be empty, in microseconds; ARGV: what is put in, and how much it holds.
@@ -56,7 +57,7 @@ def limited(name: str, per_minute: int, burst: int) -> Guard:
         who = principal.subject if principal.kind != "nobody" else client_address(connection)
         refuse_after(await take(connection.app.state.house.redis, f"{name}:{who}", count, per_s))
 
-    return guard  # type: ignore[return-value]
+    return guard
 
 
 def refuse_after(wait_s: int) -> None:

@@ -24,8 +24,9 @@ from litestar.types import Receive, Scope, Send
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import address, agencies, auth, clock, observe, outbox, web
+from shared.calendar import local_day
 from shared.consume import Consumer
-from shared.db import Tx, enter
+from shared.db import ACTS_AT, Tx, enter
 from shared.errors import NotSignedIn
 from shared.head import answering_head
 from shared.house import House
@@ -185,15 +186,16 @@ def _cookie(header: str, name: str) -> str:
 async def provide_tx(request: Request[Any, Any, Any]) -> AsyncIterator[Tx]:
     """The request's one transaction: it commits before the answer goes out, and rolls back when anything raised.
 
-    It sees the agencies of the caller and what they absorbed. A route with `opt={"worker": True}` (a gateway's
-    call, proven by its signature) sees all.
+    It reaches what the rights among the route's guards reach together: the agencies where the caller holds them, with
+    what these have absorbed, and what is the caller's own. A route with `opt={"worker": True}` (a gateway's call,
+    proven by its signature) sees all.
     """
     house: House = request.app.state.house
     worker = bool(request.route_handler.opt.get("worker"))
     engine = house.database.worker if worker else house.database.web
     async with AsyncSession(engine, expire_on_commit=False) as tx:
         if not worker:
-            await enter_as(tx, auth.principal_of(request))
+            await enter_as(tx, auth.reach_of(request))
         yield tx
         await tx.commit()
 
@@ -202,12 +204,13 @@ transaction = contextlib.asynccontextmanager(provide_tx)
 """The same transaction for a handler that has something slow to do before it or after it, as `async with`."""
 
 
-async def enter_as(tx: Tx, principal: auth.Principal) -> None:
-    """Let a transaction see what a principal may see."""
-    codes = principal.agencies
+async def enter_as(tx: Tx, reach: auth.Reach) -> None:
+    """Let a transaction act where a right is held, and see what the agencies there have absorbed by today."""
+    tx.info[ACTS_AT] = reach.agencies
+    codes = list(reach.agencies)
     if codes:
-        codes = await agencies.with_predecessors(tx, codes)
-    await enter(tx, codes, principal.id if principal.kind == "person" else principal.organisation)
+        codes = (await agencies.lineage(tx)).with_predecessors(codes, local_day(clock.now()))
+    await enter(tx, codes, *sorted(reach.own))
 
 
 def problem_of(request: Request[Any, Any, Any], error: Exception) -> Any:

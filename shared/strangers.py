@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
 from redis.asyncio import Redis
 
 from shared import limits, links
-from shared.auth import Guard, principal_of
+from shared.auth import principal_of
 from shared.settings import Budget, Settings
 
 DEVICE_COOKIE = "nt_device"
@@ -98,4 +99,4 @@ def within(name: str, budget_of: Callable[[Settings], Budget]) -> Guard:
         wait_s = await spend(state.house.redis, name, budget_of(state.settings), asker_of(connection))
         limits.refuse_after(wait_s)
 
-    return guard  # type: ignore[return-value]
+    return guard

@@ -20,7 +20,7 @@ from shared import auth
 from shared.contracts import sandbox
 from shared.contracts.scopes import Scope
 from shared.db import Tx, enter
-from shared.errors import BadInput, NotAllowed, NotSignedIn
+from shared.errors import BadInput, NotSignedIn
 from shared.http import Page, decode_cursor, once, page_of
 from shared.limits import limited
 
@@ -65,9 +65,8 @@ class Me(msgspec.Struct, frozen=True):
     expires_at: datetime | None
 
 
-def may_manage_keys(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Keys with `keys:manage`, and persons; what they may touch is decided by whose key it is."""
-    auth.may(scope="keys:manage", person=True)(connection, handler)
+may_manage_keys = auth.Right(roles={"administrator"}, scope="keys:manage", own=True)
+"""An organisation's people and keys manage its keys, an administrator those of the agency's programs."""
 
 
 def is_somebody(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -98,7 +97,6 @@ async def make_key(
 ) -> keys.Made:
     """Make an API key. The answer holds it: it is shown here and never again."""
     principal = auth.principal_of(request)
-    await enter_as_owner(tx, principal)
     made = await once(
         request,
         tx,
@@ -123,7 +121,6 @@ async def list_keys(
 ) -> Page[queries.Key]:
     """The keys of the caller's organisation; for an administrator without one, those of the agencies."""
     principal = auth.principal_of(request)
-    await enter_as_owner(tx, principal)
     if not 1 <= limit <= MAX_PAGE:
         raise BadInput(f"`limit` is 1 to {MAX_PAGE}.")
     after = _uuid(decode_cursor(cursor)) if cursor else None
@@ -136,7 +133,6 @@ async def list_keys(
 async def revoke_key(request: Request[Any, Any, Any], tx: NamedDependency[Tx], key: FromPath[UUID]) -> None:
     """Refuse a key from now on, in every service within five seconds."""
     principal = auth.principal_of(request)
-    await enter_as_owner(tx, principal)
     await keys.revoke_key(tx, key, principal)
 
 
@@ -159,14 +155,6 @@ def show_public_keys(request: Request[Any, Any, Any]) -> Response[dict[str, Any]
         json.loads(request.app.state.settings.token_public_keys or '{"keys": []}'),
         headers={"cache-control": "public, max-age=300"},
     )
-
-
-async def enter_as_owner(tx: Tx, principal: auth.Principal) -> None:
-    """See the rows of the organisation for which the caller acts, and no more; administrators see their agencies'."""
-    if principal.organisation is not None:
-        await enter(tx, [], principal.organisation)
-    elif not principal.has_role({"administrator"}):
-        raise NotAllowed("You act for no organisation.")
 
 
 def _uuid(text: str) -> UUID:

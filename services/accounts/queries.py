@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from services.accounts.rules import STAFF_ROLES
 from services.accounts.tables import PersonRow, SessionRow
 from shared import clock
-from shared.agencies import with_predecessors
+from shared.agencies import lineage as known_lineage
 from shared.auth import Principal
+from shared.calendar import local_day
 from shared.db import Tx
 
 
@@ -141,9 +142,9 @@ async def agency(tx: Tx, code: str) -> Agency | None:
 
 async def lineage(tx: Tx, codes: list[str]) -> list[str]:
     """These agencies, those still open first, and what they absorbed."""
-    found = await with_predecessors(tx, codes)
-    closed = {a.code for a in await agencies(tx) if a.successor}
-    return sorted(found, key=lambda code: (code in closed, code))
+    known, today = await known_lineage(tx), local_day(clock.now())
+    found = known.with_predecessors(codes, today)
+    return sorted(found, key=lambda code: (not known.open_on(code, today), code))
 
 
 async def names_of(tx: Tx, subjects: list[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from shared.db import Tx
 from shared.errors import BadInput, Unprocessable
 from shared.http import Page, decode_cursor, encode_cursor
 
-may_read_books = auth.may(
+may_read_books = auth.Right(
     roles={"finance", "finance_approver", "auditor", "administrator"}, scope="finance:read"
 )
 MAX_LIMIT = 200

@@ -19,14 +19,10 @@ from services.payments.tables import (
     RailRow,
     RefundRow,
 )
-from shared.agencies import name_of, with_predecessors
-from shared.auth import Principal
+from shared.agencies import name_of
 from shared.contracts.base import Line, Outcome
-from shared.db import Tx, enter
+from shared.db import Tx
 from shared.errors import NotFound
-
-FINANCE = frozenset({"finance", "finance_approver", "administrator", "auditor"})
-"""Roles that may look at money."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,17 +119,6 @@ class NotificationView(msgspec.Struct, frozen=True, kw_only=True):
     reply: str
     reason: str
     raw: str
-
-
-async def narrow(tx: Tx, principal: Principal, roles: Iterable[str] = FINANCE) -> None:
-    """Show only the agencies where the caller may look at money; a key of an organisation sees only its own.
-
-    A person may hold finance in one agency and another office in a second one.
-    """
-    own = principal.agencies
-    if principal.kind == "person":
-        own = [agency for agency in own if principal.has_role(roles, agency)]
-    await enter(tx, await with_predecessors(tx, own) if own else [], principal.organisation)
 
 
 async def bill(tx: Tx, invoice: UUID) -> Bill | None:

@@ -28,7 +28,7 @@ async def test_a_reader_signs_in_by_a_code_and_the_account_is_made(flat):
     assert (answer.status_code, answer.headers["location"]) == (303, "/subscribe/checkout?plan=month")
     principal = browser.principal()
     assert principal.roles == {"bkh": ["reader"]}
-    assert principal.agencies == []
+    assert principal.organisation is None
     again = Browser(flat)
     await again.sign_in_by_code("docgia@example.vn")
     assert again.principal().id == principal.id

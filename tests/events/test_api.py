@@ -245,7 +245,7 @@ async def test_staff_create_and_edit_events_of_their_agency_with_its_version(fla
     mine = a_json_event(slug="mine")
     assert (await post(events, json=mine, headers=bearer(staff))).json()["code"] == "slug-taken"
     foreign = a_json_event(agency="tcnt", slug="other")
-    assert (await post(events, json=foreign, headers=bearer(staff))).status_code == 404
+    assert (await post(events, json=foreign, headers=bearer(staff))).status_code == 403
     late = a_json_event(slug="late", sales_end_at="2099-01-01T00:00:00Z")
     assert (await post(events, json=late, headers=bearer(staff))).status_code == 422
     auditor = flats.token(id=uuid4(), roles={"bkh": ["auditor"]})

@@ -3,7 +3,6 @@
 import re
 from datetime import date
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -56,11 +55,10 @@ async def test_the_chart_is_an_svg_from_an_address_of_its_own(flat: Any, cookie:
 
 async def test_live_figures_follow_a_payment(flat: Any, flats: Any) -> None:
     from services.ledger.pages.growth import live_figures
-    from shared.auth import Principal
+    from shared.auth import Reach
 
-    principal = Principal(kind="person", id=uuid4(), roles={"bkh": ["finance"]})
     async with flat.house.database.web_tx() as tx:
-        assert "250.000" in await live_figures(tx, principal, "")
+        assert "250.000" in await live_figures(tx, Reach(frozenset(("bkh",))), "")
 
 
 @pytest.mark.parametrize(

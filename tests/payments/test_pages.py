@@ -316,7 +316,7 @@ async def test_finance_switches_a_way_of_paying_off_and_on_for_its_own_agency(fl
     invoice = an_invoice()
     await flat.receive(invoice)
     sign_in(flats, flat, bkh=["finance"], tcnt=["auditor"])
-    assert await post(flat, f"{DESK}/rails/tcnt", choice="no") == 404
+    assert await post(flat, f"{DESK}/rails/tcnt", choice="no") == 403
     for choice, expected in (("no", "Chưa có cách trả trực tuyến"), ("yes", "qua VNPAY")):
         assert await post(flat, f"{DESK}/rails/bkh", choice=choice) == 303
         assert expected in (await flat.client.get(link(flat.house.settings, invoice))).text

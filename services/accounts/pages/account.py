@@ -15,17 +15,18 @@ from services.accounts.actions import consents, keys, people, second_step, sessi
 from services.accounts.pages import cookies
 from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import ROLES, account_tabs
+from services.accounts.pages.rights import is_staff
 from services.accounts.tables import PersonRow
 from shared import auth, clock
 from shared.contracts import sandbox
 from shared.contracts.scopes import Scope
-from shared.db import Tx, enter
+from shared.db import Tx
 from shared.errors import Unprocessable
 from shared.http import once, read_form
 from shared.limits import limited
 from shared.web import N_, language_of, page, translate
 
-is_signed_in = auth.may(person=True)
+is_signed_in = auth.Right(own=True)
 not_too_often = limited("account", per_minute=20, burst=20)
 
 Short = Annotated[str, Meta(max_length=200)]
@@ -230,14 +231,12 @@ async def show_keys(
     principal, _ = await _me(request, tx)
     if principal.organisation is None:
         return Redirect("/account/organisation", status_code=303)
-    await enter(tx, [], principal.organisation)
     found = await queries.keys(tx, organisation=principal.organisation)
     known = await queries.agencies(tx)
     names = {a.code: a.name for a in known}
     names |= {sandbox.of(code): f"{name} · {sandbox.LABEL}" for code, name in names.items()}
-    open_ones = [
-        a.code for a in known if principal.has_role({"advertiser", "sponsor"}, a.code) and not a.successor
-    ]
+    registered = keys.is_registered.agencies(principal)
+    open_ones = [a.code for a in known if a.code in registered and not a.successor]
     shown = page(
         request,
         "accounts_keys.html",
@@ -257,7 +256,6 @@ async def show_keys(
 async def make_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
     principal, _ = await _me(request, tx)
     form = read_form(await request.form(), KeyForm)
-    await enter(tx, [], principal.organisation)
 
     async def work() -> Redirect:
         made = await keys.make_key_as(
@@ -277,7 +275,6 @@ async def make_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
 async def revoke_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
     principal, _ = await _me(request, tx)
     form = read_form(await request.form(), RevokeForm)
-    await enter(tx, [], principal.organisation)
     await keys.revoke_key(tx, form.key, principal)
     return Redirect("/account/keys", status_code=303)
 
@@ -290,7 +287,7 @@ async def _home(request: Web, tx: Tx, error: str | None = None, status_code: int
         status_code=status_code,
         me=row,
         principal=principal,
-        is_staff=bool(principal.agencies),
+        is_staff=bool(is_staff.agencies(principal)),
         organisations=await queries.organisations(tx, row.id),
         roles=ROLES,
         names={a.code: a.name for a in await queries.agencies(tx)},

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from services.accounts.pages.cookies import Web
+from services.accounts.pages.rights import may_manage_people
 from shared.auth import Principal
 from shared.web import N_, language_of, translate
 
@@ -55,7 +56,7 @@ def account_tabs(request: Web, principal: Principal) -> list[tuple[str, str]]:
 def people_tabs(request: Web, principal: Principal) -> list[tuple[str, str]]:
     lang = language_of(request)
     tabs = [("/desk/audit", translate(lang, "Nhật ký")), ("/desk/messages", translate(lang, "Thư đã gửi"))]
-    if principal.has_role({"administrator"}):
+    if may_manage_people.agencies(principal):
         tabs = [
             ("/desk/people", translate(lang, "Nhân sự")),
             ("/desk/keys", translate(lang, "Khóa máy chủ")),

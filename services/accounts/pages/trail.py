@@ -11,12 +11,11 @@ from litestar.response import Template
 from services.accounts import queries, rules
 from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import people_tabs, state_of
+from services.accounts.pages.rights import may_read_trail
 from shared import auth
 from shared.db import Tx
 from shared.errors import NotFound
 from shared.web import language_of, page, translate
-
-may_read_trail = auth.may(roles={"administrator", "auditor"})
 
 PAGE = 50
 
@@ -105,8 +104,7 @@ def _told(lang: str, entry: queries.Entry, known: dict[str, str]) -> dict[str, A
 
 async def _trail_agencies(tx: Tx, principal: auth.Principal) -> list[str]:
     """Agencies whose trail this person may read; what they absorbed is read with them."""
-    read = [code for code, held in principal.roles.items() if {"administrator", "auditor"} & set(held)]
-    return await queries.lineage(tx, read)
+    return await queries.lineage(tx, sorted(may_read_trail.agencies(principal)))
 
 
 routes = [show_audit, export_audit, show_messages]

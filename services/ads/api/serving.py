@@ -58,6 +58,8 @@ class Ad(msgspec.Struct, frozen=True):
     alt: str
 
 
+may_ask_why = auth.Right(roles={"ad_ops", "administrator"}, scope="ads:serve")
+
 _ask = msgspec.json.Decoder(Ask)
 _encode = msgspec.json.Encoder().encode
 _PURPOSES = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
@@ -190,10 +192,10 @@ def _hand_out(
 def _why(scope: Scope, server: Server, request: decision.Request) -> list[dict[str, str]]:
     """Why each line lost; for the agency's ad operations and its own keys only."""
     principal = cast("auth.Principal", scope.get("user") or auth.NOBODY)
-    staff = principal.has_role({"ad_ops", "administrator"}, request.agency)
-    own_key = principal.kind == "key" and principal.agency == request.agency
-    if not staff and not (own_key and principal.organisation is None):
-        raise NotAllowed("Only the agency's ad operations and its own server key may ask why.")
+    if request.agency not in may_ask_why.agencies(principal):
+        raise NotAllowed(
+            "Only the agency's ad operations and its own server key with `ads:serve` may ask why."
+        )
     return [
         {"placement": code, "line": str(line.id), "name": line.name, "lost": reason}
         for code in request.placements

@@ -22,7 +22,7 @@ from shared.errors import NotAllowed
 from shared.http import encode_cursor, once, read_form
 from shared.web import page
 
-is_signed_in = auth.may(person=True)
+is_signed_in = auth.Right(own=True)
 Call = Request[Any, Any, Any]
 PER_PAGE = 20
 FIRST_DAYS, FLIGHT_DAYS = 3, 14
@@ -57,17 +57,16 @@ async def show_rate_card(request: Call, tx: NamedDependency[Tx]) -> Template:
     return page(request, "ads_rate_card.html", agencies=agencies, words=words, example=example)
 
 
-async def _as_advertiser(request: Call, tx: Tx) -> auth.Principal:
+def _as_advertiser(request: Call) -> auth.Principal:
     principal = auth.principal_of(request)
     if principal.organisation is None:
         raise NotAllowed("This account acts for no advertiser. Register your organisation first.")
-    await reading.narrow(tx, principal, reading.ACT)
     return principal
 
 
 @get("/advertise/orders", include_in_schema=False, guards=[is_signed_in])
 async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
-    await _as_advertiser(request, tx)
+    _as_advertiser(request)
     before = reading.place(cursor)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
     more = f"?cursor={encode_cursor(str(found[PER_PAGE - 1].id))}" if len(found) > PER_PAGE else None
@@ -78,7 +77,7 @@ async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[
 async def show_booking(request: Call, tx: NamedDependency[Tx], placement: FromQuery[str] = "") -> Template:
     today = local_day(clock.now())
     placements = await catalogue.placements(tx, today)
-    await _as_advertiser(request, tx)
+    _as_advertiser(request)
     return page(
         request,
         "ads_booking.html",
@@ -93,7 +92,7 @@ async def show_booking(request: Call, tx: NamedDependency[Tx], placement: FromQu
 @post("/advertise/new", include_in_schema=False, guards=[is_signed_in])
 async def book(request: Call, tx: NamedDependency[Tx]) -> Redirect:
     form = read_form(await request.form(), BookForm)
-    principal = await _as_advertiser(request, tx)
+    principal = _as_advertiser(request)
     return await once(request, tx, _book(request, tx, principal, form))
 
 
@@ -113,7 +112,7 @@ async def _book(request: Call, tx: Tx, principal: auth.Principal, form: BookForm
 
 @get("/advertise/orders/{order_id:uuid}", include_in_schema=False, guards=[is_signed_in])
 async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Template:
-    await _as_advertiser(request, tx)
+    _as_advertiser(request)
     order = await reading.order(tx, request.app.state.settings, order_id)
     return page(
         request,
@@ -127,7 +126,7 @@ async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[
 
 @post("/advertise/orders/{order_id:uuid}/creatives", include_in_schema=False, guards=[is_signed_in])
 async def upload(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Redirect:
-    await _as_advertiser(request, tx)
+    _as_advertiser(request)
     return await once(request, tx, _upload(request, tx, order_id))
 
 
@@ -139,14 +138,14 @@ async def _upload(request: Call, tx: Tx, order_id: UUID) -> Redirect:
 
 @post("/advertise/orders/{order_id:uuid}/submit", include_in_schema=False, guards=[is_signed_in])
 async def submit(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Redirect:
-    await _as_advertiser(request, tx)
+    _as_advertiser(request)
     await orders.submit_order(tx, request.app.state.settings, order_id)
     return Redirect(f"/advertise/orders/{order_id}", status_code=303)
 
 
 @post("/advertise/orders/{order_id:uuid}/cancel", include_in_schema=False, guards=[is_signed_in])
 async def cancel(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Redirect:
-    await _as_advertiser(request, tx)
+    _as_advertiser(request)
     await orders.cancel_order(tx, request.app.state.settings, order_id)
     return Redirect(f"/advertise/orders/{order_id}", status_code=303)
 

@@ -18,8 +18,8 @@ from shared.db import Tx
 from shared.http import encode_cursor, read_form
 from shared.web import page
 
-may_see_desk = auth.may(roles={"ad_ops", "administrator", "auditor"})
-may_review = auth.may(roles={"ad_ops", "administrator"})
+may_see_desk = auth.Right(roles={"ad_ops", "administrator", "auditor"})
+may_review = auth.Right(roles={"ad_ops", "administrator"})
 Call = Request[Any, Any, Any]
 PER_PAGE = 25
 
@@ -32,7 +32,6 @@ class ReviewForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @get("/desk/ads", include_in_schema=False, guards=[may_see_desk])
 async def show_queue(request: Call, tx: NamedDependency[Tx]) -> Template:
-    await reading.enter_desk(tx, auth.principal_of(request), reading.SEE)
     queue = await reading.queue(tx, request.app.state.settings)
     rejected = await reports.rejections(tx, clock.now())
     return page(request, "ads_desk.html", queue=queue, rejected=rejected, words=words)
@@ -40,7 +39,6 @@ async def show_queue(request: Call, tx: NamedDependency[Tx]) -> Template:
 
 @get("/desk/ads/orders", include_in_schema=False, guards=[may_see_desk])
 async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
-    await reading.enter_desk(tx, auth.principal_of(request), reading.SEE)
     before = reading.place(cursor)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
     more = f"?cursor={encode_cursor(str(found[PER_PAGE - 1].id))}" if len(found) > PER_PAGE else None
@@ -52,7 +50,6 @@ async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[
 
 @get("/desk/ads/orders/{order_id:uuid}", include_in_schema=False, guards=[may_see_desk])
 async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Template:
-    await reading.enter_desk(tx, auth.principal_of(request), reading.SEE)
     order = await reading.order(tx, request.app.state.settings, order_id)
     return page(
         request,
@@ -71,7 +68,6 @@ async def review(
     form = read_form(await request.form(), ReviewForm)
     decision = creatives.Review(verdict=form.verdict, reason=form.reason, checks=tuple(form.checks))
     principal = auth.principal_of(request)
-    await reading.enter_desk(tx, principal, reading.ACT)
     made = await creatives.review_creative(tx, request.app.state.settings, principal, creative_id, decision)
     return Redirect(f"/desk/ads/orders/{made.order}" if back == "order" else "/desk/ads", status_code=303)
 

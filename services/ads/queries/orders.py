@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from services.ads.rules.booking import Flight, Order, missing_sizes, status_of
 from services.ads.tables import CreativeRow, LineRow, OrderRow, ReviewRow
-from shared import agencies, auth, clock, links
+from shared import clock, links
 from shared.contracts import sandbox
-from shared.db import Tx, enter
+from shared.db import Tx
 from shared.errors import BadInput, NotFound
 from shared.http import decode_cursor
 from shared.settings import Settings
@@ -82,26 +82,6 @@ def place(cursor: str) -> UUID | None:
 def number_of(order: UUID) -> str:
     """How people name an order."""
     return f"QC-{order.hex[-8:].upper()}"
-
-
-SEE: frozenset[str] = frozenset({"ad_ops", "administrator", "auditor"})
-ACT: frozenset[str] = frozenset({"ad_ops", "administrator"})
-
-
-async def narrow(tx: Tx, principal: auth.Principal, roles: frozenset[str]) -> None:
-    """Let an advertiser see only what its organisation booked, and staff the agencies where they have the roles."""
-    if principal.organisation is not None:
-        await enter(tx, [], principal.organisation)
-    else:
-        await enter_desk(tx, principal, roles)
-
-
-async def enter_desk(tx: Tx, principal: auth.Principal, roles: frozenset[str]) -> None:
-    """Show the agencies where the principal has one of the roles, and what these absorbed; a server key its own."""
-    codes = principal.agencies
-    if principal.kind == "person":
-        codes = [code for code in codes if principal.has_role(roles, code)]
-    await enter(tx, await agencies.with_predecessors(tx, codes))
 
 
 async def order(tx: Tx, settings: Settings, order_id: UUID) -> OrderView:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from services.events.rules.sponsorship import DeliverableTerms, InstalmentTerms, check_instalments
 from services.events.tables import EventRow, PackageRow, SellableRow
 from shared import clock
-from shared.db import Tx, locked
+from shared.db import Tx, check_acts_at, locked
 from shared.errors import NotFound, Refused, Unprocessable
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -79,7 +79,8 @@ class SellableEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 async def create_event(tx: Tx, new: NewEvent, now: datetime) -> EventRow:
-    """Open an event for sale. Raises SlugTaken, Unprocessable."""
+    """Open an event for sale. Raises NotAllowed, SlugTaken, Unprocessable."""
+    check_acts_at(tx, new.agency)
     _check_times(new)
     if new.slug in PAGES:
         raise SlugTaken(f"/events/{new.slug} is a page of its own.")

@@ -4,20 +4,20 @@ from typing import Any
 
 from litestar import Request
 
-from services.events.actions.access import EDITORS, READERS
 from services.events.actions.invoices import pay_link
 from services.events.queries import PartView, RegistrationView, SponsorshipView
 from shared import auth
-from shared.db import Tx, enter
+from shared.db import Tx
 from shared.errors import Refused
 from shared.limits import limited
+from shared.service import enter_as
 from shared.web import N_, language_of, translate
 
 Caller = Request[Any, Any, Any]
 
-may_buy = auth.may(person=True)
-may_see_desk = auth.may(roles=READERS)
-may_work_desk = auth.may(roles=EDITORS)
+may_buy = auth.Right(own=True)
+may_see_desk = auth.Right(roles={"events", "administrator", "auditor"})
+may_work_desk = auth.Right(roles={"events", "administrator"})
 bookings = limited("events-book", per_minute=600, burst=300)
 
 WORDS = {
@@ -58,9 +58,9 @@ def words_of(refusal: Refused) -> str:
 
 
 async def forget_attempt(tx: Tx, request: Caller) -> None:
-    """Roll back what a refused action had begun, and see again only what the person may."""
+    """Roll back what a refused action had begun, and see again what the caller may."""
     await tx.rollback()
-    await enter(tx, [], auth.principal_of(request).id)
+    await enter_as(tx, auth.reach_of(request))
 
 
 def part_link(request: Caller, sponsorship: SponsorshipView, part: PartView) -> str | None:

@@ -11,12 +11,11 @@ from litestar.response import Redirect, Template
 
 from services.events import queries
 from services.events.actions import sponsorships
-from services.events.actions.access import READERS, agencies_of, staff_only
 from services.events.pages.common import Caller, badge, may_see_desk, may_work_desk
 from services.events.rules import industries
 from services.events.tables import DeliverableRow
-from shared import auth, clock
-from shared.db import Tx, enter, locked
+from shared import clock
+from shared.db import Tx, locked, seen
 from shared.errors import NotFound
 from shared.http import once, read_form
 from shared.web import language_of, page
@@ -28,9 +27,7 @@ class ProofForm(msgspec.Struct, frozen=True):
 
 @get("/desk/events", guards=[may_see_desk], include_in_schema=False)
 async def show_desk(request: Caller, tx: NamedDependency[Tx]) -> Template:
-    principal = auth.principal_of(request)
-    codes = await agencies_of(tx, principal)
-    await enter(tx, codes, principal.id)
+    codes = seen(tx)
     return page(
         request,
         "desk_events.html",
@@ -42,11 +39,8 @@ async def show_desk(request: Caller, tx: NamedDependency[Tx]) -> Template:
 
 @get("/desk/events/{slug:str}", guards=[may_see_desk], include_in_schema=False)
 async def show_event(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Template:
-    event = await queries.event(tx, slug)
-    principal = auth.principal_of(request)
-    await staff_only(tx, principal, event.agency, READERS)
-    codes = await agencies_of(tx, principal)
-    (figures,) = await queries.desk(tx, codes, slug)
+    event = await queries.event_of_staff(tx, slug)
+    (figures,) = await queries.desk(tx, [event.agency], slug)
     return page(
         request,
         "desk_event.html",
@@ -64,16 +58,15 @@ async def show_event(request: Caller, tx: NamedDependency[Tx], slug: FromPath[st
 async def show_sponsorship(
     request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], key: FromPath[UUID]
 ) -> Template:
-    event = await queries.event(tx, slug)
-    await staff_only(tx, auth.principal_of(request), event.agency, READERS)
-    seen = await queries.sponsorship(tx, key)
+    event = await queries.event_of_staff(tx, slug)
+    found = await queries.sponsorship(tx, key)
     return page(
         request,
         "desk_sponsorship.html",
         event=event,
-        sponsorship=seen,
-        industry=industries.name(seen.industry, language_of(request)),
-        state=badge(request, seen.state),
+        sponsorship=found,
+        industry=industries.name(found.industry, language_of(request)),
+        state=badge(request, found.state),
     )
 
 
@@ -89,8 +82,7 @@ async def deliver(
     form = read_form(await request.form(), ProofForm)
 
     async def work() -> Redirect:
-        event = await queries.event(tx, slug)
-        await staff_only(tx, auth.principal_of(request), event.agency)
+        await queries.event_of_staff(tx, slug)
         row: DeliverableRow | None = await locked(tx, DeliverableRow, key)
         if row is None:
             raise NotFound("There is no such deliverable.")

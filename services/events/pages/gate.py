@@ -12,8 +12,7 @@ from litestar.response import Redirect, Template
 
 from services.events import queries
 from services.events.actions import registrations
-from services.events.actions.access import EDITORS, staff_only
-from services.events.pages.common import Caller, may_work_desk, words_of
+from services.events.pages.common import Caller, forget_attempt, may_work_desk, words_of
 from shared import auth, clock, links
 from shared.db import Tx
 from shared.errors import NotFound, Refused
@@ -31,8 +30,7 @@ class GateForm(msgspec.Struct, frozen=True):
 async def show_gate(
     request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], entered: FromQuery[UUID | None] = None
 ) -> Template:
-    event = await queries.event(tx, slug)
-    await staff_only(tx, auth.principal_of(request), event.agency, EDITORS)
+    event = await queries.event_of_staff(tx, slug)
     runner = await queries.entrant(tx, entered) if entered else None
     return await _gate(request, tx, event, runner, None)
 
@@ -60,9 +58,7 @@ async def _gate(
 
 @post("/desk/events/{slug:str}/check-in", guards=[may_work_desk], include_in_schema=False)
 async def check_in(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Response:  # type: ignore[type-arg]
-    event = await queries.event(tx, slug)
-    principal = auth.principal_of(request)
-    await staff_only(tx, principal, event.agency, EDITORS)
+    event = await queries.event_of_staff(tx, slug)
     form = read_form(await request.form(), GateForm)
     try:
         runner = await _runner(request, tx, event, form.ticket)
@@ -70,7 +66,7 @@ async def check_in(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]
         return await _gate(request, tx, event, None, refusal)
 
     async def work() -> Redirect:
-        await registrations.check_in(tx, runner.id, principal.id, clock.now())
+        await registrations.check_in(tx, runner.id, auth.principal_of(request).id, clock.now())
         return Redirect(f"/desk/events/{slug}/check-in?entered={runner.id}", status_code=303)
 
     try:
@@ -78,8 +74,7 @@ async def check_in(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]
     except Refused as refusal:
         if refusal.status != 409:  # noqa: PLR2004
             raise
-        await tx.rollback()
-        await staff_only(tx, principal, event.agency, EDITORS)
+        await forget_attempt(tx, request)
         return await _gate(request, tx, event, runner, refusal)
 
 

@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from litestar.response import Template
 
 from services.events import queries
-from services.events.actions.access import runner_of, see_own
+from services.events.actions.access import patron_of, runner_of
 from services.events.pages.common import Caller, badge, may_buy
 from services.events.tables import RegistrationRow
 from shared import auth
@@ -53,9 +53,8 @@ async def show_mine(request: Caller, tx: NamedDependency[Tx]) -> Template:
         .limit(NEWEST)
     )
     orders = [await queries.registration(tx, key, owner) for key in keys]
-    sponsorships = await queries.sponsorships_of(
-        tx, await see_own(tx, auth.principal_of(request)), limit=NEWEST, before=None
-    )
+    patron = patron_of(auth.principal_of(request))
+    sponsorships = await queries.sponsorships_of(tx, patron.owner, limit=NEWEST, before=None)
     return page(
         request,
         "events_mine.html",

@@ -10,7 +10,7 @@ from litestar.response import Redirect, Template
 
 from services.events import queries
 from services.events.actions import sponsorships
-from services.events.actions.access import patron_of, see_own
+from services.events.actions.access import patron_of
 from services.events.actions.invoices import pay_link
 from services.events.actions.sponsorships import Application
 from services.events.pages.common import (
@@ -120,7 +120,7 @@ async def take_package(
 @get("/events/sponsorships/{key:uuid}", guards=[may_buy], include_in_schema=False)
 async def show_sponsorship(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Template:
     """The sponsor's own page: state, instalments with their links, what was promised and its proof."""
-    owner = await see_own(tx, auth.principal_of(request))
+    owner = patron_of(auth.principal_of(request)).owner
     seen = await queries.sponsorship(tx, key, owner)
     return page(
         request,
@@ -135,7 +135,7 @@ async def show_sponsorship(request: Caller, tx: NamedDependency[Tx], key: FromPa
 
 @post("/events/sponsorships/{key:uuid}/cancellation", guards=[may_buy], include_in_schema=False)
 async def cancel(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Redirect:
-    owner = await see_own(tx, auth.principal_of(request))
+    owner = patron_of(auth.principal_of(request)).owner
 
     async def work() -> Redirect:
         seen = await queries.sponsorship(tx, key, owner)

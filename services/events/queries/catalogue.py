@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from services.events.rules.stock import priced
 from shared import clock
 from shared.calendar import ZONE, local_day
-from shared.db import Tx
+from shared.db import Tx, check_seen
 from shared.errors import NotFound
 
 
@@ -107,6 +107,13 @@ async def events(
 async def event(tx: Tx, slug: str) -> EventView:
     """Raises NotFound."""
     return await _event(tx, "slug = :key", slug)
+
+
+async def event_of_staff(tx: Tx, slug: str) -> EventView:
+    """An event, which anybody may read, of an agency whose rows the caller works with. Raises NotFound."""
+    found = await event(tx, slug)
+    check_seen(tx, found.agency)
+    return found
 
 
 async def event_by_id(tx: Tx, key: UUID) -> EventView:

@@ -16,7 +16,7 @@ from services.ledger.pages import labels
 from services.ledger.queries import books, revenue
 from services.ledger.rules import charts, growth
 from shared import money
-from shared.auth import Principal, principal_of
+from shared.auth import Reach, reach_of
 from shared.db import Tx
 from shared.service import enter_as, transaction
 from shared.web import N_, language_of, page, translate
@@ -135,19 +135,19 @@ async def stream_growth(request: Request[Any, Any, Any], agency: FromQuery[str] 
 
 async def _headlines(request: Request[Any, Any, Any], agency: str) -> AsyncIterator[str]:
     """A message when a figure has changed; each look is a transaction of its own."""
-    database, principal, last = request.app.state.house.database, principal_of(request), ""
+    database, reach, last = request.app.state.house.database, reach_of(request), ""
     for _ in range(int(LIVE_FOR_S / LIVE_EVERY_S)):
         async with database.web_tx() as tx:
-            text = await live_figures(tx, principal, agency)
+            text = await live_figures(tx, reach, agency)
         if text != last:
             yield text
             last = text
         await asyncio.sleep(LIVE_EVERY_S)
 
 
-async def live_figures(tx: Tx, principal: Principal, agency: str) -> str:
+async def live_figures(tx: Tx, reach: Reach, agency: str) -> str:
     """The texts of the page's live elements, by their ids, as JSON."""
-    await enter_as(tx, principal)
+    await enter_as(tx, reach)
     found = await figures(tx, agency, None)
     so_far = next(m for m in found.views[0].measures if m.window.name == "year_to_date")
     said = {

@@ -10,9 +10,9 @@ import msgspec
 import sqlalchemy as sa
 
 from services.ledger.rules.lines import LineState, earning_legs
-from shared import agencies
+from shared import agencies, clock
 from shared.calendar import local_day, start_of
-from shared.db import Tx
+from shared.db import Tx, seen
 from shared.errors import BadInput, NotFound
 
 
@@ -111,14 +111,10 @@ class LinePage(msgspec.Struct, frozen=True):
 
 async def visible(tx: Tx) -> list[Agency]:
     """The agencies that the reader may see, living ones first."""
-    rows = await tx.execute(
-        sa.text(
-            "SELECT mine.code, coalesce(agency.name, mine.code) AS name, agency.successor FROM "
-            "unnest(string_to_array(nullif(current_setting('app.agencies', true), ''), ',')) AS mine(code) "
-            "LEFT JOIN agency ON agency.code = mine.code ORDER BY agency.successor IS NOT NULL, mine.code"
-        )
-    )
-    return [Agency(row.code, row.name or row.code, row.successor) for row in rows]
+    names = {row.code: row.name for row in await tx.execute(sa.text("SELECT code, name FROM agency"))}
+    known, today = await agencies.lineage(tx), local_day(clock.now())
+    found = [Agency(code, names.get(code) or code, known.successor_on(code, today)) for code in seen(tx)]
+    return sorted(found, key=lambda a: (a.successor is not None, a.code))
 
 
 async def all_agencies(tx: Tx) -> list[str]:
@@ -128,17 +124,17 @@ async def all_agencies(tx: Tx) -> list[str]:
 
 async def scope(tx: Tx, agency: str = "") -> list[str]:
     """Codes of all agencies that the reader sees, or of one with what it absorbed. Raises NotFound for others'."""
-    seen = [a.code for a in await visible(tx)]
     if not agency:
-        return seen
-    if agency not in seen:
+        return seen(tx)
+    if agency not in seen(tx):
         raise NotFound("There is no such agency, or not for you.")
-    return [code for code in await agencies.with_predecessors(tx, [agency]) if code in seen]
+    return (await agencies.lineage(tx)).with_predecessors([agency], local_day(clock.now()))
 
 
 async def living(tx: Tx, agency: str = "") -> list[str]:
     """The agencies as they are: those asked for that no other has absorbed."""
-    return [agency] if agency else [a.code for a in await visible(tx) if a.successor is None]
+    known, today = await agencies.lineage(tx), local_day(clock.now())
+    return [agency] if agency else [code for code in seen(tx) if known.open_on(code, today)]
 
 
 _SUMS = """

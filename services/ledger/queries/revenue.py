@@ -7,6 +7,9 @@ import msgspec
 import sqlalchemy as sa
 
 from services.ledger.rules import growth
+from shared import clock
+from shared.agencies import lineage
+from shared.calendar import local_day
 from shared.db import Tx
 
 REVENUE = ["revenue", "deductions"]
@@ -82,16 +85,16 @@ async def months(
 
 
 async def check_growth(
-    tx: Tx, own: Sequence[str], lineage: Sequence[str], as_of: date, *, state_orders: bool = True
+    tx: Tx, own: Sequence[str], line: Sequence[str], as_of: date, *, state_orders: bool = True
 ) -> Growth:
-    """Growth of the agencies as they are (`own`) and like for like, with all that they absorbed (`lineage`)."""
+    """Growth of the agencies as they are (`own`) and like for like, with all that they absorbed (`line`)."""
     spans = growth.windows(as_of)
     first = min(w.base.start for w in spans)
-    sums = await _window_sums(tx, lineage, spans, first, as_of, state_orders=state_orders)
-    cells = await months(tx, lineage, first, as_of, state_orders=state_orders)
-    roots = await _roots(tx, lineage)
+    sums = await _window_sums(tx, line, spans, first, as_of, state_orders=state_orders)
+    cells = await months(tx, line, first, as_of, state_orders=state_orders)
+    roots = await _roots(tx, line)
     views = [_view("like_for_like", roots, spans, sums, cells, as_of)]
-    if set(own) != set(lineage):
+    if set(own) != set(line):
         views.append(_view("as_is", {code: code for code in own}, spans, sums, cells, as_of))
     totals: dict[date, int] = {}
     for cell in cells:
@@ -161,15 +164,5 @@ def _view(
 
 async def _roots(tx: Tx, codes: Sequence[str]) -> dict[str, str]:
     """For each agency the last of its line, as far as the reader sees it."""
-    rows = await tx.execute(
-        sa.text("SELECT code, successor FROM agency WHERE code = ANY(:codes)"), {"codes": list(codes)}
-    )
-    successors = {row.code: row.successor for row in rows if row.successor in codes}
-    found = {}
-    for code in codes:
-        root, seen = code, {code}
-        while (following := successors.get(root)) and following not in seen:
-            root = following
-            seen.add(root)
-        found[code] = root
-    return found
+    known, today = await lineage(tx), local_day(clock.now())
+    return {code: [each for each in known.line_of(code, today) if each in codes][-1] for code in codes}

@@ -11,23 +11,23 @@ from litestar.response import Redirect, Template
 
 from services.payments import queries
 from services.payments.actions import attempts, rails, refunds
-from services.payments.api import read_cursor
+from services.payments.api import FINANCE, read_cursor
 from services.payments.rules import vnpay
 from services.payments.rules.refunds import TWO_PERSONS_FROM_VND
 from shared import auth
 from shared.agencies import name_of
 from shared.contracts.base import Positive
 from shared.db import Tx
-from shared.errors import NotFound, NotSignedIn
+from shared.errors import NotSignedIn
 from shared.http import once, page_of, read_form
 from shared.web import N_, language_of, page, translate
 
 DESK = "/desk/payments"
 PAGE = 50
 
-may_see_payments = auth.may(roles=queries.FINANCE)  # type: ignore[arg-type]
-may_handle_money = auth.may(roles={"finance"})
-may_approve = auth.may(roles={"finance_approver"})
+may_see_payments = auth.Right(roles=FINANCE)
+may_handle_money = auth.Right(roles={"finance"})
+may_approve = auth.Right(roles={"finance_approver"})
 
 STATES = {
     "asked": (N_("Chờ duyệt"), "warn"),
@@ -132,7 +132,6 @@ async def show_captures(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
 ) -> Template:
     """Money that came, newest first."""
-    await queries.narrow(tx, auth.principal_of(request))
     listed = page_of(await queries.captures(tx, PAGE, read_cursor(cursor)), PAGE)
     rows = [Words(request).capture(row) for row in listed.items]
     return await _desk(request, tx, "payments_captures.html", DESK, captures=rows, next=listed.next)
@@ -143,7 +142,6 @@ async def show_capture(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], capture: FromPath[UUID]
 ) -> Template:
     """One capture, its refunds, and the form to ask for one."""
-    await queries.narrow(tx, auth.principal_of(request))
     found, words = await queries.capture_view(tx, capture), Words(request)
     return await _desk(
         request,
@@ -162,7 +160,6 @@ async def ask_refund(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], capture: FromPath[UUID]
 ) -> Redirect:
     """Ask for a refund of part or all of a capture."""
-    await queries.narrow(tx, auth.principal_of(request), {"finance"})
     form = read_form(await request.form(), RefundForm)
     return await once(request, tx, _ask(tx, capture, form, _person(request)))
 
@@ -175,7 +172,6 @@ async def _ask(tx: Tx, capture: UUID, form: RefundForm, by: UUID) -> Redirect:
 @get(f"{DESK}/held", guards=[may_see_payments], include_in_schema=False)
 async def show_held(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
     """Money that VNPay calls suspect, and the notifications that were refused."""
-    await queries.narrow(tx, auth.principal_of(request))
     return await _desk(
         request,
         tx,
@@ -191,7 +187,6 @@ async def decide_held(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], attempt: FromPath[UUID]
 ) -> Redirect:
     """Take suspect money, or call the attempt failed, after looking it up at VNPay."""
-    await queries.narrow(tx, auth.principal_of(request), {"finance"})
     form = read_form(await request.form(), ChoiceForm)
     return await once(request, tx, _decide_held(tx, attempt, form, _person(request)))
 
@@ -204,7 +199,6 @@ async def _decide_held(tx: Tx, attempt: UUID, form: ChoiceForm, by: UUID) -> Red
 @get(f"{DESK}/suspense", guards=[may_see_payments], include_in_schema=False)
 async def show_suspense(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
     """Money that fits no open invoice."""
-    await queries.narrow(tx, auth.principal_of(request))
     found = await queries.captures(tx, PAGE, suspense=True)
     rows = [Words(request).capture(row) for row in found[:PAGE]]
     return await _desk(request, tx, "payments_suspense.html", f"{DESK}/suspense", captures=rows)
@@ -213,7 +207,6 @@ async def show_suspense(request: Request[Any, Any, Any], tx: NamedDependency[Tx]
 @get(f"{DESK}/refunds", guards=[may_see_payments], include_in_schema=False)
 async def show_refunds(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
     """Refunds that wait for a person, then the latest of the others."""
-    await queries.narrow(tx, auth.principal_of(request))
     words = Words(request)
     others = await queries.refunds(tx, states=("due", "sent", "completed", "rejected"), limit=PAGE)
     return await _desk(
@@ -233,7 +226,6 @@ async def decide_refund(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], refund: FromPath[UUID]
 ) -> Redirect:
     """Approve or reject as the second person."""
-    await queries.narrow(tx, auth.principal_of(request), {"finance_approver"})
     form = read_form(await request.form(), ChoiceForm)
     return await once(request, tx, _decide_refund(tx, refund, form, _person(request)))
 
@@ -248,7 +240,6 @@ async def clear_refund(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], refund: FromPath[UUID]
 ) -> Redirect:
     """Say what VNPay's portal shows about a refund whose answer never came."""
-    await queries.narrow(tx, auth.principal_of(request), {"finance"})
     form = read_form(await request.form(), ChoiceForm)
     return await once(request, tx, _clear_refund(tx, refund, form))
 
@@ -263,7 +254,6 @@ async def renew_refund(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], refund: FromPath[UUID]
 ) -> Redirect:
     """Try a failed refund anew; the money is still owed."""
-    await queries.narrow(tx, auth.principal_of(request), {"finance"})
     return await once(request, tx, _renew_refund(tx, refund, _person(request)))
 
 
@@ -276,18 +266,17 @@ async def _renew_refund(tx: Tx, refund: UUID, by: UUID) -> Redirect:
 async def show_rails(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
     """The ways of paying of each agency whose money the person looks after."""
     principal = auth.principal_of(request)
-    await queries.narrow(tx, principal)
     known = vnpay.terminals(request.app.state.settings.vnpay_terminals)
-    agencies = [agency for agency in principal.roles if principal.has_role(queries.FINANCE, agency)]
+    mine = may_handle_money.agencies(principal)
     shown = [
         {
             "code": agency,
             "name": await name_of(tx, agency),
             "on": "vnpay" in await queries.rails_of(tx, agency),
             "terminal": terminal.code if (terminal := vnpay.terminal_of(known, agency)) else "",
-            "mine": principal.has_role({"finance"}, agency),
+            "mine": agency in mine,
         }
-        for agency in sorted(agencies)
+        for agency in sorted(may_see_payments.agencies(principal))
     ]
     return await _desk(request, tx, "payments_rails.html", f"{DESK}/rails", agencies=shown)
 
@@ -297,10 +286,6 @@ async def switch_rail(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], agency: FromPath[str]
 ) -> Redirect:
     """Switch VNPay on or off for an agency."""
-    principal = auth.principal_of(request)
-    await queries.narrow(tx, principal, {"finance"})
-    if not principal.has_role({"finance"}, agency):
-        raise NotFound("There is no such agency.")
     form = read_form(await request.form(), ChoiceForm)
     return await once(request, tx, _switch_rail(tx, agency, form, _person(request)))
 

@@ -12,7 +12,7 @@ from services.subscriptions.rules.catalogue import Grant, ReaderGroup, Term
 from services.subscriptions.tables import PackageRow, PriceRow, VatChoiceRow
 from shared import clock
 from shared.contracts.base import Code, VatClass
-from shared.db import Tx
+from shared.db import Tx, check_acts_at
 from shared.errors import NotFound, Refused, Unprocessable
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
@@ -57,7 +57,9 @@ class Made(msgspec.Struct, frozen=True):
 
 
 async def offer_package(tx: Tx, offer: PackageOffer) -> Made:
-    """Raises CodeTaken, Unprocessable."""
+    """A package belongs to, and opens, agencies where one may offer it. Raises NotAllowed, CodeTaken, Unprocessable."""
+    for agency in (offer.agency, *(grant.agency for grant in offer.grants)):
+        check_acts_at(tx, agency)
     if offer.on_sale_until is not None and offer.on_sale_until <= offer.on_sale_from:
         raise Unprocessable("The sale must end after it begins.")
     package = clock.new_id()
@@ -75,10 +77,11 @@ async def offer_package(tx: Tx, offer: PackageOffer) -> Made:
 
 
 async def set_price(tx: Tx, package: UUID, offer: PriceOffer) -> Made:
-    """Raises NotFound, PriceStands."""
+    """Raises NotFound, NotAllowed, PriceStands."""
     row = await tx.get(PackageRow, package)
     if row is None:
         raise NotFound("There is no such package.")
+    check_acts_at(tx, row.agency)
     price = clock.new_id()
     made = await tx.scalar(
         insert(PriceRow)

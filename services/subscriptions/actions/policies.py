@@ -10,12 +10,13 @@ from services.subscriptions.actions.version import bump
 from services.subscriptions.rules.access import WallPolicy
 from services.subscriptions.tables import PolicyRow
 from shared import clock
-from shared.db import Tx
+from shared.db import Tx, check_acts_at
 from shared.errors import Stale
 
 
 async def change_policy(tx: Tx, agency: str, policy: WallPolicy, seen: int, by: UUID | None) -> int:
-    """Put a new version in force and return it. Raises Stale when `seen` is no longer the newest."""
+    """Put a new version in force and return it. Raises NotAllowed, and Stale when `seen` is no longer the newest."""
+    check_acts_at(tx, agency)
     newest = await tx.scalar(sa.select(sa.func.max(PolicyRow.version)).where(PolicyRow.agency == agency)) or 0
     made = await tx.scalar(
         insert(PolicyRow)

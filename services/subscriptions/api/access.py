@@ -22,7 +22,7 @@ from services.subscriptions.actions.meter import FLUSH_S, Meter, Spend
 from services.subscriptions.queries.snapshot import POLL_S, Snapshot
 from services.subscriptions.rules.access import Ask, Reason, after_meter, explain, look
 from shared import clock
-from shared.auth import Principal, Verifier, may
+from shared.auth import Principal, Right, Verifier
 from shared.calendar import local_day
 from shared.contracts.scopes import Scope as KeyScope
 from shared.errors import BadInput, NotAllowed, NotSignedIn
@@ -37,7 +37,7 @@ READING_GRACE_S = 12 * 3600
 """A page token lives five minutes and is renewed on the house's own pages, so that who only reads goes on with an old
 one; after half a day the paper has to send them by `/account/renew`. Nothing but reading is granted on such a token."""
 
-may_check_access = may(scope=SCOPE)
+may_check_access = Right(scope=SCOPE)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -198,12 +198,11 @@ async def _question(receive: Receive) -> Ask:
 def _check_key(principal: Principal) -> None:
     if principal.kind != "key":
         raise NotSignedIn("Send a server key as `Authorization: Bearer …`.")
-    if SCOPE not in principal.scopes:
-        raise NotAllowed(f"The key lacks the scope {SCOPE}.")
+    may_check_access.check(principal)
 
 
 def _check_agency(principal: Principal, agency: str) -> None:
-    if principal.agency != agency:
+    if agency not in may_check_access.agencies(principal):
         raise NotAllowed("A key asks for its own agency alone.")
 
 

@@ -1,20 +1,19 @@
 """Subscriptions for programs and staff."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from litestar import Request, get
+from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from services.subscriptions.queries import subscriptions as queries
-from shared.agencies import with_predecessors
-from shared.auth import may, principal_of
+from shared.auth import Right
 from shared.db import Tx
 from shared.errors import BadInput
 from shared.http import Page, decode_cursor, page_of
 
-may_read_subscriptions = may(
+may_read_subscriptions = Right(
     roles={"subscriptions", "finance", "administrator", "auditor"}, scope="subscriptions:read"
 )
 
@@ -23,15 +22,13 @@ Limit = Annotated[int, QueryParameter(ge=1, le=200)]
 
 @get("/api/subscriptions/v1/subscriptions", guards=[may_read_subscriptions])
 async def list_subscriptions(
-    request: Request[Any, Any, Any],
     tx: NamedDependency[Tx],
     person: FromQuery[UUID | None] = None,
     cursor: FromQuery[str | None] = None,
     limit: Limit = 50,
 ) -> Page[queries.Subscription]:
     """Subscriptions of your agencies, newest first, or those of one person."""
-    agencies = await with_predecessors(tx, principal_of(request).agencies)
-    found = await queries.listed(tx, agencies=agencies, person=person, before=_before(cursor), limit=limit)
+    found = await queries.listed(tx, person=person, before=_before(cursor), limit=limit)
     return page_of(found, limit)
 
 

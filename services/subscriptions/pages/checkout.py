@@ -16,14 +16,14 @@ from services.subscriptions.queries import catalogue, subscriptions
 from services.subscriptions.queries.catalogue import Offer, Package
 from shared import clock
 from shared.agencies import name_of
-from shared.auth import may, principal_of
+from shared.auth import Right, principal_of
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotFound, Refused
 from shared.http import once, read_form
 from shared.web import page
 
-may_subscribe = may(person=True)
+may_subscribe = Right(own=True)
 
 
 class TermsNotAccepted(Refused, status=422):

@@ -14,10 +14,10 @@ from services.subscriptions.pages.words import GROUPS, RULES, STANDINGS
 from services.subscriptions.queries import subscriptions
 from services.subscriptions.queries.walls import wall
 from services.subscriptions.rules.access import Rule, SectionPolicy, WallPolicy
-from shared.agencies import name_of, with_predecessors
-from shared.auth import Role, may, principal_of
-from shared.db import Tx
-from shared.errors import BadInput, NotFound, Unprocessable
+from shared.agencies import name_of
+from shared.auth import Right, Role, principal_of
+from shared.db import Tx, check_seen
+from shared.errors import BadInput, Unprocessable
 from shared.http import decode_cursor, encode_cursor, once, read_form
 from shared.web import N_, language_of, page, translate
 
@@ -25,8 +25,8 @@ EDITORS: set[Role] = {"subscriptions", "administrator"}
 LOOKERS: set[Role] = {*EDITORS, "finance", "auditor"}
 SHOWN = 50
 
-may_see_desk = may(roles=LOOKERS)
-may_change_walls = may(roles=EDITORS)
+may_see_desk = Right(roles=LOOKERS)
+may_change_walls = Right(roles=EDITORS)
 
 YES, NO = N_("Có"), N_("Không")
 
@@ -54,10 +54,7 @@ async def show_desk(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str] = ""
 ) -> Template:
     """Figures of the month and the newest subscriptions."""
-    agencies = await with_predecessors(tx, principal_of(request).agencies)
-    found = await subscriptions.listed(
-        tx, agencies=agencies, person=None, before=_before(cursor), limit=SHOWN
-    )
+    found = await subscriptions.listed(tx, person=None, before=_before(cursor), limit=SHOWN)
     lang = language_of(request)
     rows = [
         {
@@ -88,10 +85,9 @@ async def show_walls(
 ) -> Template:
     """The wall of one agency, as a form for those who may change it."""
     principal = principal_of(request)
-    own = [code for code in principal.agencies if principal.has_role(LOOKERS, code)]
-    chosen = agency or (own[0] if own else "")
-    if chosen not in own:
-        raise NotFound("There is no such wall.")
+    own = sorted(may_see_desk.agencies(principal))
+    chosen = agency or own[0]
+    check_seen(tx, chosen)
     found = await wall(tx, chosen)
     rows = [("*", found.policy.default), *sorted(found.policy.sections.items())]
     return page(
@@ -104,7 +100,7 @@ async def show_walls(
         agencies=[(f"/desk/subscriptions/policies?agency={code}", await name_of(tx, code)) for code in own],
         chosen=f"/desk/subscriptions/policies?agency={chosen}",
         agency_name=await name_of(tx, chosen),
-        may_edit=principal.has_role(EDITORS, chosen),
+        may_edit=chosen in may_change_walls.agencies(principal),
         saved="saved" in request.query_params,
     )
 
@@ -113,8 +109,6 @@ async def show_walls(
 async def change_wall(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Redirect:
     """A new version of the wall, unless somebody was faster."""
     form = read_form(await request.form(), WallForm)
-    if not principal_of(request).has_role(EDITORS, form.agency):
-        raise NotFound("There is no such wall.")
     return await once(request, tx, _change(tx, form, principal_of(request).id))
 
 

@@ -15,13 +15,13 @@ from services.subscriptions.pages.words import COLLECTIONS, GROUPS, STANDINGS, t
 from services.subscriptions.queries import catalogue, subscriptions
 from services.subscriptions.queries.subscriptions import Subscription
 from shared.agencies import name_of
-from shared.auth import may, principal_of
+from shared.auth import Right, principal_of
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.http import once, read_form
 from shared.web import page
 
-may_see_own = may(person=True)
+may_see_own = Right(own=True)
 
 
 class CancelForm(msgspec.Struct, frozen=True):

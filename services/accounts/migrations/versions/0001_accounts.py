@@ -21,8 +21,8 @@ ORGANISATION = (
 )
 # An organisation sees the keys of its own sandbox; in the sandbox, only those.
 KEY = (
-    "(agency = ANY (string_to_array(current_setting('app.agencies', true), ',')) OR organisation = "
-    "(SELECT sandbox FROM organisation WHERE id::text = nullif(current_setting('app.person', true), '')))"
+    "(agency = ANY (string_to_array(current_setting('app.agencies', true), ',')) OR organisation IN "
+    "(SELECT sandbox FROM organisation WHERE id::text = ANY (string_to_array(current_setting('app.own', true), ','))))"
 )
 # Where a table hangs on a person, whoever sees the person sees it.
 OF_PERSON = "person IN (SELECT id FROM person)"

@@ -1,0 +1,103 @@
+"""A right carries its scope, and a lineage its days: what a role, a scope or a succession opens, and from when on."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import clock
+from shared.agencies import Lineage
+from shared.auth import Principal, Reach, Right
+from shared.errors import NotAllowed
+
+MERGER = date(2025, 4, 24)
+BEFORE = MERGER - timedelta(days=1)
+SECOND = date(2026, 7, 1)
+
+MERGED = Lineage({"baokh": ("bkh", MERGER), "ktv": ("bkh", MERGER), "bkh": ("pmg", SECOND)})
+may_book = Right(roles={"ad_ops", "administrator"}, scope="ads:book")
+may_read_books = Right(roles={"finance"}, scope="finance:read")
+
+
+def somebody(**roles: Any) -> Principal:
+    return Principal(kind="person", id=clock.new_id(), roles=roles)
+
+
+def a_key(*scopes: str, **fields: Any) -> Principal:
+    return Principal(kind="key", id=clock.new_id(), agency="bkh", scopes=list(scopes), **fields)
+
+
+@pytest.mark.promise("T9")
+def test_a_right_reaches_the_agencies_where_one_of_its_own_roles_is_held_and_no_others():
+    both = somebody(bkh=["ad_ops"], tcnt=["finance", "auditor"])
+    assert may_book.agencies(both) == {"bkh"}
+    assert may_read_books.agencies(both) == {"tcnt"}
+    with pytest.raises(NotAllowed):
+        Right(roles={"events"}).check(both)
+
+
+@pytest.mark.promise("T9")
+def test_a_key_has_a_right_by_its_scope_at_its_one_agency():
+    assert may_book.agencies(a_key("ads:book")) == {"bkh"}
+    assert may_book.agencies(a_key("finance:read")) == frozenset()
+    with pytest.raises(NotAllowed, match="ads:book"):
+        may_book.check(a_key("finance:read"))
+
+
+@pytest.mark.promise("T9")
+def test_an_organisations_key_reaches_no_agency_and_its_own_rows_only_where_the_right_is_over_ones_own():
+    key = a_key("ads:book", organisation=clock.new_id())
+    with pytest.raises(NotAllowed, match="organisation"):
+        may_book.check(key)
+    assert may_book.reach(key) == Reach()
+    own = Right(roles={"ad_ops"}, scope="ads:book", own=True)
+    own.check(key)
+    assert own.reach(key) == Reach(own=frozenset({key.organisation}))
+
+
+@pytest.mark.promise("T9")
+def test_a_desk_does_not_reach_what_its_staff_bought_for_themselves_elsewhere():
+    staff = Principal(
+        kind="person", id=clock.new_id(), organisation=clock.new_id(), roles={"bkh": ["ad_ops"]}
+    )
+    assert may_book.reach(staff) == Reach(frozenset({"bkh"}))
+    over_ones_own = Right(own=True).reach(staff)
+    assert over_ones_own == Reach(own=frozenset({staff.id, staff.organisation}))
+
+
+def test_rights_together_reach_what_each_of_them_reaches():
+    both = somebody(bkh=["ad_ops", "finance"], tcnt=["finance"])
+    assert may_book.reach(both) & may_read_books.reach(both) == Reach(frozenset({"bkh"}))
+
+
+def test_an_heir_stands_in_an_agencys_place_from_the_day_on_and_not_before():
+    assert MERGED.open_on("baokh", BEFORE)
+    assert MERGED.heir_of("baokh", BEFORE) == "baokh"
+    assert MERGED.with_predecessors(["bkh"], BEFORE) == ["bkh"]
+    assert MERGED.successor_on("baokh", MERGER) == "bkh"
+    assert MERGED.heir_of("baokh", MERGER) == "bkh"
+    assert MERGED.with_predecessors(["bkh"], MERGER) == ["baokh", "bkh", "ktv"]
+
+
+def test_a_lineage_has_several_steps_each_with_its_own_day():
+    assert MERGED.heir_of("ktv", SECOND) == "pmg"
+    assert MERGED.line_of("ktv", SECOND) == ["ktv", "bkh", "pmg"]
+    assert MERGED.with_predecessors(["pmg"], SECOND) == ["baokh", "bkh", "ktv", "pmg"]
+    assert MERGED.with_predecessors(["pmg"], SECOND - timedelta(days=1)) == ["pmg"]
+    assert MERGED.with_predecessors(["tcnt"], SECOND) == ["tcnt"]
+
+
+CODES = st.sampled_from("abcde")
+
+
+@given(st.dictionaries(CODES, st.tuples(CODES, st.dates(date(2025, 1, 1), date(2025, 1, 9)))), CODES)
+def test_whatever_is_registered_a_line_ends_and_the_two_ways_to_ask_agree(
+    successions: dict[str, tuple[str, date]], code: str
+):
+    known, on = Lineage(successions), date(2025, 1, 5)
+    line = known.line_of(code, on)
+    assert line[-1] == known.heir_of(code, on)
+    assert len(line) == len(set(line))
+    assert all(code in known.with_predecessors([heir], on) for heir in line)
