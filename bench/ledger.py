@@ -66,7 +66,7 @@ async def ledger() -> AsyncIterator[tuple[Stack, House]]:
     stack.start()
     try:
         for service in ("ledger", "payments"):
-            migrate(stack.settings(service), service)
+            migrate(stack.settings(), service)
         house = House("ledger", stack.settings("ledger"), consumer, jobs)
         yield stack, house
         await house.stop()

@@ -33,7 +33,7 @@ def stack() -> Iterator[Stack]:
     made.start()
     try:
         for service in ("ads", "subscriptions"):
-            migrate(made.settings(service), service)
+            migrate(made.settings(), service)
         yield made
     finally:
         made.stop()

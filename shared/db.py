@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from shared.errors import BadInput, NotAllowed, NotFound
+from shared.keys import postgres_password
 from shared.outside import watch
 from shared.settings import Settings
 
@@ -19,11 +20,16 @@ Tx = AsyncSession
 
 
 def database_url(settings: Settings, service: str, role: str, database: str = "") -> URL:
-    """The address of a service's database for one of its roles: `owner`, `web` or `worker`."""
+    """The address of a service's database for one of its roles: `web`, `worker`, or the operator's way, `owner`."""
+    password = (
+        postgres_password(settings.operator_secret, service, role)
+        if role == "owner"
+        else settings.postgres_password
+    )
     return make_url(settings.postgres_url).set(
         drivername="postgresql+psycopg",
         username=f"{service}_{role}",
-        password=settings.postgres_password,
+        password=password,
         database=database or settings.database_prefix + service,
     )
 

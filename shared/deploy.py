@@ -5,6 +5,7 @@ from pathlib import Path
 from shared.embedded.edge import DEMO, Edge, caddyfile
 from shared.embedded.keys import NATS_USERS, Keys
 from shared.embedded.parts import GIB, nats_authorization
+from shared.keys import OPERATOR, of_service
 from shared.settings import SERVICES
 
 NODES = ("nats-1", "nats-2", "nats-3")
@@ -56,9 +57,17 @@ def write_secrets(folder: Path) -> list[str]:
     """
     keys = Keys(folder)
     admin, cache = keys.text("postgres_admin"), keys.text("redis")
-    for name in ("secret", "postgres_password"):
-        keys.text(name)
+    operator = keys.text("operator")
+    held = {service: of_service(operator, service) for service in SERVICES}
     made = {
+        **{
+            f"{name}_{service}": value
+            for service in SERVICES
+            for name, value in held[service].items()
+            if name != "csrf_secret"
+        },
+        "csrf_secret": held["accounts"]["csrf_secret"],
+        "nats_password_operator": keys.nats_password(OPERATOR),
         "postgres_admin_url": f"postgresql://postgres:{admin}@postgres:5432/postgres",
         "redis_url": f"redis://:{cache}@valkey:6379/0",
         "valkey.conf": (

@@ -1,13 +1,18 @@
-"""Links that carry their own permission: a path, its parameters and an expiry, signed by the house's key."""
+"""Links that carry their own permission: a path, its parameters and an expiry, signed by who made it."""
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from functools import cache
 from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
 
 from shared import clock
 from shared.errors import NotFound, Refused
 from shared.settings import Settings
+
+NOT_OURS = "There is nothing here: the link is not one of ours."
+TOO_LATE = "This link has expired; ask for a new one where it came from."
 
 
 class LinkExpired(Refused, status=410):
@@ -16,7 +21,11 @@ class LinkExpired(Refused, status=410):
 
 def signature(settings: Settings, purpose: str, text: str) -> str:
     """A keyed SHA-256 in hexadecimal; the purpose keeps one use's signatures from serving another."""
-    return hmac.digest(_key_for(purpose, settings.secret), text.encode(), "sha256").hex()
+    return _signature(settings.secret, purpose, text)
+
+
+def _signature(key: str, purpose: str, text: str) -> str:
+    return hmac.digest(_key_for(purpose, key), text.encode(), "sha256").hex()
 
 
 @cache
@@ -25,29 +34,58 @@ def _key_for(purpose: str, secret: str) -> bytes:
 
 
 def signed(settings: Settings, path: str, ttl_s: int, **params: object) -> str:
-    """Return the path with its parameters, an expiry and a signature over all of them."""
-    query = {**{k: str(v) for k, v in params.items()}, "exp": str(int(clock.now().timestamp()) + ttl_s)}
-    text = urlencode(sorted(query.items()))
-    return f"{path}?{text}&sig={signature(settings, 'link', f'{path}?{text}')}"
+    """Return the path with its parameters, an expiry and the service's own signature over all of them."""
+    return _signed(settings.secret, path, ttl_s, params)
 
 
 def opened(settings: Settings, path: str, query: str) -> dict[str, str]:
-    """Check a signed link and return its parameters. Raises NotFound when forged or altered, LinkExpired.
+    """Check a link that the service signed, and return its parameters. Raises NotFound when forged, LinkExpired.
 
     Parameters that were added behind the signature are ignored.
     """
-    params, in_time = read(settings, path, query)
+    params, in_time = _read(settings.secret, path, query)
     if not in_time:
-        raise LinkExpired("This link has expired; ask for a new one where it came from.")
+        raise LinkExpired(TOO_LATE)
     return params
 
 
-def read(settings: Settings, path: str, query: str) -> tuple[dict[str, str], bool]:
-    """The parameters of a link of ours, and whether it still opens anything. Raises NotFound."""
+def pay_link(
+    settings: Settings, seller: str, invoice: UUID | None, ttl_s: int, *, agency: str, amount_vnd: int
+) -> str:
+    """A seller's signed way to the page of payments on which its invoice is paid."""
+    params = {"seller": seller, "agency": agency, "amount": amount_vnd}
+    return _signed(_keys_in(settings.pay_link_keys)[seller], f"/pay/{invoice}", ttl_s, params)
+
+
+def read_pay_link(settings: Settings, invoice: UUID, query: str) -> tuple[dict[str, str], bool]:
+    """The parameters of a link to an invoice's page, and whether it is still in time. Raises NotFound.
+
+    It is a seller's, by that seller's key, or payments' own, which names no seller. Whether the invoice is that
+    seller's is for the page to check.
+    """
+    seller = dict(parse_qsl(query)).get("seller", "")
+    key = _keys_in(settings.pay_link_keys).get(seller) if seller else settings.secret
+    if not key:
+        raise NotFound(NOT_OURS)
+    return _read(key, f"/pay/{invoice}", query)
+
+
+@cache
+def _keys_in(text: str) -> dict[str, str]:
+    return dict(part.split(":", 1) for part in text.split(",") if part)
+
+
+def _signed(key: str, path: str, ttl_s: int, params: Mapping[str, object]) -> str:
+    query = {**{k: str(v) for k, v in params.items()}, "exp": str(int(clock.now().timestamp()) + ttl_s)}
+    text = urlencode(sorted(query.items()))
+    return f"{path}?{text}&sig={_signature(key, 'link', f'{path}?{text}')}"
+
+
+def _read(key: str, path: str, query: str) -> tuple[dict[str, str], bool]:
     head, _, tail = query.partition("&sig=")
     given = tail.split("&", 1)[0]
-    if not hmac.compare_digest(signature(settings, "link", f"{path}?{head}").encode(), given.encode()):
-        raise NotFound("There is nothing here: the link is not one of ours.")
+    if not hmac.compare_digest(_signature(key, "link", f"{path}?{head}").encode(), given.encode()):
+        raise NotFound(NOT_OURS)
     params = dict(parse_qsl(head))
     return params, int(params.pop("exp")) >= clock.now().timestamp()
 

@@ -24,7 +24,10 @@ def config_of(settings: Settings, service: str, database: str = "") -> Config:
 
 
 def migrate(settings: Settings, service: str, database: str = "") -> None:
-    """Bring one service's database to the newest version; safe to run twice and from two places at once."""
+    """Bring one service's database to the newest version, by the operator's settings.
+
+    Safe to run twice and from two places at once.
+    """
     command.upgrade(config_of(settings, service, database), "head")
 
 

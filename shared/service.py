@@ -65,7 +65,7 @@ class Service(InitPlugin):
         app_config.lifespan = [self._lifespan, *app_config.lifespan]
         app_config.template_config = web.template_config(Path(_folder(self.name)))
         app_config.csrf_config = CSRFConfig(
-            secret=self.settings.secret,
+            secret=self.settings.csrf_secret,
             cookie_name="__Host-nt_csrf" if self.settings.secure else "nt_csrf",
             cookie_secure=self.settings.secure,
             cookie_httponly=True,

@@ -9,6 +9,8 @@ import msgspec
 SERVICES = ("accounts", "ads", "subscriptions", "events", "payments", "ledger")
 PREFIX = "NGUONTHU_"
 
+DEMO_SECRET = "demo-only-demo-only-demo-only-demo-only"  # noqa: S105 - published, and refused where it matters
+
 
 class Budget(msgspec.Struct, frozen=True):
     """How much may be had at once, and again in each `per_s` seconds: by one who is known, by a network's unknown."""
@@ -47,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, "PostgreSQL server; user, password and database are put in by the service"
     ] = "postgresql://localhost:5432"
     database_prefix: Annotated[str, "Put before each service's database name; tests use it"] = ""
-    postgres_password: Annotated[str, "Password of the services' own roles"] = "demo-only"  # noqa: S105
+    postgres_password: Annotated[str, "Password of the service's own two roles"] = ""
     postgres_admin_url: Annotated[
         str, "PostgreSQL as superuser, read by `nguonthu migrate --bootstrap` alone"
     ] = ""
@@ -62,9 +64,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, "SMTP server as smtp://user:password@host:port; empty keeps mail in the inbox"
     ] = ""
     mail_from: Annotated[str, "Sender of outgoing mail"] = "Nguồn Thu <no-reply@localhost>"
-    secret: Annotated[str, "Key from which links, forms and pseudonyms are signed (≥ 32 characters)"] = (
-        "demo-only-demo-only-demo-only-demo-only"  # noqa: S105
-    )
+    operator_secret: Annotated[
+        str,
+        "The operator's alone, for `migrate`, `init` and other commands: what every service holds is derived from it",
+    ] = ""
+    secret: Annotated[
+        str, "Key from which the service signs its own links, forms and pseudonyms (≥ 32 characters)"
+    ] = DEMO_SECRET
+    csrf_secret: Annotated[
+        str,
+        "Key of the tokens in forms, the same in all services, which share an origin; good for nothing else",
+    ] = DEMO_SECRET
+    pay_link_keys: Annotated[
+        str,
+        "One seller:key each, separated by commas: a seller signs pay links by its own, payments opens all",
+    ] = ""
     token_private_key: Annotated[str, "Ed25519 private JWK of accounts; other services leave it empty"] = ""
     token_public_keys: Annotated[str, "JWK set with which page tokens and API keys are verified"] = ""
     vnpay_url: Annotated[str, "VNPay's address; empty means the simulator inside payments"] = ""
@@ -152,9 +166,7 @@ def _check(settings: Settings) -> None:
     if len(settings.secret) < 32:  # noqa: PLR2004
         raise BadSetting(f"{PREFIX}SECRET is shorter than 32 characters.")
     if settings.production:
-        if "demo-only" in settings.secret or "demo-only" in settings.postgres_password:
-            raise BadSetting(
-                "Production refuses the demo secrets: set NGUONTHU_SECRET and NGUONTHU_POSTGRES_PASSWORD."
-            )
+        if "demo-only" in settings.secret:
+            raise BadSetting("Production refuses the demo secrets: set NGUONTHU_SECRET.")
         if not settings.vnpay_url:
             raise BadSetting("Production refuses the VNPay simulator: set NGUONTHU_VNPAY_URL.")

@@ -15,12 +15,10 @@ import structlog
 from shared import agencies
 from shared.bus import ACK_WAIT_S, MAX_ACK_PENDING, Bus
 from shared.consume import Consumer
+from shared.keys import OPERATOR
 from shared.settings import SERVICES, Settings
 
 log = structlog.get_logger()
-
-OPERATOR = "operator"
-"""The operator's name on NATS."""
 
 PATIENCE_S = 60
 """How long a cluster may take to elect its leaders before laying out is given up."""

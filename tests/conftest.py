@@ -67,8 +67,8 @@ class Templates:
     def name(self, service: str) -> str:
         name = f"template_{service}"
         if name not in self._made:
-            settings = self.stack.settings(service)
-            bootstrap_databases(self.stack.admin_url("postgres"), settings.postgres_password, [name])
+            settings = self.stack.settings()
+            bootstrap_databases(self.stack.admin_url("postgres"), settings.operator_secret, [name])
             migrate(settings, service, name)
             self._made.add(name)
         return name
@@ -149,7 +149,7 @@ class Flats:
         self.tmp_path = tmp_path
         self._open: list[Any] = []
 
-    def settings(self, service: str, **changes: Any) -> Settings:
+    def settings(self, service: str | None, **changes: Any) -> Settings:
         given = {
             "database_prefix": "test_",
             "background": False,

@@ -121,6 +121,11 @@ class NotificationView(msgspec.Struct, frozen=True, kw_only=True):
     raw: str
 
 
+async def seller_of(tx: Tx, invoice: UUID) -> str:
+    """Who opened the invoice; empty while it has not arrived."""
+    return await tx.scalar(sa.select(InvoiceRow.seller).where(InvoiceRow.id == invoice)) or ""
+
+
 async def bill(tx: Tx, invoice: UUID) -> Bill | None:
     """What the pay page shows; None while the invoice has not arrived."""
     row = await tx.get(InvoiceRow, invoice)

@@ -94,7 +94,7 @@ def migrate(
     with house() as reached:
         for name in [service_named(service)] if service else SERVICES:
             with step(f"Database of {name}"):
-                migrate_one(settings_of(reached, name), name)
+                migrate_one(reached.settings, name)
         with step("Streams"):
             asyncio.run(lay_out(reached.settings))
 
@@ -109,7 +109,7 @@ def _bootstrap(settings: Settings) -> None:
     with step("Databases and roles"):
         wait_for_postgres(settings.postgres_admin_url, limit_s=60)
         names = [settings.database_prefix + name for name in SERVICES]
-        bootstrap_databases(settings.postgres_admin_url, settings.postgres_password, names)
+        bootstrap_databases(settings.postgres_admin_url, settings.operator_secret, names)
 
 
 def seed() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from shared import clock
 from shared.calendar import local_day
 from shared.cli.screen import Sorry
+from shared.keys import as_service
 from shared.settings import PREFIX, SERVICES, Settings, load
 
 if TYPE_CHECKING:
@@ -76,8 +77,10 @@ def service_named(name: str) -> str:
 
 
 def settings_of(reached: Reached, service: str) -> Settings:
-    """A service's own settings; a deployed house has one set for all."""
-    return reached.stack.settings(service) if reached.stack else reached.settings
+    """A service's own settings: derived for the operator, given where a command runs beside a deployed service."""
+    if reached.stack:
+        return reached.stack.settings(service)
+    return as_service(reached.settings, service) if reached.settings.operator_secret else reached.settings
 
 
 def today() -> date:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import psycopg
 from psycopg import sql
 
+from shared.keys import postgres_password
 from shared.settings import SERVICES
 
 LIMITS = {
@@ -24,7 +25,7 @@ LIMITS = {
 """What a role may wait for; migrations may run long but must not queue behind others' locks for long."""
 
 
-def bootstrap_databases(admin_url: str, password: str, databases: Iterable[str] = SERVICES) -> None:
+def bootstrap_databases(admin_url: str, operator_secret: str, databases: Iterable[str] = SERVICES) -> None:
     """Make each database with its roles, or put them right where they already exist.
 
     A database belongs to the service whose name follows its last underscore, so that `test_ads` is used by
@@ -34,6 +35,7 @@ def bootstrap_databases(admin_url: str, password: str, databases: Iterable[str] 
     with psycopg.connect(admin_url, autocommit=True) as db:
         for service in dict.fromkeys(map(_service, names)):
             for role, limits in LIMITS.items():
+                password = postgres_password(operator_secret, service, role)
                 _make_role(db, f"{service}_{role}", password, limits)
         known = {row[0] for row in db.execute("SELECT datname FROM pg_database")}
         for name in names:

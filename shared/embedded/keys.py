@@ -6,9 +6,9 @@ from pathlib import Path
 
 from joserfc.jwk import KeySet, OKPKey
 
+from shared.keys import OPERATOR, nats_password
 from shared.settings import SERVICES
 
-OPERATOR = "operator"
 NATS_USERS = (*SERVICES, OPERATOR)
 
 
@@ -43,4 +43,4 @@ class Keys:
 
     def nats_password(self, user: str) -> str:
         """The secret with which a service, or the operator, enters NATS."""
-        return self.text(f"nats_{user}")
+        return nats_password(self.text("operator"), user)

@@ -14,9 +14,10 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from shared.embedded.keys import NATS_USERS, OPERATOR, Keys, write_private
+from shared.embedded.keys import NATS_USERS, Keys, write_private
 from shared.embedded.ports import Ports
 from shared.embedded.process import CannotStart, Part, launched
+from shared.keys import OPERATOR
 from shared.wheels import folder_of
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))

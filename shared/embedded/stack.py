@@ -15,10 +15,11 @@ from shared.embedded import parts
 from shared.embedded.apps import EDGE, app, caddy, is_loopback, with_port
 from shared.embedded.databases import bootstrap_databases, drop_databases
 from shared.embedded.edge import DEMO
-from shared.embedded.keys import OPERATOR, Keys
+from shared.embedded.keys import Keys
 from shared.embedded.ports import Ports
 from shared.embedded.process import CannotStart, Child, Part, created, end_leftovers
-from shared.settings import Settings, load
+from shared.keys import OPERATOR, nats_password, of_service
+from shared.settings import PREFIX, Settings, load
 
 STORES = ("postgres", "nats", "redis")
 
@@ -92,7 +93,7 @@ class Stack:
                 if not (missing := child.missing()):
                     waiting.remove(child)
                     if child.part.name == "postgres":
-                        bootstrap_databases(self.admin_url(), self.keys.text("postgres_password"))
+                        bootstrap_databases(self.admin_url(), self.keys.text("operator"))
                 elif time.monotonic() > end:
                     raise CannotStart(f"{child.part.name} is not ready after {limit_s:.0f} s: {missing}.")
             time.sleep(0.02 if waiting else 0)
@@ -169,7 +170,7 @@ class Stack:
                 self.children[name].kill()
         shutil.rmtree(self.home / "nats" / "store", ignore_errors=True)
         shutil.rmtree(self.home / "redis", ignore_errors=True)
-        bootstrap_databases(self.admin_url(), self.keys.text("postgres_password"))
+        bootstrap_databases(self.admin_url(), self.keys.text("operator"))
         self.start()
 
     def __enter__(self) -> Self:
@@ -215,11 +216,13 @@ class Stack:
         if service == DEMO:
             # The newspaper is a customer like any other: it knows its key and the public addresses, and no secret.
             return decided
-        decided |= {
-            "NGUONTHU_SECRET": self.keys.text("secret"),
-            "NGUONTHU_POSTGRES_PASSWORD": self.keys.text("postgres_password"),
-            "NGUONTHU_NATS_PASSWORD": self.keys.nats_password(service or OPERATOR),
-        }
+        operator = self.keys.text("operator")
+        held = (
+            of_service(operator, service)
+            if service
+            else {"operator_secret": operator, "nats_password": nats_password(operator, OPERATOR)}
+        )
+        decided |= {PREFIX + name.upper(): value for name, value in held.items()}
         if service in (None, "accounts"):
             decided["NGUONTHU_TOKEN_PRIVATE_KEY"] = self.keys.text("token_private_key")
         with contextlib.suppress(KeyError):

@@ -35,7 +35,7 @@ async def hashes(flat: Any) -> list[bytes]:
 
 
 async def rebuilt(flats: Any) -> int:
-    engine = create_async_engine(database_url(flats.settings("ledger"), "ledger", "owner"))
+    engine = create_async_engine(database_url(flats.settings(None), "ledger", "owner"))
     try:
         async with AsyncSession(engine) as tx, tx.begin():
             return await rebuilding.rebuild(tx)

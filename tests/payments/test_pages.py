@@ -333,3 +333,17 @@ async def test_the_button_pressed_twice_at_once_begins_one_attempt(flats: Flats)
     pressed = await asyncio.gather(*(flat.client.post(address, headers=headers) for _ in range(5)))
     assert len({answer.headers["location"] for answer in pressed}) == 1
     assert await state_of(flat, invoice) == (None, ["open"])
+
+
+@pytest.mark.promise("T11")
+async def test_one_sellers_key_opens_no_other_sellers_invoice(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    settings = flat.house.settings
+    for seller, status in (("subscriptions", 200), ("ads", 404)):
+        address = links.pay_link(
+            settings, seller, invoice.invoice, 60, agency="bkh", amount_vnd=invoice.total_vnd
+        )
+        assert (await flat.client.get(address)).status_code == status
+        assert (await flat.client.get(address.replace("?", "/live?"))).status_code == status

@@ -264,8 +264,8 @@ def test_a_backup_restores_to_another_home_with_its_facts_handed_on(
     told = nguonthu("restore", str(backup), "--to", str(new))
     assert told.returncode == 0, told.stderr
     assert (new / "files" / "ads" / "abc").read_bytes() == b"picture"
-    assert (new / "secrets" / "secret").read_bytes() == (home / "secrets" / "secret").read_bytes()
-    assert (new / "secrets" / "secret").stat().st_mode & 0o077 == 0
+    assert (new / "secrets" / "operator").read_bytes() == (home / "secrets" / "operator").read_bytes()
+    assert (new / "secrets" / "operator").stat().st_mode & 0o077 == 0
     stack = Stack(new)
     stack.start(["postgres"])
     try:

@@ -20,6 +20,7 @@ from shared.deploy import NODES, edge_text, nats_text, write_secrets
 from shared.embedded.keys import Keys
 from shared.embedded.parts import program
 from shared.embedded.ports import Ports
+from shared.keys import of_service
 from shared.settings import SERVICES, Settings, describe, load
 from shared.streams import lay_out
 
@@ -71,17 +72,22 @@ def test_each_of_our_containers_gets_settings_that_can_be_read(name: str, secret
     known = {variable for variable, _, _ in describe()}
     assert {key.removesuffix("_FILE") for key in env} <= known
     settings = load(env)
+    if name in SERVICES:
+        held = of_service((secrets / "operator").read_text(), name)
+        assert {key: getattr(settings, key) for key in held} == held
     if name != "demo":
-        assert "demo-only" not in settings.secret + settings.postgres_password
         assert settings.nats_replicas == len(NODES) == len(settings.nats_url.split(","))
     assert bool(settings.token_private_key) == (name == "accounts")
     assert bool(settings.nats_password) == (name != "demo")
+    assert bool(settings.operator_secret) == (name == "migrate")
     assert bool(settings.postgres_admin_url) == (name == "migrate")
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_each_container_mounts_the_secrets_that_it_reads_and_no_others(name: str, secrets: Path) -> None:
     part = PARTS[name]
+    others = {f"_{service}" for service in SERVICES if service != name}
+    assert not [held for held in part.get("secrets", []) if held.endswith(tuple(others))]
     said = str(part.get("environment", "")) + str(part.get("command", ""))
     assert set(re.findall(rf"{SECRET}([\w.]+)", said)) == set(part.get("secrets", []))
     for secret in part.get("secrets", []):

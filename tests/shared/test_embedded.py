@@ -19,6 +19,7 @@ from shared.embedded import CannotStart, Stack, parts
 from shared.embedded.ports import Ports, is_free
 from shared.embedded.process import is_same
 from shared.embedded.state import listening_beyond_loopback
+from shared.keys import of_service, postgres_password
 from shared.settings import SERVICES, load
 from tests.shared.homes import a_folder
 
@@ -55,13 +56,10 @@ def test_no_role_of_a_service_can_pass_row_level_security(stack: Stack) -> None:
 @pytest.mark.parametrize("role", ["owner", "web", "worker"])
 def test_a_service_cannot_enter_anothers_database(stack: Stack, role: str) -> None:
     settings = stack.settings("ads")
-    psycopg.connect(
-        f"{settings.postgres_url}/ads", user=f"ads_{role}", password=settings.postgres_password
-    ).close()
+    password = postgres_password(stack.keys.text("operator"), "ads", role)
+    psycopg.connect(f"{settings.postgres_url}/ads", user=f"ads_{role}", password=password).close()
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-        psycopg.connect(
-            f"{settings.postgres_url}/ledger", user=f"ads_{role}", password=settings.postgres_password
-        )
+        psycopg.connect(f"{settings.postgres_url}/ledger", user=f"ads_{role}", password=password)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(f"{settings.postgres_url}/ads", user=f"ads_{role}", password="guess")
 
@@ -160,6 +158,8 @@ def test_secrets_are_for_their_owner_alone_and_stay_the_same(home: Path) -> None
 def test_each_app_gets_only_the_secrets_that_it_needs(stack: Stack) -> None:
     assert load(stack.env("accounts")).token_private_key
     assert not load(stack.env("ledger")).token_private_key
+    assert load(stack.env()).operator_secret
+    assert not any(load(stack.env(service)).operator_secret for service in SERVICES)
     assert len({stack.env(service)["NGUONTHU_NATS_PASSWORD"] for service in SERVICES}) == len(SERVICES)
     paper = stack.env("demo")
     assert not {key for key in paper if any(word in key for word in ("SECRET", "PASSWORD", "PRIVATE"))}
@@ -169,7 +169,7 @@ def test_what_the_stack_decides_wins_and_other_wishes_are_kept(tmp_path: Path) -
     given = {"NGUONTHU_SECRET_FILE": "/nowhere", "NGUONTHU_SMTP_URL": "smtp://mail.example:25"}
     stack = Stack(tmp_path, given=given)
     assert load(stack.env("ads")).smtp_url == "smtp://mail.example:25"
-    assert load(stack.env("ads")).secret == stack.keys.text("secret")
+    assert load(stack.env("ads")).secret == of_service(stack.keys.text("operator"), "ads")["secret"]
     assert "NGUONTHU_SMTP_URL" not in stack.env("demo")
 
 

@@ -10,7 +10,7 @@ from shared.settings import SERVICES
 @pytest.mark.parametrize("service", SERVICES)
 def test_migrations_and_models_agree_and_a_second_run_changes_nothing(stack, templates, service):
     name = templates.name(service)
-    settings = stack.settings(service)
+    settings = stack.settings()
     migrate(settings, service, name)
     command.check(config_of(settings, service, name))
 

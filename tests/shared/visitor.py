@@ -47,7 +47,7 @@ class Visitor:
     def __init__(self, flat: Flat, stack: Stack) -> None:
         self.flat = flat
         self.signer = auth.Signer(stack.settings("accounts"))
-        self.csrf = generate_csrf_token(flat.house.settings.secret)
+        self.csrf = generate_csrf_token(flat.house.settings.csrf_secret)
 
     async def knock(
         self,

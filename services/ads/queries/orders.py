@@ -238,9 +238,8 @@ def uncovered(
 def pay_url(settings: Settings, row: OrderRow, total_vnd: int, now: datetime) -> str:
     """The signed link to payments' page for the order's invoice."""
     ttl_s = int((row.expires_at - now).total_seconds()) if row.expires_at else 0
-    path = f"/pay/{row.invoice}"
-    return settings.base_url + links.signed(
-        settings, path, max(ttl_s, 60), agency=row.agency, amount=total_vnd
+    return settings.base_url + links.pay_link(
+        settings, "ads", row.invoice, max(ttl_s, 60), agency=row.agency, amount_vnd=total_vnd
     )
 
 

@@ -100,4 +100,4 @@ def _credited(paid: PaidLine) -> CreditedLine:
 def pay_link(settings: Settings, agency: str, invoice: UUID, total_vnd: int, expires_at: datetime) -> str:
     """The signed address where an invoice is paid, open as long as the invoice is."""
     ttl_s = max(60, int((expires_at - clock.now()).total_seconds()))
-    return links.signed(settings, f"/pay/{invoice}", ttl_s, agency=agency, amount=total_vnd)
+    return links.pay_link(settings, "events", invoice, ttl_s, agency=agency, amount_vnd=total_vnd)

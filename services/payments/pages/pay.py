@@ -65,21 +65,33 @@ class Link(msgspec.Struct, frozen=True):
 
     agency: str
     amount_vnd: int
+    seller: str = ""
+    """Whose invoice it leads to; payments' own links, which follow the seller's, need not say it again."""
     back: str = ""
     """The code with which the buyer came back from the bank."""
 
 
-def opened(request: Request[Any, Any, Any], invoice: UUID) -> Link:
-    """Check the link's signature and time. Raises NotFound, LinkExpired."""
-    return _link(links.opened(*_signed(request, invoice)))
+async def entered(request: Request[Any, Any, Any], tx: Tx, invoice: UUID) -> tuple[Link, bool]:
+    """Check the link and let the transaction see its agency's rows; also whether the link is in time.
+
+    Raises NotFound: one seller's key opens no other seller's invoice. One that has not arrived yet is nobody's.
+    """
+    query = request.scope["query_string"].decode("latin-1")
+    said, in_time = links.read_pay_link(request.app.state.settings, invoice, query)
+    link = Link(said["agency"], int(said["amount"]), said.get("seller", ""), back=said.get("back", ""))
+    await enter(tx, [link.agency])
+    seller = await queries.seller_of(tx, invoice)
+    if link.seller and seller not in ("", link.seller):
+        raise NotFound(links.NOT_OURS)
+    return link, in_time
 
 
-def _signed(request: Request[Any, Any, Any], invoice: UUID) -> tuple[Settings, str, str]:
-    return request.app.state.settings, f"/pay/{invoice}", request.scope["query_string"].decode("latin-1")
-
-
-def _link(params: dict[str, str]) -> Link:
-    return Link(params["agency"], int(params["amount"]), params.get("back", ""))
+async def opened(request: Request[Any, Any, Any], tx: Tx, invoice: UUID) -> Link:
+    """As `entered`, where a late link opens nothing. Raises NotFound, LinkExpired."""
+    link, in_time = await entered(request, tx, invoice)
+    if not in_time:
+        raise links.LinkExpired(links.TOO_LATE)
+    return link
 
 
 @get("/pay/{invoice:uuid}", include_in_schema=False)
@@ -87,9 +99,7 @@ async def show_pay(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
 ) -> Template:
     """The one screen: what for, how much, one button; then the result. A late link shows, and pays no more."""
-    params, in_time = links.read(*_signed(request, invoice))
-    link = _link(params)
-    await enter(tx, [link.agency])
+    link, in_time = await entered(request, tx, invoice)
     bill = await queries.bill(tx, invoice)
     known = vnpay.terminals(request.app.state.settings.vnpay_terminals)
     address = f"/pay/{invoice}?{request.scope['query_string'].decode('latin-1')}"
@@ -136,8 +146,7 @@ async def start(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
 ) -> Redirect:
     """To the bank. Needs no idempotency key: while an attempt is under way, the same one goes on."""
-    link = opened(request, invoice)
-    await enter(tx, [link.agency])
+    await opened(request, tx, invoice)
     settings: Settings = request.app.state.settings
     known = vnpay.terminals(settings.vnpay_terminals)
     try:
@@ -168,9 +177,11 @@ async def come_back(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) ->
 
 
 @get("/pay/{invoice:uuid}/live", include_in_schema=False)
-async def watch(request: Request[Any, Any, Any], invoice: FromPath[UUID]) -> ServerSentEvent:
+async def watch(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
+) -> ServerSentEvent:
     """Tell the open page as soon as the result is known."""
-    link = opened(request, invoice)
+    link = await opened(request, tx, invoice)
     return ServerSentEvent(_news(request, invoice, link))
 
 

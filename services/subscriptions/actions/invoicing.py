@@ -103,6 +103,5 @@ async def withdraw(tx: Tx, row: InvoiceRow, reason: str) -> None:
 def pay_link(settings: Settings, row: InvoiceRow) -> str:
     """The buyer's way to payments, good as long as the invoice is."""
     ttl_s = max(int((row.expires_at - clock.now()) / timedelta(seconds=1)), 1)
-    return links.signed(
-        settings, f"/pay/{row.id}", ttl_s, agency=row.agency, amount=row.net_vnd + row.vat_vnd
-    )
+    amount_vnd = row.net_vnd + row.vat_vnd
+    return links.pay_link(settings, "subscriptions", row.id, ttl_s, agency=row.agency, amount_vnd=amount_vnd)
