@@ -31,6 +31,36 @@ RECOVERY_CODES = 10
 PASSWORD_WITH_TOTP = 8
 PASSWORD_ALONE = 14
 PASSWORD_MAX = 256
+COMMON_WORDS = (
+    *(
+        "matkhau",
+        "matkhaucuatoi",
+        "khongbiet",
+        "khongco",
+        "anhyeuem",
+        "emyeuanh",
+        "yeuem",
+        "yeuanh",
+        "yeumainguoi",
+    ),
+    *(
+        "anhnhoem",
+        "emnhoanh",
+        "conyeume",
+        "giadinh",
+        "hanhphuc",
+        "thanhcong",
+        "mayman",
+        "sinhnhat",
+        "toiyeuvietnam",
+    ),
+    *("vietnam", "saigon", "hanoi", "danang", "khanhhoa", "nhatrang", "camranh", "nguonthu", "baokhanhhoa"),
+    *("tapchinhatrang", "toasoan", "quangcao", "docgia", "taichinh", "quantri", "ketoan"),
+)
+"""Words that Vietnamese passwords are often made of, and the house's own names, as they are typed."""
+
+PROOF_TTL = timedelta(minutes=5)
+"""So long after a sign-in no second proof is asked for before what guards an account changes."""
 
 PERSON_SESSION = timedelta(days=30)
 STAFF_SESSION = timedelta(hours=12)
@@ -80,6 +110,10 @@ class AgencyClosed(Refused):
 
 class AgencyKnown(Refused):
     """An agency of this code exists."""
+
+
+class CommonPassword(Refused, status=422):
+    """The password is a common one, or easy to guess from what is known of its person."""
 
 
 class PhoneTaken(Refused):

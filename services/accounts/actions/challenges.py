@@ -22,12 +22,13 @@ ENROLMENT_TRIES = 10
 
 
 class Browser(msgspec.Struct, frozen=True):
-    """What is known of a browser: the secret of its device cookie, its name, its network, its language."""
+    """What is known of a browser: its device cookie's secret, its name, network and language, the session it had."""
 
     device_secret: str
     label: str
     network: str
     lang: str = "vi"
+    session_secret: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -106,8 +107,12 @@ async def second_step(
 async def let_in(
     tx: Tx, person: PersonRow, row: ChallengeRow, browser: Browser, *, two_step: bool
 ) -> Outcome:
-    """Open the session; the step that led here is over. Sign-ins with two steps are in the audit trail."""
+    """Open the session; the step that led here and the browser's last session are over.
+
+    Sign-ins with two steps are in the audit trail.
+    """
     row.used_at = clock.now()
+    await sessions.end_session(tx, browser.session_secret)
     opened = await sessions.open_session(
         tx, person, two_step=two_step, device_secret=browser.device_secret, device=browser.label
     )

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from shared.db import Tx
 from shared.errors import Waits
 from shared.house import House
 from shared.settings import Settings
+from shared.web.formats import moment
 
 log = structlog.get_logger()
 
@@ -42,6 +43,29 @@ async def queue(
     row = _row(agency, recipient, address, lang, template, params, state)
     row.next_at = next_at or row.next_at
     tx.add(row)
+
+
+Change = Literal["password", "totp", "reset", "recovery", "recovery-used", "phone", "device", "tried", "key"]
+"""What a letter of the template `changed` can be about."""
+
+
+async def tell_of_change(
+    tx: Tx, person: PersonRow, what: Change, *, agency: str = "", device: str = ""
+) -> None:
+    """Write to a person about what guards their account, so that a thief cannot change it quietly.
+
+    No cap holds such a letter back. Whoever has no e-mail cannot be told, and sees it in the list of devices.
+    """
+    if person.email:
+        await queue(
+            tx,
+            agency=agency or person.agency,
+            recipient=person.id,
+            address=person.email,
+            lang=person.lang,
+            template="changed",
+            params={"what": what, "at": moment(clock.now()), "device": device},
+        )
 
 
 async def one_at_a_time(tx: Tx, address: str) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.accounts import queries, rules
 from services.accounts.actions import audit, keys, messages, sessions
 from services.accounts.actions.challenges import Browser, Outcome, find_person, second_step
-from services.accounts.actions.secrets import digest, hash_password
+from services.accounts.actions.secrets import check_password, digest, hash_password
 from services.accounts.tables import (
     InvitationRow,
     MemberRow,
@@ -210,14 +210,14 @@ async def accept(
     """Walk through the door of an invitation; staff go on to the second step, an organisation to its first key.
 
     Whoever has an account already keeps its password and must sign in with it: a link alone opens no account.
-    Raises LinkExpired for a closed door, Unprocessable for a weak password.
+    Raises LinkExpired for a closed door, Unprocessable or CommonPassword for a weak password.
     """
     row = await invitation(tx, token)
     if row is None:
         raise LinkExpired("This invitation was used or has expired; ask for a new one.")
     person = await find_person(tx, "email", row.email)
     if person is None:
-        rules.check_password(password, totp=bool(row.roles))
+        await check_password(password, totp=bool(row.roles), about=[row.email, name])
         person = person_row(row.agency, email=row.email, name=name, lang=browser.lang)
         person.password_hash = await hash_password(password)
         tx.add(person)
@@ -302,19 +302,20 @@ async def set_roles(
     )
 
 
-async def save_profile(tx: Tx, person: UUID, name: str, lang: str, phone: str) -> None:
+async def save_profile(tx: Tx, row: PersonRow, name: str, lang: str, phone: str) -> None:
     """Change how a person is greeted, in which language, and the phone that signs in beside the e-mail.
 
     Raises Unprocessable for what is no phone, PhoneTaken for somebody else's.
     """
-    number = rules.normal_phone(phone) if phone else None
+    number, before = rules.normal_phone(phone) if phone else None, row.phone
     try:
         async with tx.begin_nested():
-            await tx.execute(
-                sa.update(PersonRow).where(PersonRow.id == person).values(name=name, lang=lang, phone=number)
-            )
+            row.name, row.lang, row.phone = name, lang, number
+            await tx.flush()
     except sa.exc.IntegrityError as error:
         raise rules.PhoneTaken("Another account signs in with this phone number.") from error
+    if number != before:
+        await messages.tell_of_change(tx, row, "phone")
 
 
 async def _held(tx: Tx, person: UUID, agency: str) -> list[str]:

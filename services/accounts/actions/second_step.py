@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from services.accounts import rules
-from services.accounts.actions import audit, sessions
+from services.accounts.actions import audit, messages, sessions
 from services.accounts.actions.challenges import (
     Browser,
     Outcome,
@@ -16,6 +16,7 @@ from services.accounts.actions.challenges import (
     open_challenge,
 )
 from services.accounts.actions.secrets import (
+    check_password,
     hash_password,
     password_fits,
     recovery_code,
@@ -23,8 +24,8 @@ from services.accounts.actions.secrets import (
     totp_step,
     unseal,
 )
-from services.accounts.tables import PersonRow, RecoveryCodeRow, TotpResetRow
-from shared import clock
+from services.accounts.tables import PersonRow, RecoveryCodeRow, SessionRow, TotpResetRow
+from shared import clock, limits, strangers
 from shared.auth import Principal
 from shared.db import Tx, check_acts_at, locked
 from shared.errors import NotFound
@@ -49,6 +50,8 @@ async def enter_totp(tx: Tx, house: House, secret: str, code: str, browser: Brow
     secret = unseal(house.settings, person.totp_secret)
     step = totp_step(secret, given, clock.now(), person.totp_step) if left else None
     if step is None and not await _use_recovery_code(tx, house.settings, person, given):
+        if not left and not await limits.take(house.redis, f"told:totp:{person.id}", 1, 86_400):
+            await messages.tell_of_change(tx, person, "tried")
         return Outcome("wrong" if left else "locked", next=row.next)
     if step is not None:
         person.totp_step = step
@@ -83,6 +86,7 @@ async def enrol_totp(tx: Tx, settings: Settings, secret: str, code: str, browser
     await audit.note(
         tx, agency=person.agency, actor=f"person:{person.id}", action="totp.enrol", subject=person.id
     )
+    await messages.tell_of_change(tx, person, "totp")
     done = await let_in(tx, person, row, browser, two_step=True)
     return msgspec.structs.replace(done, recovery_codes=codes)
 
@@ -98,19 +102,62 @@ async def new_recovery_codes(tx: Tx, settings: Settings, person: UUID) -> tuple[
     return codes
 
 
-async def change_password(tx: Tx, principal: Principal, old: str, new: str) -> str | None:
+async def change_password(tx: Tx, house: House, principal: Principal, old: str, new: str) -> str | None:
     """Set a password; other devices are signed out. Returns this session's fresh secret, None if `old` is wrong.
 
-    Raises Unprocessable for a weak one, NotSignedIn where the session has ended.
+    Whoever has none yet has signed in just now, or shows the second step as `old`. Raises Unprocessable or
+    CommonPassword for a weak one, NotSignedIn where the session has ended.
     """
     row, person = await sessions.current(tx, principal)
-    rules.check_password(new, totp=person.totp_secret is not None)
-    if person.password_hash is not None and not await password_fits(old, person.password_hash):
+    about = [person.email, person.name, person.phone]
+    await check_password(new, totp=person.totp_secret is not None, about=about)
+    has_one = person.password_hash is not None
+    if not (await _shows(house, person, old) if has_one else await _is_proven(house, row, person, old)):
         return None
     person.password_hash = await hash_password(new)
     await sessions.end_sessions(tx, person.id, keep=row.id)
     await audit.note(tx, agency=person.agency, actor=principal, action="password.change", subject=person.id)
+    await messages.tell_of_change(tx, person, "password")
     return await sessions.rotate(tx, row)
+
+
+async def renew_recovery_codes(
+    tx: Tx, house: House, principal: Principal, proof: str
+) -> tuple[tuple[str, ...], str] | None:
+    """Fresh recovery codes and a fresh secret of this session; None where the second step was not shown again."""
+    row, person = await sessions.current(tx, principal)
+    if not row.two_step or person.totp_secret is None or not await _is_proven(house, row, person, proof):
+        return None
+    codes = await new_recovery_codes(tx, house.settings, person.id)
+    await audit.note(
+        tx, agency=person.agency, actor=principal, action="totp.recovery.renew", subject=person.id
+    )
+    await messages.tell_of_change(tx, person, "recovery")
+    return codes, await sessions.rotate(tx, row)
+
+
+async def _is_proven(house: House, row: SessionRow, person: PersonRow, proof: str) -> bool:
+    """Whether it is still the person: signed in within five minutes, or showing password or second step again."""
+    return clock.now() - row.created_at <= rules.PROOF_TTL or await _shows(house, person, proof)
+
+
+async def _shows(house: House, person: PersonRow, proof: str) -> bool:
+    """Whether this is the password or the second step of a person. Whoever holds a stolen session guesses seldom."""
+    asker = strangers.Asker("", f"person:{person.id}")
+    tries = Tries(house, f"proof:{person.id}", asker, 1, 1)
+    if not proof or not await tries.spend():
+        return False
+    given = proof.strip().replace(" ", "")
+    step = (
+        totp_step(unseal(house.settings, person.totp_secret), given, clock.now(), person.totp_step)
+        if person.totp_secret is not None
+        else None
+    )
+    fit = step is not None or await password_fits(proof[: rules.PASSWORD_MAX], person.password_hash)
+    if fit:
+        person.totp_step = step or person.totp_step
+        await tries.give_back()
+    return fit
 
 
 async def ask_reset(tx: Tx, principal: Principal, person: UUID, agency: str, why: str) -> None:
@@ -151,6 +198,7 @@ async def approve_reset(tx: Tx, principal: Principal, reset: UUID) -> None:
     person.totp_secret, person.totp_step = None, 0
     await tx.execute(sa.delete(RecoveryCodeRow).where(RecoveryCodeRow.person == row.person))
     await sessions.end_sessions(tx, row.person)
+    await messages.tell_of_change(tx, person, "reset", agency=row.agency)
     await audit.note(
         tx, agency=row.agency, actor=principal, action="totp.reset.approve", subject=row.person, why=row.why
     )
@@ -184,4 +232,5 @@ async def _use_recovery_code(tx: Tx, settings: Settings, person: PersonRow, code
     await audit.note(
         tx, agency=person.agency, actor=f"person:{person.id}", action="totp.recovery", subject=person.id
     )
+    await messages.tell_of_change(tx, person, "recovery-used")
     return True

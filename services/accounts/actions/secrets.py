@@ -4,6 +4,9 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import re
+import unicodedata
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -11,13 +14,17 @@ import pyotp
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from zxcvbn import zxcvbn
 
+from services.accounts import rules
 from shared import clock, links
 from shared.settings import Settings
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _two_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
 """Two at a time: more would take the memory and the cores of everything else."""
+_one_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="zxcvbn")
+"""One at a time: zxcvbn keeps the words that it is given in a global."""
 
 NO_PASSWORD = (
     "$argon2id$v=19$m=19456,t=2,p=1$gUxW39US0kMpsfB3yphf4w$Bu254XjMjeAkbafH10ss0JxHG6RNm3NiGfwchOGPNYs"  # noqa: S105
@@ -30,6 +37,8 @@ ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 LEAST_GUESSES_LOG10 = 8
 """Powers of ten of guesses that a new password must outlast, as zxcvbn counts them."""
+MEASURED = 72
+"""Characters of a password that are measured: beyond them it only gets better, and zxcvbn slow."""
 
 
 async def hash_password(password: str) -> str:
@@ -47,6 +56,32 @@ async def password_fits(password: str, hashed: str | None) -> bool:
             return False
 
     return await asyncio.get_running_loop().run_in_executor(_two_threads, verify) and hashed is not None
+
+
+async def check_password(password: str, *, totp: bool, about: Iterable[str | None]) -> None:
+    """Raises Unprocessable for a password that is too short or long, common, or made of what is known of its person.
+
+    zxcvbn counts how many guesses it outlasts; the words that Vietnamese passwords are made of come from us.
+    """
+    rules.check_password(password, totp=totp)
+    known = [*rules.COMMON_WORDS]
+    for text in filter(None, about):
+        known += [text, _plain(text), *map(_plain, re.split(r"[\W_]+", text))]
+
+    def guesses_log10() -> float:
+        spelt = {password[:MEASURED], _plain(password)[:MEASURED]}
+        return min(float(zxcvbn(text, user_inputs=known)["guesses_log10"]) for text in spelt)
+
+    if await asyncio.get_running_loop().run_in_executor(_one_thread, guesses_log10) < LEAST_GUESSES_LOG10:
+        raise rules.CommonPassword(
+            "This password is a common one, or easy to guess from your name or address."
+        )
+
+
+def _plain(text: str) -> str:
+    """A text as it is typed without accents and spaces."""
+    letters = unicodedata.normalize("NFD", text.lower().replace("đ", "d"))
+    return "".join(c for c in letters if not unicodedata.combining(c) and not c.isspace())
 
 
 def digest(secret: str) -> bytes:

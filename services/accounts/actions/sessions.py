@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from services.accounts import queries, rules
+from services.accounts.actions import messages
 from services.accounts.actions.secrets import digest
 from services.accounts.tables import DeviceRow, PersonRow, SessionRow
 from shared import clock
@@ -44,13 +45,23 @@ async def open_session(
         ended_at=None,
     )
     tx.add(row)
-    await tx.execute(
-        insert(DeviceRow)
-        .values(person=person.id, secret_hash=digest(device_secret), since=now)
-        .on_conflict_do_nothing()
-    )
+    await _remember_device(tx, person, device_secret, device)
     await tx.flush()
     return Opened(secret, await queries.principal(tx, row, person), row.expires_at)
+
+
+async def _remember_device(tx: Tx, person: PersonRow, secret: str, label: str) -> None:
+    """Keep a browser as one of the person's; a new one beside others is told of in a letter."""
+    others = sa.select(sa.exists().where(DeviceRow.person == person.id))
+    has_others = await tx.scalar(others)
+    added = await tx.execute(
+        insert(DeviceRow)
+        .values(person=person.id, secret_hash=digest(secret), since=clock.now())
+        .on_conflict_do_nothing()
+        .returning(DeviceRow.person)
+    )
+    if has_others and added.first() is not None:
+        await messages.tell_of_change(tx, person, "device", device=label)
 
 
 async def renew(tx: Tx, session_secret: str) -> Opened | None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Redirect, Template
@@ -43,8 +44,14 @@ PURPOSES = (
 )
 NOT_A_PHONE = N_("Đây không phải là số điện thoại.")
 PHONE_TAKEN = N_("Số điện thoại này đã dùng cho một tài khoản khác.")
-WRONG_OLD = N_("Mật khẩu hiện tại không đúng.")
+WRONG_OLD = N_(
+    "Mật khẩu hiện tại không đúng. Chưa có mật khẩu? Hãy đăng nhập lại bằng mã rồi đặt trong 5 phút."
+)
 WEAK = N_("Mật khẩu cần ít nhất 14 ký tự, hoặc 8 ký tự đối với nhân viên có mã xác thực.")
+COMMON = N_(
+    "Mật khẩu này quá dễ đoán: nó phổ biến, hoặc ghép từ tên hay địa chỉ của bạn. Hãy dùng một câu khác."
+)
+WRONG_PROOF = N_("Hãy nhập mật khẩu hiện tại hoặc mã xác thực.")
 WRONG_TAX_CODE = N_("Mã số thuế không hợp lệ. Hãy kiểm tra lại 10, 12 hoặc 13 chữ số.")
 SCOPES = {
     "ads:book": N_("Đặt quảng cáo"),
@@ -64,6 +71,10 @@ class ProfileForm(msgspec.Struct, frozen=True):
 class PasswordForm(msgspec.Struct, frozen=True):
     old: str = ""
     new: str = ""
+
+
+class ProofForm(msgspec.Struct, frozen=True):
+    proof: str = ""
 
 
 class DeviceForm(msgspec.Struct, frozen=True):
@@ -104,10 +115,10 @@ async def show_account(request: Web, tx: NamedDependency[Tx]) -> Template:
 
 @post("/account/profile", include_in_schema=False, guards=[is_signed_in])
 async def save_profile(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
-    principal, _ = await _me(request, tx)
+    _, person = await _me(request, tx)
     form = read_form(await request.form(), ProfileForm)
     try:
-        await people.save_profile(tx, _id(principal), form.name, form.lang, form.phone)
+        await people.save_profile(tx, person, form.name, form.lang, form.phone)
     except Unprocessable:
         return await _home(request, tx, NOT_A_PHONE, status_code=422)
     except rules.PhoneTaken:
@@ -126,16 +137,15 @@ async def change_password(request: Web, tx: NamedDependency[Tx]) -> Response[Any
     principal = auth.principal_of(request)
     form = read_form(await request.form(), PasswordForm)
     try:
-        secret = await second_step.change_password(tx, principal, form.old, form.new)
+        secret = await second_step.change_password(tx, request.app.state.house, principal, form.old, form.new)
     except Unprocessable:
         return await _security(request, tx, WEAK, status_code=422)
+    except rules.CommonPassword:
+        return await _security(request, tx, COMMON, status_code=422)
     if secret is None:
         return await _security(request, tx, WRONG_OLD, status_code=422)
-    opened = await sessions.renew(tx, secret)
-    if opened is None:
-        return _afresh("/account/security")
-    made = cookies.signed_in_cookies(request.app.state.settings, opened)
-    return Redirect("/account/security", status_code=303, cookies=made)
+    made = await _rotated(request, tx, secret)
+    return Redirect("/account/security", status_code=303, cookies=made, background=cookies.send_now(request))
 
 
 @post("/account/security/others", include_in_schema=False, guards=[is_signed_in])
@@ -155,13 +165,22 @@ async def sign_out_device(request: Web, tx: NamedDependency[Tx]) -> Redirect:
 
 @post("/account/security/recovery", include_in_schema=False, guards=[is_signed_in, not_too_often])
 async def renew_recovery_codes(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
-    """Ten fresh recovery codes, shown once; only from a session that passed the second step."""
-    row, person = await sessions.current(tx, auth.principal_of(request))
-    if not row.two_step or person.totp_secret is None:
-        return _afresh("/account/security")
-    codes = await second_step.new_recovery_codes(tx, request.app.state.settings, person.id)
+    """Ten fresh recovery codes, shown once: only after the second step, and after it was shown again."""
+    form = read_form(await request.form(), ProofForm)
+    house = request.app.state.house
+    given = await second_step.renew_recovery_codes(tx, house, auth.principal_of(request), form.proof)
+    if given is None:
+        return await _security(request, tx, recovery_error=WRONG_PROOF, status_code=422)
+    codes, secret = given
     shown = page(request, "accounts_recovery.html", codes=codes, next="/account/security")
-    return cookies.private(shown)
+    shown.background = cookies.send_now(request)
+    return cookies.private(cookies.with_cookies(shown, await _rotated(request, tx, secret)))
+
+
+async def _rotated(request: Web, tx: Tx, secret: str) -> list[Cookie]:
+    """The cookies of a session that got a fresh secret."""
+    opened = await sessions.renew(tx, secret)
+    return cookies.signed_in_cookies(request.app.state.settings, opened) if opened else []
 
 
 @get("/account/consents", include_in_schema=False, guards=[is_signed_in])
@@ -327,7 +346,9 @@ def _history(lang: str, rows: list[queries.Consent]) -> list[dict[str, Any]]:
     ]
 
 
-async def _security(request: Web, tx: Tx, error: str | None = None, status_code: int = 200) -> Template:
+async def _security(
+    request: Web, tx: Tx, error: str | None = None, recovery_error: str | None = None, status_code: int = 200
+) -> Template:
     principal, row = await _me(request, tx)
     return page(
         request,
@@ -337,6 +358,7 @@ async def _security(request: Web, tx: Tx, error: str | None = None, status_code:
         devices=await queries.devices(tx, row.id),
         this=principal.session,
         error=error,
+        recovery_error=recovery_error,
         tabs=account_tabs(request, principal),
     )
 

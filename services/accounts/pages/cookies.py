@@ -36,6 +36,7 @@ def browser_of(request: Web) -> Browser:
         network=strangers.asker_of(request).network,
         label=device_label(request.headers.get("user-agent", "")),
         lang=language_of(request),
+        session_secret=given(request, SESSION),
     )
 
 

@@ -43,6 +43,10 @@ STEP_OVER = N_("Bước đăng nhập này đã hết hạn. Hãy bắt đầu l
 WRONG_TOTP = N_("Mã không đúng hoặc đã được dùng. Hãy chờ mã tiếp theo.")
 WEAK_PASSWORD = N_("Mật khẩu cần ít nhất 14 ký tự, hoặc 8 ký tự đối với nhân viên có mã xác thực.")
 
+COMMON_PASSWORD = N_(
+    "Mật khẩu này quá dễ đoán: nó phổ biến, hoặc ghép từ tên hay địa chỉ của bạn. Hãy dùng một câu khác."
+)
+
 
 class AskForm(msgspec.Struct, frozen=True):
     identifier: str = ""
@@ -169,6 +173,7 @@ async def enrol(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
     if outcome.opened is None:
         return await _enrolment(request, tx, WRONG_TOTP, status_code=422)
     shown = page(request, "accounts_recovery.html", codes=outcome.recovery_codes, next=outcome.next)
+    shown.background = cookies.send_now(request)
     made = cookies.signed_in_cookies(request.app.state.settings, outcome.opened, browser.device_secret)
     return cookies.private(cookies.with_cookies(shown, made))
 
@@ -188,6 +193,8 @@ async def accept_invitation(request: Web, tx: NamedDependency[Tx]) -> Response[A
         )
     except Unprocessable:
         return await _invitation(request, tx, form.token, WEAK_PASSWORD, status_code=422)
+    except rules.CommonPassword:
+        return await _invitation(request, tx, form.token, COMMON_PASSWORD, status_code=422)
     if outcome.answer == "known":
         return Redirect("/account/password", query_params={"next": outcome.next}, status_code=303)
     return cookies.go(request, outcome, browser, STEPS)
