@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shared.contracts import sandbox
+
 
 class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own shape
@@ -26,6 +28,7 @@ class EntryRow(Base):
     __tablename__ = "entry"
     __table_args__ = (
         sa.UniqueConstraint("fact_id", "agency", "kind", "effective_on", name="entry_once"),
+        sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="entry_real"),
         sa.Index("entry_by_day", "agency", "effective_on", "id"),
         sa.Index("entry_by_recorded", "recorded_at"),
     )
@@ -93,6 +96,7 @@ class LineRow(Base):
     __table_args__ = (
         sa.Index("line_live", "live_until", postgresql_where=sa.text("live_until IS NOT NULL")),
         sa.Index("line_by_invoice", "invoice"),
+        sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="line_real"),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str]
@@ -108,6 +112,7 @@ class PaymentRow(Base):
     """By which rail a payment came."""
 
     __tablename__ = "payment"
+    __table_args__ = (sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="payment_real"),)
     id: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str]
     rail: Mapped[str]

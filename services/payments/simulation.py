@@ -118,7 +118,9 @@ async def _settle(tx: Tx, day: date) -> None:
 
 async def _unsettled(tx: Tx, day: date) -> tuple[Sequence[CaptureRow], Sequence[RefundRow]]:
     before = start_of(day)
-    taken = sa.select(CaptureRow).where(CaptureRow.settlement.is_(None), CaptureRow.captured_at < before)
+    taken = sa.select(CaptureRow).where(
+        CaptureRow.rail == "vnpay", CaptureRow.settlement.is_(None), CaptureRow.captured_at < before
+    )
     returned = sa.select(RefundRow).where(
         RefundRow.settlement.is_(None), RefundRow.state == "completed", RefundRow.ended_at < before
     )

@@ -8,7 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shared.contracts import sandbox
+
 NOW_OPEN = "state = 'open'"
+TRIAL_RAIL = f"(rail = 'trial') = ({sandbox.in_sql('agency')})"
+"""Money of no kind but the trial's is in a sandbox, and the trial's is nowhere else."""
 
 
 class Base(DeclarativeBase):
@@ -73,6 +77,7 @@ class AttemptRow(Base):
     __table_args__ = (
         sa.CheckConstraint("state IN ('open', 'held', 'paid', 'failed', 'expired')", name="attempt_state"),
         sa.CheckConstraint("amount_vnd > 0", name="attempt_amount"),
+        sa.CheckConstraint(TRIAL_RAIL, name="attempt_trial_in_sandbox"),
         sa.Index("attempt_in_flight", "invoice", unique=True, postgresql_where=sa.text(NOW_OPEN)),
         sa.Index("attempt_of_invoice", "invoice"),
         sa.Index("attempt_to_ask", "next_ask_at", postgresql_where=sa.text(NOW_OPEN)),
@@ -108,6 +113,7 @@ class CaptureRow(Base):
     __table_args__ = (
         sa.UniqueConstraint("rail", "gateway_no", name="capture_once"),
         sa.CheckConstraint("amount_vnd > 0", name="capture_amount"),
+        sa.CheckConstraint(TRIAL_RAIL, name="capture_trial_in_sandbox"),
         sa.CheckConstraint("refunding_vnd BETWEEN 0 AND amount_vnd", name="capture_never_over_refunded"),
         sa.CheckConstraint("applied = (reason = '')", name="capture_reason_of_suspense"),
         sa.Index("capture_of_invoice", "invoice"),
@@ -198,7 +204,10 @@ class SettlementRow(Base):
     """A payout of a rail to the agency's bank account: what came, less what went back, less the rail's fee."""
 
     __tablename__ = "settlement"
-    __table_args__ = (sa.CheckConstraint("gross_vnd = fee_vnd + net_vnd", name="settlement_adds_up"),)
+    __table_args__ = (
+        sa.CheckConstraint("gross_vnd = fee_vnd + net_vnd", name="settlement_adds_up"),
+        sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="settlement_real"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str]

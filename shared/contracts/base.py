@@ -31,7 +31,8 @@ Stream = Literal[
 """Where revenue comes from; `pass_through` is never revenue."""
 
 Collect = Literal["prepaid", "on_terms"]
-Rail = Literal["vnpay", "stripe", "vietqr", "cash", "momo", "zalopay"]
+Rail = Literal["vnpay", "stripe", "vietqr", "cash", "momo", "zalopay", "trial"]
+"""By which way money came; `trial` is the sandbox's, where none does."""
 VatClass = Literal["exempt", "standard", "telecom"]
 Outcome = Literal["paid", "withdrawn", "expired"]
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]

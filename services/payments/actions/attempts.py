@@ -16,6 +16,7 @@ from services.payments.rules.invoices import require_payable, still_owed
 from services.payments.rules.vnpay import Terminal
 from services.payments.tables import AttemptRow, CaptureRow, CreditRow, InvoiceRow, NotificationRow, RailRow
 from shared import clock
+from shared.contracts.base import Rail
 from shared.db import Tx, locked
 from shared.errors import NotFound, Refused
 from shared.observe import REFUSED_NOTIFICATIONS
@@ -74,7 +75,9 @@ async def start_vnpay(
         raise RailOff("This agency does not take VNPay.")
     if attempt is None:
         owed_vnd = still_owed(row.total_vnd, credited_vnd)
-        attempt = await _new(tx, row, terminal, owed_vnd, vnpay.address(address), language, now)
+        attempt = await new_attempt(
+            tx, row, "vnpay", terminal.code, owed_vnd, vnpay.address(address), language, now
+        )
     else:
         rules.may_go_on(attempt_of(attempt), now)
     return _pay_address(row, attempt, terminal, base_url)
@@ -95,25 +98,27 @@ async def _so_far(tx: Tx, invoice: InvoiceRow) -> tuple[AttemptRow | None, bool,
     return attempt, switched_on, int(credited_vnd)
 
 
-async def _new(
+async def new_attempt(
     tx: Tx,
     invoice: InvoiceRow,
-    terminal: Terminal,
+    rail: Rail,
+    terminal: str,
     owed_vnd: int,
     address: str,
     language: str,
     now: datetime,
 ) -> AttemptRow:
+    """Begin an attempt at what is owed of a locked invoice."""
     attempt = clock.new_id()
     expires_at = now + rules.LASTS
     row = AttemptRow(
         id=attempt,
         agency=invoice.agency,
         invoice=invoice.id,
-        rail="vnpay",
+        rail=rail,
         state="open",
         amount_vnd=owed_vnd,
-        terminal=terminal.code,
+        terminal=terminal,
         reference=attempt.hex,
         address=address,
         language=language,

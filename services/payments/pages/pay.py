@@ -1,6 +1,7 @@
 """Paying: one screen behind a signed link, the way to the bank, the way back, and the result as it becomes known."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -12,12 +13,13 @@ from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent, Template
 
 from services.payments import queries
-from services.payments.actions import attempts
+from services.payments.actions import attempts, trial
 from services.payments.gateways import address_of
 from services.payments.rules import invoices as rules
 from services.payments.rules import vnpay
 from shared import clock, links
 from shared.agencies import name_of
+from shared.contracts import sandbox
 from shared.db import Tx, enter
 from shared.errors import NotFound, Refused
 from shared.limits import client_address, limited
@@ -50,6 +52,8 @@ PAYABLE = ("preparing", "new", "failed", "open")
 """The faces of the page from which one goes on to the bank, or waits to."""
 
 SIMULATED = N_("VNPAY ở đây là mô phỏng; không ai mất tiền thật.")
+
+TRIAL = N_("Đây là khu thử nghiệm: không có tiền thật, không vào sổ sách, và bạn đọc không thấy gì.")
 
 FAILED = N_("Ngân hàng không thực hiện giao dịch. Hãy thử lại hoặc dùng thẻ khác.")
 
@@ -119,9 +123,23 @@ async def show_pay(
         agency_name=agency_name,
         refresh_s=REFRESH_S if state in ("preparing", "waiting") else 0,
         failure=FAILURES.get(bill.attempt.response if bill and bill.attempt else "", FAILED),
-        vnpay_on=bool(bill and "vnpay" in bill.rails and vnpay.terminal_of(known, link.agency)),
-        simulator="" if request.app.state.settings.vnpay_url else translate(language_of(request), SIMULATED),
+        rail=_rail(bill, link.agency, known),
+        simulator=_banner(request, link.agency),
     )
+
+
+def _rail(bill: queries.Bill | None, agency: str, known: dict[str, vnpay.Terminal]) -> str:
+    """How the invoice can be paid here; in the sandbox by nothing but its own rail."""
+    if sandbox.is_sandbox(agency):
+        return "trial"
+    return "vnpay" if bill and "vnpay" in bill.rails and vnpay.terminal_of(known, agency) else ""
+
+
+def _banner(request: Request[Any, Any, Any], agency: str) -> str:
+    """What the page says where no real money moves."""
+    if sandbox.is_sandbox(agency):
+        return translate(language_of(request), TRIAL)
+    return "" if request.app.state.settings.vnpay_url else translate(language_of(request), SIMULATED)
 
 
 def state_of(bill: queries.Bill | None, *, came_back: bool) -> str:
@@ -137,26 +155,35 @@ def state_of(bill: queries.Bill | None, *, came_back: bool) -> str:
     return "failed" if face == "new" and attempt is not None else face
 
 
+# Only who was given the signed link can send this, so that no other site's form can; programs pay the sandbox by it.
 @post(
     "/pay/{invoice:uuid}",
     guards=[limited("pay", per_minute=600, burst=200)],
+    opt={"exclude_from_csrf": True},
     include_in_schema=False,
 )
 async def start(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
 ) -> Redirect:
-    """To the bank. Needs no idempotency key: while an attempt is under way, the same one goes on."""
-    await opened(request, tx, invoice)
+    """To the bank; in the sandbox, paid by this word alone.
+
+    Needs no idempotency key: while an attempt is under way, the same one goes on, and nothing is paid twice.
+    """
+    link = await opened(request, tx, invoice)
     settings: Settings = request.app.state.settings
     known = vnpay.terminals(settings.vnpay_terminals)
+    who = (client_address(request), language_of(request))
+    # The page itself says why it cannot be paid (now), better than an error page would.
+    back = Redirect(f"/pay/{invoice}?{request.scope['query_string'].decode('latin-1')}", status_code=303)
+    if sandbox.is_sandbox(link.agency):
+        # A program hears why not; that it was paid before is what it wanted.
+        with contextlib.suppress(rules.AlreadyPaid):
+            await trial.pay(tx, invoice, *who)
+        return back
     try:
-        address = await attempts.start_vnpay(
-            tx, known, settings.base_url, invoice, client_address(request), language_of(request)
-        )
+        address = await attempts.start_vnpay(tx, known, settings.base_url, invoice, *who)
     except Refused:
-        # The page itself says why it cannot be paid (now), better than an error page would.
-        query = request.scope["query_string"].decode("latin-1")
-        return Redirect(f"/pay/{invoice}?{query}", status_code=303)
+        return back
     return Redirect(address_of(settings) + address, status_code=303)
 
 

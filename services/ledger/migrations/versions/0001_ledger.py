@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from shared.contracts import sandbox
 from shared.db import append_only_ddl, house_ddl, secure_ddl
 
 revision = "0001"
@@ -116,6 +117,7 @@ def _entry_tables() -> None:
         sa.Column("period", sa.Date(), nullable=False),
         sa.Column("legs", sa.BigInteger(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="entry_real"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("fact_id", "agency", "kind", "effective_on", name="entry_once"),
     )
@@ -172,6 +174,7 @@ def _state_tables() -> None:
         sa.Column("starts_on", sa.Date(), nullable=True),
         sa.Column("live_until", sa.Date(), nullable=True),
         sa.Column("state", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="line_real"),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("line_by_invoice", "line", ["invoice"], unique=False)
@@ -184,6 +187,7 @@ def _state_tables() -> None:
         sa.Column("agency", sa.Text(), nullable=False),
         sa.Column("rail", sa.Text(), nullable=False),
         sa.Column("invoice", sa.Uuid(), nullable=False),
+        sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="payment_real"),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(

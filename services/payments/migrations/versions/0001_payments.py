@@ -4,10 +4,13 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from shared.contracts import sandbox
 from shared.db import append_only_ddl, house_ddl, secure_ddl
 
 revision = "0001"
 down_revision = None
+
+TRIAL_RAIL = f"(rail = 'trial') = ({sandbox.in_sql('agency')})"
 
 OF_AGENCY = "agency = ANY (string_to_array(current_setting('app.agencies', true), ','))"
 
@@ -100,6 +103,7 @@ def _agreements() -> None:
         sa.Column("decided_by", sa.Uuid(), nullable=True),
         sa.CheckConstraint("state IN ('open', 'held', 'paid', 'failed', 'expired')", name="attempt_state"),
         sa.CheckConstraint("amount_vnd > 0", name="attempt_amount"),
+        sa.CheckConstraint(TRIAL_RAIL, name="attempt_trial_in_sandbox"),
         sa.ForeignKeyConstraint(
             ["invoice"],
             ["invoice.id"],
@@ -168,6 +172,7 @@ def _money() -> None:
         sa.Column("net_vnd", sa.BigInteger(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("gross_vnd = fee_vnd + net_vnd", name="settlement_adds_up"),
+        sa.CheckConstraint(f"NOT {sandbox.in_sql('agency')}", name="settlement_real"),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -188,6 +193,7 @@ def _money() -> None:
         sa.Column("settlement", sa.Uuid(), nullable=True),
         sa.CheckConstraint("applied = (reason = '')", name="capture_reason_of_suspense"),
         sa.CheckConstraint("amount_vnd > 0", name="capture_amount"),
+        sa.CheckConstraint(TRIAL_RAIL, name="capture_trial_in_sandbox"),
         sa.CheckConstraint("refunding_vnd BETWEEN 0 AND amount_vnd", name="capture_never_over_refunded"),
         sa.ForeignKeyConstraint(
             ["attempt"],
