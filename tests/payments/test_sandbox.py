@@ -41,7 +41,8 @@ async def program_pays(flat: Flat, invoice: Any) -> httpx.Response:
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=flat.app), base_url=str(flat.client.base_url)
     ) as program:
-        return await program.post(link(flat.house.settings, invoice))
+        headers = {"accept": "application/json"}
+        return await program.post(link(flat.house.settings, invoice), headers=headers)
 
 
 @pytest.mark.promise("A2")
