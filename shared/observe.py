@@ -1,4 +1,4 @@
-"""What a service tells of itself: logs with ids, Prometheus metrics, health, and its API page."""
+"""What a service tells of itself: logs with ids, Prometheus metrics, and health."""
 
 import logging
 import sys
@@ -7,14 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from litestar import MediaType, Request, Response, Router, get
-from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar import MediaType, Request, Response, get
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from structlog.tracebacks import ExceptionDictTransformer
 
 from shared import clock
-from shared.contracts.export import document
 
 REGISTRY = CollectorRegistry()
 REQUESTS = Counter(
@@ -85,29 +83,6 @@ def _meters(route: str, status: int) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(route, str(status)), DURATION.labels(route)
 
 
-class ApiPage(OpenAPIRenderPlugin):
-    """The API page at `…/docs`: Swagger UI from its installed package, no inline script, nothing from elsewhere."""
-
-    def __init__(self) -> None:
-        super().__init__(path="/docs", media_type=MediaType.HTML)
-
-    def receive_router(self, router: Router) -> None:
-        """Take away the page by which Litestar answers every unknown path beside it: programs get a problem."""
-        router.routes[:] = [route for route in router.routes if "{path:str}" not in route.path]
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        base = request.url.path.removesuffix("/").removesuffix("/docs")
-        title = str(openapi_schema["info"]["title"])
-        return (
-            "<!doctype html><html lang='vi'><head><meta charset='utf-8'>"
-            "<meta name='viewport' content='width=device-width,initial-scale=1'>"
-            f"<title>{title}</title><link rel='stylesheet' href='/static/swagger/swagger-ui.css'></head>"
-            f"<body><main id='swagger-ui' data-schema='{base}/openapi.json'></main>"
-            "<script src='/static/swagger/swagger-ui-bundle.js'></script>"
-            "<script src='/static/api-page.js'></script></body></html>"
-        ).encode()
-
-
 @get("/health/live", include_in_schema=False, sync_to_thread=False)
 def live() -> dict[str, str]:
     """The loop ticks."""
@@ -143,17 +118,7 @@ async def metrics(request: Request[Any, Any, Any]) -> bytes:
     return generate_latest(REGISTRY)
 
 
-@get("/asyncapi.json", include_in_schema=False, sync_to_thread=False)
-def asyncapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """The facts that the service sends and receives, as AsyncAPI."""
-    house = request.app.state.house
-    return document(house.service, house.consumer.subjects())
+routes: list[Any] = [live, ready, metrics]
 
 
-def routes(service: str) -> list[Any]:
-    """What every service answers beside its own routes."""
-    below = Router(f"/api/{service}/v1", route_handlers=[asyncapi])
-    return [live, ready, metrics, below]
-
-
-__all__ = ["REFUSED_NOTIFICATIONS", "ApiPage", "configure_logs", "measured", "routes"]
+__all__ = ["REFUSED_NOTIFICATIONS", "configure_logs", "measured", "routes"]

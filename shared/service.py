@@ -17,13 +17,12 @@ from litestar.config.csrf import CSRFConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import ScopeType
-from litestar.openapi.config import OpenAPIConfig
 from litestar.plugins import InitPlugin
 from litestar.routes import ASGIRoute
 from litestar.types import Receive, Scope, Send
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import address, agencies, auth, clock, observe, outbox, web
+from shared import address, agencies, api_page, auth, clock, observe, outbox, web
 from shared.calendar import local_day
 from shared.consume import Consumer
 from shared.db import ACTS_AT, Tx, enter
@@ -72,16 +71,8 @@ class Service(InitPlugin):
             # Programs send keys, never cookies; a gateway's call is proven by its own signature.
             exclude=["^/api/", "^/gateway/", "^/health", "^/metrics", "^/b/"],
         )
-        app_config.openapi_config = OpenAPIConfig(
-            title=f"Nguồn Thu · {self.name}",
-            version="1",
-            path=f"/api/{self.name}/v1",
-            render_plugins=[observe.ApiPage()],
-            use_handler_docstrings=True,
-            create_examples=True,
-            random_seed=7,
-        )
-        app_config.route_handlers += [*observe.routes(self.name), web.static_router()]
+        app_config.openapi_config = None
+        app_config.route_handlers += [*observe.routes, api_page.routes(self.name), web.static_router()]
         app_config.logging_config = None
         return app_config
 

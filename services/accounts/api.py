@@ -1,9 +1,9 @@
 """The JSON door of accounts: advertisers register, keys are made and revoked, public keys and agencies are read."""
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import msgspec
@@ -40,6 +40,16 @@ class RegisterAdvertiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     email: Annotated[str, Meta(min_length=3, max_length=254)]
     contact_name: Text
 
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(
+            agency="bkh",
+            name="Công ty TNHH Nước mắm Hòn Yến",
+            tax_code="4200456781",
+            email="quangcao@honyen.example",
+            contact_name="Nguyễn Thị Kim Chi",
+        )
+
 
 class MakeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A key for a program. Without `for_agency` it acts for the caller's own organisation.
@@ -51,6 +61,10 @@ class MakeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Text
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=20)]
     for_agency: bool = False
+
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(agency="bkh", name="Máy chủ báo cáo", scopes=["ads:read"])
 
 
 class Me(msgspec.Struct, frozen=True):

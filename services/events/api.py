@@ -1,7 +1,7 @@
 """The door for programs: what can be had, and taking it."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import date, datetime
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import msgspec
@@ -52,6 +52,18 @@ class TakePackage(Application, frozen=True, kw_only=True, forbid_unknown_fields=
 
     package: UUID
 
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(
+            package=UUID("0199f3a0-7d2c-7c1e-9b64-3f2a5d8e1c70"),
+            organisation="Công ty Cổ phần Yến sào Hòn Nội",
+            tax_code="4299000018",
+            industry=120_200,
+            contact_name="Lê Quốc Bảo",
+            contact_email="taitro@honnoi.example",
+            contact_phone="0258 352 0520",
+        )
+
 
 class Register(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tickets for up to ten runners, by name."""
@@ -59,17 +71,32 @@ class Register(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     event: str
     entries: Annotated[list[Entry], msgspec.Meta(min_length=1, max_length=MOST)]
 
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(
+            event="night-run",
+            entries=[Entry(UUID("0199f3a0-7d2c-7c1e-9b64-3f2a5d8e1c70"), "Trần Minh Khang")],
+        )
+
 
 class CheckIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The bib of who stands at the gate."""
 
     bib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(bib=128)
+
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a deliverable was delivered: an address, a document's number, a sentence."""
 
     proof: Annotated[str, msgspec.Meta(min_length=3, max_length=1000)]
+
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(proof="Biên bản nghiệm thu 12/2026, ảnh tại vạch đích đã gửi")
 
 
 @get(f"{BASE}/events")

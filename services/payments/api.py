@@ -1,6 +1,7 @@
 """The doors for programs: VNPay's notification, and invoices, captures and refunds for those who may see money."""
 
-from typing import Annotated, Any
+from datetime import date
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import msgspec
@@ -38,11 +39,19 @@ class RefundAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amount_vnd: Positive
     reason: Annotated[str, msgspec.Meta(min_length=3, max_length=200)]
 
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(UUID("0199f3a0-7d2c-7c1e-9b64-3f2a5d8e1c70"), 150_000, "Bạn đọc trả hai lần cho một kỳ")
+
 
 class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A second person's decision."""
 
     approve: bool
+
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(approve=True)
 
 
 @get(

@@ -68,7 +68,7 @@ async def broken(kind: FromPath[str], tx: NamedDependency[Tx]) -> None:
     raise ZeroDivisionError("secret detail")
 
 
-@get("/api/ads/v1/listed")
+@get("/api/ads/v1/listed", include_in_schema=False)
 async def listed(
     from_day: Annotated[str, QueryParameter(name="fromDay")], limit: FromQuery[int] = 50
 ) -> list[str | int]:

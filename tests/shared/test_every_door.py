@@ -90,7 +90,7 @@ def books(visitor: Visitor, stack: Stack) -> Iterator[psycopg.Connection[Any]]:
 
 def is_open(door: Door) -> bool:
     if door.path.startswith("/api/"):
-        about_itself = re.fullmatch(r"/api/\w+/v1(/docs|/asyncapi\.json)?", door.path)
+        about_itself = re.fullmatch(r"/api/\w+/v1/(docs|openapi\.json|asyncapi\.json)", door.path)
         reads = door.method == "GET" or door.path.endswith(("/advertisers", "/decide"))
         return bool(about_itself) or (door.path in OPEN and reads)
     return bool(OPEN_PAGES.fullmatch(door.path)) and (

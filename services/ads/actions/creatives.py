@@ -1,6 +1,7 @@
 """Creatives: taken in, re-encoded, reviewed by a person, and stopped at once when they must be."""
 
-from typing import Annotated, Literal
+from datetime import date
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 import msgspec
@@ -38,6 +39,10 @@ class Review(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     verdict: Literal["approved", "refused", "stopped"]
     reason: Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[^\x00]*$")] = ""
     checks: Annotated[tuple[str, ...], msgspec.Meta(max_length=20)] = ()
+
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(verdict="approved", checks=CHECKS)
 
 
 async def add_creative(

@@ -1,8 +1,8 @@
 """Orders from booking to payment: book, submit, invoice, pay, expire, cancel."""
 
 from collections.abc import Sequence
-from datetime import date
-from typing import Annotated
+from datetime import date, timedelta
+from typing import Annotated, Self
 from uuid import UUID
 
 import msgspec
@@ -54,6 +54,18 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     hours: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0, le=23)], ...], msgspec.Meta(max_length=24)] = ()
     cap_day: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
 
+    @classmethod
+    def example(cls, today: date) -> Self:
+        return cls(
+            name="Trang nhất, điện thoại và máy tính",
+            placements=("article-mid",),
+            starts_on=today + timedelta(days=3),
+            ends_on=today + timedelta(days=16),
+            budget_vnd=3_000_000,
+            devices=("phone", "desktop"),
+            cap_day=4,
+        )
+
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An order of one or more line items at one agency."""
@@ -61,6 +73,12 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     agency: Code
     name: Text
     line_items: Annotated[tuple[NewLine, ...], msgspec.Meta(min_length=1, max_length=50)]
+
+    @classmethod
+    def example(cls, today: date) -> Self:
+        return cls(
+            agency="bkh-sandbox", name="Nước mắm Hòn Yến, vụ cá mới", line_items=(NewLine.example(today),)
+        )
 
 
 async def book_order(

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from litestar.datastructures import UploadFile
+from msgspec import Struct
 
 from services.ads.actions.creatives import add_creative
 from services.ads.actions.images import cleaned
@@ -12,6 +13,13 @@ from shared.db import Tx
 from shared.errors import BadInput
 from shared.files import Files
 from shared.settings import Settings
+
+
+class Upload(Struct, frozen=True):
+    """An image and where a click on it leads, as multipart form data."""
+
+    file: bytes
+    click_url: str
 
 
 async def take_creative(tx: Tx, files: Files, settings: Settings, order: UUID, form: Any) -> CreativeView:

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.ads.actions import creatives, orders
-from services.ads.actions.uploads import take_creative
+from services.ads.actions.uploads import Upload, take_creative
 from services.ads.queries import catalogue, reports
 from services.ads.queries import orders as reading
 from shared import auth, clock
@@ -35,7 +35,7 @@ async def list_placements(
     return await catalogue.placements(tx, local_day(clock.now()), agency)
 
 
-@post(["/orders", "/campaigns"], guards=[may_book_ads, booking_limit])
+@post("/orders", guards=[may_book_ads, booking_limit])
 async def book(request: Call, tx: NamedDependency[Tx], data: JSONBody[orders.NewOrder]) -> reading.OrderView:
     """Book an order of line items; it is a draft until its creatives are there and it is submitted."""
     principal = auth.principal_of(request)
@@ -68,7 +68,7 @@ async def show_delivery(
     return await reports.by_day(tx, order_id)
 
 
-@post("/orders/{order_id:uuid}/creatives", guards=[may_book_ads, booking_limit])
+@post("/orders/{order_id:uuid}/creatives", guards=[may_book_ads, booking_limit], opt={"form": Upload})
 async def upload_creative(
     request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]
 ) -> reading.CreativeView:

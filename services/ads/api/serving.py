@@ -1,10 +1,10 @@
 """Ads for readers: the decision, the beacons and the advertisers' files, answered from this worker's memory."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from shared import auth, clock, links
 from shared.calendar import ZONE
 from shared.errors import BadInput, NotAllowed, NotFound
 from shared.http import check_body
+from shared.openapi import Described
 
 LABEL = "Quảng cáo"
 MAX_SLOTS = 20
@@ -43,6 +44,12 @@ class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""
     explain: bool = False
 
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(
+            agency="bkh", placements=["article-mid", "section-top"], section="kinh-te", visitor="c0ffee"
+        )
+
 
 class Ad(msgspec.Struct, frozen=True):
     """What fills one slot: load `impression_url` once it is shown, `viewable_url` once half was seen for a second."""
@@ -56,6 +63,12 @@ class Ad(msgspec.Struct, frozen=True):
     viewable_url: str
     label: str
     alt: str
+
+
+class Ads(msgspec.Struct, frozen=True):
+    """The ads for the slots that were asked for, in their order."""
+
+    ads: list[Ad]
 
 
 may_ask_why = auth.Right(roles={"ad_ops", "administrator"}, scope="ads:serve")
@@ -73,7 +86,14 @@ _JSON = [
 _PARAMETERS = ("agency", "p", "section", "v", "lang", "explain")
 
 
-@asgi(["/api/ads/v1/decide", "/b/decide"], copy_scope=False, opt={"direct": True, "parameters": _PARAMETERS})
+_DECIDE = {
+    "direct": True,
+    "parameters": _PARAMETERS,
+    "described": Described("post", data=Ask, answer=Ads),
+}
+
+
+@asgi(["/api/ads/v1/decide", "/b/decide"], copy_scope=False, opt=_DECIDE)
 async def decide(scope: Scope, receive: Receive, send: Send) -> None:
     """Fill the slots of a page: POST JSON for programs, GET for `ads.js`."""
     headers = dict(scope["headers"])

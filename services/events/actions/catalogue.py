@@ -1,7 +1,7 @@
 """Staff set up events: what is sold at them, how many of each, at which price."""
 
-from datetime import datetime
-from typing import Annotated
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Self
 from uuid import UUID
 
 import msgspec
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from services.events.rules.sponsorship import DeliverableTerms, InstalmentTerms, check_instalments
 from services.events.tables import EventRow, PackageRow, SellableRow
 from shared import clock
+from shared.calendar import ZONE
 from shared.db import Tx, check_acts_at, locked
 from shared.errors import NotFound, Refused, Unprocessable
 
@@ -61,6 +62,18 @@ class Details(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     starts_at: Annotated[datetime, msgspec.Meta(tz=True)]
     sales_end_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
+    @classmethod
+    def example(cls, today: date) -> "Details":
+        starts_at = datetime.combine(today, time(4, 30), ZONE) + timedelta(days=90)
+        return Details(
+            title="Chạy bộ Bình minh Vịnh Vân Phong",
+            summary="21 km dọc bờ vịnh, xuất phát lúc mặt trời mọc.",
+            place="Bãi Dốc Lết, Ninh Hòa, Khánh Hòa",
+            charity="Quỹ Học bổng Trường Sa",
+            starts_at=starts_at,
+            sales_end_at=starts_at - timedelta(days=7),
+        )
+
 
 class NewEvent(Details, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An event with all that is sold at it."""
@@ -70,12 +83,36 @@ class NewEvent(Details, frozen=True, kw_only=True, forbid_unknown_fields=True):
     packages: Annotated[list[NewPackage], msgspec.Meta(max_length=30)] = []
     tickets: Annotated[list[NewTicket], msgspec.Meta(max_length=30)] = []
 
+    @classmethod
+    def example(cls, today: date) -> "NewEvent":
+        gold = NewPackage(
+            title="Nhà tài trợ Vàng",
+            tier="Vàng",
+            price_vnd=80_000_000,
+            capacity=2,
+            exclusive=True,
+            benefits=["Tên trên áo của vận động viên"],
+            instalments=[InstalmentTerms("Khi ký", 50), InstalmentTerms("Trước ngày chạy", 50, 14)],
+            deliverables=[DeliverableTerms("Ảnh tại vạch đích", -3)],
+        )
+        return NewEvent(
+            **msgspec.structs.asdict(Details.example(today)),
+            agency="bkh",
+            slug="binh-minh-van-phong",
+            packages=[gold],
+            tickets=[NewTicket(title="21 km", price_vnd=550_000, capacity=500)],
+        )
+
 
 class SellableEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new price and capacity; who has already bought keeps the old price."""
 
     price_vnd: Price
     capacity: Count
+
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(price_vnd=590_000, capacity=450)
 
 
 async def create_event(tx: Tx, new: NewEvent, now: datetime) -> EventRow:

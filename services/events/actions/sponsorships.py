@@ -44,6 +44,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What a sponsor types in; it stays in this service."""
 
     organisation: Annotated[str, msgspec.Meta(min_length=2, max_length=200)]
+    """The sponsor's name, as its invoices bear it."""
     tax_code: Annotated[str, msgspec.Meta(max_length=20)] = ""
     industry: Annotated[int, msgspec.Meta(ge=100_000, le=999_999)]
     contact_name: Annotated[str, msgspec.Meta(min_length=2, max_length=100)]

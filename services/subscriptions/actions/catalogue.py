@@ -1,7 +1,7 @@
 """Put packages, prices and VAT classes in place; a price is never changed, only followed by another."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
 import msgspec
@@ -40,6 +40,20 @@ class PackageOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     grants: Annotated[tuple[Grant, ...], msgspec.Meta(min_length=1, max_length=50)]
     on_sale_from: date
     on_sale_until: date | None = None
+    """The first day on which it is not sold any more; null for no end."""
+
+    @classmethod
+    def example(cls, today: date) -> Self:
+        return cls(
+            agency="bkh",
+            code="cuoi-tuan",
+            title="Đọc cuối tuần",
+            title_en="Weekend reading",
+            summary="Mọi bài của báo Khánh Hòa, thứ Bảy và Chủ Nhật.",
+            summary_en="Every article of Báo Khánh Hòa, on Saturdays and Sundays.",
+            grants=(Grant(agency="bkh"),),
+            on_sale_from=today,
+        )
 
 
 class PriceOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +62,10 @@ class PriceOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     term: Term
     net_vnd: Annotated[int, msgspec.Meta(gt=0, le=10**9)]
     since: date
+
+    @classmethod
+    def example(cls, today: date) -> Self:
+        return cls(term=Term("month", 1), net_vnd=57_273, since=today)
 
 
 class Made(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, cast
+from datetime import date
+from typing import Annotated, Any, Self, cast
 from urllib.parse import parse_qs, quote
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from shared.house import House
 from shared.http import check_body
 from shared.jobs import repeating
 from shared.links import signature
+from shared.openapi import Described
 
 SCOPE: KeyScope = "subscriptions:access"
 MAX_BYTES = 16 * 1024
@@ -62,6 +64,10 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Up to fifty questions at once."""
 
     asks: Annotated[list[Ask], msgspec.Meta(min_length=1, max_length=50)]
+
+    @classmethod
+    def example(cls, today: date) -> Self:
+        return cls(asks=[Ask.example(today)])
 
 
 class Answers(msgspec.Struct, frozen=True):
@@ -158,7 +164,14 @@ _decode = msgspec.json.Decoder(Ask).decode
 _encode = msgspec.json.Encoder().encode
 
 
-@asgi("/api/subscriptions/v1/access", copy_scope=False, opt={"direct": True, "parameters": ("explain",)})
+_ACCESS = {
+    "direct": True,
+    "parameters": ("explain",),
+    "described": Described("post", data=Ask, answer=Answer, scope=SCOPE, parameters=("explain",)),
+}
+
+
+@asgi("/api/subscriptions/v1/access", copy_scope=False, opt=_ACCESS)
 async def check_access(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one question. The key needs the scope, and its agency asks for itself alone."""
     if scope["method"] != "POST":  # type: ignore[typeddict-item]

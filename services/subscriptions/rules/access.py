@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 import msgspec
@@ -38,6 +38,10 @@ class WallPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = "/bai/{article}"
     """Where the agency's site shows an article, so that a buyer comes back to it."""
 
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(sections={"kinh-te": SectionPolicy(limit=5), "the-thao": SectionPolicy(premium="free")})
+
     def of(self, section: str) -> SectionPolicy:
         return self.sections.get(section, self.default)
 
@@ -62,6 +66,10 @@ class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     person_token: str | None = None
     """The reader's page token from the cookie of the house, if there is one."""
     crawler: bool = False
+
+    @classmethod
+    def example(cls, _: date) -> Self:
+        return cls(agency="bkh", article="ca-ngu-dai-duong-duoc-gia", section="kinh-te", premium=True)
 
 
 class Verdict(msgspec.Struct, frozen=True):

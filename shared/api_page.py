@@ -1,0 +1,57 @@
+"""What a service tells programmers: its OpenAPI and AsyncAPI documents, and a page that shows them."""
+
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from litestar import Litestar, MediaType, Request, Response, Router, get
+
+from shared import clock, openapi
+from shared.calendar import local_day
+from shared.contracts.export import document
+from shared.web import static
+
+_PAGE = (
+    "<!doctype html><html lang='vi'><head><meta charset='utf-8'>"
+    "<meta name='viewport' content='width=device-width,initial-scale=1'>"
+    "<title>API · {service} · Nguồn Thu</title><link rel='stylesheet' href='{style}'></head>"
+    "<body><main id='swagger-ui' data-schema='/api/{service}/v1/openapi.json'></main>"
+    "<script src='{bundle}'></script><script src='{script}'></script></body></html>"
+)
+
+
+@lru_cache(maxsize=8)
+def _openapi(app: Litestar, service: str, today: date) -> bytes:
+    return msgspec.json.encode(openapi.document(app, service, today))
+
+
+@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+def show_openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """The service's own document; its examples are good today."""
+    service = request.app.state.house.service
+    body = _openapi(request.app, service, local_day(clock.now()))
+    return Response(body, media_type=MediaType.JSON)
+
+
+@get("/asyncapi.json", include_in_schema=False, sync_to_thread=False)
+def show_asyncapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The facts that the service sends and receives, as AsyncAPI."""
+    house = request.app.state.house
+    return document(house.service, house.consumer.subjects())
+
+
+@get("/docs", include_in_schema=False, media_type=MediaType.HTML, sync_to_thread=False)
+def show_page(request: Request[Any, Any, Any]) -> str:
+    """Swagger UI from its installed package: no inline script, nothing from elsewhere."""
+    return _PAGE.format(
+        service=request.app.state.house.service,
+        style=static("swagger/swagger-ui.css"),
+        bundle=static("swagger/swagger-ui-bundle.js"),
+        script=static("api-page.js"),
+    )
+
+
+def routes(service: str) -> Router:
+    """What every service answers to programmers below its API."""
+    return Router(f"/api/{service}/v1", route_handlers=[show_openapi, show_asyncapi, show_page])
