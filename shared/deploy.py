@@ -78,12 +78,8 @@ def write_secrets(folder: Path) -> list[str]:
     }
     for name, text in made.items():
         (folder / name).write_text(text, encoding="utf-8")
-    terminals = folder / "vnpay_terminals"
-    if not terminals.exists():
-        # Those of the simulator; production brings its own from VNPay.
-        from shared.settings import Settings
-
-        terminals.write_text(Settings().vnpay_terminals, encoding="utf-8")
+    # VNPay gives them by contract; empty, they are the simulator's, which production refuses.
+    (folder / "vnpay_terminals").touch()
     for file in folder.iterdir():
         file.chmod(READABLE)
     return sorted(file.name for file in folder.iterdir())

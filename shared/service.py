@@ -216,12 +216,13 @@ def _folder(name: str) -> str:
 
 
 def serve(name: str, port: int, workers: int = 1) -> None:
-    """Run one service (or `demo`) on loopback until it is told to stop."""
+    """Run one service (or `demo`) until it is told to stop. Raises BadSetting before anything listens."""
+    settings = load(who=name)
     os.environ[SERVED] = name
     uvicorn.run(
         "shared.service:served",
         factory=True,
-        host="127.0.0.1",
+        host=settings.listen,
         port=port,
         workers=workers,
         **SERVER,
@@ -246,7 +247,7 @@ SERVED = "SERVED"
 def served() -> Litestar:
     """The app of the service that this process runs."""
     name = os.environ[SERVED]
-    settings = load()
+    settings = load(who=name)
     observe.configure_logs(name, settings.log_level)
     app: Litestar = import_module("demo.app" if name == "demo" else f"services.{name}.app").create_app(
         settings

@@ -1,13 +1,17 @@
 """Every setting of the house, read once from the environment; `docs/settings.md` lists them all."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
 SERVICES = ("accounts", "ads", "subscriptions", "events", "payments", "ledger")
 PREFIX = "NGUONTHU_"
+HOUSE = "house"
+"""The embedded house as a whole, whose secrets are made by itself."""
 
 DEMO_SECRET = "demo-only-demo-only-demo-only-demo-only"  # noqa: S105 - published, and refused where it matters
 
@@ -37,7 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     home: Annotated[Path, "Folder that holds all data of the embedded house"] = Path(".data")
     production: Annotated[
         bool,
-        "Refuse simulators and the demo secrets, and count no advertisement that a script or headless browser saw",
+        "Refuse whatever is unsafe where others reach the house, and count no advertisement that a script or headless "
+        "browser saw",
     ] = False
     base_url: Annotated[str, "Public address of the house, without a slash at the end"] = (
         "http://localhost:8080"
@@ -85,13 +90,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     simulator_url: Annotated[
         str, "Where payments and its VNPay simulator reach each other; empty means the public address"
     ] = ""
-    vnpay_terminals: Annotated[str, "One agency:terminal:secret each, separated by commas"] = (
-        "bkh:KHNEWS01:KHTESTSECRET0123456789ABCDEFGHIJ,tcnt:NTMAG001:NTTESTSECRET0123456789ABCDEFGHIJ,"
-        "baokh:BAOKH001:BKTESTSECRET0123456789ABCDEFGHIJ,ktv:KTVKH001:TVTESTSECRET0123456789ABCDEFGHIJ"
-    )
+    vnpay_terminals: Annotated[
+        str, "One agency:terminal:secret each, separated by commas; empty means those of the simulator"
+    ] = ""
     listen: Annotated[str, "Address a service listens on; 0.0.0.0 only inside a container's own network"] = (
         "127.0.0.1"
     )
+    trial: Annotated[
+        bool,
+        "Let services listen in a container's own network without production, while the house's addresses lead "
+        "to this machine alone; refused beside production",
+    ] = False
     log_level: Annotated[str, "debug, info, warning or error"] = "info"
     background: Annotated[bool, "Run relay, consumers and jobs in this process, beside the web"] = True
     web_connections: Annotated[int, "PostgreSQL connections a service holds for requests"] = 8
@@ -115,9 +124,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = Budget(40, 8000, 900)
 
     @property
+    def exposed(self) -> bool:
+        """Whether others may reach the house: nothing of the demo's may then answer."""
+        addresses = is_loopback(self.base_url) and is_loopback(self.creatives_url)
+        inside = self.trial or is_loopback(f"http://{self.listen}")
+        return self.production or not (addresses and inside)
+
+    @property
     def secure(self) -> bool:
         """Whether browsers reach us by HTTPS, so that cookies can carry `__Host-`."""
         return self.base_url.startswith("https://")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is one of this machine alone."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
 
 
 class BadSetting(ValueError):
@@ -131,8 +153,23 @@ def describe() -> list[tuple[str, str, str]]:
     return [(PREFIX + f.name.upper(), str(f.default), get_args(hints[f.name])[1]) for f in fields]
 
 
-def load(environ: dict[str, str] | None = None) -> Settings:
-    """Read the settings. Raises BadSetting for a value of the wrong kind or an unknown variable."""
+def load(environ: Mapping[str, str] | None = None, who: str = HOUSE) -> Settings:
+    """Read the settings of a service, the operator or the embedded house. Raises BadSetting.
+
+    A house that others would reach is refused with everything that is unsafe about it.
+    """
+    from shared.golive import refusals
+
+    settings = read(environ)
+    if found := refusals(settings, who):
+        raise BadSetting(
+            "This house would be open to others and is not safe:\n  " + ";\n  ".join(found) + "."
+        )
+    return settings
+
+
+def read(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings alone. Raises BadSetting for a value of the wrong kind or an unknown variable."""
     env = dict(os.environ if environ is None else environ)
     values: dict[str, object] = {}
     hints = get_type_hints(Settings)
@@ -147,7 +184,8 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     if unknown:
         raise BadSetting(f"{', '.join(unknown)}: there is no such setting; `docs/settings.md` lists them.")
     settings = Settings(**values)  # type: ignore[arg-type]
-    _check(settings)
+    if len(settings.secret) < 32:  # noqa: PLR2004
+        raise BadSetting(f"{PREFIX}SECRET is shorter than 32 characters.")
     return settings
 
 
@@ -160,13 +198,3 @@ def _convert(variable: str, text: str, kind: type) -> object:
         return msgspec.convert(text, get_args(kind)[0] if get_origin(kind) else kind, strict=False)
     except ValueError as error:  # msgspec's ValidationError is one
         raise BadSetting(f"{variable}={text!r}: {error}") from error
-
-
-def _check(settings: Settings) -> None:
-    if len(settings.secret) < 32:  # noqa: PLR2004
-        raise BadSetting(f"{PREFIX}SECRET is shorter than 32 characters.")
-    if settings.production:
-        if "demo-only" in settings.secret:
-            raise BadSetting("Production refuses the demo secrets: set NGUONTHU_SECRET.")
-        if not settings.vnpay_url:
-            raise BadSetting("Production refuses the VNPay simulator: set NGUONTHU_VNPAY_URL.")

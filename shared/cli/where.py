@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from shared import clock
 from shared.calendar import local_day
 from shared.cli.screen import Sorry
-from shared.keys import as_service
-from shared.settings import PREFIX, SERVICES, Settings, load
+from shared.keys import OPERATOR, as_service
+from shared.settings import PREFIX, SERVICES, Settings, load, read
 
 if TYPE_CHECKING:
     from shared.embedded import Stack
@@ -29,7 +29,7 @@ class Reached:
 
 def home_of(environ: dict[str, str] | None = None) -> Path:
     """The folder of the embedded house."""
-    return load(environ).home.absolute()
+    return read(environ).home.absolute()
 
 
 def is_deployed() -> bool:
@@ -44,7 +44,7 @@ def house(*, at_rest: bool = False) -> Iterator[Reached]:
     `at_rest` is for commands that must not run beside the services.
     """
     if is_deployed():
-        yield Reached(load(), None, runs=False)
+        yield Reached(load(who=OPERATOR), None, runs=False)
         return
     from shared.embedded import CannotStart, Stack
     from shared.embedded.state import read_run

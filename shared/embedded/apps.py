@@ -9,7 +9,7 @@ from shared.embedded.keys import write_private
 from shared.embedded.parts import http_answer, plain_env, program
 from shared.embedded.ports import Ports
 from shared.embedded.process import Part
-from shared.settings import SERVICES
+from shared.settings import SERVICES, is_loopback
 
 APPS = (*SERVICES, DEMO)
 EDGE = "caddy"
@@ -30,12 +30,6 @@ def app(home: Path, ports: Ports, name: str, env: dict[str, str]) -> Part:
 def app_waits_for(port: int) -> str:
     """Nothing when the app says that it is ready, else what it waits for."""
     return http_answer(port, "/health/ready", limit_s=5)
-
-
-def is_loopback(base_url: str) -> bool:
-    """Whether an address is one of this machine alone."""
-    host = urlsplit(base_url).hostname or ""
-    return host in ("127.0.0.1", "localhost") or host.endswith(".localhost")
 
 
 def with_port(url: str, port: int) -> str:

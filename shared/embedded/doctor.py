@@ -58,7 +58,7 @@ def _settings() -> Finding:
         load()
     except BadSetting as error:
         return Finding(
-            f"A setting is wrong: {error}", "Mend it in the environment; docs/settings.md lists all."
+            f"The settings cannot be used: {error}", "Mend it in the environment; docs/settings.md lists all."
         )
     return Finding("Settings can be read")
 

@@ -12,14 +12,14 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from shared.embedded import parts
-from shared.embedded.apps import EDGE, app, caddy, is_loopback, with_port
+from shared.embedded.apps import EDGE, app, caddy, with_port
 from shared.embedded.databases import bootstrap_databases, drop_databases
 from shared.embedded.edge import DEMO
 from shared.embedded.keys import Keys
 from shared.embedded.ports import Ports
 from shared.embedded.process import CannotStart, Child, Part, created, end_leftovers
 from shared.keys import OPERATOR, nats_password, of_service
-from shared.settings import PREFIX, Settings, load
+from shared.settings import PREFIX, Settings, is_loopback, read
 
 STORES = ("postgres", "nats", "redis")
 
@@ -209,6 +209,7 @@ class Stack:
         """
         decided = {
             "NGUONTHU_HOME": str(self.home),
+            "NGUONTHU_LISTEN": "127.0.0.1",
             "NGUONTHU_TOKEN_PUBLIC_KEYS": self.keys.text("token_public_keys"),
         }
         if self.address:
@@ -235,7 +236,7 @@ class Stack:
 
     def settings(self, service: str | None = None) -> Settings:
         """The same as `env`, read."""
-        return load(self.env(service))
+        return read(self.env(service))
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from typing import Any
 from shared.embedded.apps import APPS, EDGE
 from shared.embedded.process import CannotStart
 from shared.embedded.stack import STORES, Stack
-from shared.settings import PREFIX, Settings, load
+from shared.settings import HOUSE, PREFIX, Settings, load
 from shared.streams import lay_out
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S = 0.2, 30.0, 60.0
@@ -59,7 +59,7 @@ class Supervisor:
         with_demo: bool,
     ) -> None:
         self.given = {key: value for key, value in environ.items() if key.startswith(PREFIX)}
-        self.wishes: Settings = load(self.given)
+        self.wishes: Settings = load(self.given, HOUSE)
         self.say = say
         self.step = step
         self.with_demo = with_demo
@@ -89,7 +89,7 @@ class Supervisor:
         with self.step("Migrations"):
             migrate_all(self.stack.settings())
         self.stack.find_address(self.wishes.base_url, self.wishes.creatives_url)
-        if self.with_demo and not self.wishes.production:
+        if self.with_demo and not self.wishes.exposed:
             self._fill()
         with self.step("Streams"):
             asyncio.run(lay_out(self.stack.settings()))

@@ -20,7 +20,7 @@ from shared.deploy import NODES, edge_text, nats_text, write_secrets
 from shared.embedded.keys import Keys
 from shared.embedded.parts import program
 from shared.embedded.ports import Ports
-from shared.keys import of_service
+from shared.keys import OPERATOR, of_service
 from shared.settings import SERVICES, Settings, describe, load
 from shared.streams import lay_out
 
@@ -71,7 +71,7 @@ def test_each_of_our_containers_gets_settings_that_can_be_read(name: str, secret
     env = environment(name, secrets)
     known = {variable for variable, _, _ in describe()}
     assert {key.removesuffix("_FILE") for key in env} <= known
-    settings = load(env)
+    settings = load(env, OPERATOR if name == "migrate" else name)
     if name in SERVICES:
         held = of_service((secrets / "operator").read_text(), name)
         assert {key: getattr(settings, key) for key in held} == held
@@ -92,7 +92,8 @@ def test_each_container_mounts_the_secrets_that_it_reads_and_no_others(name: str
     assert set(re.findall(rf"{SECRET}([\w.]+)", said)) == set(part.get("secrets", []))
     for secret in part.get("secrets", []):
         assert COMPOSE["secrets"][secret]["file"] == f"deploy/secrets/{secret}"
-        assert (secrets / secret).read_text().strip()
+        # VNPay alone knows its secrets.
+        assert (secrets / secret).read_text().strip() or secret == "vnpay_terminals"
 
 
 @pytest.mark.parametrize("name", OURS)

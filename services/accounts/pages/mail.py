@@ -1,4 +1,4 @@
-"""The embedded inbox at /dev/mail: where letters land while no SMTP server is set. Production has none."""
+"""The inbox at /dev/mail: where letters land while no SMTP server is set. A house that others reach has none."""
 
 from uuid import UUID
 
@@ -35,7 +35,7 @@ async def show_letter(request: Web, tx: NamedDependency[Tx], letter: FromPath[UU
 
 def _check_embedded(request: Web) -> None:
     settings = request.app.state.settings
-    if settings.smtp_url or settings.production:
+    if settings.smtp_url or settings.exposed:
         raise NotFound("There is nothing here: letters go out by SMTP.")
 
 

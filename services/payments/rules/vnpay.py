@@ -67,9 +67,19 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     paid_at: datetime | None
 
 
+SIMULATED = (
+    "bkh:KHNEWS01:KHTESTSECRET0123456789ABCDEFGHIJ,tcnt:NTMAG001:NTTESTSECRET0123456789ABCDEFGHIJ,"
+    "baokh:BAOKH001:BKTESTSECRET0123456789ABCDEFGHIJ,ktv:KTVKH001:TVTESTSECRET0123456789ABCDEFGHIJ"
+)
+"""The simulator's terminals. `golive.py` knows their published secrets by `TESTSECRET` in each."""
+
+
 def terminals(text: str) -> dict[str, Terminal]:
-    """Read the setting (`agency:terminal:secret,…`) as terminals by code. Raises ValueError for a broken one."""
-    parts = [part.split(":") for part in text.split(",") if part]
+    """Read the setting (`agency:terminal:secret,…`) as terminals by code; empty are the simulator's.
+
+    Raises ValueError for a broken one.
+    """
+    parts = [part.split(":") for part in (text or SIMULATED).split(",") if part]
     if any(len(part) != 3 for part in parts):  # noqa: PLR2004 - agency, terminal, secret
         raise ValueError("NGUONTHU_VNPAY_TERMINALS wants agency:terminal:secret, separated by commas.")
     return {code: Terminal(agency, code, secret) for agency, code, secret in parts}

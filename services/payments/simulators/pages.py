@@ -37,11 +37,11 @@ class BankForm(msgspec.Struct, frozen=True):
 
 
 def routes(settings: Settings) -> list[Any]:
-    """The simulator's routes where it is used; none where VNPay itself is. Raises BadSetting in production."""
+    """The simulator's routes where it is used; none where VNPay itself is. Raises BadSetting where others reach it."""
     if settings.vnpay_url:
         return []
-    if settings.production:
-        raise BadSetting("Production refuses the VNPay simulator: set NGUONTHU_VNPAY_URL.")
+    if settings.exposed:
+        raise BadSetting("The VNPay simulator is for one machine alone: set NGUONTHU_VNPAY_URL.")
     return [show_bank, choose, answer, show_captures, behave, show_behaviour]
 
 
