@@ -1,6 +1,10 @@
 """An advertiser's program books a campaign; the newspaper shows it; what was delivered becomes revenue."""
 
+import subprocess
+import textwrap
+import time
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -10,7 +14,7 @@ from playwright.sync_api import expect
 from shared import clock
 from shared.calendar import local_day
 from tests.journeys.books import Books
-from tests.journeys.buyers import first_key
+from tests.journeys.buyers import first_key, staff
 from tests.journeys.people import AGENTS, banner, pay_at_the_bank, picture, sign_in_staff, visitor
 from tests.shared.browser import PHONE, chromium
 
@@ -20,6 +24,7 @@ pytestmark = [
     pytest.mark.stack,
     pytest.mark.browser,
 ]
+ROOT = Path(__file__).parents[2]
 SECTION = "/chuyen-muc/du-lich"
 TARGET = "https://honyen.example/tet"
 
@@ -53,6 +58,36 @@ def test_from_registration_to_recognised_revenue(house):
     robot = house.get(urlsplit(click).path, headers={"User-Agent": "probe-bot"})
     assert robot.headers["x-counted"] == "no; bot"
     recognised(house, line["id"], now)
+
+
+@pytest.mark.promise("A2", "F6")
+@pytest.mark.timeout(300)
+def test_the_commands_of_the_readme_do_the_whole_job_in_the_sandbox_and_nobody_sees_it(house):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = text.split("**Book advertising by API.**", 1)[1].split("```sh", 1)[1].split("```", 1)[0]
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", textwrap.dedent(commands) + '\necho; echo "$O"; echo "$K"'],
+        env=house.environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    *_, order, key = done.stdout.split()
+    at, program = urlsplit(order).path, {"Authorization": f"Bearer {key}"}
+
+    def now():
+        return house.get(at, headers=program).json()
+
+    shown = house.until(lambda: (found := now())["status"] == "live" and found, "it is live")
+    house.until(lambda: now()["line_items"][0]["impressions"], "the played readers came", seconds=60)
+    assert house.get(f"{at}/delivery", headers=program).json()
+    desk = staff(house, "/desk/ads")
+    assert shown["number"] not in desk.follow(desk.call("GET", "/desk/ads/orders")).text
+    time.sleep(3)  # as long as facts take to the books, where they go there
+    assert Books(house).line(shown["line_items"][0]["id"]) == {}
 
 
 def register(house):
