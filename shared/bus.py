@@ -21,7 +21,7 @@ from nats.js.client import JetStreamContext
 
 from shared import clock, contracts, outbox
 from shared.consume import Consumer
-from shared.contracts import Fact
+from shared.contracts import Fact, envelope
 from shared.db import Database
 from shared.settings import Settings
 
@@ -111,7 +111,8 @@ class Bus:
         if len(facts) > 1 and await self._publish_batch(facts):
             return
         for fact_id, subject, body in facts:
-            await self.js.publish(subject, body, timeout=PUBLISH_TIMEOUT_S, headers={"Nats-Msg-Id": fact_id})
+            headers = _headers(fact_id, subject, body)
+            await self.js.publish(subject, body, timeout=PUBLISH_TIMEOUT_S, headers=headers)
 
     async def _publish_batch(self, facts: Sequence[tuple[str, str, bytes]]) -> bool:
         if self.client is None:
@@ -119,7 +120,8 @@ class Bus:
         batch = str(clock.new_id())
         last = len(facts)
         for n, (fact_id, subject, body) in enumerate(facts, start=1):
-            headers = {"Nats-Msg-Id": fact_id, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(n)}
+            headers = _headers(fact_id, subject, body)
+            headers |= {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(n)}
             if n < last:
                 await self.client.publish(subject, body, headers=headers)
                 continue
@@ -132,6 +134,11 @@ class Bus:
                 return False
             raise nats.errors.Error(reply["error"]["description"])
         return False
+
+
+def _headers(fact_id: str, subject: str, body: bytes) -> dict[str, str]:
+    """What NATS goes by to take a fact once, and what it is as a CloudEvent."""
+    return {"Nats-Msg-Id": fact_id, **envelope.headers(fact_id, subject, body)}
 
 
 class Relay:

@@ -178,6 +178,20 @@ class TestOverNats:
         running.cancel()
         assert sample.seen == facts
 
+    @pytest.mark.promise("F3", "F11")
+    async def test_a_fact_bears_the_headers_of_a_cloudevent_whether_it_goes_alone_or_in_a_batch(self, line):
+        sample, bus, operator = line
+        facts = [withdrawn() for _ in range(4)]
+        for part in (facts[:1], facts[1:]):
+            await say(sample, *part)
+            await Relay(bus, sample.house.database).publish_once()
+        for n, fact in enumerate(facts, start=1):
+            kept = await operator.js.get_msg("ADS", n)
+            sent = {name.lower(): value for name, value in kept.headers.items()}
+            assert (sent["ce-id"], sent["ce-type"]) == (str(fact.id), fact.subject())
+            assert (sent["ce-source"], sent["ce-specversion"]) == ("/ads", "1.0")
+            assert sent["content-type"] == "application/json"
+
     async def test_a_relay_that_dies_between_publishing_and_commit_says_nothing_twice(self, line):
         sample, bus, operator = line
         await say(sample, *[withdrawn() for _ in range(20)])

@@ -228,7 +228,7 @@ class TestDocs:
         schema = (await door.client.get("/api/ads/v1/openapi.json")).json()
         assert "/api/ads/v1/bookings" in schema["paths"]
         facts = (await door.client.get("/api/ads/v1/asyncapi.json")).json()
-        assert "send ads.invoice.opened.v1" in facts["operations"]
+        assert "send-ads-invoice-opened-v1" in facts["operations"]
         metrics = (await door.client.get("/metrics")).text
         assert "nguonthu_outbox_facts 0.0" in metrics
         page = (await door.client.get("/api/ads/v1/docs")).text
