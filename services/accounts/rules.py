@@ -145,7 +145,7 @@ def normal_phone(text: str) -> str:
         return "+84" + digits[1:]
     if re.fullmatch(r"\+\d{8,15}", digits):
         return digits
-    raise Unprocessable("This is not a phone number.")
+    raise Unprocessable("This is not a phone number.", field="phone")
 
 
 def identifier(text: str) -> tuple[Literal["email", "phone"], str]:

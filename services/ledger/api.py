@@ -8,7 +8,7 @@ from litestar import Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from services.ledger.queries import books, revenue
+from services.ledger.queries import books, journal, revenue
 from services.ledger.rules.growth import TARGET_PERCENT
 from shared import auth, clock
 from shared.calendar import add_months, local_day, month_of
@@ -48,12 +48,12 @@ async def list_entries(
     until: FromQuery[date] = date.max,
     limit: FromQuery[int] = 50,
     cursor: FromQuery[str] = "",
-) -> Page[books.EntryItem]:
+) -> Page[journal.EntryItem]:
     """Entries, newest effective day first; with a filter, `amount_vnd` is what each did to it."""
     if not 1 <= limit <= MAX_LIMIT:
         raise Unprocessable(f"limit is between 1 and {MAX_LIMIT}.")
     codes = await books.scope(tx, agency)
-    wanted = books.Wanted(
+    wanted = journal.Wanted(
         account=account,
         stream=stream,
         line=line,
@@ -62,10 +62,10 @@ async def list_entries(
         limit=limit,
         cursor=decode_cursor(cursor) if cursor else "",
     )
-    return page_of(await books.entries(tx, codes, wanted), limit)
+    return page_of(await journal.entries(tx, codes, wanted), limit)
 
 
-def page_of(rows: list[books.EntryItem], limit: int) -> Page[books.EntryItem]:
+def page_of(rows: list[journal.EntryItem], limit: int) -> Page[journal.EntryItem]:
     more = len(rows) > limit
     last = rows[limit - 1] if more else None
     return Page(rows[:limit], encode_cursor(f"{last.effective_on}/{last.id}") if last else None)

@@ -40,10 +40,12 @@ class Typed:
         self._field = str(refusal.more.get("field", "")) if refusal else ""
         self._open = False
         self._said = False
+        self._drawn = False
 
     def begin(self, action: str) -> None:
         """The form of this address is being drawn."""
         self._open = self.refusal is not None and action.split("?", maxsplit=1)[0] == self.action
+        self._drawn = self._drawn or self._open
 
     def end(self) -> None:
         self._open = False
@@ -52,6 +54,11 @@ class Typed:
     def unsaid(self) -> bool:
         """Whether the form that was sent has been drawn without a field to say the reason at."""
         return self._open and not self._said
+
+    @property
+    def unheard(self) -> bool:
+        """Whether the page that comes back does not have the form any more."""
+        return self.refusal is not None and not self._drawn
 
     def all(self, name: str, otherwise: list[str]) -> list[str]:
         """What was typed or chosen under a name, else what the page would have shown."""

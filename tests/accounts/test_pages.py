@@ -128,6 +128,38 @@ async def test_five_wrong_codes_end_a_code(flat):
     assert "nt_session" not in browser.client.cookies
 
 
+async def test_a_new_code_leads_where_the_first_one_would_have(flat):
+    browser = Browser(flat)
+    await browser.post("/account/sign-in", identifier="lan@example.vn", next="/subscribe/mine")
+    waiting = (await browser.get("/account/code")).text
+    assert 'href="/account/sign-in?next=/subscribe/mine"' in waiting
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE challenge SET expires_at = :now"), {"now": clock.now()})
+    over = await browser.post("/account/code", code="123456")
+    assert '<input type="hidden" name="next" value="/subscribe/mine">' in over.text
+
+
+async def test_a_refused_phone_number_comes_back_in_its_field_with_the_name_that_was_typed(flat):
+    browser = Browser(flat)
+    await browser.sign_in_by_code("lan@example.vn")
+    refused = await browser.post("/account/profile", name="Lan Anh", phone="không có", lang="vi")
+    assert refused.status_code == 422
+    assert 'value="Lan Anh"' in refused.text
+    assert "Đây không phải là số điện thoại." in refused.text.split('id="phone-error"')[1]
+
+
+async def test_whoever_registers_on_the_way_to_a_booking_goes_on_to_it(flat):
+    browser = Browser(flat)
+    await browser.sign_in_by_code("chu.quan@example.vn")
+    form = (await browser.get("/account/organisation?kind=advertiser&next=/advertise/new")).text
+    assert '<input type="hidden" name="next" value="/advertise/new">' in form
+    made = await browser.post(
+        "/account/organisation", kind="advertiser", agency="bkh", name="Quán Lan", tax_code="4200000007",
+        contact_name="Lan", next="/advertise/new", _idempotency_key="abcdefgh",
+    )  # fmt: skip
+    assert made.headers["location"] == "/account/renew?next=%2Fadvertise%2Fnew", made.text
+
+
 async def test_a_code_serves_only_the_browser_that_asked(flat):
     asked, stranger = Browser(flat), Browser(flat)
     await asked.post("/account/sign-in", identifier="lan@example.vn")

@@ -96,6 +96,70 @@ async def test_an_advertiser_books_uploads_and_is_asked_to_pay_on_pages(flats, f
     assert f"/pay/{invoice.invoice}?" in (await person.get(order)).text
 
 
+BOOKING = {
+    "placement": "bkh/article-mid",
+    "name": "Tuần lễ yến sào",
+    "starts_on": str(today()),
+    "ends_on": str(today()),
+    "budget_vnd": "3.000.000",
+    "sections": ["du-lich"],
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "sentence"),
+    [
+        ({"budget_vnd": "5"}, "budget_vnd", "Một dòng ít nhất 1.000 lượt hiển thị"),
+        ({"budget_vnd": "5000.00"}, "budget_vnd", "không phải là số nguyên"),
+        ({"starts_on": "2020-01-01"}, "starts_on", "đã qua"),
+        ({"ends_on": ""}, "ends_on", "Đây không phải là ngày"),
+    ],
+)
+async def test_a_refused_booking_comes_back_as_it_was_filled_in_with_the_reason_at_its_field(
+    flats, flat, changed, field, sentence
+):
+    person = Person(flats, flat, organisation=uuid4())
+    refused = await person.post("/advertise/new", {**BOOKING, **changed})
+    assert refused.status_code == 422
+    assert 'value="Tuần lễ yến sào"' in refused.text
+    assert '<input type="checkbox" name="sections" value="du-lich" checked>' in refused.text
+    assert f'value="{ {**BOOKING, **changed}[field] }"' in refused.text
+    at = refused.text.split(f'id="{field}-error"')[1].split("</span>")[0]
+    assert sentence in at
+    english = (await person.post("/advertise/new?lang=en", {**BOOKING, **changed})).text
+    assert sentence not in english
+
+
+async def test_a_shop_owners_first_click_leads_to_registering_and_back_to_the_booking(flats, flat):
+    owner = Person(flats, flat)
+    answer = await owner.get("/advertise/new?placement=bkh/article-mid")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == (
+        "/account/organisation?kind=advertiser&next=%2Fadvertise%2Fnew%3Fplacement%3Dbkh%2Farticle-mid"
+    )
+
+
+async def test_a_refusal_without_a_reason_brings_the_queue_back_with_what_was_ticked(flats, flat):
+    advertiser = Advertiser(flats, flat)
+    order = (await advertiser.post("/orders", an_order())).json()["id"]
+    Person(flats, flat, organisation=advertiser.organisation)
+    owner = Person(flats, flat, organisation=advertiser.organisation)
+    wrong = await owner.post(
+        f"/advertise/orders/{order}/creatives",
+        {"click_url": "ftp://x"},
+        files={"file": ("a.png", an_image(), "image/png")},
+    )
+    assert wrong.status_code == 422
+    assert 'value="ftp://x"' in wrong.text
+    assert "Trang đích phải bắt đầu bằng http://" in wrong.text
+    # What the page no longer shows a form for is said all the same.
+    cancelled = f"/advertise/orders/{order}/cancel"
+    assert (await owner.post(cancelled, {})).status_code == 303
+    again = await owner.post(cancelled, {})
+    assert again.status_code == 409
+    assert "Đơn này đã xong hoặc đã hủy." in again.text
+
+
 async def test_other_agencies_staff_and_strangers_find_nothing(flats, flat):
     advertiser = Advertiser(flats, flat)
     order = (await advertiser.post("/orders", an_order())).json()["id"]
@@ -107,7 +171,7 @@ async def test_other_agencies_staff_and_strangers_find_nothing(flats, flat):
     assert (await stranger.post(f"/advertise/orders/{order}/cancel", {})).status_code == 404
     assert (await stranger.get("/desk/ads")).status_code == 403
     reader = Person(flats, flat)
-    assert (await reader.get("/advertise/orders")).status_code == 403
+    assert (await reader.get("/advertise/orders")).headers["location"].startswith("/account/organisation?")
 
 
 async def test_a_form_from_another_site_is_refused(flats, flat):

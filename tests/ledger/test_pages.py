@@ -37,6 +37,43 @@ async def test_the_trial_balance_shows_that_it_is_zero(flat: Any, cookie: dict[s
     assert "tcnt" not in shown
 
 
+async def test_tabs_files_and_drill_downs_keep_the_days_that_were_asked_for(
+    flat: Any, cookie: dict[str, str]
+) -> None:
+    shown = await page(flat, cookie, "/finance/accounts?on=2026-11-05&recorded=2026-11-09")
+    asked = "on=2026-11-05&amp;recorded=2026-11-09"
+    assert f'href="/finance/accounts?agency=bkh&amp;{asked}"' in shown
+    assert f'href="/finance/accounts?{asked}" aria-current="page"' in shown
+    assert f'href="/finance/accounts.csv?agency=&amp;{asked}"' in shown
+    drill = re.search(r'href="(/finance/entries\?account=[^"]+)"', shown)
+    # Everything here was recorded on the 10th: as known on the 9th the books are empty.
+    assert drill is None
+    shown = await page(flat, cookie, "/finance/accounts?on=2026-11-10&recorded=2026-11-10")
+    drill = re.search(r'href="(/finance/entries\?account=[^"]+)"', shown)
+    assert drill
+    assert "recorded=2026-11-10" in drill[1]
+    journal = await page(flat, cookie, drill[1].replace("&amp;", "&"))
+    assert "Theo sổ ghi đến ngày 10/11/2026" in journal
+    assert "recorded=2026-11-10" in re.findall(r'href="(/finance/entries.csv[^"]+)"', journal)[0]
+    before = await page(flat, cookie, "/finance/entries?recorded=2026-11-09")
+    assert "Không có bút toán" in before
+    growth = await page(flat, cookie, "/finance?agency=bkh&on=2026-11-05")
+    assert 'href="/finance/revenue.csv?agency=bkh&amp;on=2026-11-05"' in growth
+    assert 'href="/finance?on=2026-11-05"' in growth
+    assert "data-live" not in growth
+
+
+async def test_a_file_of_entries_holds_all_of_them_however_many_a_read_takes(
+    flat: Any, cookie: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.ledger.pages import tables
+
+    whole = (await flat.client.get("/finance/entries.csv", headers=cookie)).text
+    assert len(whole.splitlines()) > 5
+    monkeypatch.setattr(tables, "AT_ONCE", 2)
+    assert (await flat.client.get("/finance/entries.csv", headers=cookie)).text == whole
+
+
 @pytest.mark.parametrize("path", ["accounts.csv", "entries.csv?account=revenue", "revenue.csv"])
 async def test_each_table_can_be_taken_away_as_csv(flat: Any, cookie: dict[str, str], path: str) -> None:
     answer = await flat.client.get(f"/finance/{path}", headers=cookie)

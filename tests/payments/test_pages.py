@@ -1,6 +1,7 @@
 """The pay page behind its signed link, and the desk with its queues."""
 
 import asyncio
+import re
 
 import msgspec
 import pytest
@@ -210,6 +211,15 @@ async def test_a_large_refund_waits_for_another_person(flats: Flats) -> None:
         assert await tx.scalar(sa.text("SELECT state FROM refund")) == "due"
     sign_in(flats, flat, bkh=ALL)
     assert await post(flat, asked, amount_vnd="15.000.001", reason="Quá số còn lại") == 409
+    headers = {"x-csrftoken": flat.client.cookies["nt_csrf"]}
+    form = {"amount_vnd": "15.000.001", "reason": "Quá số còn lại", "_idempotency_key": str(clock.new_id())}
+    refused = (await flat.client.post(asked, data=form, headers=headers)).text
+    assert 'value="15.000.001"' in refused
+    assert 'value="Quá số còn lại"' in refused
+    assert "Khoản này chỉ còn hoàn được nhiều nhất" in refused.split('id="amount_vnd-error"')[1]
+    # The tab of the page is lit, not the link of the menu that leads to the desk.
+    held = (await flat.client.get(f"{DESK}/held")).text
+    assert re.search(rf'<nav class="tabs".*?href="{DESK}/held" aria-current="page"', held, re.DOTALL)
     assert await post(flat, asked, amount_vnd="5e3", reason="Sai số") == 422
 
 

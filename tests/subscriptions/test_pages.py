@@ -90,6 +90,9 @@ async def test_without_agreeing_to_the_terms_nothing_is_opened(flats: Flats) -> 
             f"/subscribe/{package}", data={"price": str(price), **missing}, headers=headers
         )
         assert answer.status_code == 422
+        (field,) = {"terms", "group"} - set(missing)
+        assert f'id="{field}-error"' in answer.text
+        assert f'name="{next(iter(missing))}" value="yes" checked' in answer.text
     assert await flat.facts() == []
 
 
@@ -115,6 +118,8 @@ async def test_a_reader_cancels_with_one_click_and_sees_the_next_price_before(fl
     answer = await flat.client.post(f"/subscribe/mine/{opened.subscription}/cancel", data={}, headers=headers)
     assert answer.status_code == 303
     after = await flat.client.get("/subscribe/mine", headers=HTML)
+    assert "Đã hủy" in after.text
+    assert "Đã hủy" not in (await flat.client.get("/subscribe/mine?cancelled=1", headers=HTML)).text
     assert "Thôi gia hạn" not in after.text
     assert "Không, gói tự hết" in after.text
 
@@ -179,8 +184,18 @@ async def test_staff_change_a_wall_and_a_slower_colleague_is_told(flats: Flats) 
         "limit": ["2", "3", "3"],
         "new_device_limit": ["1", "1", "1"],
     }
+    wrong = await flat.client.post(
+        "/desk/subscriptions/policies", data={**form, "article_path": "x" * 300}, headers=headers
+    )
+    assert wrong.status_code == 422
+    assert 'value="thoi-su"' in wrong.text
+    assert "Hãy viết nhiều nhất 200 ký tự." in wrong.text
+    made_up = await flat.client.get("/desk/subscriptions/policies?agency=bkh&saved=1", headers=HTML)
+    assert "Đã lưu" not in made_up.text
     saved = await flat.client.post("/desk/subscriptions/policies", data=form, headers=headers)
     assert saved.status_code == 303, saved.text
+    assert "Đã lưu" in (await flat.client.get(saved.headers["location"], headers=HTML)).text
+    assert "Đã lưu" not in (await flat.client.get(saved.headers["location"], headers=HTML)).text
     again = await flat.client.post(
         "/desk/subscriptions/policies",
         data={**form, "limit": ["9", "3", "3"]},

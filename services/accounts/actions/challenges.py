@@ -87,6 +87,12 @@ async def open_challenge(tx: Tx, secret: str, kind: str) -> ChallengeRow | None:
     return row
 
 
+async def was_going(tx: Tx, secret: str) -> str:
+    """Where the person of a step wanted to go, also when its time is over; nothing for a secret that is not ours."""
+    found = await tx.scalar(sa.select(ChallengeRow.next).where(ChallengeRow.secret_hash == digest(secret)))
+    return found or ""
+
+
 async def second_step(
     tx: Tx, settings: Settings, person: PersonRow, next_path: str, browser: Browser
 ) -> Outcome:

@@ -313,7 +313,7 @@ async def save_profile(tx: Tx, row: PersonRow, name: str, lang: str, phone: str)
             row.name, row.lang, row.phone = name, lang, number
             await tx.flush()
     except sa.exc.IntegrityError as error:
-        raise rules.PhoneTaken("Another account signs in with this phone number.") from error
+        raise rules.PhoneTaken("Another account signs in with this phone number.", field="phone") from error
     if number != before:
         await messages.tell_of_change(tx, row, "phone")
 

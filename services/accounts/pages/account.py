@@ -12,20 +12,19 @@ from litestar.response import Redirect, Template
 from msgspec import Meta
 
 from services.accounts import queries, rules
-from services.accounts.actions import consents, keys, people, second_step, sessions
+from services.accounts.actions import consents, people, second_step, sessions
 from services.accounts.pages import cookies
 from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import ROLES, account_tabs
 from services.accounts.pages.rights import is_staff
 from services.accounts.tables import PersonRow
-from shared import auth, clock
-from shared.contracts import sandbox
-from shared.contracts.scopes import Scope
+from shared import auth
 from shared.db import Tx
 from shared.errors import Unprocessable
 from shared.http import once, read_form
 from shared.limits import limited
 from shared.web import N_, language_of, page, translate
+from shared.web.again import or_again
 
 is_signed_in = auth.Right(own=True)
 not_too_often = limited("account", per_minute=20, burst=20)
@@ -42,8 +41,6 @@ PURPOSES = (
     ),
     ("sms", N_("Tin nhắn"), N_("Gửi tin nhắn SMS tới số điện thoại của tôi.")),
 )
-NOT_A_PHONE = N_("Đây không phải là số điện thoại.")
-PHONE_TAKEN = N_("Số điện thoại này đã dùng cho một tài khoản khác.")
 WRONG_OLD = N_(
     "Mật khẩu hiện tại không đúng. Chưa có mật khẩu? Hãy đăng nhập lại bằng mã rồi đặt trong 5 phút."
 )
@@ -53,13 +50,6 @@ COMMON = N_(
 )
 WRONG_PROOF = N_("Hãy nhập mật khẩu hiện tại hoặc mã xác thực.")
 WRONG_TAX_CODE = N_("Mã số thuế không hợp lệ. Hãy kiểm tra lại 10, 12 hoặc 13 chữ số.")
-SCOPES = {
-    "ads:book": N_("Đặt quảng cáo"),
-    "ads:read": N_("Xem đơn và số liệu quảng cáo"),
-    "events:register": N_("Đăng ký chạy"),
-    "events:sponsor": N_("Nhận gói tài trợ"),
-    "keys:manage": N_("Tạo và thu hồi khóa"),
-}
 
 
 class ProfileForm(msgspec.Struct, frozen=True):
@@ -92,20 +82,11 @@ class OrganisationForm(msgspec.Struct, frozen=True):
     name: Short = ""
     tax_code: Short = ""
     contact_name: Short = ""
+    next: Annotated[str, Meta(max_length=500)] = ""
 
 
 class ActForm(msgspec.Struct, frozen=True):
     organisation: UUID
-
-
-class KeyForm(msgspec.Struct, frozen=True):
-    name: Short
-    agency: str
-    scopes: list[Scope] = []
-
-
-class RevokeForm(msgspec.Struct, frozen=True):
-    key: UUID
 
 
 @get("/account", include_in_schema=False, guards=[is_signed_in])
@@ -115,15 +96,14 @@ async def show_account(request: Web, tx: NamedDependency[Tx]) -> Template:
 
 @post("/account/profile", include_in_schema=False, guards=[is_signed_in])
 async def save_profile(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
-    _, person = await _me(request, tx)
+    _, person = await the_person(request, tx)
     form = read_form(await request.form(), ProfileForm)
-    try:
+
+    async def work() -> Redirect:
         await people.save_profile(tx, person, form.name, form.lang, form.phone)
-    except Unprocessable:
-        return await _home(request, tx, NOT_A_PHONE, status_code=422)
-    except rules.PhoneTaken:
-        return await _home(request, tx, PHONE_TAKEN, status_code=409)
-    return _afresh("/account")
+        return _afresh("/account")
+
+    return await or_again(request, tx, work(), lambda: _home(request, tx))
 
 
 @get("/account/security", include_in_schema=False, guards=[is_signed_in])
@@ -185,7 +165,7 @@ async def _rotated(request: Web, tx: Tx, secret: str) -> list[Cookie]:
 
 @get("/account/consents", include_in_schema=False, guards=[is_signed_in])
 async def show_consents(request: Web, tx: NamedDependency[Tx]) -> Template:
-    principal, _ = await _me(request, tx)
+    principal, _ = await the_person(request, tx)
     return page(
         request,
         "accounts_consents.html",
@@ -199,7 +179,7 @@ async def show_consents(request: Web, tx: NamedDependency[Tx]) -> Template:
 
 @post("/account/consents", include_in_schema=False, guards=[is_signed_in])
 async def change_consent(request: Web, tx: NamedDependency[Tx]) -> Redirect:
-    principal, _ = await _me(request, tx)
+    principal, _ = await the_person(request, tx)
     form = read_form(await request.form(), ConsentForm)
     await consents.change_consent(
         tx, _id(principal), form.purpose, granted=form.granted == "yes", channel="web"
@@ -208,8 +188,13 @@ async def change_consent(request: Web, tx: NamedDependency[Tx]) -> Redirect:
 
 
 @get("/account/organisation", include_in_schema=False, guards=[is_signed_in])
-async def show_organisation(request: Web, tx: NamedDependency[Tx]) -> Template:
-    return await _organisation(request, tx, OrganisationForm())
+async def show_organisation(
+    request: Web,
+    tx: NamedDependency[Tx],
+    kind: FromQuery[Literal["advertiser", "sponsor"]] = "advertiser",
+    next: FromQuery[str] = "",  # noqa: A002 - the query's name
+) -> Template:
+    return await _organisation(request, tx, OrganisationForm(kind=kind, next=next))
 
 
 @post("/account/organisation", include_in_schema=False, guards=[is_signed_in, not_too_often])
@@ -225,7 +210,8 @@ async def register_organisation(request: Web, tx: NamedDependency[Tx]) -> Respon
             tx, person, row, kind=form.kind, agency=form.agency, name=form.name,
             tax_code=form.tax_code, contact_name=form.contact_name,
         )  # fmt: skip
-        return _afresh("/advertise" if made.kind == "advertiser" else "/events")
+        own = "/advertise" if made.kind == "advertiser" else "/events"
+        return _afresh(rules.safe_next(form.next) if form.next else own)
 
     try:
         rules.normal_tax_code(form.tax_code)
@@ -242,80 +228,22 @@ async def act_for(request: Web, tx: NamedDependency[Tx]) -> Redirect:
     return _afresh("/account")
 
 
-@get("/account/keys", include_in_schema=False, guards=[is_signed_in])
-async def show_keys(
-    request: Web, tx: NamedDependency[Tx], made: FromQuery[UUID | None] = None
-) -> Response[Any]:
-    """Keys of the organisation; the one that was just made shows itself once more while it is fresh."""
-    principal, _ = await _me(request, tx)
-    if principal.organisation is None:
-        return Redirect("/account/organisation", status_code=303)
-    found = await queries.keys(tx, organisation=principal.organisation)
-    known = await queries.agencies(tx)
-    names = {a.code: a.name for a in known}
-    names |= {sandbox.of(code): f"{name} · {sandbox.LABEL}" for code, name in names.items()}
-    registered = keys.is_registered.agencies(principal)
-    open_ones = [a.code for a in known if a.code in registered and not a.successor]
-    shown = page(
-        request,
-        "accounts_keys.html",
-        keys=[k for k in found if k.revoked_at is None and k.expires_at > clock.now()],
-        gone=[k for k in found if k.revoked_at is not None],
-        fresh=await keys.shown_again(tx, request.app.state.settings, principal, made) if made else "",
-        scopes=[(scope, label) for scope, label in SCOPES.items() if scope != "keys:manage"],
-        names=names,
-        agencies=[(code, names[code]) for code in open_ones]
-        + [(sandbox.of(code), names[sandbox.of(code)]) for code in open_ones],
-        tabs=account_tabs(request, principal),
-    )
-    return cookies.private(shown)
-
-
-@post("/account/keys", include_in_schema=False, guards=[is_signed_in, not_too_often])
-async def make_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
-    principal, _ = await _me(request, tx)
-    form = read_form(await request.form(), KeyForm)
-
-    async def work() -> Redirect:
-        made = await keys.make_key_as(
-            tx,
-            principal,
-            agency=form.agency,
-            name=form.name,
-            scopes=list(form.scopes),
-            own=True,
-        )
-        return Redirect(f"/account/keys?made={made.id}", status_code=303)
-
-    return await once(request, tx, work())
-
-
-@post("/account/keys/revoke", include_in_schema=False, guards=[is_signed_in])
-async def revoke_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
-    principal, _ = await _me(request, tx)
-    form = read_form(await request.form(), RevokeForm)
-    await keys.revoke_key(tx, form.key, principal)
-    return Redirect("/account/keys", status_code=303)
-
-
-async def _home(request: Web, tx: Tx, error: str | None = None, status_code: int = 200) -> Template:
-    principal, row = await _me(request, tx)
+async def _home(request: Web, tx: Tx) -> Template:
+    principal, row = await the_person(request, tx)
     return page(
         request,
         "accounts_home.html",
-        status_code=status_code,
         me=row,
         principal=principal,
         is_staff=bool(is_staff.agencies(principal)),
         organisations=await queries.organisations(tx, row.id),
         roles=ROLES,
         names={a.code: a.name for a in await queries.agencies(tx)},
-        error=error,
         tabs=account_tabs(request, principal),
     )
 
 
-async def _me(request: Web, tx: Tx) -> tuple[auth.Principal, PersonRow]:
+async def the_person(request: Web, tx: Tx) -> tuple[auth.Principal, PersonRow]:
     """The person of an open session; a page token alone is not enough here."""
     principal = auth.principal_of(request)
     _, person = await sessions.current(tx, principal)
@@ -349,7 +277,7 @@ def _history(lang: str, rows: list[queries.Consent]) -> list[dict[str, Any]]:
 async def _security(
     request: Web, tx: Tx, error: str | None = None, recovery_error: str | None = None, status_code: int = 200
 ) -> Template:
-    principal, row = await _me(request, tx)
+    principal, row = await the_person(request, tx)
     return page(
         request,
         "accounts_security.html",
@@ -366,7 +294,7 @@ async def _security(
 async def _organisation(
     request: Web, tx: Tx, form: OrganisationForm, error: str | None = None, status_code: int = 200
 ) -> Template:
-    principal, _ = await _me(request, tx)
+    principal, _ = await the_person(request, tx)
     known = sorted(await queries.agencies(tx), key=lambda a: a.code)
     open_ones = [(a.code, a.name) for a in known if a.active_from and not a.successor]
     return page(
@@ -393,7 +321,4 @@ routes = [
     show_organisation,
     register_organisation,
     act_for,
-    show_keys,
-    make_key,
-    revoke_key,
 ]

@@ -22,6 +22,7 @@ from shared.db import Tx
 from shared.errors import NotFound, Unprocessable
 from shared.http import once, read_form
 from shared.web import N_, language_of, page, translate
+from shared.web.again import or_again
 
 Card = tuple[str, str, str, set[Role]]
 DESKS: tuple[Card, ...] = (
@@ -130,6 +131,10 @@ async def invite(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
 
 @get("/desk/people/{person:uuid}", include_in_schema=False, guards=[may_manage_people])
 async def show_person(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Template:
+    return await _person(request, tx, person)
+
+
+async def _person(request: Web, tx: Tx, person: UUID) -> Template:
     principal = auth.principal_of(request)
     found = await _colleague(tx, principal, person)
     return page(
@@ -148,20 +153,29 @@ async def show_person(request: Web, tx: NamedDependency[Tx], person: FromPath[UU
 
 
 @post("/desk/people/{person:uuid}/roles", include_in_schema=False, guards=[may_manage_people])
-async def set_roles(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Redirect:
+async def set_roles(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Response[Any]:
     principal = auth.principal_of(request)
-    form = read_form(await request.form(), RolesForm)
-    await people.set_roles(tx, principal, person, form.agency, [str(role) for role in form.roles], form.why)
-    return Redirect("/desk/people", status_code=303)
+
+    async def work() -> Redirect:
+        form = read_form(await request.form(), RolesForm)
+        roles = [str(role) for role in form.roles]
+        await people.set_roles(tx, principal, person, form.agency, roles, form.why)
+        return Redirect("/desk/people", status_code=303)
+
+    return await or_again(request, tx, work(), lambda: _person(request, tx, person))
 
 
 @post("/desk/people/{person:uuid}/reset", include_in_schema=False, guards=[may_manage_people])
-async def ask_reset(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Redirect:
+async def ask_reset(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Response[Any]:
     """The first of two: say that a colleague's phone is lost, and why you believe it."""
     principal = auth.principal_of(request)
-    form = read_form(await request.form(), ResetForm)
-    await second_step.ask_reset(tx, principal, person, form.agency, form.why)
-    return Redirect("/desk/people", status_code=303)
+
+    async def work() -> Redirect:
+        form = read_form(await request.form(), ResetForm)
+        await second_step.ask_reset(tx, principal, person, form.agency, form.why)
+        return Redirect("/desk/people", status_code=303)
+
+    return await or_again(request, tx, work(), lambda: _person(request, tx, person))
 
 
 @post("/desk/people/resets/{reset:uuid}", include_in_schema=False, guards=[may_manage_people])
@@ -172,9 +186,11 @@ async def approve_reset(request: Web, tx: NamedDependency[Tx], reset: FromPath[U
 
 
 @get("/desk/keys", include_in_schema=False, guards=[may_manage_people])
-async def show_keys(
-    request: Web, tx: NamedDependency[Tx], made: FromQuery[UUID | None] = None
-) -> Response[Any]:
+async def show_keys(request: Web, tx: NamedDependency[Tx], made: FromQuery[UUID | None] = None) -> Template:
+    return await _keys(request, tx, made)
+
+
+async def _keys(request: Web, tx: Tx, made: UUID | None = None) -> Template:
     principal = auth.principal_of(request)
     found = await queries.keys(tx, organisation=None)
     names = await _names(tx)
@@ -188,17 +204,18 @@ async def show_keys(
         names=names,
         tabs=people_tabs(request, principal),
     )
-    return cookies.private(shown)
+    shown.headers["cache-control"] = "no-store"
+    return shown
 
 
 @post("/desk/keys", include_in_schema=False, guards=[may_manage_people])
-async def make_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+async def make_key(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
     principal = auth.principal_of(request)
-    form = read_form(await request.form(), KeyForm)
-    if not form.scopes:
-        raise Unprocessable("Choose at least one right for the key.")
 
     async def work() -> Redirect:
+        form = read_form(await request.form(), KeyForm)
+        if not form.scopes:
+            raise Unprocessable("Choose at least one right for the key.", field="scopes")
         made = await keys.make_key_as(
             tx,
             principal,
@@ -209,7 +226,7 @@ async def make_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
         )
         return Redirect(f"/desk/keys?made={made.id}", status_code=303)
 
-    return await once(request, tx, work())
+    return await or_again(request, tx, once(request, tx, work()), lambda: _keys(request, tx))
 
 
 @post("/desk/keys/revoke", include_in_schema=False, guards=[may_manage_people])

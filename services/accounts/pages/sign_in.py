@@ -10,7 +10,7 @@ from litestar.params import FromQuery
 from litestar.response import Redirect, Template
 
 from services.accounts import queries, rules
-from services.accounts.actions import people, second_step, sessions, sign_in
+from services.accounts.actions import challenges, people, second_step, sessions, sign_in
 from services.accounts.actions.secrets import totp_uri
 from services.accounts.pages import cookies
 from services.accounts.pages.cookies import Web
@@ -90,11 +90,11 @@ async def ask_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
     return cookies.go(request, outcome, browser, steps)
 
 
-@get("/account/code", include_in_schema=False, sync_to_thread=False)
-def show_code(request: Web) -> Response[Any]:
+@get("/account/code", include_in_schema=False, opt=UNSCOPED)
+async def show_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
     if not cookies.given(request, cookies.STEP):
         return Redirect("/account/sign-in", status_code=303)
-    return _code_page(request)
+    return await _code_page(request, tx)
 
 
 @post("/account/code", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
@@ -103,9 +103,9 @@ async def enter_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
     browser, step = cookies.browser_of(request), cookies.given(request, cookies.STEP)
     outcome = await sign_in.enter_code(tx, request.app.state.settings, step, form.code, browser)
     if outcome.answer == "expired":
-        return _ask(request, "", error=STEP_OVER, status_code=422)
+        return _ask(request, await challenges.was_going(tx, step), error=STEP_OVER, status_code=422)
     if outcome.answer == "wrong":
-        return _code_page(request, tries_left=outcome.tries_left, status_code=422)
+        return await _code_page(request, tx, tries_left=outcome.tries_left, status_code=422)
     return cookies.go(request, outcome, browser, STEPS)
 
 
@@ -149,7 +149,7 @@ async def enter_totp(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
     browser, step = cookies.browser_of(request), cookies.given(request, cookies.STEP)
     outcome = await second_step.enter_totp(tx, request.app.state.house, step, form.code, browser)
     if outcome.answer == "expired":
-        return _password(request, "", error=STEP_OVER, status_code=422)
+        return _password(request, await challenges.was_going(tx, step), error=STEP_OVER, status_code=422)
     if outcome.answer in ("wrong", "locked"):
         error = WRONG_TOTP if outcome.answer == "wrong" else LOCKED_TOTP
         status_code = 422 if outcome.answer == "wrong" else 429
@@ -169,7 +169,7 @@ async def enrol(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
     browser, step = cookies.browser_of(request), cookies.given(request, cookies.STEP)
     outcome = await second_step.enrol_totp(tx, request.app.state.settings, step, form.code, browser)
     if outcome.answer == "expired" or (outcome.answer != "wrong" and outcome.opened is None):
-        return _password(request, "", error=STEP_OVER, status_code=422)
+        return _password(request, await challenges.was_going(tx, step), error=STEP_OVER, status_code=422)
     if outcome.opened is None:
         return await _enrolment(request, tx, WRONG_TOTP, status_code=422)
     shown = page(request, "accounts_recovery.html", codes=outcome.recovery_codes, next=outcome.next)
@@ -238,10 +238,15 @@ def _ask(
     return page(request, "accounts_sign_in.html", status_code=status_code, **context)
 
 
-def _code_page(request: Web, tries_left: int | None = None, status_code: int = 200) -> Template:
-    """The page that waits for a code; how it was asked for says where it went, and that tells no secret."""
+async def _code_page(request: Web, tx: Tx, tries_left: int | None = None, status_code: int = 200) -> Template:
+    """The page that waits for a code; how it was asked for says where it went, and that tells no secret.
+
+    A new code leads where the first one would have.
+    """
     how = next((name for name in ("by", "later") if name in request.query_params), "")
-    return page(request, "accounts_code.html", status_code=status_code, tries_left=tries_left, how=how)
+    target = await challenges.was_going(tx, cookies.given(request, cookies.STEP))
+    context = {"tries_left": tries_left, "how": how, "next": target}
+    return page(request, "accounts_code.html", status_code=status_code, **context)
 
 
 def _password(

@@ -61,7 +61,9 @@ async def add_creative(
     wanted = {sizes[code] for line in view.line_items for code in line.placements if code in sizes}
     if (image.width, image.height) not in wanted:
         told = ", ".join(f"{width}x{height}" for width, height in sorted(wanted))
-        raise WrongSize(f"The image is {image.width}x{image.height}; the order's placements are {told}.")
+        raise WrongSize(
+            f"The image is {image.width}x{image.height}; the order's placements are {told}.", field="file"
+        )
     made = await keep_creative(tx, row, await files.put(image.content), image, click_url)
     verdicts = await orders.verdicts_of(tx, [made.id])
     return orders.creative_view(settings, made, verdicts)
@@ -115,7 +117,7 @@ async def review_creative(
     if review.verdict == "approved" and set(review.checks) != set(CHECKS):
         raise Unprocessable(f"Approving says that each of these was checked: {', '.join(CHECKS)}.")
     if review.verdict != "approved" and not review.reason.strip():
-        raise Unprocessable("Say why, so that the advertiser can mend it.")
+        raise Unprocessable("Say why, so that the advertiser can mend it.", field="reason")
     before = (await orders.verdicts_of(tx, [creative_id])).get(creative_id, ("waiting", ""))[0]
     if (before, review.verdict) not in _STEPS:
         raise AlreadyReviewed(f"The creative is {before}.")

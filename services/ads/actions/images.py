@@ -32,7 +32,7 @@ class Cleaned(msgspec.Struct, frozen=True):
 async def cleaned(content: bytes) -> Cleaned:
     """Re-encode an image. Raises NotAnImage, ImageTooLarge."""
     if len(content) > MAX_BYTES:
-        raise ImageTooLarge(f"The image has more than {MAX_BYTES // 1024 // 1024} MB.")
+        raise ImageTooLarge(f"The image has more than {MAX_BYTES // 1024 // 1024} MB.", field="file")
     return await asyncio.to_thread(_redrawn, content)
 
 
@@ -41,13 +41,17 @@ def _redrawn(content: bytes) -> Cleaned:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise ImageTooLarge(f"The image has {width} × {height} pixels, more than any slot.")
+                raise ImageTooLarge(
+                    f"The image has {width} × {height} pixels, more than any slot.", field="file"
+                )
             if getattr(image, "n_frames", 1) > 1:
-                raise NotAnImage("The image moves; only still images are shown.")
+                raise NotAnImage("The image moves; only still images are shown.", field="file")
             photo = image.format == "JPEG"
             pixels = image.convert("RGB" if photo or not image.has_transparency_data else "RGBA")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise NotAnImage("The file is not a PNG, JPEG, WebP or GIF image that can be read.") from error
+        raise NotAnImage(
+            "The file is not a PNG, JPEG, WebP or GIF image that can be read.", field="file"
+        ) from error
     out = BytesIO()
     if photo:
         pixels.save(out, "JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)

@@ -26,6 +26,6 @@ async def take_creative(tx: Tx, files: Files, settings: Settings, order: UUID, f
     """Raises BadInput without the fields `file` and `click_url`, and what `add_creative` raises."""
     file, click_url = form.get("file"), form.get("click_url")
     if not isinstance(file, UploadFile) or not isinstance(click_url, str):
-        raise BadInput("Send multipart/form-data with the fields `file` and `click_url`.")
+        raise BadInput("Send multipart/form-data with the fields `file` and `click_url`.", field="file")
     image = await cleaned(await file.read())
     return await add_creative(tx, files, settings, order, image, click_url.strip())

@@ -1,11 +1,12 @@
 """Pages for advertisers: what is for sale, booking, and each order from its creatives to its delivery."""
 
+from collections.abc import Coroutine
 from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
@@ -21,6 +22,7 @@ from shared.db import Tx
 from shared.errors import NotAllowed
 from shared.http import encode_cursor, once, read_form
 from shared.web import page
+from shared.web.again import or_again
 
 is_signed_in = auth.Right(own=True)
 Call = Request[Any, Any, Any]
@@ -57,6 +59,16 @@ async def show_rate_card(request: Call, tx: NamedDependency[Tx]) -> Template:
     return page(request, "ads_rate_card.html", agencies=agencies, words=words, example=example)
 
 
+def registration(request: Call) -> Redirect | None:
+    """Where whoever is no advertiser yet registers first, and comes back from; nothing for advertisers."""
+    if auth.principal_of(request).organisation is not None:
+        return None
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return Redirect(
+        "/account/organisation", query_params={"kind": "advertiser", "next": here}, status_code=303
+    )
+
+
 def _as_advertiser(request: Call) -> auth.Principal:
     principal = auth.principal_of(request)
     if principal.organisation is None:
@@ -65,7 +77,11 @@ def _as_advertiser(request: Call) -> auth.Principal:
 
 
 @get("/advertise/orders", include_in_schema=False, guards=[is_signed_in])
-async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
+async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Response[Any]:
+    return registration(request) or await _orders(request, tx, cursor)
+
+
+async def _orders(request: Call, tx: Tx, cursor: str) -> Template:
     _as_advertiser(request)
     before = reading.place(cursor)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
@@ -74,7 +90,13 @@ async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[
 
 
 @get("/advertise/new", include_in_schema=False, guards=[is_signed_in])
-async def show_booking(request: Call, tx: NamedDependency[Tx], placement: FromQuery[str] = "") -> Template:
+async def show_booking(
+    request: Call, tx: NamedDependency[Tx], placement: FromQuery[str] = ""
+) -> Response[Any]:
+    return registration(request) or await _booking(request, tx, placement)
+
+
+async def _booking(request: Call, tx: Tx, placement: str = "") -> Template:
     today = local_day(clock.now())
     placements = await catalogue.placements(tx, today)
     _as_advertiser(request)
@@ -90,10 +112,15 @@ async def show_booking(request: Call, tx: NamedDependency[Tx], placement: FromQu
 
 
 @post("/advertise/new", include_in_schema=False, guards=[is_signed_in])
-async def book(request: Call, tx: NamedDependency[Tx]) -> Redirect:
-    form = read_form(await request.form(), BookForm)
-    principal = _as_advertiser(request)
-    return await once(request, tx, _book(request, tx, principal, form))
+async def book(request: Call, tx: NamedDependency[Tx]) -> Response[Any]:
+    """Book; refused, the form comes back as it was filled in."""
+
+    async def work() -> Redirect:
+        form = read_form(await request.form(), BookForm)
+        principal = _as_advertiser(request)
+        return await once(request, tx, _book(request, tx, principal, form))
+
+    return await or_again(request, tx, work(), lambda: _booking(request, tx))
 
 
 async def _book(request: Call, tx: Tx, principal: auth.Principal, form: BookForm) -> Redirect:
@@ -112,6 +139,10 @@ async def _book(request: Call, tx: Tx, principal: auth.Principal, form: BookForm
 
 @get("/advertise/orders/{order_id:uuid}", include_in_schema=False, guards=[is_signed_in])
 async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Template:
+    return await _order(request, tx, order_id)
+
+
+async def _order(request: Call, tx: Tx, order_id: UUID) -> Template:
     _as_advertiser(request)
     order = await reading.order(tx, request.app.state.settings, order_id)
     return page(
@@ -125,9 +156,10 @@ async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[
 
 
 @post("/advertise/orders/{order_id:uuid}/creatives", include_in_schema=False, guards=[is_signed_in])
-async def upload(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Redirect:
+async def upload(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Response[Any]:
     _as_advertiser(request)
-    return await once(request, tx, _upload(request, tx, order_id))
+    work = once(request, tx, _upload(request, tx, order_id))
+    return await or_again(request, tx, work, lambda: _order(request, tx, order_id))
 
 
 async def _upload(request: Call, tx: Tx, order_id: UUID) -> Redirect:
@@ -137,17 +169,21 @@ async def _upload(request: Call, tx: Tx, order_id: UUID) -> Redirect:
 
 
 @post("/advertise/orders/{order_id:uuid}/submit", include_in_schema=False, guards=[is_signed_in])
-async def submit(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Redirect:
+async def submit(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Response[Any]:
     _as_advertiser(request)
-    await orders.submit_order(tx, request.app.state.settings, order_id)
-    return Redirect(f"/advertise/orders/{order_id}", status_code=303)
+    work = _done(orders.submit_order(tx, request.app.state.settings, order_id))
+    return await or_again(request, tx, work, lambda: _order(request, tx, order_id))
+
+
+async def _done(act: Coroutine[Any, Any, reading.OrderView]) -> Redirect:
+    return Redirect(f"/advertise/orders/{(await act).id}", status_code=303)
 
 
 @post("/advertise/orders/{order_id:uuid}/cancel", include_in_schema=False, guards=[is_signed_in])
-async def cancel(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Redirect:
+async def cancel(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Response[Any]:
     _as_advertiser(request)
-    await orders.cancel_order(tx, request.app.state.settings, order_id)
-    return Redirect(f"/advertise/orders/{order_id}", status_code=303)
+    work = _done(orders.cancel_order(tx, request.app.state.settings, order_id))
+    return await or_again(request, tx, work, lambda: _order(request, tx, order_id))
 
 
 routes = [show_rate_card, show_orders, show_booking, book, show_order, upload, submit, cancel]

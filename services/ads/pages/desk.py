@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
@@ -17,6 +17,7 @@ from shared import auth, clock
 from shared.db import Tx
 from shared.http import encode_cursor, read_form
 from shared.web import page
+from shared.web.again import or_again
 
 may_see_desk = auth.Right(roles={"ad_ops", "administrator", "auditor"})
 may_review = auth.Right(roles={"ad_ops", "administrator"})
@@ -32,6 +33,10 @@ class ReviewForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @get("/desk/ads", include_in_schema=False, guards=[may_see_desk])
 async def show_queue(request: Call, tx: NamedDependency[Tx]) -> Template:
+    return await _queue(request, tx)
+
+
+async def _queue(request: Call, tx: Tx) -> Template:
     queue = await reading.queue(tx, request.app.state.settings)
     rejected = await reports.rejections(tx, clock.now())
     return page(request, "ads_desk.html", queue=queue, rejected=rejected, words=words)
@@ -50,6 +55,10 @@ async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[
 
 @get("/desk/ads/orders/{order_id:uuid}", include_in_schema=False, guards=[may_see_desk])
 async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Template:
+    return await _order(request, tx, order_id)
+
+
+async def _order(request: Call, tx: Tx, order_id: UUID) -> Template:
     order = await reading.order(tx, request.app.state.settings, order_id)
     return page(
         request,
@@ -64,12 +73,24 @@ async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[
 @post("/desk/ads/creatives/{creative_id:uuid}/review", include_in_schema=False, guards=[may_review])
 async def review(
     request: Call, tx: NamedDependency[Tx], creative_id: FromPath[UUID], back: FromQuery[str] = ""
-) -> Redirect:
-    form = read_form(await request.form(), ReviewForm)
-    decision = creatives.Review(verdict=form.verdict, reason=form.reason, checks=tuple(form.checks))
-    principal = auth.principal_of(request)
-    made = await creatives.review_creative(tx, request.app.state.settings, principal, creative_id, decision)
-    return Redirect(f"/desk/ads/orders/{made.order}" if back == "order" else "/desk/ads", status_code=303)
+) -> Response[Any]:
+    """Decide on a creative; refused, the page comes back with what was ticked and written."""
+
+    async def work() -> Redirect:
+        form = read_form(await request.form(), ReviewForm)
+        decision = creatives.Review(verdict=form.verdict, reason=form.reason, checks=tuple(form.checks))
+        principal = auth.principal_of(request)
+        made = await creatives.review_creative(
+            tx, request.app.state.settings, principal, creative_id, decision
+        )
+        return Redirect(f"/desk/ads/orders/{made.order}" if back == "order" else "/desk/ads", status_code=303)
+
+    async def show() -> Template:
+        if back != "order":
+            return await _queue(request, tx)
+        return await _order(request, tx, await reading.order_of(tx, creative_id))
+
+    return await or_again(request, tx, work(), show)
 
 
 routes = [show_queue, show_orders, show_order, review]

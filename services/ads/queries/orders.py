@@ -92,6 +92,14 @@ async def order(tx: Tx, settings: Settings, order_id: UUID) -> OrderView:
     return (await views(tx, settings, [row]))[0]
 
 
+async def order_of(tx: Tx, creative: UUID) -> UUID:
+    """The order of a creative. Raises NotFound."""
+    found = await tx.scalar(sa.select(CreativeRow.ad_order).where(CreativeRow.id == creative))
+    if found is None:
+        raise NotFound("There is no such creative.")
+    return found
+
+
 async def orders(
     tx: Tx, settings: Settings, *, before: UUID | None = None, limit: int = 50, agency: str = ""
 ) -> list[OrderView]:

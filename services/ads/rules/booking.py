@@ -89,21 +89,23 @@ def price(wish: Wish, rates: dict[str, Rate], today: date) -> Offer:
     """
     for code in wish.placements:
         if code not in rates:
-            raise NoSuchPlacement(f"There is no placement {code} with a rate; see GET /placements.")
+            raise NoSuchPlacement(
+                f"There is no placement {code} with a rate; see GET /placements.", field="placement"
+            )
     if wish.starts_on < today:
-        raise BadFlight(f"The flight starts on {wish.starts_on}, which is past.")
+        raise BadFlight(f"The flight starts on {wish.starts_on}, which is past.", field="starts_on")
     if wish.ends_on < wish.starts_on:
-        raise BadFlight(f"The flight ends on {wish.ends_on}, before it starts.")
+        raise BadFlight(f"The flight ends on {wish.ends_on}, before it starts.", field="ends_on")
     if wish.ends_on - wish.starts_on > MAX_FLIGHT or wish.ends_on - today > MAX_AHEAD:
-        raise BadFlight("A flight lasts at most a year and ends within two.")
+        raise BadFlight("A flight lasts at most a year and ends within two.", field="ends_on")
     known = {section for code in wish.placements for section in rates[code].sections}
     for section in wish.sections:
         if section not in known:
-            raise BadTarget(f"No page with these placements is in the section {section}.")
+            raise BadTarget(f"No page with these placements is in the section {section}.", field="sections")
     cpm = max(rates[code].price_vnd for code in wish.placements)
     goal = wish.budget_vnd * PER // cpm
     if goal < PER:
-        raise BudgetTooSmall(f"The least line is 1,000 impressions, here {cpm:,} đồng.")
+        raise BudgetTooSmall(f"The least line is 1,000 impressions, here {cpm:,} đồng.", field="budget_vnd")
     return Offer(cpm, goal, min(wish.budget_vnd, half_up(goal * cpm, PER)))
 
 
@@ -117,7 +119,8 @@ def checked_click_url(url: str) -> str:
     plain = url.isprintable() and " " not in url and "\\" not in url and len(url) <= 2000  # noqa: PLR2004
     if not plain or parts.scheme not in ("http", "https") or "." not in host or parts.username is not None:
         raise BadClickUrl(
-            "The click address must be http:// or https:// with a host name, without a password."
+            "The click address must be http:// or https:// with a host name, without a password.",
+            field="click_url",
         )
     return url
 

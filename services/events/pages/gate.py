@@ -1,23 +1,26 @@
 """The gate: staff scan or type, the runner is in, and nobody enters twice."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from services.events import queries
 from services.events.actions import registrations
-from services.events.pages.common import Caller, forget_attempt, may_work_desk, words_of
+from services.events.pages.common import Caller, may_work_desk
 from shared import auth, clock, links
 from shared.db import Tx
 from shared.errors import NotFound, Refused
 from shared.http import once, read_form
 from shared.web import page
+from shared.web.again import tell, told
+
+GATE = "/desk/events/{slug:str}/check-in"
 
 
 class GateForm(msgspec.Struct, frozen=True):
@@ -26,12 +29,12 @@ class GateForm(msgspec.Struct, frozen=True):
     ticket: Annotated[str, msgspec.Meta(min_length=1, max_length=600)]
 
 
-@get("/desk/events/{slug:str}/check-in", guards=[may_work_desk], include_in_schema=False)
-async def show_gate(
-    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], entered: FromQuery[UUID | None] = None
-) -> Template:
+@get(GATE, guards=[may_work_desk], include_in_schema=False)
+async def show_gate(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Template:
+    """The gate; who was let in by the step before this page is said once, by what the step told."""
     event = await queries.event_of_staff(tx, slug)
-    runner = await queries.entrant(tx, entered) if entered else None
+    entered = told(request).get("entered")
+    runner = await queries.entrant(tx, UUID(entered)) if entered else None
     return await _gate(request, tx, event, runner, None)
 
 
@@ -49,15 +52,15 @@ async def _gate(
         status_code=refusal.status if refusal else 200,
         event=event,
         runner=runner,
-        refusal=words_of(refusal) if refusal else "",
+        refusal=refusal,
         inside=inside,
         expected=expected,
         latest=await queries.last_in(tx, event.id),
     )
 
 
-@post("/desk/events/{slug:str}/check-in", guards=[may_work_desk], include_in_schema=False)
-async def check_in(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Response:  # type: ignore[type-arg]
+@post(GATE, guards=[may_work_desk], include_in_schema=False)
+async def check_in(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Response[Any]:
     event = await queries.event_of_staff(tx, slug)
     form = read_form(await request.form(), GateForm)
     try:
@@ -67,15 +70,14 @@ async def check_in(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]
 
     async def work() -> Redirect:
         await registrations.check_in(tx, runner.id, auth.principal_of(request).id, clock.now())
-        return Redirect(f"/desk/events/{slug}/check-in?entered={runner.id}", status_code=303)
+        return Redirect(f"/desk/events/{slug}/check-in", status_code=303)
 
     try:
-        return await once(request, tx, work())
+        async with tx.begin_nested():
+            done = await once(request, tx, work())
     except Refused as refusal:
-        if refusal.status != 409:  # noqa: PLR2004
-            raise
-        await forget_attempt(tx, request)
         return await _gate(request, tx, event, runner, refusal)
+    return tell(request, done, request.url.path, entered=runner.id)
 
 
 async def _runner(request: Caller, tx: Tx, event: queries.EventView, text: str) -> queries.EntrantView:

@@ -1,6 +1,7 @@
 """Runners take tickets, see their bibs, and show a signed code at the gate."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -18,21 +19,20 @@ from services.events.pages.common import (
     Caller,
     badge,
     bookings,
-    forget_attempt,
     may_buy,
     may_work_desk,
     order_link,
-    words_of,
 )
 from services.events.rules.tickets import LINK_DAYS, MOST, Entry
 from shared import auth, clock, links
 from shared.agencies import lineage
 from shared.calendar import local_day
 from shared.db import Tx, enter
-from shared.errors import Refused, Unprocessable
+from shared.errors import Unprocessable
 from shared.http import once, read_form
 from shared.settings import Settings
 from shared.web import page
+from shared.web.again import or_again
 from shared.web.formats import money
 
 
@@ -52,9 +52,7 @@ async def show_form(
     return await _form(request, tx, slug, rows)
 
 
-async def _form(
-    request: Caller, tx: Tx, slug: str, rows: list[tuple[str, str]], refusal: Refused | None = None
-) -> Template:
+async def _form(request: Caller, tx: Tx, slug: str, rows: list[tuple[str, str]]) -> Template:
     event = await queries.event(tx, slug)
     options = [
         (str(each.id), f"{each.title} · {money(each.total_vnd)}")
@@ -64,17 +62,15 @@ async def _form(
     return page(
         request,
         "register_form.html",
-        status_code=refusal.status if refusal else 200,
         event=event,
         options=options,
         rows=rows,
         most=MOST,
-        refusal=words_of(refusal) if refusal else "",
     )
 
 
 @post("/events/{slug:str}/register", guards=[may_buy, bookings], include_in_schema=False)
-async def register(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Response:  # type: ignore[type-arg]
+async def register(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Response[Any]:
     """Hold the tickets, then off to pay; refused, the form comes back as it was filled in."""
     form = await request.form()
 
@@ -87,15 +83,12 @@ async def register(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]
         link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
         return Redirect(link, status_code=303)
 
-    try:
-        return await once(request, tx, work())
-    except Refused as refusal:
-        if refusal.status not in (409, 422):
-            raise
-        await forget_attempt(tx, request)
+    async def show() -> Template:
         names, tickets = form.getall("name", []), form.getall("ticket", [])
         rows = [(str(a), str(b)) for a, b in zip(names, tickets, strict=False)][:MOST]
-        return await _form(request, tx, slug, rows or [("", "")], refusal)
+        return await _form(request, tx, slug, rows or [("", "")])
+
+    return await or_again(request, tx, once(request, tx, work()), show)
 
 
 def _entries(form: RunnersForm) -> list[Entry]:

@@ -1,5 +1,6 @@
 """A sponsor takes a package in one form, and follows what becomes of it."""
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,10 +18,8 @@ from services.events.pages.common import (
     Caller,
     badge,
     bookings,
-    forget_attempt,
     may_buy,
     part_link,
-    words_of,
 )
 from services.events.rules import industries
 from services.events.rules.sponsorship import Terms, schedule
@@ -29,9 +28,9 @@ from services.events.tables import SponsorshipRow
 from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx, enter
-from shared.errors import Refused
 from shared.http import once, read_form
 from shared.web import language_of, page
+from shared.web.again import or_again
 
 EMPTY = {
     "organisation": "",
@@ -57,20 +56,17 @@ async def _form(
     slug: str,
     package: UUID,
     given: dict[str, str],
-    refusal: Refused | None = None,
 ) -> Template:
     event = await queries.event(tx, slug)
     chosen = await queries.package(tx, event.id, package)
     return page(
         request,
         "sponsor_form.html",
-        status_code=refusal.status if refusal else 200,
         event=event,
         package=chosen,
         parts=_parts(event, chosen),
         industries=_industries(language_of(request)),
         given=given,
-        refusal=words_of(refusal) if refusal else "",
     )
 
 
@@ -95,7 +91,7 @@ def _industries(lang: str) -> list[tuple[str, str]]:
 @post("/events/{slug:str}/sponsor/{package:uuid}", guards=[may_buy, bookings], include_in_schema=False)
 async def take_package(
     request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], package: FromPath[UUID]
-) -> Response:  # type: ignore[type-arg]
+) -> Response[Any]:
     """Hold the package, then off to pay; refused, the form comes back as it was filled in."""
     form = await request.form()
 
@@ -107,14 +103,9 @@ async def take_package(
         link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
         return Redirect(link, status_code=303)
 
-    try:
-        return await once(request, tx, work())
-    except Refused as refusal:
-        if refusal.status not in (409, 422):
-            raise
-        await forget_attempt(tx, request)
-        given = {name: str(form.get(name, "")) for name in EMPTY}
-        return await _form(request, tx, slug, package, given, refusal)
+    return await or_again(
+        request, tx, once(request, tx, work()), lambda: _form(request, tx, slug, package, EMPTY)
+    )
 
 
 @get("/events/sponsorships/{key:uuid}", guards=[may_buy], include_in_schema=False)

@@ -121,9 +121,11 @@ def tax_code(text: str) -> str:
     if not digits:
         return ""
     if not (digits.isascii() and digits.isdecimal() and len(digits) in (10, 12, 13)):
-        raise Unprocessable("A tax code has 10, 12 or 13 digits.")
+        raise Unprocessable("A tax code has 10, 12 or 13 digits.", field="tax_code")
     if len(digits) != 12:  # noqa: PLR2004
         total = sum(int(digit) * weight for digit, weight in zip(digits[:9], _WEIGHTS, strict=True))
         if 10 - total % 11 != int(digits[9]):
-            raise Unprocessable("The tax code's check digit is wrong: please look at it again.")
+            raise Unprocessable(
+                "The tax code's check digit is wrong: please look at it again.", field="tax_code"
+            )
     return digits

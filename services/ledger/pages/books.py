@@ -1,7 +1,7 @@
 """The books on pages: trial balance, journal, entries, lines and the facts behind them."""
 
 import json
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from litestar.response import Template
 
 from services.ledger.api import bounded, may_read_books, page_of
 from services.ledger.pages import labels
-from services.ledger.queries import books
+from services.ledger.queries import books, journal
 from shared.agencies import name_of
 from shared.calendar import start_of
 from shared.db import Tx
@@ -33,20 +33,17 @@ async def show_accounts(
     recorded: FromQuery[str] = "",
 ) -> Template:
     """The trial balance, as of an effective day and as it was known at the end of a recorded day."""
-    day = bounded(as_day(on))
-    known = as_day(recorded)
-    balance = await books.trial_balance(
-        tx, await books.scope(tx, agency), day, start_of(bounded(known)) + labels.ONE_DAY if known else None
-    )
+    codes = await books.scope(tx, agency)
+    balance = await books.trial_balance(tx, codes, bounded(as_day(on)), known_until(recorded))
     return page(
         request,
         "ledger_accounts.html",
         nav=labels.NAVIGATION,
         balance=balance,
         agency=agency,
-        recorded=known,
+        recorded=as_day(recorded),
         tabs=labels.agency_tabs(request, await books.visible(tx)),
-        here_tab=f"/finance/accounts?agency={agency}" if agency else "/finance/accounts",
+        here_tab=labels.at_agency(request, agency),
         account_label=lambda account: labels.account_label(request, account),
     )
 
@@ -60,18 +57,20 @@ async def list_entries(
     stream: FromQuery[str] = "",
     since: FromQuery[str] = "",
     until: FromQuery[str] = "",
+    recorded: FromQuery[str] = "",
     cursor: FromQuery[str] = "",
 ) -> Template:
     """The journal, newest day first, or what went through one account or stream."""
-    wanted = books.Wanted(
+    wanted = journal.Wanted(
         account=account,
         stream=stream,
         since=as_day(since) or date.min,
         until=as_day(until) or date.max,
+        known=known_until(recorded),
         limit=ON_A_PAGE,
         cursor=decode_cursor(cursor) if cursor else "",
     )
-    found = page_of(await books.entries(tx, await books.scope(tx, agency), wanted), ON_A_PAGE)
+    found = page_of(await journal.entries(tx, await books.scope(tx, agency), wanted), ON_A_PAGE)
     agencies = await books.visible(tx)
     names = {a.code: a.name for a in agencies}
     return page(
@@ -83,13 +82,14 @@ async def list_entries(
         wanted=wanted,
         since=since,
         until=until,
+        recorded=as_day(recorded),
         agency=agency,
         accounts=[
             (a, labels.account_label(request, a)) for a in dict.fromkeys([*labels.ACCOUNTS, account]) if a
         ],
         streams=[(s, labels.stream_label(request, s)) for s in labels.STREAMS if s],
         tabs=labels.agency_tabs(request, agencies),
-        here_tab=f"/finance/entries?agency={agency}" if agency else "/finance/entries",
+        here_tab=labels.at_agency(request, agency),
         account_label=lambda name: labels.account_label(request, name),
         stream_label=lambda name: labels.stream_label(request, name),
         kind_label=lambda name: labels.kind_label(request, name),
@@ -121,12 +121,15 @@ async def show_entry(
 
 @get("/lines/{line:uuid}", guards=[may_read_books], include_in_schema=False)
 async def show_line(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], line: FromPath[UUID]
+    request: Request[Any, Any, Any],
+    tx: NamedDependency[Tx],
+    line: FromPath[UUID],
+    cursor: FromQuery[str] = "",
 ) -> Template:
     """An invoice line: how it is earned, its balances, its entries, and the facts of its invoice."""
     found = await books.line(tx, line)
-    wanted = books.Wanted(line=line, limit=ON_A_PAGE)
-    entries = page_of(await books.entries(tx, [found.state.agency], wanted), ON_A_PAGE)
+    wanted = journal.Wanted(line=line, limit=ON_A_PAGE, cursor=decode_cursor(cursor) if cursor else "")
+    entries = page_of(await journal.entries(tx, [found.state.agency], wanted), ON_A_PAGE)
     names = {a.code: a.name for a in await books.visible(tx)}
     return page(
         request,
@@ -136,6 +139,7 @@ async def show_line(
         state=found.state,
         earn=type(found.state.earn).__name__,
         rows=[entry_row(request, e, names) for e in entries.items],
+        next=entries.next,
         agency=names.get(found.state.agency, found.state.agency),
         facts=[(fact, pretty(fact.body)) for fact in found.facts],
         account_label=lambda name: labels.account_label(request, name),
@@ -145,7 +149,7 @@ async def show_line(
 
 
 def entry_row(
-    request: Request[Any, Any, Any], entry: books.EntryItem, names: dict[str, str]
+    request: Request[Any, Any, Any], entry: journal.EntryItem, names: dict[str, str]
 ) -> dict[str, Any]:
     """An entry as the tables show it; of a line's entries, `earned_vnd` is what it earned."""
     return {
@@ -164,6 +168,12 @@ def as_day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError as error:
         raise BadInput(f"{text!r} is no day; write it as 2026-11-30.") from error
+
+
+def known_until(text: str) -> datetime | None:
+    """The end of a recorded day of a form; an empty field is now. Raises BadInput."""
+    day = as_day(text)
+    return start_of(bounded(day)) + labels.ONE_DAY if day else None
 
 
 def pretty(body: Any) -> str:

@@ -71,7 +71,8 @@ async def show_growth(
             _row(request, stream, found.cells, shown) for stream in sorted({c.stream for c in found.cells})
         ],
         tabs=labels.agency_tabs(request, agencies),
-        here_tab=f"/finance?agency={agency}" if agency else "/finance",
+        here_tab=labels.at_agency(request, agency),
+        on=on,
         agency=agency,
         months=[_month(pair) for pair in found.months],
     )

@@ -7,6 +7,7 @@ from litestar import Request
 
 from services.ledger.queries.books import Agency
 from shared.web import N_, language_of, translate
+from shared.web.page import address, place_of
 
 ONE_DAY = timedelta(days=1)
 
@@ -120,9 +121,17 @@ def month_label(months: tuple[int, ...]) -> str:
 
 def agency_tabs(request: Request[Any, Any, Any], agencies: list[Agency]) -> list[tuple[str, str]]:
     """The switch between agencies; it keeps the rest of the address as it is."""
-    path = request.url.path
     everything = translate(language_of(request), N_("Tất cả"))
-    return [(path, everything), *((f"{path}?agency={a.code}", a.name) for a in agencies)]
+    found = [("", everything), *((a.code, a.name) for a in agencies)]
+    return [(at_agency(request, code), name) for code, name in found]
+
+
+def at_agency(request: Request[Any, Any, Any], agency: str) -> str:
+    """The page of another agency, or of all: the rest of its question stays as it was."""
+    path, query = place_of(request)
+    # A place in a list is one of that list alone, and the language is kept elsewhere.
+    kept = {name: value for name, value in query.items() if name not in ("agency", "cursor", "lang", "theme")}
+    return address(path.rstrip("/"), {"agency": agency, **kept})
 
 
 def signed(percent: float | None) -> str:

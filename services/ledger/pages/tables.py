@@ -11,15 +11,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
 from services.ledger.api import bounded, may_read_books
-from services.ledger.pages.books import as_day
+from services.ledger.pages.books import as_day, known_until
 from services.ledger.pages.growth import figures
-from services.ledger.pages.labels import ONE_DAY
-from services.ledger.queries import books
-from shared.calendar import start_of
+from services.ledger.queries import books, journal
 from shared.db import Tx
 
-MOST = 10_000
-"""Entries of one file; a longer span is asked for in parts."""
+AT_ONCE = 5_000
+"""Entries of one read; a file holds as many as there are."""
 
 
 @get("/accounts.csv", guards=[may_read_books], include_in_schema=False)
@@ -29,13 +27,8 @@ async def export_accounts(
     on: FromQuery[str] = "",
     recorded: FromQuery[str] = "",
 ) -> Response[bytes]:
-    known = as_day(recorded)
-    balance = await books.trial_balance(
-        tx,
-        await books.scope(tx, agency),
-        bounded(as_day(on)),
-        start_of(bounded(known)) + ONE_DAY if known else None,
-    )
+    codes = await books.scope(tx, agency)
+    balance = await books.trial_balance(tx, codes, bounded(as_day(on)), known_until(recorded))
     rows = [(a.code, a.account, a.name, a.debit_vnd, a.credit_vnd, a.balance_vnd) for a in balance.accounts]
     total = ("", "sum", "", balance.debit_vnd, balance.credit_vnd, balance.sum_vnd)
     heads = ("code", "account", "name", "debit_vnd", "credit_vnd", "balance_vnd")
@@ -50,18 +43,19 @@ async def export_entries(
     stream: FromQuery[str] = "",
     since: FromQuery[str] = "",
     until: FromQuery[str] = "",
+    recorded: FromQuery[str] = "",
 ) -> Response[bytes]:
-    wanted = books.Wanted(
+    wanted = journal.Wanted(
         account=account,
         stream=stream,
         since=as_day(since) or date.min,
         until=as_day(until) or date.max,
-        limit=MOST,
+        known=known_until(recorded),
+        limit=AT_ONCE,
     )
-    found = await books.entries(tx, await books.scope(tx, agency), wanted)
     rows = [
         (e.effective_on, e.recorded_at.isoformat(), e.agency, e.kind, e.amount_vnd, e.legs, e.id)
-        for e in found[:MOST]
+        async for e in journal.all_entries(tx, await books.scope(tx, agency), wanted)
     ]
     heads = ("effective_on", "recorded_at", "agency", "kind", "amount_vnd", "legs", "entry")
     return as_csv("entries", heads, rows)

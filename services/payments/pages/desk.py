@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
@@ -21,6 +21,7 @@ from shared.db import Tx
 from shared.errors import NotSignedIn
 from shared.http import once, page_of, read_form
 from shared.web import N_, language_of, page, translate
+from shared.web.again import or_again
 
 DESK = "/desk/payments"
 PAGE = 50
@@ -142,6 +143,10 @@ async def show_capture(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], capture: FromPath[UUID]
 ) -> Template:
     """One capture, its refunds, and the form to ask for one."""
+    return await _capture(request, tx, capture)
+
+
+async def _capture(request: Request[Any, Any, Any], tx: Tx, capture: UUID) -> Template:
     found, words = await queries.capture_view(tx, capture), Words(request)
     return await _desk(
         request,
@@ -158,10 +163,14 @@ async def show_capture(
 @post(f"{DESK}/captures/{{capture:uuid}}/refunds", guards=[may_handle_money], include_in_schema=False)
 async def ask_refund(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], capture: FromPath[UUID]
-) -> Redirect:
-    """Ask for a refund of part or all of a capture."""
-    form = read_form(await request.form(), RefundForm)
-    return await once(request, tx, _ask(tx, capture, form, _person(request)))
+) -> Response[Any]:
+    """Ask for a refund of part or all of a capture; refused, the form comes back as it was filled in."""
+
+    async def work() -> Redirect:
+        form = read_form(await request.form(), RefundForm)
+        return await once(request, tx, _ask(tx, capture, form, _person(request)))
+
+    return await or_again(request, tx, work(), lambda: _capture(request, tx, capture))
 
 
 async def _ask(tx: Tx, capture: UUID, form: RefundForm, by: UUID) -> Redirect:

@@ -53,7 +53,11 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
 def first_state(amount_vnd: int, left_vnd: int) -> State:
     """Where a new refund begins. Raises OverRefunded when it exceeds what is left of the capture."""
     if amount_vnd > left_vnd:
-        raise OverRefunded(f"At most {left_vnd} đồng of this payment can still go back.", left_vnd=left_vnd)
+        raise OverRefunded(
+            f"At most {left_vnd} đồng of this payment can still go back.",
+            field="amount_vnd",
+            left_vnd=left_vnd,
+        )
     return "asked" if amount_vnd >= TWO_PERSONS_FROM_VND else "due"
 
 

@@ -5,7 +5,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
@@ -22,6 +22,7 @@ from shared.db import Tx
 from shared.errors import NotFound, Refused
 from shared.http import once, read_form
 from shared.web import page
+from shared.web.again import or_again
 
 may_subscribe = Right(own=True)
 
@@ -72,10 +73,16 @@ async def show_checkout(
     price: FromQuery[UUID | None] = None,
 ) -> Template:
     """Step one is signing in, step two the summary with price, VAT and terms."""
+    return await _checkout(request, tx, package, price, request.query_params.get("next", ""))
+
+
+async def _checkout(
+    request: Request[Any, Any, Any], tx: Tx, package: UUID, price: UUID | None, next_path: str
+) -> Template:
     found = await catalogue.package(tx, package)
     offer = _offer(found, price)
     principal = principal_of(request)
-    came_from = local_path(request.query_params.get("next", ""))
+    came_from = local_path(next_path)
     held = None
     if principal.kind == "person" and principal.id is not None:
         mine = await subscriptions.of_person(tx, principal.id)
@@ -98,18 +105,33 @@ async def show_checkout(
 @post("/subscribe/{package:uuid}", guards=[may_subscribe], include_in_schema=False)
 async def order(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], package: FromPath[UUID]
-) -> Redirect:
-    """Make the contract and go to pay."""
-    form = read_form(await request.form(), CheckoutForm)
+) -> Response[Any]:
+    """Make the contract and go to pay; refused, the checkout comes back as it was filled in."""
+    sent = await request.form()
+
+    async def work() -> Redirect:
+        return await once(request, tx, _take(request, tx, await _agreed(tx, package, sent)))
+
+    async def show() -> Template:
+        price = sent.get("price", "")
+        return await _checkout(request, tx, package, UUID(price) if price else None, sent.get("next", ""))
+
+    return await or_again(request, tx, work(), show)
+
+
+async def _agreed(tx: Tx, package: UUID, sent: Any) -> Order:
+    """What the form orders. Raises TermsNotAccepted."""
+    form = read_form(sent, CheckoutForm)
     found = await catalogue.package(tx, package)
     if form.terms != "yes":
-        raise TermsNotAccepted("Agree to the terms to go on. Nothing was charged.")
+        raise TermsNotAccepted("Agree to the terms to go on. Nothing was charged.", field="terms")
     if found.reader_group in GROUP_NOTES and form.group != "yes":
-        raise TermsNotAccepted("Confirm that the package is for your group. Nothing was charged.")
-    chosen = Order(
+        raise TermsNotAccepted(
+            "Confirm that the package is for your group. Nothing was charged.", field="group"
+        )
+    return Order(
         package=package, price=form.price, renewal=form.renewal == "yes", next_path=local_path(form.next)
     )
-    return await once(request, tx, _take(request, tx, chosen))
 
 
 async def _take(request: Request[Any, Any, Any], tx: Tx, chosen: Order) -> Redirect:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Redirect, Template
@@ -20,6 +20,7 @@ from shared.db import Tx, check_seen
 from shared.errors import BadInput, Unprocessable
 from shared.http import decode_cursor, encode_cursor, once, read_form
 from shared.web import N_, language_of, page, translate
+from shared.web.again import or_again, tell, told, typed_in
 
 EDITORS: set[Role] = {"subscriptions", "administrator"}
 LOOKERS: set[Role] = {*EDITORS, "finance", "auditor"}
@@ -30,7 +31,9 @@ may_change_walls = Right(roles=EDITORS)
 
 YES, NO = N_("Có"), N_("Không")
 
-TABS = [("/desk/subscriptions", N_("Bạn đọc có gói")), ("/desk/subscriptions/policies", N_("Tường đọc"))]
+WALLS = "/desk/subscriptions/policies"
+COLUMNS = ("premium", "ordinary", "limit", "new_device_limit")
+TABS = [("/desk/subscriptions", N_("Bạn đọc có gói")), (WALLS, N_("Tường đọc"))]
 
 Cell = Annotated[str, msgspec.Meta(max_length=64)]
 
@@ -79,42 +82,62 @@ async def show_desk(
     )
 
 
-@get("/desk/subscriptions/policies", guards=[may_see_desk], include_in_schema=False)
+@get(WALLS, guards=[may_see_desk], include_in_schema=False)
 async def show_walls(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], agency: FromQuery[str] = ""
 ) -> Template:
     """The wall of one agency, as a form for those who may change it."""
+    return await _walls(request, tx, agency)
+
+
+async def _walls(request: Request[Any, Any, Any], tx: Tx, agency: str) -> Template:
     principal = principal_of(request)
     own = sorted(may_see_desk.agencies(principal))
     chosen = agency or own[0]
     check_seen(tx, chosen)
     found = await wall(tx, chosen)
-    rows = [("*", found.policy.default), *sorted(found.policy.sections.items())]
+    rows: list[tuple[str, Any]] = [("*", found.policy.default), *sorted(found.policy.sections.items())]
     return page(
         request,
         "subscriptions_walls.html",
         wall=found,
-        rows=rows,
+        rows=await _rows(request) or rows,
         rules=RULES,
         tabs=_tabs(request),
         agencies=[(f"/desk/subscriptions/policies?agency={code}", await name_of(tx, code)) for code in own],
         chosen=f"/desk/subscriptions/policies?agency={chosen}",
         agency_name=await name_of(tx, chosen),
         may_edit=chosen in may_change_walls.agencies(principal),
-        saved="saved" in request.query_params,
+        saved=bool(told(request)),
     )
 
 
-@post("/desk/subscriptions/policies", guards=[may_change_walls], include_in_schema=False)
-async def change_wall(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Redirect:
-    """A new version of the wall, unless somebody was faster."""
-    form = read_form(await request.form(), WallForm)
-    return await once(request, tx, _change(tx, form, principal_of(request).id))
+@post(WALLS, guards=[may_change_walls], include_in_schema=False)
+async def change_wall(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Response[Any]:
+    """A new version of the wall, unless somebody was faster; refused, the table comes back as it was filled in."""
+    sent = await request.form()
+
+    async def work() -> Response[Any]:
+        form = read_form(sent, WallForm)
+        done = await once(request, tx, _change(tx, form, principal_of(request).id))
+        return tell(request, done, WALLS, saved=form.version)
+
+    return await or_again(request, tx, work(), lambda: _walls(request, tx, sent.get("agency", "")))
+
+
+async def _rows(request: Request[Any, Any, Any]) -> list[tuple[str, dict[str, str]]]:
+    """The rows of a refused form, as they were filled in."""
+    if typed_in(request).refusal is None:
+        return []
+    sent = await request.form()
+    cells = zip(*(sent.getall(name, []) for name in ("section", *COLUMNS)), strict=False)
+    rows = [(str(name), dict(zip(COLUMNS, map(str, rest), strict=True))) for name, *rest in cells]
+    return [row for row in rows if row[0]]
 
 
 async def _change(tx: Tx, form: WallForm, by: UUID | None) -> Redirect:
     await change_policy(tx, form.agency, _policy(form), form.version, by)
-    return Redirect(f"/desk/subscriptions/policies?agency={form.agency}&saved=1", status_code=303)
+    return Redirect(f"{WALLS}?agency={form.agency}", status_code=303)
 
 
 def _policy(form: WallForm) -> WallPolicy:

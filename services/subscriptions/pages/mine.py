@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
@@ -20,6 +20,9 @@ from shared.calendar import local_day
 from shared.db import Tx
 from shared.http import once, read_form
 from shared.web import page
+from shared.web.again import tell, told
+
+MINE = "/subscribe/mine"
 
 may_see_own = Right(own=True)
 
@@ -42,7 +45,7 @@ class Shown(msgspec.Struct, frozen=True):
     pay_vnd: int
 
 
-@get("/subscribe/mine", guards=[may_see_own], include_in_schema=False)
+@get(MINE, guards=[may_see_own], include_in_schema=False)
 async def show_mine(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
     """Everything of the reader, newest first."""
     held = await subscriptions.of_person(tx, _person(request))
@@ -53,22 +56,23 @@ async def show_mine(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) ->
         standings=STANDINGS,
         collections=COLLECTIONS,
         groups=GROUPS,
-        cancelled="cancelled" in request.query_params,
+        cancelled=bool(told(request)),
     )
 
 
 @post("/subscribe/mine/{subscription:uuid}/cancel", guards=[may_see_own], include_in_schema=False)
 async def cancel(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], subscription: FromPath[UUID]
-) -> Redirect:
+) -> Response[Any]:
     """One click, no questions."""
     form = read_form(await request.form(), CancelForm)
-    return await once(request, tx, _cancel(tx, subscription, _person(request), at_once=form.at_once == "yes"))
+    done = await once(request, tx, _cancel(tx, subscription, _person(request), at_once=form.at_once == "yes"))
+    return tell(request, done, MINE, cancelled=subscription)
 
 
 async def _cancel(tx: Tx, subscription: UUID, person: UUID, *, at_once: bool) -> Redirect:
     await cancelling.cancel(tx, subscription, person=person, at_once=at_once)
-    return Redirect("/subscribe/mine?cancelled=1", status_code=303)
+    return Redirect(MINE, status_code=303)
 
 
 @get("/subscribe/mine/{subscription:uuid}/contract", guards=[may_see_own], include_in_schema=False)
@@ -95,7 +99,7 @@ async def show_contract(
         vat_class=vat_class,
         renewal=held.renewal,
         terms_version=held.terms_version,
-        back="/subscribe/mine",
+        back=MINE,
     )
 
 
