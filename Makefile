@@ -59,7 +59,7 @@ lock: install  ## resolve pyproject.toml anew into requirements/
 		$$lock pyproject.toml --group build -o requirements/run.txt; \
 		echo uv | $$lock --upgrade - -o requirements/uv.txt
 
-bench: install  ## measure the speed table (ARGS="V1 V4" for some rows)
+bench: install  ## measure the speed table and write it down (ARGS="V1 V4" shows some rows alone)
 	@$(BIN)/python -m bench $(ARGS)
 
 chaos: install  ## the long form of the kill tests

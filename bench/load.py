@@ -1,17 +1,25 @@
-"""A bounded load generator: N connections keep one request in flight each, for a fixed time."""
+"""A bounded load generator: a closed loop, which finds the most a server can, and an open one, which readers are."""
 
 import asyncio
 import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+READY_S = 10
 
 
 @dataclass
 class Load:
-    """What a run saw: answers, answers by status, and each one's latency in seconds."""
+    """What a run saw: answers by status, and each one's latency in seconds."""
 
     seconds: float
-    statuses: dict[int, int] = field(default_factory=dict)
+    statuses: Counter[int] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
+
+    def note(self, status: int, latency_s: float) -> None:
+        self.statuses[status] += 1
+        self.latencies_s.append(latency_s)
 
     @property
     def per_second(self) -> float:
@@ -22,24 +30,24 @@ class Load:
         return 1000 * ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else 0.0
 
 
-class _Connection(asyncio.Protocol):
-    """One keep-alive connection; reads answers by Content-Length, which is all our servers send."""
+class Connection(asyncio.Protocol):
+    """One keep-alive connection with a request in flight; reads answers by Content-Length, as our servers send."""
 
-    def __init__(self, load: Load, requests: list[bytes], stop_at: float, pause_s: float) -> None:
-        self.load, self.requests, self.stop_at, self.pause_s = load, requests, stop_at, pause_s
-        self.next = 0
+    def __init__(self, answered: Callable[["Connection", int], None]) -> None:
+        self.answered = answered
         self.buffer = b""
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.since = 0.0
+        self.error: Exception | None = None
+        self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._send()
 
-    def _send(self) -> None:
-        self.sent_at = time.perf_counter()
-        self.transport.write(self.requests[self.next % len(self.requests)])
-        self.next += 1
+    def send(self, request: bytes, since: float) -> None:
+        """Send a request whose latency counts from `since`."""
+        self.since = since
+        self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -51,24 +59,19 @@ class _Connection(asyncio.Protocol):
         length = int(lowered[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
         if len(body) < length:
             return
-        self.buffer = body[length:]
-        now = time.perf_counter()
-        status = int(head[9:12])
-        self.load.statuses[status] = self.load.statuses.get(status, 0) + 1
-        self.load.latencies_s.append(now - self.sent_at)
-        if now >= self.stop_at:
-            self.transport.close()
-        elif self.pause_s:
-            asyncio.get_running_loop().call_later(self.pause_s, self._send)
-        else:
-            self._send()
+        self.body, self.buffer = body[:length], body[length:]
+        self.answered(self, int(head[9:12]))
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            if error:
-                self.done.set_exception(error)
-            else:
-                self.done.set_result(None)
+        self.error = error
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
+async def connect(port: int, answered: Callable[[Connection, int], None]) -> Connection:
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(lambda: Connection(answered), "127.0.0.1", port)
+    return connection
 
 
 def request(method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
@@ -80,19 +83,83 @@ def request(method: str, path: str, body: bytes = b"", headers: dict[str, str] |
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def run(
-    port: int, requests: list[bytes], *, seconds: float, connections: int = 16, pause_s: float = 0.0
-) -> Load:
-    """Put load on a server of ours on loopback, and stop by itself."""
+async def ask(port: int, asked: bytes) -> tuple[int, bytes]:
+    """One request on a connection of its own; its status and body."""
+    answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    connection = await connect(port, lambda _, status: answer.set_result(status))
+    connection.send(asked, 0.0)
+    status = await asyncio.wait_for(answer, READY_S)
+    connection.transport.close()
+    return status, connection.body
+
+
+async def closed(port: int, requests: Sequence[bytes], *, seconds: float, connections: int = 16) -> Load:
+    """Each connection sends its next request as soon as the last is answered: how much the server can at most."""
     load = Load(seconds)
     stop_at = time.perf_counter() + seconds
-    loop = asyncio.get_running_loop()
-    made = []
-    for n in range(connections):
-        share = requests[n % len(requests) :] + requests[: n % len(requests)]
-        _, protocol = await loop.create_connection(
-            lambda share=share: _Connection(load, share, stop_at, pause_s), "127.0.0.1", port
-        )
-        made.append(protocol.done)
-    await asyncio.wait_for(asyncio.gather(*made), seconds + 10)
+    n = 0
+
+    def answered(connection: Connection, status: int) -> None:
+        now = time.perf_counter()
+        load.note(status, now - connection.since)
+        if now >= stop_at:
+            connection.transport.close()
+        else:
+            following(connection)
+
+    def following(connection: Connection) -> None:
+        nonlocal n
+        n += 1
+        connection.send(requests[n % len(requests)], time.perf_counter())
+
+    made = [await connect(port, answered) for _ in range(connections)]
+    for connection in made:
+        following(connection)
+    await _ended(made, seconds + READY_S)
     return load
+
+
+async def opened(
+    port: int, requests: Sequence[bytes], *, rate: float, seconds: float, connections: int = 64
+) -> Load:
+    """Requests fall due at a steady rate whatever the server does; latency counts from when each was due.
+
+    While all connections wait for answers the requests queue here, and their time in the queue counts.
+    """
+    load = Load(seconds)
+    idle: deque[Connection] = deque()
+    due: deque[tuple[bytes, float]] = deque()
+
+    def answered(connection: Connection, status: int) -> None:
+        load.note(status, time.perf_counter() - connection.since)
+        if due:
+            connection.send(*due.popleft())
+        else:
+            idle.append(connection)
+
+    made = [await connect(port, answered) for _ in range(connections)]
+    idle.extend(made)
+    began = time.perf_counter()
+    total, n = int(rate * seconds), 0
+    while n < total:
+        while n < total and began + n / rate <= time.perf_counter():
+            due.append((requests[n % len(requests)], began + n / rate))
+            n += 1
+        while due and idle:
+            idle.popleft().send(*due.popleft())
+        await asyncio.sleep(max(0.0, began + n / rate - time.perf_counter()))
+    give_up = time.perf_counter() + 60
+    while len(load.latencies_s) < total and time.perf_counter() < give_up:
+        await asyncio.sleep(0.01)
+    for connection in made:
+        connection.transport.close()
+    await _ended(made, READY_S)
+    assert len(load.latencies_s) == total, f"{total - len(load.latencies_s)} requests were never answered"
+    return load
+
+
+async def _ended(made: Sequence[Connection], limit_s: float) -> None:
+    await asyncio.wait_for(asyncio.gather(*(connection.closed for connection in made)), limit_s)
+    for connection in made:
+        if connection.error is not None:
+            raise connection.error

@@ -1,6 +1,6 @@
 """Rows of the speed table, and how they are written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 TOLERANCE = 1 / 3
@@ -27,6 +27,19 @@ class Row:
         return median(a / b for a, b in zip(self.ours, self.against, strict=True))
 
 
+def ratio(name: str, what: str, ours: list[float], against: list[float], unit: str, bar: float) -> Row:
+    """A row whose bar is the least that its ratio may be."""
+    row = Row(name, what, ours, against, unit, f"≥ {bar:.2f}", met=True)
+    return replace(row, met=(row.ratio or 0) >= bar)
+
+
+def figure(name: str, what: str, values: list[float], unit: str, bar: float | None) -> Row:
+    """A row without a yardstick, whose bar, if there is one, is the most that its median may be."""
+    if bar is None:
+        return Row(name, what, values, [], unit, "", met=True)
+    return Row(name, what, values, [], unit, f"≤ {bar:,.4g} {unit}".strip(), met=median(values) <= bar)
+
+
 def spread(values: list[float], unit: str) -> str:
     if not values:
         return ""
@@ -40,7 +53,7 @@ def table(rows: list[Row]) -> str:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         lines.append(
             f"| {row.name} | {row.what} | {spread(row.ours, row.unit)} | {spread(row.against, row.unit)} "
-            f"| {ratio} | {row.bar} | {'yes' if row.met else '**no**'} |"
+            f"| {ratio} | {row.bar} | {('yes' if row.met else '**no**') if row.bar else ''} |"
         )
     return "\n".join(lines)
 

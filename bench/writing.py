@@ -1,0 +1,79 @@
+"""The writes that happen while decisions are measured: each second a creative is approved and an order is paid."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from bench import load
+from bench.ledger import capture
+from bench.stock import PENDING, key
+from services.ads.actions.creatives import CHECKS
+from shared import auth, clock, outbox
+from shared.bus import Bus, Relay
+from shared.db import Database
+from shared.embedded import Stack
+
+
+@asynccontextmanager
+async def writes(stack: Stack, port: int) -> AsyncIterator[None]:
+    """Write beside the body: the approval by the service's own API, the payment as a fact that payments says.
+
+    At the end all of both must have arrived: a service that drops its writes is not fast.
+    """
+    payments = Database(stack.settings("payments"), "payments")
+    bus = Bus(stack.settings("payments"), "payments")
+    await bus.connect()
+    done: list[int] = []
+    tasks = [
+        asyncio.create_task(Relay(bus, payments).run()),
+        asyncio.create_task(_write(payments, _reviewer(stack), port, done)),
+    ]
+    try:
+        yield
+        for task in tasks:
+            assert not task.done(), task.exception()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await bus.close()
+        await payments.close()
+    await _arrived(stack, len(done))
+
+
+def _reviewer(stack: Stack) -> dict[str, str]:
+    signer = auth.Signer(stack.settings("accounts"))
+    desk = auth.Principal(kind="key", id=clock.new_id(), agency="bkh", scopes=["ads:review"])
+    return {"Authorization": f"Bearer {signer.api_key(desk, clock.now() + timedelta(hours=1))}"}
+
+
+async def _write(payments: Database, headers: dict[str, str], port: int, done: list[int]) -> None:
+    body = json.dumps({"verdict": "approved", "checks": CHECKS}).encode()
+    for n in range(PENDING):
+        path = f"/api/ads/v1/creatives/{key('waiting creative', 3 * n)}/review"
+        status, said = await load.ask(port, load.request("POST", path, body, headers))
+        assert status == 200, said
+        async with payments.worker_tx() as tx:
+            await outbox.emit(tx, capture(key("unpaid invoice", n)))
+        done.append(n)
+        await asyncio.sleep(1)
+
+
+async def _arrived(stack: Stack, count: int) -> None:
+    """Wait until the ads service has as many paid orders more as payments were said, or fail."""
+    ads = Database(stack.settings("ads"), "ads")
+    paid = sa.text("SELECT count(*) FROM ad_order WHERE invoice = ANY(:invoices) AND paid_at IS NOT NULL")
+    invoices = [key("unpaid invoice", n) for n in range(count)]
+    try:
+        for _ in range(100):
+            async with ads.worker_tx() as tx:
+                if await tx.scalar(paid, {"invoices": invoices}) == count:
+                    return
+            await asyncio.sleep(0.2)
+    finally:
+        await ads.close()
+    raise AssertionError("Not every payment reached the ads service.")
