@@ -120,8 +120,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Budget, "Organisations that register without signing in; beyond it they wait, or sign in first"
     ] = Budget(10, 60, 3600)
     budget_holds: Annotated[
-        Budget, "Tickets held unpaid by first-time buyers; beyond it a hold lasts minutes, not a quarter hour"
+        Budget,
+        "Tickets that first-time buyers hold; beyond it for five minutes instead of a quarter of an hour",
     ] = Budget(40, 8000, 900)
+    budget_packages: Annotated[
+        Budget,
+        "Sponsorship packages that first-time buyers hold; beyond it for a quarter of an hour, not for hours",
+    ] = Budget(3, 6, 86_400)
 
     @property
     def exposed(self) -> bool:

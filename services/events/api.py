@@ -12,6 +12,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from services.events import queries
 from services.events.actions import catalogue, registrations, sponsorships
 from services.events.actions.access import patron_of, runner_of, within
+from services.events.actions.holding import in_their_network
 from services.events.actions.invoices import Asked, pay_link
 from services.events.actions.sponsorships import Application
 from services.events.rules.tickets import MOST, Entry
@@ -182,18 +183,19 @@ async def _editable(request: Caller, tx: Tx, slug: str) -> EventRow:
 
 @post(f"{BASE}/sponsorships", guards=[may_sponsor, bookings])
 async def take_package(request: Caller, tx: NamedDependency[Tx], data: JSONBody[TakePackage]) -> Order:
-    """Hold a package for a day and ask for its first instalment.
+    """Hold a package for some hours and ask for its first instalment; `expires_at` says until when.
 
-    Refused with `sold-out` or `industry-taken` (409); then nothing is held and nothing is charged.
+    Who has paid here before holds it for a day, and up to three at once; others one. Refused with `sold-out`,
+    `industry-taken` or `held-unpaid` (409); then nothing is held and nothing is charged.
     """
     application = msgspec.convert(msgspec.to_builtins(data), _Unchecked)
     patron = patron_of(auth.principal_of(request))
 
     async def work() -> Order:
         await within(tx, auth.principal_of(request), package=data.package)
-        return _order(
-            request, await sponsorships.take_package(tx, patron, data.package, application, clock.now())
-        )
+        buyer = await in_their_network(tx, request, patron, "package", 1)
+        asked = await sponsorships.take_package(tx, buyer, data.package, application, clock.now())
+        return _order(request, asked)
 
     return await once(request, tx, work())
 
@@ -251,14 +253,16 @@ async def cancel_sponsorship(
 
 @post(f"{BASE}/registrations", guards=[may_register, bookings])
 async def register(request: Caller, tx: NamedDependency[Tx], data: JSONBody[Register]) -> Order:
-    """Hold tickets for a quarter of an hour and ask for the money. `sold-out` (409) holds and charges nothing."""
+    """Hold tickets for a quarter of an hour and ask for the money. `sold-out` (409) holds and charges nothing.
+
+    Who has paid here before may hold 40 unpaid, others ten (`held-unpaid`, 409), and in a crowd for five minutes.
+    """
     patron = runner_of(auth.principal_of(request))
 
     async def work() -> Order:
         await within(tx, auth.principal_of(request), slug=data.event)
-        return _order(
-            request, await registrations.register(tx, patron, data.event, data.entries, clock.now())
-        )
+        buyer = await in_their_network(tx, request, patron, "ticket", len(data.entries))
+        return _order(request, await registrations.register(tx, buyer, data.event, data.entries, clock.now()))
 
     return await once(request, tx, work())
 

@@ -21,6 +21,8 @@ class Patron(msgspec.Struct, frozen=True):
     owner: UUID
     person: UUID | None
     buyer: Buyer
+    crowded: bool = False
+    """Whether newcomers of the same network hold so much that this one has to hurry."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

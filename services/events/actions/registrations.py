@@ -6,10 +6,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from services.events.actions import stock
+from services.events.actions import holding, stock
 from services.events.actions.invoices import Asked, Patron, credit, line, prepaid
 from services.events.rules.stock import SoldOut, check_open, paid_after, priced
-from services.events.rules.tickets import HOLD_S, MOST, Entry, bib, wanted
+from services.events.rules.tickets import MOST, Entry, bib, wanted
 from services.events.tables import EntrantRow, EventRow, RegistrationRow, SellableRow
 from shared import clock
 from shared.calendar import local_day, show_day
@@ -32,7 +32,7 @@ class NotPaid(Refused):
 async def register(tx: Tx, patron: Patron, slug: str, entries: Sequence[Entry], now: datetime) -> Asked:
     """Hold tickets for up to ten runners and ask for the money.
 
-    Raises SoldOut when one of the kinds has too few left (then nothing is held), SalesClosed, NotFound.
+    Raises SoldOut when one of the kinds has too few left (then nothing is held), HeldUnpaid, SalesClosed, NotFound.
     """
     if not 1 <= len(entries) <= MOST:
         raise Unprocessable(f"An order has 1 to {MOST} tickets.")
@@ -42,6 +42,7 @@ async def register(tx: Tx, patron: Patron, slug: str, entries: Sequence[Entry], 
     await enter(tx, [event.agency], patron.owner)
     check_open(event.title, event.sales_end_at, now)
     quantities = wanted(entries)
+    ttl_s = await holding.seconds(tx, patron, "ticket", len(entries), now)
     sellables = await _tickets(tx, event, [ticket for ticket, _ in quantities])
     lines = [_line(event, sellables[ticket], quantity, now) for ticket, quantity in quantities]
     registration = RegistrationRow(
@@ -55,7 +56,7 @@ async def register(tx: Tx, patron: Patron, slug: str, entries: Sequence[Entry], 
         vat_vnd=sum(each.vat_vnd for each in lines),
         paid_vnd=0,
         created_at=now,
-        expires_at=now + timedelta(seconds=HOLD_S),
+        expires_at=now + timedelta(seconds=ttl_s),
         cancel_reason="",
     )
     tx.add(registration)
@@ -72,7 +73,7 @@ async def register(tx: Tx, patron: Patron, slug: str, entries: Sequence[Entry], 
         expires_at=registration.expires_at,
     )
     await emit(tx, prepaid(asked, patron.buyer, now, f"/events/registrations/{registration.id}", lines))
-    await stock.hold(tx, registration.invoice, quantities, now, HOLD_S)
+    await stock.hold(tx, registration.invoice, quantities, now, ttl_s)
     return asked
 
 

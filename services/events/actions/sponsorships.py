@@ -8,10 +8,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from services.events.actions import stock
+from services.events.actions import holding, stock
 from services.events.actions.invoices import Asked, Patron, credit, invoice_number, line, prepaid
 from services.events.rules import industries
-from services.events.rules.sponsorship import HOLD_S, Terms, schedule, tax_code
+from services.events.rules.sponsorship import Terms, schedule, tax_code
 from services.events.rules.stock import IndustryTaken, SoldOut, check_open, paid_after, priced
 from services.events.tables import (
     ClaimRow,
@@ -57,14 +57,15 @@ async def take_package(
 ) -> Asked:
     """Hold a package for a sponsor and ask for its first instalment.
 
-    Raises SoldOut, IndustryTaken, SalesClosed, NotFound. Of any number who ask at once for the last one, exactly
-    one gets it; the others' transactions leave nothing behind.
+    Raises SoldOut, IndustryTaken, HeldUnpaid, SalesClosed, NotFound. Of any number who ask at once for the last
+    one, exactly one gets it; the others' transactions leave nothing behind.
     """
     event, sellable, row = await _package(tx, package)
     await enter(tx, [event.agency], patron.owner)
     check_open(event.title, event.sales_end_at, now)
     if sellable.held + sellable.sold >= sellable.capacity:
         raise SoldOut(_sold_out(sellable, event))
+    ttl_s = await holding.seconds(tx, patron, "package", 1, now)
     terms = terms_of(sellable, row)
     sponsorship = _sponsorship(event, sellable, patron, application, terms, now)
     tx.add(sponsorship)
@@ -85,13 +86,13 @@ async def take_package(
         net_vnd=first.net_vnd,
         vat_vnd=first.vat_vnd,
         total_vnd=first.net_vnd + first.vat_vnd,
-        expires_at=now + timedelta(seconds=HOLD_S),
+        expires_at=now + timedelta(seconds=ttl_s),
     )
     first.invoice, first.opened_at, first.expires_at = asked.invoice, now, asked.expires_at
     await tx.flush()
     address = f"/events/sponsorships/{sponsorship.id}"
     await emit(tx, prepaid(asked, patron.buyer, now, address, [_line(event, terms, first)]))
-    await stock.hold(tx, asked.invoice, [(sellable.id, 1)], now, HOLD_S)
+    await stock.hold(tx, asked.invoice, [(sellable.id, 1)], now, ttl_s)
     return asked
 
 

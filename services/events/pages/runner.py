@@ -14,6 +14,7 @@ from litestar.response import Redirect, Template
 from services.events import queries
 from services.events.actions import registrations
 from services.events.actions.access import runner_of
+from services.events.actions.holding import in_their_network
 from services.events.actions.invoices import pay_link
 from services.events.pages.common import (
     Caller,
@@ -75,10 +76,10 @@ async def register(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]
     form = await request.form()
 
     async def work() -> Redirect:
+        entries = _entries(read_form(form, RunnersForm))
         patron = runner_of(auth.principal_of(request))
-        asked = await registrations.register(
-            tx, patron, slug, _entries(read_form(form, RunnersForm)), clock.now()
-        )
+        patron = await in_their_network(tx, request, patron, "ticket", len(entries))
+        asked = await registrations.register(tx, patron, slug, entries, clock.now())
         settings = request.app.state.settings
         link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
         return Redirect(link, status_code=303)

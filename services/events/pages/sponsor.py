@@ -12,6 +12,7 @@ from litestar.response import Redirect, Template
 from services.events import queries
 from services.events.actions import sponsorships
 from services.events.actions.access import patron_of
+from services.events.actions.holding import in_their_network
 from services.events.actions.invoices import pay_link
 from services.events.actions.sponsorships import Application
 from services.events.pages.common import (
@@ -98,6 +99,7 @@ async def take_package(
     async def work() -> Redirect:
         application = read_form(form, Application)
         patron = patron_of(auth.principal_of(request))
+        patron = await in_their_network(tx, request, patron, "package", 1)
         asked = await sponsorships.take_package(tx, patron, package, application, clock.now())
         settings = request.app.state.settings
         link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)

@@ -11,9 +11,6 @@ from shared.errors import Unprocessable
 
 State = Literal["draft", "proposed", "accepted", "contracted", "fulfilling", "fulfilled", "cancelled"]
 
-HOLD_S = 24 * 3600
-"""A package stays held for a day: a company's transfer takes hours, and its first instalment is large."""
-
 OPEN_DAYS_BEFORE = 21
 """A later instalment becomes an invoice three weeks before it is due."""
 

@@ -7,9 +7,6 @@ from uuid import UUID
 
 import msgspec
 
-HOLD_S = 15 * 60
-"""A runner's tickets stay held for a quarter of an hour."""
-
 MOST = 10
 """Tickets in one order."""
 

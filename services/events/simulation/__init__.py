@@ -1,5 +1,6 @@
 """Years of events from the seed: editions open, sponsors sign, runners register, the gate lets them in."""
 
+import bisect
 from datetime import date, timedelta
 from math import exp
 from uuid import UUID
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from services.events.actions import catalogue, registrations, sponsorships
 from services.events.actions.invoices import Patron
 from services.events.actions.sponsorships import Application
+from services.events.rules.holding import HeldUnpaid
 from services.events.rules.tickets import Entry
 from services.events.simulation.editions import Edition, editions
 from services.events.tables import DeliverableRow, EntrantRow, EventRow, SellableRow, SponsorshipRow
@@ -131,7 +133,11 @@ async def _sign(world: World, tx: Tx, one: Open, day: date) -> None:
             contact_email=f"taitro@congty{number}.example",
         )
         patron = Patron(organisation, organisation, Buyer("organisation", organisation))
-        await sponsorships.take_package(tx, patron, one.packages[tier], application, clock.now())
+        try:
+            await sponsorships.take_package(tx, patron, one.packages[tier], application, clock.now())
+        except HeldUnpaid:
+            # Comes again once the package that it holds is paid.
+            bisect.insort(one.coming, (day + timedelta(days=1), tier, number))
 
 
 async def _sell(world: World, tx: Tx, one: Open, day: date) -> None:
@@ -148,7 +154,10 @@ async def _sell(world: World, tx: Tx, one: Open, day: date) -> None:
         runners = world.random.choices((1, 2, 3, 4), (55, 28, 11, 6))[0]
         entries = [Entry(world.random.choice(one.tickets), _name(world)) for _ in range(runners)]
         patron = Patron(person, person, Buyer("person", person))
-        await registrations.register(tx, patron, one.edition.new.slug, entries, clock.now())
+        try:
+            await registrations.register(tx, patron, one.edition.new.slug, entries, clock.now())
+        except HeldUnpaid:
+            one.owed += 1
 
 
 def _share(left: int) -> float:

@@ -1,0 +1,154 @@
+"""Unpaid holds under the strangers' rule: a stranger takes no stock hostage, and a crowd still gets through."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.events.actions import registrations, sponsorships
+from services.events.rules.holding import LIMITS, PACKAGES, TICKETS, HeldUnpaid, Record, hold_s
+from services.events.rules.tickets import MOST, Entry
+from shared import clock
+from shared.contracts.events import InvoiceOpened
+from shared.settings import Budget, Settings
+from tests.conftest import Flat, Flats
+from tests.events import BEER, a_capture, a_closing, a_package, a_patron, an_application, an_event
+from tests.events import stock as stocks
+
+
+async def order(flat: Flat, patron: Any, count: int, **changes: Any) -> Any:
+    ticket = (await stocks(flat))["5 km"]["id"]
+    entries = [Entry(ticket, f"Người {n}") for n in range(count)]
+    async with flat.tx() as tx:
+        patron = msgspec.structs.replace(patron, **changes)
+        return await registrations.register(tx, patron, "night-run", entries, clock.now())
+
+
+async def pay(flat: Flat, invoice: UUID) -> None:
+    opened = next(f for f in await flat.facts() if isinstance(f, InvoiceOpened) and f.invoice == invoice)
+    await flat.receive(a_capture(invoice, opened.lines))
+
+
+@pytest.fixture
+async def flat(flats: Flats) -> Flat:
+    made = await flats.start("events")
+    await an_event(made, packages=[a_package(exclusive=False, capacity=20)])
+    async with made.tx() as tx:
+        await tx.execute(sa.text("UPDATE sellable SET capacity = 500 WHERE kind = 'ticket'"))
+    return made
+
+
+async def test_a_newcomer_holds_one_full_order_unpaid_and_one_who_paid_more(flat):
+    patron = a_patron()
+    first = await order(flat, patron, MOST)
+    with pytest.raises(HeldUnpaid, match="hold 10 unpaid and may hold 10"):
+        await order(flat, patron, 1)
+    await pay(flat, first.invoice)
+    for _ in range(TICKETS.known // MOST):
+        await order(flat, patron, MOST)
+    with pytest.raises(HeldUnpaid):
+        await order(flat, patron, 1)
+    assert (await order(flat, a_patron(), 1)).id, "nobody else pays for it"
+
+
+async def test_of_orders_of_one_buyer_at_once_no_more_than_the_limit_are_held(flat):
+    patron = a_patron()
+    done = await asyncio.gather(*(order(flat, patron, 4) for _ in range(8)), return_exceptions=True)
+    assert sum(not isinstance(each, Exception) for each in done) == TICKETS.first // 4
+    assert {type(each) for each in done if isinstance(each, Exception)} == {HeldUnpaid}
+    assert (await stocks(flat))["5 km"]["held"] == 8
+
+
+async def test_a_newcomer_holds_one_package_for_hours_and_one_who_paid_holds_it_for_a_day(flat):
+    package, patron = (await stocks(flat))["Vàng"]["id"], a_patron()
+
+    async def take() -> Any:
+        async with flat.tx() as tx:
+            return await sponsorships.take_package(
+                tx, patron, package, an_application(industry=BEER), clock.now()
+            )
+
+    first = await take()
+    assert lasts_s(first) == PACKAGES.first_s
+    with pytest.raises(HeldUnpaid):
+        await take()
+    await pay(flat, first.invoice)
+    assert lasts_s(await take()) == PACKAGES.known_s
+
+
+def lasts_s(asked: Any) -> int:
+    return round((asked.expires_at - clock.now()).total_seconds())
+
+
+async def test_who_lets_orders_run_out_twice_holds_the_next_for_minutes(flat):
+    patron = a_patron()
+    for _ in range(2):
+        asked = await order(flat, patron, 10)
+        assert lasts_s(asked) == TICKETS.first_s
+        async with flat.tx() as tx:
+            await tx.execute(sa.text("UPDATE hold SET expires_at = now() - interval '1 second'"))
+        await flat.receive(a_closing(asked.invoice, "expired"))
+    assert lasts_s(await order(flat, patron, 10)) == TICKETS.haste_s
+
+
+async def test_newcomers_of_a_crowded_network_hurry_others_and_buyers_who_paid_do_not(flats):
+    flat = await flats.start("events", budget_holds=Budget(40, 4, 900))
+    await an_event(flat)
+    ticket = (await stocks(flat))["5 km"]["id"]
+    known = uuid4()
+    await pay(flat, (await order(flat, a_patron(known), 1)).invoice)
+
+    async def hold(person: UUID, address: str, count: int = 1) -> int:
+        headers = {
+            "Authorization": f"Bearer {flats.token(id=person, roles={})}",
+            "Idempotency-Key": str(uuid4()),
+            "X-Forwarded-For": address,
+        }
+        body = {"event": "night-run", "entries": [{"ticket": str(ticket), "name": "Lan"}] * count}
+        answer = await flat.client.post("/api/events/v1/registrations", json=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+        asked = msgspec.convert(answer.json()["order"], dict[str, Any])
+        return round((datetime.fromisoformat(asked["expires_at"]) - clock.now()).total_seconds() / 60) * 60
+
+    here, elsewhere = "14.160.3.9", "14.160.4.9"
+    assert await hold(uuid4(), here, 4) == TICKETS.first_s
+    assert await hold(uuid4(), "14.160.3.77") == TICKETS.haste_s, "slower, never nothing"
+    assert await hold(known, here) == TICKETS.known_s
+    assert await hold(uuid4(), elsewhere) == TICKETS.first_s
+
+
+@given(
+    st.sampled_from(["ticket", "package"]),
+    st.builds(Record, paid=st.booleans(), held=st.integers(0, 50), lapsed=st.integers(0, 9)),
+    st.integers(1, 10),
+    st.booleans(),
+)
+def test_a_hold_always_lasts_long_enough_to_begin_paying(thing, seen, quantity, crowded):
+    most = LIMITS[thing].known if seen.paid else LIMITS[thing].first
+    try:
+        seconds = hold_s(thing, seen, quantity, crowded=crowded)
+    except HeldUnpaid:
+        assert seen.held + quantity > most
+        return
+    assert seen.held + quantity <= most
+    assert seconds >= 300
+    if seen.paid:
+        assert seconds == LIMITS[thing].known_s
+
+
+def test_the_numbers_let_an_opening_through_and_no_stranger_take_the_stock():
+    """15,000 phones behind two carriers' blocks; and one network's newcomers cannot squat on packages for hours."""
+    settings = Settings()
+    assert settings.budget_holds.network >= 15_000 / 2
+    assert settings.budget_holds.per_s == TICKETS.first_s, "what is held is free again when the budget is"
+    assert TICKETS.first >= MOST, "one full order is never refused to anybody"
+    hours_a_day = 2 * settings.budget_packages.network * PACKAGES.first_s / 3600
+    assert hours_a_day <= 48, (
+        "at most two packages at a time on average, held for hours by one network's newcomers"
+    )
