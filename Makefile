@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 UV = VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip
 STAMP := $(VENV)/.installed
 ARGS ?=
+FLAT ?= ads
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status chromium test lint check contracts lock bench chaos clean
+.PHONY: help install up down status chromium test test-quick lint check contracts lock bench chaos clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 $(STAMP): requirements/uv.txt requirements/dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed; none is on the PATH. Install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
@@ -23,7 +24,7 @@ $(STAMP): requirements/uv.txt requirements/dev.txt pyproject.toml
 	@$(UV) install --quiet --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-install: $(STAMP)  ## build $(VENV) from the locked requirements
+install: $(STAMP)  ## build .venv from the locked requirements
 
 up: install  ## start the whole house and say where to go (Ctrl-C stops it)
 	@exec $(BIN)/nguonthu up $(ARGS)
@@ -39,6 +40,9 @@ chromium:
 
 test: install chromium  ## all tests (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+test-quick: install  ## the rules of all flats and one flat's actions (FLAT=ads)
+	@$(BIN)/python -m pytest -n 2 tests/*/test_rules* tests/test_*.py $(or $(wildcard tests/$(FLAT)/test_actions*),tests/$(FLAT)) $(ARGS)
 
 lint: install  ## style, types, imports
 	$(BIN)/ruff check .

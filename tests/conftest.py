@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from shared.house import House
 from shared.migrate import migrate
 from shared.outbox import archive
 from shared.settings import Settings
+from tests.shared.homes import a_folder
 
 
 @pytest.hookimpl(wrapper=True)
@@ -46,15 +46,10 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     """One embedded stack a test worker; no fsync, since no test with this fixture cuts the power."""
-    home = Path(tempfile.mkdtemp(prefix="nt-"))
-    stack = Stack(home, say=lambda *_: None, durable=False)
-    stack.start()
-    try:
+    with a_folder() as home, Stack(home, say=lambda *_: None, durable=False) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 class Templates:

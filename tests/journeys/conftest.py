@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ import pytest
 
 from shared.embedded import state
 from shared.embedded.process import is_same
+from tests.shared.homes import a_folder
+from tests.template import copy_lived
 
 ARTEFACTS = Path(__file__).parent.parent.parent / "artefacts"
 
@@ -89,21 +90,21 @@ class WholeHouse:
 
 
 @pytest.fixture(scope="session")
-def house() -> Iterator[WholeHouse]:
-    """`nguonthu up --detach` in a home of its own; ended by `nguonthu down`.
+def house(request: pytest.FixtureRequest) -> Iterator[WholeHouse]:
+    """A lived house, brought up in a home of its own by `nguonthu up --detach`; ended by `nguonthu down`.
 
     `HOUSE_HOME` names a house that stands already and is left standing: quick while a journey is being written.
     """
-    given = os.environ.get("HOUSE_HOME", "")
-    home = Path(given or tempfile.mkdtemp(prefix="nt-house-"))
     environ = {k: v for k, v in os.environ.items() if not k.startswith("NGUONTHU_")}
-    environ["NGUONTHU_HOME"] = str(home)
-    whole = WholeHouse(home, "", environ)
-    started = whole.command("up", "--detach")
-    try:
+    if given := os.environ.get("HOUSE_HOME", ""):
+        yield WholeHouse(Path(given), state.look(Path(given)).address, environ | {"NGUONTHU_HOME": given})
+        return
+    with a_folder() as folder:
+        home = folder / "home"
+        copy_lived(request.config.cache.mkdir("lived"), environ, home)
+        whole = WholeHouse(home, "", environ | {"NGUONTHU_HOME": str(home)})
+        started = whole.command("up", "--detach")
         assert started.returncode == 0, started.stdout + started.stderr
         whole.address = state.look(home).address
         yield whole
-    finally:
-        if not given:
-            whole.command("down")
+        whole.command("down")

@@ -132,6 +132,31 @@ def test_it_goes_down_within_ten_seconds_and_up_again_within_ten(house: Path) ->
     assert "killed" not in (house / "logs" / "house.log").read_text()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_test_leaves_no_house_running_and_no_folder(number: signal.Signals) -> None:
+    code = (
+        "import subprocess, sys, time; from tests.shared.homes import a_folder\n"
+        "from tests.shared.test_supervisor import nguonthu, until_ready\n"
+        "with a_folder() as home:\n"
+        "    nguonthu(home, 'up', '--detach', '--no-demo'); print(home, flush=True); time.sleep(60)"
+    )
+    test = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert test.stdout
+    home = Path(test.stdout.readline().strip())
+    pids = until_ready(home)
+    assert len(pids) == len(PARTS)
+    test.send_signal(number)
+    test.wait()
+    test.stdout.close()
+    end = time.monotonic() + 30
+    while home.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not home.exists()
+    assert not [pid for pid in pids.values() if psutil.pid_exists(pid)]
+
+
 class Part:
     """A part that has ended, for the supervisor's arithmetic."""
 
