@@ -49,6 +49,8 @@ class Consumer:
     def __init__(self, service: str) -> None:
         self.service = service
         self.handlers: dict[type[Fact], tuple[Handler, bool]] = {}
+        self.kept = True
+        """Whether this process knows of facts that were kept for later; at first it cannot know of none."""
 
     def on(self, handler: HandlerT) -> HandlerT:
         """Register `async def f(fact: A | B, tx)`, or `async def f(facts: Sequence[A | B], tx)` for whole batches."""
@@ -78,6 +80,7 @@ class Consumer:
         try:
             async with database.worker_tx() as tx:
                 await self._run(tx, facts)
+                self.kept |= "kept" in tx.info
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the fact must be kept
             if len(facts) == 1:
                 await self._keep(database, facts[0], error, attempts=0)
@@ -132,6 +135,7 @@ class Consumer:
 
     async def _keep(self, database: Database, fact: Fact, error: Exception, attempts: int) -> None:
         """Write a fact that could not be handled to the retry table: it waits, is tried again, or is parked."""
+        self.kept = True
         now = clock.now()
         if isinstance(error, Waits):
             state, key, text = "waiting", error.key, str(error)
@@ -175,6 +179,7 @@ async def arrived(tx: Tx, *keys: str) -> None:
 async def wait(tx: Tx, fact: Fact, key: str) -> None:
     """Let one fact of a whole batch wait for `key` while the others are handled; its claim is given back."""
     now = clock.now()
+    tx.info["kept"] = True
     await tx.execute(sa.text("DELETE FROM inbox WHERE fact_id = :id"), {"id": fact.id})
     await tx.execute(
         _KEEP,

@@ -213,8 +213,12 @@ async def _run_jobs(world: World) -> None:
 
 async def _hear(world: World) -> None:
     heard, world.heard = world.heard, []
-    await world.house.consumer.handle(world.house.database, heard)
-    await world.house.consumer.again(world.house.database)
+    consumer, database = world.house.consumer, world.house.database
+    await consumer.handle(database, heard)
+    if consumer.kept:
+        await consumer.again(database)
+        async with database.worker_tx() as tx:
+            consumer.kept = bool(await tx.scalar(sa.text("SELECT EXISTS (SELECT FROM retry)")))
 
 
 def _house(name: str, settings: Settings) -> House:

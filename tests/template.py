@@ -37,14 +37,14 @@ def copy_lived(cache: Path, environ: dict[str, str], home: Path) -> None:
     It is lived by a first start, as a newcomer sees it. The cache holds the last one.
     """
     with _alone(cache):
-        kept, said = cache / "home", cache / "fingerprint"
-        if not said.exists() or said.read_text(encoding="utf-8") != fingerprint():
+        kept, said, wanted = cache / "home", cache / "fingerprint", fingerprint()
+        if not said.exists() or said.read_text(encoding="utf-8") != wanted:
             said.unlink(missing_ok=True)
             shutil.rmtree(kept, ignore_errors=True)
             with a_folder() as folder:
                 _live(environ | {"NGUONTHU_HOME": str(folder / "home")})
                 shutil.copytree(folder / "home", kept, ignore=shutil.ignore_patterns(*OWN))
-            said.write_text(fingerprint(), encoding="utf-8")
+            said.write_text(wanted, encoding="utf-8")
         shutil.copytree(kept, home)
 
 

@@ -172,8 +172,9 @@ def _simulate(start: date, end: date, seed: int, scale: float) -> None:
                 return settings_of(reached, service)
 
             try:
-                # What was loaded so far stays; a collector that looks through it again and again costs a fifth.
+                # What was loaded stays, what is made dies young: a collector that looks often costs a fifth.
                 gc.freeze()
+                gc.set_threshold(20_000, 50, 100)
                 demo = uvloop.run(live(own, start, end, seed, progress, scale))
             except Refused as refusal:
                 raise Sorry(refusal.sentence) from refusal

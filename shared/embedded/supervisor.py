@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psycopg
+
 from shared.embedded.apps import APPS, EDGE
 from shared.embedded.process import CannotStart
 from shared.embedded.stack import STORES, Stack
@@ -72,6 +74,9 @@ class Supervisor:
             try:
                 self._bring_up()
                 ready(self.stack)
+                # What ends meanwhile is tended right after; if PostgreSQL itself did, there is nothing to write out.
+                with contextlib.suppress(psycopg.OperationalError):
+                    self.stack.write_out()
                 while True:
                     time.sleep(TICK_S)
                     self.tend()

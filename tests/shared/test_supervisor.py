@@ -118,7 +118,7 @@ def test_a_killed_supervisor_takes_its_parts_along_and_the_next_start_is_quick(h
 
 
 @pytest.mark.promise("F1")
-def test_it_goes_down_within_ten_seconds_and_up_again_within_ten(house: Path) -> None:
+def test_it_goes_down_within_three_seconds_and_up_again_within_ten(house: Path) -> None:
     pids = until_ready(house)
     begun = time.monotonic()
     assert nguonthu(house, "down").stdout == "Stopped.\n"
@@ -126,9 +126,9 @@ def test_it_goes_down_within_ten_seconds_and_up_again_within_ten(house: Path) ->
     assert not [pid for pid in pids.values() if psutil.pid_exists(pid)]
     assert nguonthu(house, "up", "--detach", "--no-demo").returncode == 0
     # On a machine of its own; others' work beside it slows us as much as it takes of the processors.
-    limit_s = 10 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    assert stopped - begun < limit_s
-    assert time.monotonic() - stopped < limit_s
+    shared = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert stopped - begun < 3 * shared
+    assert time.monotonic() - stopped < 10 * shared
     assert "killed" not in (house / "logs" / "house.log").read_text()
 
 
