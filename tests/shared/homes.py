@@ -1,5 +1,6 @@
 """Homes for houses under test: pytest's own folders are closed to the user that PostgreSQL runs as."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ def a_folder() -> Iterator[Path]:
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "tests.shared.keeper", folder],
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         start_new_session=True,
     ):

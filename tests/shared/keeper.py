@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 def end_houses(folder: Path) -> None:
-    """End every house below a folder, and what a killed one left behind."""
+    """End the houses in a folder and right below it, and what a killed one left behind."""
     from shared.embedded.process import end_leftovers
     from shared.embedded.state import stop
 
-    for run in folder.glob("**/run.json"):
+    for run in (*folder.glob("run.json"), *folder.glob("*/run.json")):
         try:
             stop(run.parent)
         except TimeoutError as error:

@@ -149,7 +149,7 @@ def names_of(installed: Distribution) -> set[str]:
 
 
 def test_nothing_is_required_that_nothing_imports_or_serves() -> None:
-    used = names_in_the_code() | {"zxcvbn"}  # on its way
+    used = names_in_the_code()
     asked = [Requirement(line).name for line in DECLARED["project"]["dependencies"]]
     names = {name: names_of(distribution(name)) | FOR_OTHERS.get(name, set()) for name in asked}
     assert [name for name in asked if not names[name] & used] == []
