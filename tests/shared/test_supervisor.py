@@ -42,6 +42,11 @@ def status(home: Path) -> dict[str, Any]:
     return found
 
 
+def share() -> float:
+    """By how much others' work beside ours slows us: limits are those of a machine of our own."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def until_ready(home: Path, limit_s: float = 30) -> dict[str, Any]:
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
@@ -114,7 +119,7 @@ def test_a_killed_supervisor_takes_its_parts_along_and_the_next_start_is_quick(h
     assert not [
         pid for pid in pids.values() if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"
     ]
-    assert took < 25  # the old parts may take their ten seconds to finish
+    assert took < 25 * share()  # the old parts may take their ten seconds to finish
 
 
 @pytest.mark.promise("F1")
@@ -125,10 +130,8 @@ def test_it_goes_down_within_three_seconds_and_up_again_within_ten(house: Path) 
     stopped = time.monotonic()
     assert not [pid for pid in pids.values() if psutil.pid_exists(pid)]
     assert nguonthu(house, "up", "--detach", "--no-demo").returncode == 0
-    # On a machine of its own; others' work beside it slows us as much as it takes of the processors.
-    shared = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    assert stopped - begun < 3 * shared
-    assert time.monotonic() - stopped < 10 * shared
+    assert stopped - begun < 3 * share()
+    assert time.monotonic() - stopped < 10 * share()
     assert "killed" not in (house / "logs" / "house.log").read_text()
 
 
