@@ -41,7 +41,7 @@ def with_port(url: str, port: int) -> str:
 def caddy(home: Path, ports: Ports, base_url: str, creatives_url: str, patience_s: int = 8) -> Part:
     """Caddy, listening at the house's address and knowing where each app listens."""
     folder = home / "caddy"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     edge = Edge(
         base_url,
         creatives_url,

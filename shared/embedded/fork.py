@@ -60,6 +60,7 @@ def _become(
     code = 1
     try:
         os.setsid()
+        os.umask(0o077)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_RDONLY)

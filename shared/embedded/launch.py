@@ -61,6 +61,7 @@ def _map(libc: ctypes.CDLL, user: str) -> None:
 
 def main(parent: int, signal: int, user: str, mode: str, *program: str) -> None:
     """Give up what MODE says, ask to be told of the parent's end, and become the program."""
+    os.umask(0o077)  # what a store writes is for nobody else to read
     libc = ctypes.CDLL(None, use_errno=True)
     if mode == "map":
         _map(libc, user)

@@ -250,7 +250,7 @@ def nats(home: Path, ports: Ports) -> Part:
     """NATS with JetStream, each message synced to the disk before it is acknowledged."""
     keys, port, monitor = Keys(home / "secrets"), ports.choose("nats"), ports.choose("nats_monitor")
     conf = home / "nats" / "nats.conf"
-    conf.parent.mkdir(parents=True, exist_ok=True)
+    conf.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(
         conf,
         "server_name: nguonthu\n"
@@ -301,7 +301,7 @@ def redis(home: Path, ports: Ports) -> Part:
     """Redis for counters that may expire: append-only, and refusing rather than forgetting when full."""
     password, port = Keys(home / "secrets").text("redis"), ports.choose("redis")
     folder = home / "redis"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     conf = folder / "redis.conf"
     write_private(
         conf,

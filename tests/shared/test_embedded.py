@@ -21,6 +21,7 @@ from shared.embedded.process import is_same
 from shared.embedded.state import listening_beyond_loopback
 from shared.keys import of_service, postgres_password
 from shared.settings import SERVICES, load
+from shared.streams import lay_out
 from tests.shared.homes import a_folder
 
 
@@ -142,6 +143,18 @@ def test_redis_refuses_strangers_and_forgets_nothing_when_full(stack: Stack) -> 
         pytest.raises(AuthenticationError),
     ):
         stranger.ping()
+
+
+async def test_what_a_store_writes_is_for_its_owner_alone(stack: Stack) -> None:
+    from redis import Redis
+
+    with Redis.from_url(stack.settings("ads").redis_url) as redis:
+        redis.set("here", 1)
+    await lay_out(stack.settings(), [])
+    for name in ("redis", "nats", "postgres"):
+        places = [stack.home / name, *(stack.home / name).rglob("*")]
+        assert len(places) > 3
+        assert [place for place in places if place.stat().st_mode & 0o077] == []
 
 
 # Secrets and settings
