@@ -163,7 +163,7 @@ def test_init_makes_an_empty_production_with_one_door_for_its_administrator(fold
     told = nguonthu(*words, NGUONTHU_HOME=str(folder / "home"))
     assert told.returncode == 0, told.stderr
     assert "http://localhost:8080/account/join?token=" in told.stdout
-    assert "☐ NGUONTHU_PRODUCTION=true" in told.stdout
+    assert "☐ NGUONTHU_PRODUCTION is not true" in told.stdout
     agencies = nguonthu("accounts", "agencies", "--json", NGUONTHU_HOME=str(folder / "home"))
     assert [agency["code"] for agency in json.loads(agencies.stdout)] == ["bkh"]
     (folder / "home" / "demo.json").write_text("{}")
