@@ -19,7 +19,7 @@ LEGAL = {
         N_("Điều khoản và giá"),
         (
             N_(
-                "Giá hiển thị là giá phải trả, đã gồm thuế theo loại dịch vụ. Trước khi thanh toán, bạn thấy toàn bộ số tiền và tải được hợp đồng."
+                "Giá gói đọc báo và vé là giá phải trả, đã gồm thuế. Trước khi thanh toán, bạn thấy toàn bộ số tiền; hợp đồng đọc báo đọc và in được trước khi đồng ý."
             ),
             N_(
                 "Gói đọc báo chỉ tự gia hạn khi bạn chọn; chúng tôi nhắc trước 7 ngày và 1 ngày, và bạn hủy bằng một lần bấm."
@@ -46,7 +46,7 @@ LEGAL = {
                 "Để đếm số bài miễn phí, máy chủ giữ một mã thiết bị đã ký và danh sách bài đã mở trong tháng, rồi xóa khi hết kỳ."
             ),
             N_(
-                "Bạn có quyền xem, xuất và yêu cầu xóa dữ liệu; tòa soạn xác nhận trong 2 ngày làm việc và thực hiện trong 15 ngày."
+                "Luật cho bạn quyền xem, xuất và yêu cầu xóa dữ liệu. Báo mẫu không có tòa soạn; khi dùng thật, trang này ghi nơi nhận yêu cầu và thời hạn trả lời."
             ),
         ),
     ),
@@ -54,10 +54,10 @@ LEGAL = {
         N_("Khiếu nại"),
         (
             N_(
-                "Gửi thư tới tòa soạn kèm mã đơn, hoặc mã lỗi nếu trang báo lỗi. Chúng tôi trả lời trong 2 ngày làm việc."
+                "Báo mẫu không có tòa soạn nên không nhận khiếu nại. Khi dùng thật, trang này ghi địa chỉ, điện thoại và hộp thư nhận khiếu nại; hãy kèm mã đơn, hoặc mã lỗi nếu trang báo lỗi."
             ),
             N_(
-                "Thấy quảng cáo sai phạm? Bấm biểu tượng báo cáo trên quảng cáo; quảng cáo vi phạm được gỡ trong 24 giờ."
+                "Quảng cáo sai phạm được nhân viên quảng cáo dừng ngay trên mọi trang, kèm lý do cho nhà quảng cáo."
             ),
         ),
     ),

@@ -247,7 +247,7 @@ async def consent_history(tx: Tx, person: UUID) -> list[Consent]:
         tx,
         Consent,
         "SELECT purpose, granted, text_version, channel, at FROM consent WHERE person = :person "
-        "ORDER BY at DESC, id DESC LIMIT 100",
+        "ORDER BY at DESC, id DESC",
         person=person,
     )
 
@@ -382,12 +382,14 @@ async def message(tx: Tx, id: UUID) -> Message | None:  # noqa: A002 - it is the
     return found[0] if found else None
 
 
-async def messages(tx: Tx, codes: list[str], limit: int = 100) -> list[Message]:
-    """The log of outgoing messages of these agencies."""
+async def messages(tx: Tx, codes: list[str], limit: int = 100, before: UUID | None = None) -> list[Message]:
+    """The log of outgoing messages of these agencies, the newest first."""
     return await _all(
         tx,
         Message,
-        _MESSAGE + "WHERE agency = ANY(:codes) ORDER BY created_at DESC, id DESC LIMIT :limit",
+        _MESSAGE + "WHERE agency = ANY(:codes) AND (CAST(:before AS uuid) IS NULL OR id < :before) "
+        "ORDER BY id DESC LIMIT :limit",
         codes=codes,
+        before=before,
         limit=limit,
     )

@@ -184,6 +184,9 @@ async def invoice_view(tx: Tx, invoice: UUID) -> InvoiceView:
     return msgspec.structs.replace(view, captured_vnd=int(captured or 0), refunded_vnd=int(refunded or 0))
 
 
+_IN_SUSPENSE = (~CaptureRow.applied, CaptureRow.refunding_vnd < CaptureRow.amount_vnd)
+
+
 def _captures() -> Any:
     columns = [getattr(CaptureRow, name) for name in CaptureView.__struct_fields__ if name != "number"]
     return sa.select(*columns, InvoiceRow.number).outerjoin(InvoiceRow, InvoiceRow.id == CaptureRow.invoice)
@@ -197,8 +200,14 @@ async def captures(
     if before is not None:
         query = query.where(CaptureRow.id < before)
     if suspense:
-        query = query.where(~CaptureRow.applied, CaptureRow.refunding_vnd < CaptureRow.amount_vnd)
+        query = query.where(*_IN_SUSPENSE)
     return [msgspec.convert(row._mapping, CaptureView) for row in await tx.execute(query)]  # noqa: SLF001 - its name
+
+
+async def suspense_count(tx: Tx) -> int:
+    """How many captures fit no open invoice and have not gone back."""
+    waiting = sa.select(sa.func.count()).select_from(CaptureRow)
+    return int(await tx.scalar(waiting.where(*_IN_SUSPENSE)) or 0)
 
 
 async def capture_view(tx: Tx, capture: UUID) -> CaptureView:
@@ -210,9 +219,14 @@ async def capture_view(tx: Tx, capture: UUID) -> CaptureView:
 
 
 async def refunds(
-    tx: Tx, *, states: Iterable[str] = (), capture: UUID | None = None, failed: bool = False, limit: int = 100
+    tx: Tx,
+    *,
+    states: Iterable[str] = (),
+    capture: UUID | None = None,
+    failed: bool = False,
+    limit: int | None = None,
 ) -> list[RefundView]:
-    """Refunds in these states, or of one capture, or failed and not renewed since; newest first."""
+    """Refunds in these states, or of one capture, or failed and not renewed since; newest first, all of them."""
     columns = [getattr(RefundRow, name) for name in RefundView.__struct_fields__ if name != "number"]
     query = (
         sa.select(*columns, InvoiceRow.number)

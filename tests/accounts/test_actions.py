@@ -321,3 +321,23 @@ async def test_nobody_writes_rows_of_another_agency(flat):
             await people.register_organisation(
                 tx, kind="advertiser", actor="test", **an_advertiser(agency="bkh")
             )
+
+
+async def test_the_log_of_messages_goes_on_to_the_last_one(flat, monkeypatch):
+    from services.accounts.pages import trail
+
+    admin, _ = await an_administrator(flat, "quantri@bkh.example")
+    for n in range(4):
+        await Browser(flat).post("/account/sign-in", identifier=f"doc.gia.{n}@example.vn")
+    monkeypatch.setattr(trail, "PAGE", 2)
+    path, rows = "/desk/messages", 0
+    while path:
+        shown = (await admin.get(path)).text
+        rows += shown.count('<td data-label="Tới"')
+        found = re.search(r'href="([^"]+)" rel="next"', shown)
+        path = found[1].replace("&amp;", "&") if found else ""
+    async with flat.tx() as tx:
+        assert rows == await tx.scalar(
+            sa.text("SELECT count(*) FROM message WHERE agency IN ('bkh', 'baokh')")
+        )
+    assert rows > 2

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.ads.queries import orders
 from shared.contracts.ads import InvoiceOpened
 from tests.ads.builders import Advertiser, a_live_order, a_rate_card, an_image, an_order, today
 
@@ -172,6 +173,23 @@ async def test_other_agencies_staff_and_strangers_find_nothing(flats, flat):
     assert (await stranger.get("/desk/ads")).status_code == 403
     reader = Person(flats, flat)
     assert (await reader.get("/advertise/orders")).headers["location"].startswith("/account/organisation?")
+
+
+async def test_a_queue_that_is_cut_says_so_with_its_length(flats, flat, monkeypatch):
+    for _ in range(2):
+        advertiser = Advertiser(flats, flat)
+        order = (await advertiser.post("/orders", an_order())).json()["id"]
+        owner = Person(flats, flat, organisation=advertiser.organisation)
+        await owner.post(
+            f"/advertise/orders/{order}/creatives",
+            {"click_url": "https://yensao.example.vn"},
+            files={"file": ("a.png", an_image(), "image/png")},
+        )
+        assert (await owner.post(f"/advertise/orders/{order}/submit", {})).status_code == 303
+    staff = Person(flats, flat, roles={"bkh": ["ad_ops"]})
+    assert "mẫu chờ lâu nhất" not in (await staff.get("/desk/ads")).text
+    monkeypatch.setattr(orders.queue, "__defaults__", (1,))
+    assert "Hiện 1 mẫu chờ lâu nhất trong 2;" in (await staff.get("/desk/ads")).text
 
 
 async def test_a_form_from_another_site_is_refused(flats, flat):

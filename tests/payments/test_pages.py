@@ -21,6 +21,7 @@ from tests.payments import (
     paid,
     press_pay,
     state_of,
+    withdrawn,
 )
 
 DESK = "/desk/payments"
@@ -56,6 +57,33 @@ async def test_the_pay_page_says_what_for_how_much_with_vat_and_has_one_button(f
     assert "Đây là mô phỏng" in shown.text
     english = await flat.client.get(link(flat.house.settings, invoice) + "&lang=en")
     assert "Payment request" in english.text
+
+
+async def test_the_queue_of_suspense_is_counted_whole_and_paged(
+    flats: Flats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.payments.pages import desk
+
+    flat = await flats.start("payments")
+    invoices = [an_invoice(a_line(50_000, 0)) for _ in range(3)]
+    for invoice in invoices:
+        await flat.receive(invoice)
+        query = await at_bank(flat, invoice)
+        async with flat.tx() as tx:
+            await tx.execute(sa.text("UPDATE attempt SET state = 'expired' WHERE state = 'open'"))
+        await flat.receive(withdrawn(invoice))
+        assert await notify(flat, query) == "00"
+    monkeypatch.setattr(desk, "PAGE", 2)
+    sign_in(flats, flat, bkh=ALL)
+    first = (await flat.client.get(f"{DESK}/suspense")).text
+    assert '<span class="count">3</span>' in first
+    (more,) = re.findall(r'href="([^"]+cursor=[^"]+)" rel="next"', first)
+    second = (await flat.client.get(more.replace("&amp;", "&"))).text
+    seen = {invoice.number for invoice in invoices if invoice.number in first}
+    assert seen | {invoice.number for invoice in invoices if invoice.number in second} == {
+        invoice.number for invoice in invoices
+    }
+    assert len(seen) == 2
 
 
 async def test_an_old_link_shows_the_page_that_explains_and_pays_no_more(flats: Flats) -> None:

@@ -32,14 +32,14 @@ not_too_often = limited("account", per_minute=20, burst=20)
 Short = Annotated[str, Meta(max_length=200)]
 
 PURPOSES = (
-    ("newsletter", N_("Bản tin"), N_("Gửi bản tin và bài chọn lọc tới e-mail của tôi.")),
-    ("offers", N_("Ưu đãi"), N_("Gửi ưu đãi của tòa soạn tới e-mail của tôi.")),
+    ("newsletter", N_("Bản tin"), N_("Cho phép gửi bản tin và bài chọn lọc tới e-mail của tôi.")),
+    ("offers", N_("Ưu đãi"), N_("Cho phép gửi ưu đãi của tòa soạn tới e-mail của tôi.")),
     (
         "reading_history",
         N_("Lịch sử đọc"),
-        N_("Dùng những bài tôi đã đọc để gợi ý bài. Đây là dữ liệu cá nhân nhạy cảm."),
+        N_("Cho phép dùng những bài tôi đã đọc để gợi ý bài. Đây là dữ liệu cá nhân nhạy cảm."),
     ),
-    ("sms", N_("Tin nhắn"), N_("Gửi tin nhắn SMS tới số điện thoại của tôi.")),
+    ("sms", N_("Tin nhắn"), N_("Cho phép gửi tin nhắn SMS tới số điện thoại của tôi.")),
 )
 WRONG_OLD = N_(
     "Mật khẩu hiện tại không đúng. Chưa có mật khẩu? Hãy đăng nhập lại bằng mã rồi đặt trong 5 phút."

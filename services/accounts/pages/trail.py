@@ -1,6 +1,7 @@
 """What administrators and auditors read: the audit trail with its chain, and the log of messages."""
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from litestar import Response, get
@@ -63,8 +64,12 @@ async def export_audit(request: Web, tx: NamedDependency[Tx], agency: FromQuery[
 
 
 @get("/desk/messages", include_in_schema=False, guards=[may_read_trail])
-async def show_messages(request: Web, tx: NamedDependency[Tx]) -> Template:
+async def show_messages(
+    request: Web, tx: NamedDependency[Tx], before: FromQuery[UUID | None] = None
+) -> Template:
     principal = auth.principal_of(request)
+    codes = await _trail_agencies(tx, principal)
+    found = await queries.messages(tx, codes, PAGE + 1, before)
     return page(
         request,
         "accounts_messages.html",
@@ -74,8 +79,9 @@ async def show_messages(request: Web, tx: NamedDependency[Tx]) -> Template:
                 "address": rules.masked(m.address),
                 "state": state_of(request, m.state),
             }
-            for m in await queries.messages(tx, await _trail_agencies(tx, principal))
+            for m in found[:PAGE]
         ],
+        next=f"/desk/messages?before={found[PAGE - 1].id}" if len(found) > PAGE else None,
         tabs=people_tabs(request, principal),
     )
 

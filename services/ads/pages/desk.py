@@ -39,7 +39,8 @@ async def show_queue(request: Call, tx: NamedDependency[Tx]) -> Template:
 async def _queue(request: Call, tx: Tx) -> Template:
     queue = await reading.queue(tx, request.app.state.settings)
     rejected = await reports.rejections(tx, clock.now())
-    return page(request, "ads_desk.html", queue=queue, rejected=rejected, words=words)
+    waiting = await reading.queue_length(tx)
+    return page(request, "ads_desk.html", queue=queue, waiting=waiting, rejected=rejected, words=words)
 
 
 @get("/desk/ads/orders", include_in_schema=False, guards=[may_see_desk])
@@ -47,7 +48,7 @@ async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[
     before = reading.place(cursor)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
     more = f"?cursor={encode_cursor(str(found[PER_PAGE - 1].id))}" if len(found) > PER_PAGE else None
-    waiting = len(await reading.queue(tx, request.app.state.settings))
+    waiting = await reading.queue_length(tx)
     return page(
         request, "ads_desk_orders.html", orders=found[:PER_PAGE], more=more, waiting=waiting, words=words
     )

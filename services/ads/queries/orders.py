@@ -261,16 +261,26 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     submitted_at: datetime
 
 
+_WAITING = (
+    OrderRow.submitted_at.is_not(None),
+    OrderRow.cancelled_at.is_(None),
+    ~sa.exists().where(ReviewRow.creative == CreativeRow.id),
+)
+
+
+async def queue_length(tx: Tx) -> int:
+    """How many creatives wait for a decision."""
+    waiting = sa.select(sa.func.count()).select_from(CreativeRow)
+    joined = waiting.join(OrderRow, OrderRow.id == CreativeRow.ad_order)
+    return int(await tx.scalar(joined.where(*_WAITING)) or 0)
+
+
 async def queue(tx: Tx, settings: Settings, limit: int = 100) -> list[Waiting]:
     """Creatives that wait for a decision, oldest first."""
     rows = await tx.execute(
         sa.select(CreativeRow, OrderRow)
         .join(OrderRow, OrderRow.id == CreativeRow.ad_order)
-        .where(
-            OrderRow.submitted_at.is_not(None),
-            OrderRow.cancelled_at.is_(None),
-            ~sa.exists().where(ReviewRow.creative == CreativeRow.id),
-        )
+        .where(*_WAITING)
         .order_by(CreativeRow.uploaded_at)
         .limit(limit)
     )

@@ -15,12 +15,10 @@ from shared.agencies import name_of
 from shared.db import Tx, enter
 from shared.web import page
 
-NEWEST = 30
-
 
 @get("/events", include_in_schema=False)
 async def show_events(request: Caller, tx: NamedDependency[Tx]) -> Template:
-    found = await queries.events(tx, limit=NEWEST)
+    found = await queries.events(tx)
     coming = [event for event in reversed(found) if not event.is_past]
     past = [event for event in found if event.is_past]
     return page(request, "events.html", coming=coming, past=past)
@@ -50,11 +48,10 @@ async def show_mine(request: Caller, tx: NamedDependency[Tx]) -> Template:
         sa.select(RegistrationRow.id)
         .where(RegistrationRow.owner == owner)
         .order_by(RegistrationRow.created_at.desc())
-        .limit(NEWEST)
     )
     orders = [await queries.registration(tx, key, owner) for key in keys]
     patron = patron_of(auth.principal_of(request))
-    sponsorships = await queries.sponsorships_of(tx, patron.owner, limit=NEWEST, before=None)
+    sponsorships = await queries.sponsorships_of(tx, patron.owner)
     return page(
         request,
         "events_mine.html",

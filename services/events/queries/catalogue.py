@@ -84,9 +84,9 @@ _EVENT = (
 
 
 async def events(
-    tx: Tx, *, limit: int, before: tuple[datetime, UUID] | None = None, agency: str = ""
+    tx: Tx, *, limit: int | None = None, before: tuple[datetime, UUID] | None = None, agency: str = ""
 ) -> list[EventView]:
-    """Events, the latest first; one more than the limit tells that others follow."""
+    """Events, the latest first, all of them without a limit; one more than it tells that others follow."""
     rows = await tx.execute(
         sa.text(
             f"{_EVENT} (:agency = '' OR agency = :agency) "
@@ -98,7 +98,7 @@ async def events(
             "agency": agency,
             "at": before[0] if before else None,
             "id": before[1] if before else None,
-            "limit": limit + 1,
+            "limit": None if limit is None else limit + 1,
         },
     )
     return [EventView(**row) for row in rows.mappings()]

@@ -110,12 +110,14 @@ async def sponsorship(tx: Tx, key: UUID, owner: UUID | None = None) -> Sponsorsh
     return found[0]
 
 
-async def sponsorships_of(tx: Tx, owner: UUID, *, limit: int, before: UUID | None) -> list[SponsorshipView]:
-    """A buyer's sponsorships, the newest first; one more than the limit tells that others follow."""
+async def sponsorships_of(
+    tx: Tx, owner: UUID, *, limit: int | None = None, before: UUID | None = None
+) -> list[SponsorshipView]:
+    """A buyer's sponsorships, the newest first, all without a limit; one more than it tells that others follow."""
     return await _sponsorships(
         tx,
         "s.owner = :owner AND (CAST(:before AS uuid) IS NULL OR s.id < :before) ORDER BY s.id DESC LIMIT :limit",
-        {"owner": owner, "before": before, "limit": limit + 1},
+        {"owner": owner, "before": before, "limit": None if limit is None else limit + 1},
     )
 
 

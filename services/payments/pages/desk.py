@@ -103,7 +103,7 @@ async def _tabs(tx: Tx, lang: str) -> list[tuple[Any, ...]]:
         (
             f"{DESK}/suspense",
             translate(lang, "Tiền treo"),
-            len(await queries.captures(tx, PAGE, suspense=True)),
+            await queries.suspense_count(tx),
         ),
         (
             f"{DESK}/refunds",
@@ -206,11 +206,15 @@ async def _decide_held(tx: Tx, attempt: UUID, form: ChoiceForm, by: UUID) -> Red
 
 
 @get(f"{DESK}/suspense", guards=[may_see_payments], include_in_schema=False)
-async def show_suspense(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
+async def show_suspense(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
+) -> Template:
     """Money that fits no open invoice."""
-    found = await queries.captures(tx, PAGE, suspense=True)
-    rows = [Words(request).capture(row) for row in found[:PAGE]]
-    return await _desk(request, tx, "payments_suspense.html", f"{DESK}/suspense", captures=rows)
+    listed = page_of(await queries.captures(tx, PAGE, read_cursor(cursor), suspense=True), PAGE)
+    rows = [Words(request).capture(row) for row in listed.items]
+    return await _desk(
+        request, tx, "payments_suspense.html", f"{DESK}/suspense", captures=rows, next=listed.next
+    )
 
 
 @get(f"{DESK}/refunds", guards=[may_see_payments], include_in_schema=False)
