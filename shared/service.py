@@ -3,6 +3,7 @@
 import contextlib
 import os
 import string
+from collections import Counter
 from collections.abc import AsyncIterator
 from importlib import import_module
 from pathlib import Path
@@ -55,7 +56,14 @@ class Service(InitPlugin):
         self.verifier = auth.Verifier(settings)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        app_config.state = State({"house": self.house, "settings": self.settings, "verifier": self.verifier})
+        app_config.state = State(
+            {
+                "house": self.house,
+                "settings": self.settings,
+                "verifier": self.verifier,
+                "streams": Counter(),
+            }
+        )
         app_config.request_class = StrictRequest
         app_config.request_max_body_size = MAX_BODY_BYTES
         app_config.dependencies = {"tx": Provide(provide_tx), **app_config.dependencies}

@@ -28,6 +28,13 @@ async def expire_invoices(house: House) -> None:
         await invoices.expire_invoices(tx, clock.now())
 
 
+@jobs.every(3600)
+async def forget_strangers(house: House) -> None:
+    """Drop notifications that nobody vouched for, after a month."""
+    async with house.database.worker_tx() as tx:
+        await attempts.forget_strangers(tx, clock.now())
+
+
 @jobs.every(5)
 async def ask_outcomes(house: House) -> None:
     """Ask VNPay how attempts ended whose notification did not come."""

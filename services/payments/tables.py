@@ -183,7 +183,10 @@ class RefundRow(Base):
 
 
 class NotificationRow(Base):
-    """Each notification of a gateway as it came, and what we answered; append-only."""
+    """Each notification of a gateway as it came, and what we answered; append-only where an agency is named.
+
+    Of what came without a good signature the latest stay for a month: strangers must not fill the disk.
+    """
 
     __tablename__ = "notification"
     __table_args__ = (sa.Index("notification_of_agency", "agency", "id"),)

@@ -1,11 +1,14 @@
 """VNPay's notification: what is believed, what is refused, and that nothing but the right one changes anything."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from services.payments.actions import attempts
+from shared import clock
 from shared.contracts.payments import InvoiceClosed, MoneyUnapplied, PaymentCaptured
 from shared.observe import REFUSED_NOTIFICATIONS
 from tests.conftest import Flats
@@ -175,6 +178,33 @@ async def test_money_for_an_invoice_that_is_closed_lies_in_suspense(flats: Flats
     assert isinstance(closed, InvoiceClosed)
     assert isinstance(unapplied, MoneyUnapplied)
     assert (unapplied.amount_vnd, unapplied.reason) == (invoice.total_vnd, "invoice-closed")
+
+
+@pytest.mark.promise("P11")
+async def test_strangers_notifications_are_counted_and_only_the_latest_are_kept_for_a_month(
+    flats: Flats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "STRANGERS_KEPT", 3)
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    query = await at_bank(flat, invoice)
+    counted = REFUSED_NOTIFICATIONS.labels("vnpay", "bad-signature")._value.get()
+    assert await notify(flat, query) == "00"
+    for n in range(7):
+        assert await notify(flat, f"vnp_TxnRef={n}&vnp_SecureHash={'0' * 128}") == "97"
+    assert REFUSED_NOTIFICATIONS.labels("vnpay", "bad-signature")._value.get() == counted + 7
+    kept = sa.text("SELECT raw FROM notification WHERE agency IS NULL ORDER BY id")
+    async with flat.tx() as tx:
+        assert [raw[:12] for raw in await tx.scalars(kept)] == [f"vnp_TxnRef={n}" for n in (4, 5, 6)]
+        await attempts.forget_strangers(tx, clock.now() + timedelta(days=29))
+        assert len(list(await tx.scalars(kept))) == 3
+        await attempts.forget_strangers(tx, clock.now() + timedelta(days=31))
+        assert list(await tx.scalars(kept)) == []
+        await tx.execute(sa.text("DELETE FROM notification"))
+    async with flat.tx() as tx:
+        told = list(await tx.scalars(sa.text("SELECT reply FROM notification")))
+    assert told == ["00"], "what an agency's bank said stays, whoever asks to delete it"
 
 
 async def test_a_notification_that_breaks_us_is_kept_and_asked_for_again(

@@ -1,6 +1,5 @@
 """The growth page: where the year stands against +20 %, by stream and agency, month by month, and its chart."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any, Literal
@@ -15,14 +14,13 @@ from services.ledger.api import bounded, may_read_books
 from services.ledger.pages import labels
 from services.ledger.queries import books, revenue
 from services.ledger.rules import charts, growth
-from shared import money
+from shared import live, money
 from shared.auth import Reach, reach_of
 from shared.db import Tx
 from shared.service import enter_as, transaction
 from shared.web import N_, language_of, page, translate
 
 LIVE_EVERY_S = 2.0
-LIVE_FOR_S = 240.0
 """A stream ends before its page token does; the browser opens the next one by itself."""
 
 
@@ -131,19 +129,18 @@ async def draw_growth(
 @get("/live", guards=[may_read_books], include_in_schema=False)
 async def stream_growth(request: Request[Any, Any, Any], agency: FromQuery[str] = "") -> ServerSentEvent:
     """The headline as it changes, without reloading."""
-    return ServerSentEvent(_headlines(request, agency))
+    return live.stream(request, _headlines(request, agency))
 
 
 async def _headlines(request: Request[Any, Any, Any], agency: str) -> AsyncIterator[str]:
     """A message when a figure has changed; each look is a transaction of its own."""
     database, reach, last = request.app.state.house.database, reach_of(request), ""
-    for _ in range(int(LIVE_FOR_S / LIVE_EVERY_S)):
+    async for _ in live.ticks(LIVE_EVERY_S):
         async with database.web_tx() as tx:
             text = await live_figures(tx, reach, agency)
         if text != last:
             yield text
             last = text
-        await asyncio.sleep(LIVE_EVERY_S)
 
 
 async def live_figures(tx: Tx, reach: Reach, agency: str) -> str:

@@ -1,6 +1,6 @@
 """Attempts: started by the buyer, ended by VNPay's notification, by its answer to our question, or by a person."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,10 @@ from shared.errors import NotFound, Refused
 from shared.observe import REFUSED_NOTIFICATIONS
 
 RAW_MAX = 4000
+STRANGERS_KEPT = 200
+"""How many notifications of one reason are kept of those that nobody vouches for; the counter counts all."""
+
+STRANGERS_KEPT_FOR = timedelta(days=30)
 
 
 class RailOff(Refused):
@@ -235,7 +239,10 @@ async def _note(
     agency: str | None = None,
     attempt: UUID | None = None,
 ) -> Reply:
-    """Log a notification raw with what we answer, and count it where it was refused."""
+    """Log a notification raw with what we answer, and count it where it was refused.
+
+    What names no agency may come from anybody, any number of times: of those only the latest of each reason stay.
+    """
     tx.add(
         NotificationRow(
             id=clock.new_id(),
@@ -250,9 +257,27 @@ async def _note(
         )
     )
     await tx.flush()
+    if agency is None:
+        await tx.execute(_FORGET, {"reason": reason, "most": STRANGERS_KEPT})
     if code not in ("00", "02"):
         REFUSED_NOTIFICATIONS.labels("vnpay", reason).inc()
     return Reply(code, REPLIES[code])
+
+
+# One at a time: who comes at the same moment leaves it to the next, and waits for nobody.
+_FORGET = sa.text(
+    "DELETE FROM notification WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('strangers', 3))) "
+    "AND id IN (SELECT id FROM notification WHERE agency IS NULL AND reason = :reason ORDER BY id DESC OFFSET :most)"
+)
+
+
+async def forget_strangers(tx: Tx, now: datetime) -> None:
+    """Drop what strangers sent long ago."""
+    await tx.execute(
+        sa.delete(NotificationRow).where(
+            NotificationRow.agency.is_(None), NotificationRow.received_at < now - STRANGERS_KEPT_FOR
+        )
+    )
 
 
 async def note_fault(tx: Tx, raw: str, address: str) -> Reply:

@@ -1,6 +1,5 @@
 """Paying: one screen behind a signed link, the way to the bank, the way back, and the result as it becomes known."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,7 +16,7 @@ from services.payments.actions import attempts, trial
 from services.payments.gateways import address_of
 from services.payments.rules import invoices as rules
 from services.payments.rules import vnpay
-from shared import clock, links
+from shared import clock, links, live
 from shared.agencies import name_of
 from shared.contracts import sandbox
 from shared.db import Tx, enter
@@ -209,21 +208,20 @@ async def watch(
 ) -> ServerSentEvent:
     """Tell the open page as soon as the result is known."""
     link = await opened(request, tx, invoice)
-    return ServerSentEvent(_news(request, invoice, link))
+    return live.stream(request, _news(request, invoice, link))
 
 
 async def _news(request: Request[Any, Any, Any], invoice: UUID, link: Link) -> AsyncIterator[str]:
     """One message when the outcome is known; the stream outlives the request, so it opens its own transactions."""
     house = request.app.state.house
     lang = language_of(request)
-    for _ in range(int(LIVE_S / LOOK_S)):
+    async for _ in live.ticks(LOOK_S, LIVE_S):
         async with house.database.web_tx([link.agency]) as tx:
             outcome, attempt = await queries.state_of(tx, invoice)
         word = NEWS.get(outcome) or NEWS.get(attempt)
         if word is not None:
             yield msgspec.json.encode({"pay-news": translate(lang, word)}).decode()
             return
-        await asyncio.sleep(LOOK_S)
 
 
 routes = [show_pay, start, come_back, watch]

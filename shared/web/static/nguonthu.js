@@ -43,8 +43,13 @@ window.addEventListener("pageshow", () => {
 });
 
 // Live figures: <tag data-live="/address/of/events">, each message carries {"id of an element": "its text"}.
-for (const part of document.querySelectorAll("[data-live]")) {
-  new EventSource(part.dataset.live).onmessage = (message) => {
+// A browser comes back by itself when a stream ends, but not when it was refused because too many are open.
+const listen = (part) => {
+  const events = new EventSource(part.dataset.live);
+  events.onerror = () => {
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 30000, part);
+  };
+  events.onmessage = (message) => {
     for (const [id, text] of Object.entries(JSON.parse(message.data))) {
       const target = document.getElementById(id);
       if (!target) continue;
@@ -52,4 +57,5 @@ for (const part of document.querySelectorAll("[data-live]")) {
       else target.textContent = text;
     }
   };
-}
+};
+document.querySelectorAll("[data-live]").forEach(listen);

@@ -38,6 +38,12 @@ def _rights() -> list[str]:
         made += secure_ddl("payments", table, scope="false")
     for table in ("credit", "notification", "settlement", "capture"):
         made += append_only_ddl("payments", table)
+    # What strangers sent may be forgotten, and nothing else that is append-only.
+    made.append("GRANT DELETE ON notification TO payments_worker")
+    made.append(
+        "CREATE POLICY notification_forgotten ON notification AS RESTRICTIVE FOR DELETE TO payments_worker "
+        "USING (agency IS NULL)"
+    )
     made.append("GRANT UPDATE (refunding_vnd, settlement) ON capture TO payments_web, payments_worker")
     return made
 

@@ -1,0 +1,68 @@
+"""Live pages: streams of messages (server-sent events) that are bounded in number, by caller, and in time.
+
+An open stream holds a connection and asks the database again and again, so that nobody may have any number of them.
+A browser comes back by itself when a stream ends, and some while after it was refused.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+from litestar import Request
+from litestar.response import ServerSentEvent
+
+from shared import clock
+from shared.auth import principal_of
+from shared.errors import TooMany, Unavailable
+from shared.limits import client_address
+
+MOST = 400
+"""Streams of one worker, well below the connections that it takes."""
+
+MOST_EACH = 6
+"""Streams of one person or key: as many pages as one looks at."""
+
+MOST_ADDRESS = 60
+"""Streams of those who are not signed in behind one address, which they share with a whole network."""
+
+LASTS_S = 240.0
+COME_BACK_S = 30
+
+
+def stream(request: Request[Any, Any, Any], messages: AsyncIterator[str]) -> ServerSentEvent:
+    """Answer with messages as they come. Raises TooMany and Unavailable where too many streams are open."""
+    opened: Counter[str] = request.app.state.streams
+    principal = principal_of(request)
+    known = principal.kind != "nobody"
+    who = principal.subject if known else client_address(request)
+    most = MOST_EACH if known else MOST_ADDRESS
+    if opened[who] >= most:
+        raise TooMany(f"Only {most} live pages at a time; close one.", retry_after_s=COME_BACK_S)
+    if opened.total() >= MOST:
+        raise Unavailable("Too many live pages are open; try again later.", retry_after_s=COME_BACK_S)
+    return ServerSentEvent(_counted(opened, who, most, messages))
+
+
+async def _counted(
+    opened: Counter[str], who: str, most: int, messages: AsyncIterator[str]
+) -> AsyncIterator[str]:
+    # Counted from the first message on: what a client left before that was never begun, and would never end.
+    if opened[who] >= most or opened.total() >= MOST:
+        return
+    opened[who] += 1
+    try:
+        async for message in messages:
+            yield message
+    finally:
+        opened[who] -= 1
+        if not opened[who]:
+            del opened[who]
+
+
+async def ticks(every_s: float, lasts_s: float = LASTS_S) -> AsyncIterator[None]:
+    """When a stream looks again: at once, then every so often, until its time is over."""
+    until = clock.monotonic_s() + lasts_s
+    while clock.monotonic_s() < until:
+        yield
+        await asyncio.sleep(every_s)
