@@ -43,9 +43,14 @@ def show_asyncapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
 
 @get("/docs", include_in_schema=False, media_type=MediaType.HTML, sync_to_thread=False)
 def show_page(request: Request[Any, Any, Any]) -> str:
+    """The page that shows the document to people."""
+    return page(request.app.state.house.service)
+
+
+def page(service: str) -> str:
     """Swagger UI from its installed package: no inline script, nothing from elsewhere."""
     return _PAGE.format(
-        service=request.app.state.house.service,
+        service=service,
         style=static("swagger/swagger-ui.css"),
         bundle=static("swagger/swagger-ui-bundle.js"),
         script=static("api-page.js"),
