@@ -25,6 +25,8 @@ PAIRS, SHORT_PAIRS = 7, 7
 SECONDS, SHORT_SECONDS = 2.0, 0.7
 """Many short turns of each side rather than few long ones: what the machine does besides then hits both alike."""
 
+START_S = 120
+
 TRIVIAL = [load.request("GET", "/trivial")]
 
 
@@ -90,12 +92,16 @@ async def server(stack: Stack, service: str, what: str) -> AsyncIterator[Server]
     environ = {**os.environ, **stack.env(service), "NGUONTHU_LOG_LEVEL": "error"}
     process = subprocess.Popen([sys.executable, "-m", "bench.served", what, str(port)], env=environ)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + START_S
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"The server of {what} did not start.")
+            if process.poll() is not None:
+                raise RuntimeError(
+                    f"The server of {what} ended with {process.returncode} instead of starting."
+                )
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"The server of {what} did not start within {START_S} s.")
             time.sleep(0.1)
         yield Server(port, psutil.Process(process.pid))
     finally:
