@@ -16,7 +16,7 @@ from litestar.enums import RequestEncodingType
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
-from shared import clock
+from shared import clock, texts
 from shared.auth import principal_of
 from shared.db import Tx
 from shared.errors import BadInput, Refused, Stale, Unavailable, Unprocessable
@@ -41,6 +41,7 @@ class StrictRequest(Request[Any, Any, Any]):
         if len(body) > MAX_JSON_BYTES:
             raise BadInput(f"The body is larger than {MAX_JSON_BYTES} bytes.")
         check_body(body)
+        body = readable(body)
         field = cast("Any", self.route_handler).parsed_data_field
         try:
             return msgspec.json.decode(body, type=field.annotation if field else Any, strict=True)
@@ -61,6 +62,20 @@ def check_body(body: bytes) -> None:
             raise BadInput(f"The body is nested deeper than {MAX_DEPTH}.")
 
 
+def readable(body: bytes) -> bytes:
+    """JSON with each letter written one way. Raises BadInput for a character that nobody sees."""
+    if body.isascii() and b"\\u" not in body:
+        return body
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"The body cannot be read: {error}") from error
+    if found := texts.hidden_in_json(text):
+        raise BadInput(NO_HIDDEN.format(found))
+    return texts.composed(text).encode()
+
+
+NO_HIDDEN = "The character {} cannot be seen: names and texts hold none such."
 NO_NUL = "Texts cannot hold the character NUL."
 """PostgreSQL keeps none, so that a text with one could be taken here and never be stored."""
 
@@ -117,6 +132,8 @@ def _plain(name: str, value: Any, hint: Any) -> Any:
     text = value.strip()
     if "\0" in text:
         raise BadInput(NO_NUL)
+    if found := texts.hidden(text):
+        raise Unprocessable(NO_HIDDEN.format(found), field=name)
     if hint is int or int in get_args(hint):
         try:
             return whole_number(text)
@@ -125,7 +142,7 @@ def _plain(name: str, value: Any, hint: Any) -> Any:
                 f"{name}: {text[:40]!r} is not a whole number. Write 5000000 or 5.000.000, without decimals.",
                 field=name,
             ) from error
-    return text
+    return texts.composed(text)
 
 
 class KeyMissing(Refused, status=400):

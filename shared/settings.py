@@ -118,7 +118,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     budget_passwords: Annotated[Budget, "Wrong passwords over all accounts"] = Budget(20, 600, 3600)
     budget_registrations: Annotated[
         Budget, "Organisations that register without signing in; beyond it they wait, or sign in first"
-    ] = Budget(10, 60, 3600)
+    ] = Budget(10, 600, 3600)
     budget_holds: Annotated[
         Budget,
         "Tickets that first-time buyers hold; beyond it for five minutes instead of a quarter of an hour",

@@ -71,7 +71,7 @@ def device_cookie(settings: Settings) -> str:
 
 
 def device_value(settings: Settings, secret: str) -> str:
-    """What that cookie holds: the device's secret, signed, so that every service knows it without asking."""
+    """What that cookie holds: the device's secret, signed by the service, so that a made-up one counts for nothing."""
     return f"{secret}.{links.signature(settings, 'device', secret)}"
 
 

@@ -22,7 +22,7 @@ from shared.contracts.scopes import Scope
 from shared.db import Tx, enter
 from shared.errors import BadInput, NotSignedIn
 from shared.http import Page, decode_cursor, once, page_of
-from shared.limits import limited
+from shared.strangers import within
 
 BASE = "/api/accounts/v1"
 MAX_PAGE = 200
@@ -89,7 +89,7 @@ def is_somebody(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
         raise NotSignedIn("Send an API key or a page token as `Authorization: Bearer …`.")
 
 
-@post("/advertisers", guards=[limited("register-advertiser", per_minute=30, burst=60)])
+@post("/advertisers", guards=[within("registrations", lambda settings: settings.budget_registrations)])
 async def register_advertiser(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[RegisterAdvertiser]
 ) -> keys.Registered:
@@ -97,7 +97,8 @@ async def register_advertiser(
 
     Keys for the agency itself can be made once the link in the letter to the given address was followed. A repeat
     with the same Idempotency-Key gets the answer without the key: whoever registers has not signed in, and could be
-    a neighbour behind the same address.
+    a neighbour behind the same address. An advertiser that waits for its invitation already is mailed it once more,
+    with neither organisation nor key in the answer.
     """
     settings = request.app.state.settings
     await enter(tx, [data.agency, sandbox.of(data.agency)])

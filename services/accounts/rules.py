@@ -101,6 +101,10 @@ SANDBOX_KEY_LIFE = timedelta(days=90)
 KEY_SHOWN = timedelta(minutes=10)
 
 MESSAGES_A_DAY = 20
+STRANGERS_LETTERS_A_DAY = 3
+"""Invitations that those who did not sign in may have sent to one address, all of them together."""
+STRANGER = "nobody:"
+"""How the trail names who did not sign in."""
 SEND_AGAIN_S = (60, 300, 1800, 7200, 28_800)
 
 

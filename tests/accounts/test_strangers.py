@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pyotp
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from services.accounts import rules
 from services.accounts.actions import secrets
 from shared.settings import Settings
-from tests.accounts.builders import PASSWORD, Browser, a_person, some_agencies
+from tests.accounts.builders import PASSWORD, Browser, a_person, an_advertiser, some_agencies
 
 LAN = "lan@baokh.example"
 
@@ -218,3 +219,42 @@ async def test_the_settings_say_what_the_tests_reckon_with():
     settings = Settings()
     assert settings.budget_codes.known >= 5
     assert settings.budget_tries.known == 5, "level 3: five failures"
+
+
+async def register(flat: Any, **changes: Any) -> httpx.Response:
+    answer: httpx.Response = await flat.client.post(
+        "/api/accounts/v1/advertisers",
+        json=an_advertiser(**changes),
+        headers={"Idempotency-Key": uuid4().hex},
+    )
+    return answer
+
+
+@pytest.mark.promise("T10", "F10")
+async def test_a_stranger_sends_an_address_few_invitations_and_no_word_of_their_own(flat):
+    answers = [
+        await register(
+            flat, name="Mua ngay evil.example", contact_name=f"Bấm evil.example {n}", tax_code=code
+        )
+        for n, code in enumerate(("4200123454", "0100109106", "0300588569", "0101248141"))
+    ]
+    assert [a.status_code for a in answers] == [201] * rules.STRANGERS_LETTERS_A_DAY + [429]
+    assert int(answers[-1].headers["retry-after"]) > 0
+    elsewhere = await register(flat, agency="tcnt", tax_code="0101248141")
+    assert elsewhere.status_code == 429, "over all agencies"
+    await flat.tick()
+    sent = await letters(flat, "ketoan@yensao.example")
+    assert [m["template"] for m in sent] == ["invitation"] * rules.STRANGERS_LETTERS_A_DAY
+    assert not [m for m in sent if "evil" in m["subject"] + m["body"]]
+    assert (await register(flat, email="khac@yensao.example")).status_code == 201, "nobody else pays for it"
+
+
+@pytest.mark.promise("T10")
+async def test_a_registration_repeated_is_mailed_once_more_and_makes_nothing_anew(flat):
+    first, again = await register(flat), await register(flat, contact_name="Kẻ khác")
+    assert first.json()["key"]
+    assert (again.status_code, again.json()["key"], again.json()["organisation"]) == (201, "", None)
+    async with flat.tx() as tx:
+        assert await tx.scalar(sa.text("SELECT count(*) FROM organisation")) == 2, "itself and its sandbox"
+        assert await tx.scalar(sa.text("SELECT count(*) FROM api_key")) == 1
+    assert len(await letters(flat, "ketoan@yensao.example")) == 2

@@ -1,7 +1,11 @@
 """Advertisers introduce themselves: they begin in the sandbox, and leave it by an invitation to their address."""
 
+import sqlalchemy as sa
+
 from services.accounts import rules
-from services.accounts.actions import keys, people
+from services.accounts.actions import keys, messages, people
+from services.accounts.tables import MemberRow, OrganisationRow
+from shared import clock
 from shared.contracts import sandbox
 from shared.db import Tx
 from shared.settings import Settings
@@ -12,8 +16,23 @@ async def register_advertiser(
 ) -> keys.Registered:
     """Take in a new advertiser: its organisation, a key for the sandbox, and an invitation to its contact.
 
+    One that waits for its invitation already gets the letter once more, and nothing is made anew: who asks again
+    may be somebody else, so that neither the organisation nor a key of it is shown.
     Raises Unprocessable for a wrong tax code or e-mail, NotFound or AgencyClosed for the agency.
     """
+    await messages.one_at_a_time(tx, rules.normal_email(email))
+    waiting = await _waiting(tx, agency, rules.normal_tax_code(tax_code), rules.normal_email(email))
+    if waiting is not None:
+        await _invite(tx, settings, waiting)
+        return keys.Registered(
+            organisation=None,
+            agency=sandbox.of(agency),
+            name=name,
+            tax_code=waiting.tax_code,
+            scopes=[],
+            created_at=clock.now(),
+            expires_at=clock.now(),
+        )
     organisation = await people.register_organisation(
         tx,
         kind="advertiser",
@@ -22,7 +41,7 @@ async def register_advertiser(
         tax_code=tax_code,
         email=email,
         contact_name=contact_name,
-        actor="nobody:",
+        actor=rules.STRANGER,
     )
     if organisation.sandbox is None:
         raise ValueError("An organisation has its double in the sandbox.")
@@ -32,18 +51,9 @@ async def register_advertiser(
         organisation=organisation.sandbox,
         name=rules.FIRST_KEY,
         scopes=rules.SANDBOX_SCOPES,
-        actor="nobody:",
+        actor=rules.STRANGER,
     )
-    await people.invite(
-        tx,
-        settings,
-        agency=agency,
-        email=organisation.email,
-        name=contact_name,
-        roles=[],
-        actor="nobody:",
-        organisation=organisation.id,
-    )
+    await _invite(tx, settings, organisation)
     return keys.Registered(
         organisation=organisation.sandbox,
         agency=made.agency,
@@ -53,4 +63,33 @@ async def register_advertiser(
         scopes=made.scopes,
         created_at=made.created_at,
         expires_at=made.expires_at,
+    )
+
+
+async def _waiting(tx: Tx, agency: str, tax_code: str, email: str) -> OrganisationRow | None:
+    """The advertiser of this tax code and address that nobody has answered for yet."""
+    joined = sa.exists().where(MemberRow.organisation == OrganisationRow.id)
+    return await tx.scalar(
+        sa.select(OrganisationRow)
+        .where(
+            OrganisationRow.agency == agency,
+            OrganisationRow.tax_code == tax_code,
+            OrganisationRow.email == email,
+            OrganisationRow.kind == "advertiser",
+            ~joined,
+        )
+        .limit(1)
+    )
+
+
+async def _invite(tx: Tx, settings: Settings, organisation: OrganisationRow) -> None:
+    await people.invite(
+        tx,
+        settings,
+        agency=organisation.agency,
+        email=organisation.email,
+        name=organisation.contact_name,
+        roles=[],
+        actor=rules.STRANGER,
+        organisation=organisation.id,
     )

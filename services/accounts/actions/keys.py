@@ -42,11 +42,12 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     Keys for the agency itself can be had once the invitation, which goes to the e-mail, was accepted.
     """
 
-    organisation: UUID
+    organisation: UUID | None
     agency: str
     name: str
     tax_code: str
-    key_id: UUID
+    key_id: UUID | None = None
+    """None where the organisation waits for its invitation already: that was mailed once more."""
     scopes: list[str]
     created_at: datetime
     expires_at: datetime
@@ -61,11 +62,12 @@ NewKey = TypeVar("NewKey", Made, Registered)
 
 def with_signature(settings: Settings, made: NewKey) -> NewKey:
     """Put the key itself in. What is remembered of a request is without it."""
-    if clock.now() - made.created_at > rules.KEY_SHOWN:
+    key = made.id if isinstance(made, Made) else made.key_id
+    if key is None or clock.now() - made.created_at > rules.KEY_SHOWN:
         return made
     principal = Principal(
         kind="key",
-        id=made.id if isinstance(made, Made) else made.key_id,
+        id=key,
         organisation=made.organisation,
         scopes=made.scopes,
         agency=made.agency,

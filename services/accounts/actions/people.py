@@ -23,9 +23,10 @@ from shared.calendar import local_day
 from shared.consume import arrived
 from shared.contracts import sandbox
 from shared.db import Tx, check_acts_at, enter
-from shared.errors import NotAllowed, NotFound, Unprocessable
+from shared.errors import NotAllowed, NotFound, TooMany, Unprocessable
 from shared.links import LinkExpired
 from shared.settings import Settings
+from shared.texts import clean_name
 
 
 def person_row(
@@ -83,10 +84,10 @@ async def register_organisation(
     rules.check_agency_open(found.name, found.active_from, found.successor, local_day(clock.now()))
     said = {
         "kind": kind,
-        "name": name,
+        "name": clean_name(name),
         "tax_code": rules.normal_tax_code(tax_code),
         "email": rules.normal_email(email),
-        "contact_name": contact_name,
+        "contact_name": clean_name(contact_name),
         "created_at": clock.now(),
     }
     twin = OrganisationRow(id=clock.new_id(), agency=sandbox.of(agency), sandbox=None, **said)
@@ -165,13 +166,16 @@ async def invite(
         if not roles or set(roles) - set(rules.STAFF_ROLES):
             raise Unprocessable("Choose at least one staff role.")
     address = rules.normal_email(email)
+    by_stranger = actor == rules.STRANGER
+    if by_stranger:
+        await _check_letters_of_strangers(tx, address)
     token, now = clock.new_secret(256), clock.now()
     row = InvitationRow(
         id=clock.new_id(),
         token_hash=digest(token),
         agency=agency,
         email=address,
-        name=name,
+        name=clean_name(name),
         roles=sorted(set(roles)),
         organisation=organisation,
         invited_by=actor if isinstance(actor, str) else actor.subject,
@@ -188,12 +192,27 @@ async def invite(
         address=address,
         lang=lang,
         template="invitation",
-        params={"name": name, "link": link},
+        # What a stranger types never reaches a mailbox that nobody has shown to be theirs.
+        params={"name": "" if by_stranger else clean_name(name), "link": link},
     )
     await audit.note(
         tx, agency=agency, actor=actor, action="person.invite", subject=row.id, after={"roles": row.roles}
     )
     return link
+
+
+async def _check_letters_of_strangers(tx: Tx, address: str) -> None:
+    """Raises TooMany where strangers had enough letters sent to an address today; it signs in with a code meanwhile."""
+    await messages.one_at_a_time(tx, address)
+    sent = await tx.scalar(
+        sa.text("SELECT strangers_letters(:address, :since)"),
+        {"address": address, "since": clock.now() - rules.A_DAY},
+    )
+    if sent >= rules.STRANGERS_LETTERS_A_DAY:
+        raise TooMany(
+            "This address was sent enough invitations today. Sign in with it and register there, or try tomorrow.",
+            retry_after_s=86_400,
+        )
 
 
 async def invitation(tx: Tx, token: str) -> InvitationRow | None:
@@ -218,7 +237,7 @@ async def accept(
     person = await find_person(tx, "email", row.email)
     if person is None:
         await check_password(password, totp=bool(row.roles), about=[row.email, name])
-        person = person_row(row.agency, email=row.email, name=name, lang=browser.lang)
+        person = person_row(row.agency, email=row.email, name=clean_name(name), lang=browser.lang)
         person.password_hash = await hash_password(password)
         tx.add(person)
         await tx.flush()
@@ -310,7 +329,7 @@ async def save_profile(tx: Tx, row: PersonRow, name: str, lang: str, phone: str)
     number, before = rules.normal_phone(phone) if phone else None, row.phone
     try:
         async with tx.begin_nested():
-            row.name, row.lang, row.phone = name, lang, number
+            row.name, row.lang, row.phone = clean_name(name), lang, number
             await tx.flush()
     except sa.exc.IntegrityError as error:
         raise rules.PhoneTaken("Another account signs in with this phone number.", field="phone") from error

@@ -48,6 +48,16 @@ $$
 """
 
 
+# Letters are counted over all agencies, of which whoever registers sees one.
+STRANGERS_LETTERS = """
+CREATE FUNCTION strangers_letters(p_address text, p_since timestamptz) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT count(*) FROM invitation
+    WHERE email = p_address AND invited_by = 'nobody:' AND created_at > p_since
+$$
+"""
+
+
 def upgrade() -> None:
     for sql in house_ddl("accounts"):
         op.execute(sql)
@@ -357,6 +367,9 @@ def _secure() -> None:
     ]
     for sql in made:
         op.execute(sql)
+    op.execute(STRANGERS_LETTERS)
+    op.execute("REVOKE ALL ON FUNCTION strangers_letters FROM PUBLIC")
+    op.execute("GRANT EXECUTE ON FUNCTION strangers_letters TO accounts_web, accounts_worker")
 
 
 def _audit() -> None:
