@@ -17,7 +17,7 @@ from litestar.response import Template
 from litestar.template import TemplateConfig
 
 from shared import clock
-from shared.auth import principal_of
+from shared.auth import Principal, Right, principal_of
 from shared.settings import Settings
 from shared.web.again import told_cookies, typed_in
 from shared.web.assets import static
@@ -58,6 +58,28 @@ NAVIGATION = {
 }
 """Links in the header, by the first part of the address; a page may pass its own `nav`."""
 
+DOORS = {
+    "/desk": Right(
+        roles={
+            "ad_ops",
+            "subscriptions",
+            "events",
+            "finance",
+            "finance_approver",
+            "administrator",
+            "auditor",
+        }
+    ),
+    "/desk/ads": Right(roles={"ad_ops", "administrator", "auditor"}),
+    "/desk/subscriptions": Right(roles={"subscriptions", "administrator", "finance", "auditor"}),
+    "/desk/events": Right(roles={"events", "administrator", "auditor"}),
+    "/desk/payments": Right(roles={"finance", "finance_approver", "administrator", "auditor"}),
+    "/finance": Right(
+        roles={"finance", "finance_approver", "administrator", "auditor"}, scope="finance:read"
+    ),
+}
+"""The right that opens each door of staff's: a menu shows no door that would stay shut."""
+
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -76,7 +98,7 @@ def page(
         "lang": lang,
         "theme": _chosen(request, "theme", ("auto", "light", "dark")),
         "person": principal if principal.kind == "person" else None,
-        "nav": NAVIGATION.get(path.split("/")[1], NAVIGATION["reader"]),
+        "nav": menu_of(principal, path),
         "path": path,
         "query": query,
         "layout": "base.html",
@@ -113,6 +135,12 @@ def place_of(request: Connection) -> tuple[str, dict[str, Any]]:
         if came_from.netloc == request.headers.get("host", ""):
             return came_from.path, dict(parse_qs(came_from.query))
     return request.url.path, dict(parse_qs(request.scope["query_string"].decode("latin-1")))
+
+
+def menu_of(principal: Principal, path: str) -> list[tuple[str, str]]:
+    """The links of the header for whoever asks."""
+    links = NAVIGATION.get(path.split("/")[1], NAVIGATION["reader"])
+    return [link for link in links if link[0] not in DOORS or DOORS[link[0]].agencies(principal)]
 
 
 def current_of(path: str, links: list[str]) -> str:

@@ -1,18 +1,22 @@
 """A page keeps the question that was asked of it: which tab, which day, whose agency, and that a person asks."""
 
+import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from joserfc.jwk import OKPKey
 from litestar import Litestar, Request, get
 from litestar.datastructures import State
 from litestar.response import Template
 
+from shared.auth import Principal, Right, Role
 from shared.http import wants_html
-from shared.settings import Settings
+from shared.settings import SERVICES, Settings
 from shared.web import page, static_router, template_config
-from shared.web.page import NAVIGATION
+from shared.web.page import DOORS, NAVIGATION, menu_of
 
 
 @get("/finance/entries", sync_to_thread=False)
@@ -61,3 +65,32 @@ def test_whatever_is_not_a_programs_address_is_a_page_unless_json_is_asked_for(
     scope = {"type": "http", "path": path, "raw_path": path.encode(), "method": "GET", "query_string": b""}
     request: Request[Any, Any, Any] = Request({**scope, "headers": [(b"accept", accept.encode())]})  # type: ignore[typeddict-item]
     assert wants_html(request) is is_page
+
+
+def test_a_menu_knows_each_door_of_staff_by_the_right_that_guards_it(tmp_path: Path) -> None:
+    key = OKPKey.generate_key("Ed25519", {"kid": "k"})
+    settings = Settings(
+        home=tmp_path,
+        token_private_key=json.dumps(key.as_dict(private=True)),
+        token_public_keys=json.dumps({"keys": [key.as_dict(private=False)]}),
+    )
+    guards: dict[str, Right] = {}
+    for name in SERVICES:
+        for route in import_module(f"services.{name}.app").create_app(settings).routes:
+            if route.path in DOORS:
+                (handler,) = {h for h in route.route_handlers if "GET" in h.http_methods}
+                (guards[route.path],) = (g for g in handler.guards if isinstance(g, Right))
+    assert guards == DOORS
+
+
+@pytest.mark.parametrize(
+    ("roles", "doors"),
+    [
+        ({"bkh": ["ad_ops"]}, {"/desk", "/desk/ads"}),
+        ({"bkh": ["finance"]}, {"/desk", "/desk/subscriptions", "/desk/payments"}),
+        ({}, set()),
+    ],
+)
+def test_a_menu_shows_no_door_that_would_stay_shut(roles: dict[str, list[Role]], doors: set[str]) -> None:
+    person = Principal(kind="person", roles=roles)
+    assert {href for href, _ in menu_of(person, "/desk")} - {"/account"} == doors
