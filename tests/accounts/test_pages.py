@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from shared import clock
 from shared.web.problems import problems
-from tests.accounts.builders import PASSWORD, Browser, a_person, some_agencies
+from tests.accounts.builders import PASSWORD, TAX_CODE, Browser, a_person, some_agencies
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ async def test_whoever_registers_on_the_way_to_a_booking_goes_on_to_it(flat):
     form = (await browser.get("/account/organisation?kind=advertiser&next=/advertise/new")).text
     assert '<input type="hidden" name="next" value="/advertise/new">' in form
     made = await browser.post(
-        "/account/organisation", kind="advertiser", agency="bkh", name="Quán Lan", tax_code="4200000007",
+        "/account/organisation", kind="advertiser", agency="bkh", name="Quán Lan", tax_code=TAX_CODE,
         contact_name="Lan", next="/advertise/new", _idempotency_key="abcdefgh",
     )  # fmt: skip
     assert made.headers["location"] == "/account/renew?next=%2Fadvertise%2Fnew", made.text
