@@ -1,4 +1,4 @@
-"""What each service knows of agencies: their names and lineage, as accounts told it, and revoked keys."""
+"""What each service knows of agencies: their names and lineage, as accounts told it."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -6,10 +6,10 @@ from datetime import date
 import msgspec
 import sqlalchemy as sa
 
-from shared import clock
+from shared import revocations
 from shared.consume import Consumer
 from shared.contracts import sandbox
-from shared.contracts.accounts import AgencyRegistered, AgencySucceeded, KeyRevoked
+from shared.contracts.accounts import AgencyRegistered, AgencySucceeded
 from shared.db import Tx
 
 
@@ -50,7 +50,8 @@ def listen(consumer: Consumer) -> None:
         return
     consumer.on(keep_agency)
     consumer.on(keep_succession)
-    consumer.on(keep_revocation)
+    consumer.on(revocations.keep_key)
+    consumer.on(revocations.keep_sessions)
 
 
 async def keep_agency(fact: AgencyRegistered, tx: Tx) -> None:
@@ -72,13 +73,6 @@ async def keep_succession(fact: AgencySucceeded, tx: Tx) -> None:
             "succeeded_on = excluded.succeeded_on"
         ),
         {"code": fact.agency, "successor": fact.successor, "on": fact.on},
-    )
-
-
-async def keep_revocation(fact: KeyRevoked, tx: Tx) -> None:
-    await tx.execute(
-        sa.text("INSERT INTO revoked_key (key, revoked_at) VALUES (:key, :now) ON CONFLICT DO NOTHING"),
-        {"key": fact.key, "now": clock.now()},
     )
 
 

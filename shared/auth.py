@@ -9,13 +9,12 @@ from typing import Any, Literal, cast
 from uuid import UUID
 
 import msgspec
-import sqlalchemy as sa
 from joserfc import jws, jwt
 from joserfc.jwk import KeySet, OKPKey
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from shared import clock
+from shared import clock, revocations
 from shared.contracts.scopes import Scope
 from shared.db import Tx
 from shared.errors import NotAllowed, NotSignedIn
@@ -101,7 +100,8 @@ class Verifier:
     def __init__(self, settings: Settings) -> None:
         self._keys = KeySet.import_key_set(json.loads(settings.token_public_keys or '{"keys": []}'))
         self._seen: OrderedDict[bytes, Principal] = OrderedDict()
-        self.revoked: frozenset[UUID] = frozenset()
+        self.revoked: frozenset[str] = frozenset()
+        self._revocations = -1
 
     def principal(self, token: str, *, grace_s: int = 0) -> Principal:
         """Whose token this is. Raises NotSignedIn when it is forged, revoked, or expired for longer than the grace.
@@ -117,9 +117,13 @@ class Verifier:
                 self._seen.popitem(last=False)
         if found.expires_at is not None and found.expires_at + timedelta(seconds=grace_s) <= clock.now():
             raise NotSignedIn("The sign-in or key has expired.")
-        if found.kind == "key" and found.id in self.revoked:
-            raise NotSignedIn("This key was revoked.")
+        if self.is_revoked(found):
+            raise NotSignedIn("This key was revoked." if found.kind == "key" else "This session has ended.")
         return found
+
+    def is_revoked(self, principal: Principal) -> bool:
+        """Whether the key was revoked, or the session of the page token has ended, since it was made."""
+        return (str(principal.id) if principal.kind == "key" else principal.session) in self.revoked
 
     def _verify(self, token: str) -> Principal:
         try:
@@ -134,8 +138,10 @@ class Verifier:
         return principal
 
     async def refresh(self, tx: Tx) -> None:
-        """Read the revoked keys; run each second, so that a revocation holds within five."""
-        self.revoked = frozenset(await tx.scalars(sa.text("SELECT key FROM revoked_key")))
+        """Read anew what is revoked, when something was; run each second, so that a revocation holds within five."""
+        number = await revocations.number(tx)
+        if number != self._revocations:
+            self.revoked, self._revocations = await revocations.ids(tx), number
 
 
 def principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:

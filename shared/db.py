@@ -102,7 +102,7 @@ def seen(tx: Tx) -> list[str]:
 
 def check_seen(tx: Tx, agency: str) -> None:
     """Raises NotFound where a row is public, or names its agency, and is none of those whose rows one works with."""
-    if agency not in tx.info.get(SEES, [agency]):
+    if unseen(tx, [agency]):
         raise NotFound("There is no such thing in the agencies that you work for.")
 
 
@@ -116,6 +116,23 @@ def check_acts_at(tx: Tx, agency: str) -> None:
         raise NotAllowed(f"You have no such right at {agency[:64]}.")
 
 
+def unseen(tx: Tx, codes: Iterable[str]) -> list[str]:
+    """Those of some agencies whose rows the transaction does not see; of a worker's, none."""
+    known = tx.info.get(SEES)
+    return [] if known is None else sorted({*codes} - {*known})
+
+
+_BUMP = sa.text(
+    "INSERT INTO version (name, number) VALUES (:name, 1) "
+    "ON CONFLICT (name) DO UPDATE SET number = version.number + 1 RETURNING number"
+)
+
+
+async def bump(tx: Tx, name: str) -> int:
+    """Raise a version. Its row stays locked until the commit, so that numbers become visible in their order."""
+    return int((await tx.execute(_BUMP, {"name": name})).scalar_one())
+
+
 async def locked(tx: Tx, row: type[Any], key: object) -> Any:
     """Read one row and lock it until the end of the transaction; None where there is none."""
     return await tx.get(row, key, with_for_update=True, populate_existing=True)
@@ -124,7 +141,7 @@ async def locked(tx: Tx, row: type[Any], key: object) -> Any:
 ACTS_AT, SEES = "acts_at", "sees"
 """Where a request's transaction keeps at which agencies its caller holds the door's right, and whose rows it sees."""
 
-HOUSE_TABLES = ("outbox", "fact_log", "inbox", "retry", "idempotency", "agency", "revoked_key", "version")
+HOUSE_TABLES = ("outbox", "fact_log", "inbox", "retry", "idempotency", "agency", "revoked", "version")
 """Tables that every service has; the migrations of a service make them by `house_ddl`."""
 
 
@@ -154,6 +171,11 @@ def secure_ddl(
     if public:
         made.append(f"CREATE POLICY {table}_public ON {table} FOR SELECT TO {service}_web USING (true)")
     return made
+
+
+def versions_ddl(service: str) -> list[str]:
+    """SQL that lets a service's requests raise versions: for those whose pages change what snapshots are made of."""
+    return [f"GRANT INSERT, UPDATE ON version TO {service}_web"]
 
 
 def append_only_ddl(service: str, table: str) -> list[str]:

@@ -9,7 +9,7 @@ import structlog
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import clock
+from shared import clock, revocations
 from shared.bus import Bus, Intake, Relay
 from shared.consume import Consumer
 from shared.db import Database
@@ -123,7 +123,7 @@ class House:
 
 
 async def _forget(house: House) -> None:
-    """Drop what no repeat can reach any more: answers after a week, handled ids after the streams' 90 days."""
+    """Drop what nothing can reach any more: answers after a week, handled ids after the streams' 90 days, sessions."""
     now = clock.now()
     async with house.database.worker_tx() as tx:
         await tx.execute(
@@ -132,6 +132,7 @@ async def _forget(house: House) -> None:
         await tx.execute(
             sa.text("DELETE FROM inbox WHERE handled_at < :then"), {"then": now - timedelta(days=100)}
         )
+        await revocations.forget(tx)
 
 
 async def _alarm(house: House) -> None:

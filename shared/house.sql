@@ -86,9 +86,10 @@ CREATE TABLE agency (
 )
 
 
-CREATE TABLE revoked_key (
-    key uuid PRIMARY KEY,
-    revoked_at timestamptz NOT NULL
+-- API keys and sessions that no service takes any more: a key for good, a session while a token of it could live.
+CREATE TABLE revoked (
+    id uuid PRIMARY KEY,
+    until timestamptz
 )
 
 
@@ -103,3 +104,34 @@ REVOKE UPDATE ON fact_log FROM {service}_web, {service}_worker
 
 
 REVOKE DELETE ON fact_log FROM {service}_web, {service}_worker
+
+
+-- Requests say facts and read what all may know; what was said, heard and remembered is the worker's alone.
+REVOKE ALL ON outbox, fact_log, fact_log_early, fact_log_2026, fact_log_2027, fact_log_later, inbox, retry,
+    agency, revoked, version FROM {service}_web
+
+
+GRANT INSERT ON outbox TO {service}_web
+
+
+GRANT SELECT ON agency, revoked, version TO {service}_web
+
+
+-- What somebody's fact waits for may arrive by a request: it hurries the fact, and reads nothing of it.
+GRANT SELECT (state, waits_for), UPDATE (next_at) ON retry TO {service}_web
+
+
+REVOKE DELETE ON idempotency FROM {service}_web
+
+
+ALTER TABLE idempotency ENABLE ROW LEVEL SECURITY
+
+
+ALTER TABLE idempotency FORCE ROW LEVEL SECURITY
+
+
+CREATE POLICY idempotency_web ON idempotency TO {service}_web
+    USING (principal = current_setting('app.asker', true)) WITH CHECK (principal = current_setting('app.asker', true))
+
+
+CREATE POLICY idempotency_worker ON idempotency TO {service}_worker, {service}_owner USING (true) WITH CHECK (true)

@@ -190,10 +190,12 @@ async def once(
     return secret(result) if secret else result
 
 
+# From the claim on the transaction sees the answers that its asker got, and no one else's.
 # Whoever works on a key holds its lock until the end of the transaction; no lock and no row means: still at it.
 _CLAIM = sa.text(
     "INSERT INTO idempotency (principal, key, request_hash, created_at) "
-    "SELECT CAST(:who AS text), CAST(:key AS text), CAST(:hash AS bytea), CAST(:now AS timestamptz) "
+    "SELECT asked.who, CAST(:key AS text), CAST(:hash AS bytea), CAST(:now AS timestamptz) "
+    "FROM (SELECT set_config('app.asker', :who, true) AS who) AS asked "
     "WHERE CAST(:patient AS boolean) OR pg_try_advisory_xact_lock(hashtextextended(:who || ' ' || :key, 2)) "
     "ON CONFLICT DO NOTHING RETURNING key"
 )

@@ -84,7 +84,7 @@ def invite_admin(
     """Invite an administrator: prints the link by which the person enrols, once, within a day."""
 
     async def work(tx: Tx, settings: Settings) -> str:
-        open_ones = [a.code for a in await queries.agencies(tx) if not a.successor]
+        open_ones = [a.code for a in await queries.open_agencies(tx)]
         if agency and agency not in open_ones:
             raise Sorry(f"There is no agency {agency}.", "They are: " + ", ".join(open_ones))
         if not agency and len(open_ones) != 1:

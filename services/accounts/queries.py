@@ -157,37 +157,37 @@ async def names_of(tx: Tx, subjects: list[str]) -> dict[str, str]:
     return {f"person:{row.id}": row.name or row.email or str(row.id) for row in rows}
 
 
+async def open_agencies(tx: Tx) -> list[Agency]:
+    """The agencies that nobody has succeeded by today, by their code."""
+    known, today = await known_lineage(tx), local_day(clock.now())
+    found = sorted(await agencies(tx), key=lambda a: a.code)
+    return [agency for agency in found if known.open_on(agency.code, today)]
+
+
 async def reader_agency(tx: Tx) -> str:
-    """The agency under which a reader's account is made: the newest news agency that nobody succeeded."""
-    code = await tx.scalar(
-        sa.text(
-            "SELECT code FROM agency WHERE successor IS NULL AND active_from IS NOT NULL "
-            "ORDER BY kind = 'magazine', active_from DESC, code LIMIT 1"
-        )
-    )
-    return str(code or "")
+    """The agency under which a reader's account is made: the newest open news agency."""
+    ready = sorted(await open_agencies(tx), key=lambda a: a.active_from or date.min, reverse=True)
+    ready.sort(key=lambda a: (a.active_from is None, a.kind == "magazine"))
+    return ready[0].code if ready else ""
 
 
 _ROLES = sa.text(
-    # What a buyer is at an agency, the buyer is at its successor too; staff roles are granted one by one.
-    "WITH RECURSIVE held AS ("
-    " SELECT agency, role FROM person_role WHERE person = :person"
-    " UNION SELECT organisation.agency, organisation.kind FROM member "
-    "  JOIN organisation ON organisation.id = member.organisation WHERE member.person = :person"
-    "), line AS ("
-    " SELECT agency, role FROM held UNION SELECT agency.successor, line.role FROM line "
-    "  JOIN agency ON agency.code = line.agency"
-    "  WHERE agency.successor IS NOT NULL AND line.role IN ('reader', 'advertiser', 'sponsor')"
-    ") SELECT agency, role FROM line ORDER BY agency, role"
+    "SELECT agency, role FROM person_role WHERE person = :person "
+    "UNION SELECT organisation.agency, organisation.kind FROM member "
+    "JOIN organisation ON organisation.id = member.organisation WHERE member.person = :person"
 )
 
 
 async def roles_of(tx: Tx, person: UUID) -> dict[str, list[str]]:
-    """Roles by agency, those that follow from memberships and successions included."""
-    found: dict[str, list[str]] = {}
+    """Roles by agency, those that follow from memberships included.
+
+    What was given at an agency that another has succeeded counts there, from the day on, and nowhere else.
+    """
+    known, today = await known_lineage(tx), local_day(clock.now())
+    found: dict[str, set[str]] = {}
     for row in await tx.execute(_ROLES, {"person": person}):
-        found.setdefault(row.agency, []).append(row.role)
-    return found
+        found.setdefault(known.heir_of(row.agency, today), set()).add(row.role)
+    return {code: sorted(found[code]) for code in sorted(found)}
 
 
 def is_staff(roles: dict[str, list[str]]) -> bool:
@@ -280,18 +280,22 @@ async def organisations(tx: Tx, person: UUID) -> list[Organisation]:
 
 
 async def staff(tx: Tx, codes: list[str]) -> list[StaffMember]:
-    """People with staff roles at these agencies; roles at others are left out."""
-    return await _all(
-        tx,
-        StaffMember,
-        "SELECT id, name, email, totp_secret IS NOT NULL AS two_step, jsonb_object_agg(agency, roles) AS roles "
-        "FROM (SELECT p.id, p.name, p.email, p.totp_secret, r.agency, array_agg(r.role ORDER BY r.role) AS roles "
-        " FROM person p JOIN person_role r ON r.person = p.id "
-        " WHERE r.agency = ANY(:codes) AND r.role = ANY(:staff) GROUP BY p.id, r.agency) held "
-        "GROUP BY id, name, email, totp_secret ORDER BY name, id",
-        codes=codes,
-        staff=list(STAFF_ROLES),
+    """People with staff roles at these agencies, by those that stand in their place; roles elsewhere are left out."""
+    rows = await tx.execute(
+        sa.text(
+            "SELECT p.id, p.name, p.email, p.totp_secret IS NOT NULL AS two_step, r.agency, "
+            "array_agg(r.role) AS roles FROM person p JOIN person_role r ON r.person = p.id "
+            "WHERE r.agency = ANY(:codes) AND r.role = ANY(:staff) GROUP BY p.id, r.agency ORDER BY p.name, p.id"
+        ),
+        {"codes": codes, "staff": list(STAFF_ROLES)},
     )
+    known, today = await known_lineage(tx), local_day(clock.now())
+    found: dict[UUID, StaffMember] = {}
+    for row in rows:
+        member = found.setdefault(row.id, StaffMember(row.id, row.name, row.email, row.two_step, {}))
+        heir = known.heir_of(row.agency, today)
+        member.roles[heir] = sorted({*member.roles.get(heir, []), *row.roles})
+    return list(found.values())
 
 
 async def invitations(tx: Tx, codes: list[str]) -> list[Invitation]:

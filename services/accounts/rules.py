@@ -130,6 +130,12 @@ class ResetNeedsAnother(Refused, status=403):
 
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CODE_MAX = 48
+
+
+class WorksElsewhere(Refused, status=403):
+    """The person also works at agencies that whoever asks does not administer."""
+
+
 _EMAIL = re.compile(r"[^@\s<>\"',;:\\]{1,64}@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9-]{1,63})+")
 _TAX_WEIGHTS = (31, 29, 23, 19, 17, 13, 7, 5, 3)
 

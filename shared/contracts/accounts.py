@@ -28,6 +28,12 @@ class KeyRevoked(Fact, frozen=True, kw_only=True, tag="accounts.key.revoked.v1")
     key: UUID
 
 
+class SessionEnded(Fact, frozen=True, kw_only=True, tag="accounts.session.ended.v1"):
+    """A person signed out, or was signed out, of these sessions: no page token of theirs is taken any more."""
+
+    sessions: tuple[UUID, ...]
+
+
 class PersonErased(Fact, frozen=True, kw_only=True, tag="accounts.person.erased.v1"):
     """Each service overwrites what it holds of the person, statutory documents excepted."""
 

@@ -117,6 +117,7 @@ REASONS = {
     "terms-not-accepted": "Bạn chưa đồng ý với điều khoản, hoặc chưa xác nhận nhóm được hưởng giá.",
     "unpayable": "Yêu cầu thanh toán mâu thuẫn với những gì đã gửi.",
     "withdrawn": "Bên bán đã rút phiếu này, bạn không phải trả nữa.",
+    "works-elsewhere": "Người này còn làm ở tòa soạn khác: chỉ ai quản trị cả các tòa soạn đó mới làm được việc này.",
     "wrong-size": "Không có vị trí nào trong đơn vừa với kích thước ảnh này.",
 }
 """Why a refusal happened, in Vietnamese, by its code: said where `locale/vi.po` has no words for its own sentence."""

@@ -233,13 +233,6 @@ async def test_a_person_registers_an_organisation_and_acts_for_it(flat):
     assert (await stranger.get(shown.headers["location"])).status_code == 303
 
 
-async def test_a_role_at_an_absorbed_agency_is_one_at_its_successor_for_buyers_only(flat):
-    buyer, _ = await a_person(flat, "lan@example.vn", agency="baokh", roles=["reader"])
-    staff, _ = await a_person(flat, "hoa@example.vn", agency="baokh", roles=["finance"])
-    assert await roles_of(flat, buyer) == {"baokh": ["reader"], "bkh": ["reader"]}
-    assert await roles_of(flat, staff) == {"baokh": ["finance"]}
-
-
 @pytest.mark.promise("T10")
 async def test_changing_the_password_signs_the_other_devices_out_and_keeps_this_one(flat):
     await a_person(flat)

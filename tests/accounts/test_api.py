@@ -162,7 +162,7 @@ async def test_a_stranger_neither_sees_nor_revokes_a_key(flat):
     answer = await flat.client.delete(f"{BASE}/keys/{mine['key_id']}", headers=bearer(stranger["key"]))
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
     async with flat.tx() as tx:
-        assert await tx.scalar(sa.text("SELECT count(*) FROM revoked_key")) == 0
+        assert await tx.scalar(sa.text("SELECT count(*) FROM revoked")) == 0
 
 
 @pytest.mark.parametrize(

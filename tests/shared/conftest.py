@@ -1,6 +1,7 @@
-"""The sample service and its doors, for tests of the shared parts."""
+"""The sample service and its doors, and a house that has lived, for tests of the shared parts."""
 
 from tests.sample import sample
 from tests.shared.door import door
+from tests.shared.lived import books, house, lived, visitor
 
-__all__ = ["door", "sample"]
+__all__ = ["books", "door", "house", "lived", "sample", "visitor"]

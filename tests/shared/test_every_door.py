@@ -1,26 +1,17 @@
 """Every door of the six services, tried by strangers, by the careless, and with nonsense: none of them gives way."""
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import date, timedelta
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, get_args
 from uuid import UUID
 
-import msgspec
 import psycopg
-import pytest
 
 from services.accounts.rules import BUYER_SCOPES
-from shared import auth, clock
-from shared.calendar import local_day
-from shared.embedded import Stack, clone_database
-from shared.settings import SERVICES
-from shared.simulate import simulate
-from tests.conftest import Flats, Templates
-from tests.shared.visitor import Answer, Door, Visitor, counts, doors, filled, secrets_of
+from shared import auth, clock, revocations
+from shared.contracts.accounts import KeyRevoked
+from tests.shared.visitor import UUIDS, Answer, Door, Visitor, counts, doors, filled, secrets_of
 
 OPEN = {
     "/api/accounts/v1/advertisers",
@@ -43,49 +34,7 @@ OPEN_PAGES = re.compile(
 )
 """Pages without a sign-in: where one signs in, catalogues, signed links, the gateway, and what only the house sees."""
 
-UUIDS = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 REFUSED = {400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, 429}
-
-
-@pytest.fixture(scope="module")
-def lived(stack: Stack, templates: Templates, tmp_path_factory: Any) -> Any:
-    """Databases in which all six services lived a week: there is something to steal."""
-    home: Path = tmp_path_factory.mktemp("lived")
-
-    def settings(service: str) -> Any:
-        return msgspec.structs.replace(stack.settings(service), database_prefix="lived_", home=home)
-
-    for service in SERVICES:
-        clone_database(stack.admin_url(), templates.name(service), f"lived_{service}")
-    end: date = local_day(clock.now()) - timedelta(days=1)
-    asyncio.run(simulate(settings, end - timedelta(days=7), end, 7, lambda *_: None, scale=0.3))
-
-    class Lived(Templates):
-        def name(self, service: str) -> str:
-            return f"lived_{service}"
-
-    return Lived(stack)
-
-
-@pytest.fixture
-async def house(lived: Templates, stack: Stack, tmp_path: Path) -> AsyncIterator[Flats]:
-    made = Flats(stack, lived, tmp_path)
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-@pytest.fixture(params=SERVICES)
-async def visitor(request: pytest.FixtureRequest, house: Flats, stack: Stack) -> Visitor:
-    return Visitor(await house.start(request.param), stack)
-
-
-@pytest.fixture
-def books(visitor: Visitor, stack: Stack) -> Iterator[psycopg.Connection[Any]]:
-    """A look into the database past row-level security."""
-    with psycopg.connect(stack.admin_url(visitor.flat.house.database.name), autocommit=True) as db:
-        yield db
 
 
 def is_open(door: Door) -> bool:
@@ -120,8 +69,8 @@ async def test_nobody_gets_in_with_no_key_or_an_expired_revoked_or_forged_one(
     visitor: Visitor, books: psycopg.Connection[Any]
 ) -> None:
     revoked = clock.new_id()
-    books.execute("INSERT INTO revoked_key VALUES (%s, now())", [revoked])
     async with visitor.flat.tx() as tx:
+        await revocations.keep_key(KeyRevoked(agency="bkh", key=revoked), tx)
         await visitor.flat.app.state.verifier.refresh(tx)
     good = visitor.key(agency="bkh")["Authorization"]
     callers = {
@@ -284,7 +233,7 @@ async def test_nonsense_is_refused_and_writes_nothing(
     visitor: Visitor, books: psycopg.Connection[Any]
 ) -> None:
     _, known = secrets_of(books, "bkh")
-    schemas = visitor.flat.app.openapi_schema.to_schema().get("components", {}).get("schemas", {})
+    schemas = visitor.document()["components"]["schemas"]
     roles: dict[str, list[Any]] = {"bkh": list(get_args(auth.Role))}
     before = counts(books)
     for door in doors(visitor):

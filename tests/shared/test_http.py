@@ -8,9 +8,9 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from shared import agencies, auth, clock
+from shared import agencies, auth, clock, revocations
 from shared.calendar import local_day
-from shared.contracts.accounts import AgencySucceeded
+from shared.contracts.accounts import AgencySucceeded, KeyRevoked
 
 
 class TestBodies:
@@ -152,9 +152,7 @@ class TestCallers:
         headers = {"Authorization": f"Bearer {door.key(id=key_id)}"}
         assert (await door.client.get("/api/ads/v1/things", headers=headers)).status_code == 200
         async with door.sample_.house.database.worker_tx() as tx:
-            await tx.execute(
-                sa.text("INSERT INTO revoked_key VALUES (:id, :now)"), {"id": key_id, "now": clock.now()}
-            )
+            await revocations.keep_key(KeyRevoked(agency="bkh", key=key_id), tx)
         for _ in range(50):
             answer = await door.client.get("/api/ads/v1/things", headers=headers)
             if answer.status_code == 401:

@@ -4,13 +4,17 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared import clock
 from shared.agencies import Lineage
 from shared.auth import Principal, Reach, Right
-from shared.errors import NotAllowed
+from shared.db import enter
+from shared.errors import BadInput, NotAllowed
+from shared.settings import SERVICES
+from tests.conftest import Flats
 
 MERGER = date(2025, 4, 24)
 BEFORE = MERGER - timedelta(days=1)
@@ -92,6 +96,7 @@ def test_a_lineage_has_several_steps_each_with_its_own_day():
 CODES = st.sampled_from("abcde")
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(CODES, st.tuples(CODES, st.dates(date(2025, 1, 1), date(2025, 1, 9)))), CODES)
 def test_whatever_is_registered_a_line_ends_and_the_two_ways_to_ask_agree(
     successions: dict[str, tuple[str, date]], code: str
@@ -101,3 +106,67 @@ def test_whatever_is_registered_a_line_ends_and_the_two_ways_to_ask_agree(
     assert line[-1] == known.heir_of(code, on)
     assert len(line) == len(set(line))
     assert all(code in known.with_predecessors([heir], on) for heir in line)
+
+
+CLOSED = (
+    "SELECT * FROM fact_log",
+    "SELECT * FROM fact_log_2026",
+    "SELECT * FROM fact_log_later",
+    "INSERT INTO fact_log VALUES (1, gen_random_uuid(), 'x', '', now())",
+    "SELECT * FROM outbox",
+    "UPDATE outbox SET body = ''",
+    "DELETE FROM outbox",
+    "SELECT * FROM inbox",
+    "INSERT INTO inbox VALUES (gen_random_uuid(), now())",
+    "DELETE FROM inbox",
+    "SELECT body FROM retry",
+    "UPDATE retry SET body = ''",
+    "INSERT INTO retry VALUES (gen_random_uuid(), 'x', '', 'retry', '', 0, '', now(), now())",
+    "DELETE FROM retry",
+    "INSERT INTO agency (code) VALUES ('x')",
+    "UPDATE agency SET successor = 'tcnt', succeeded_on = '2020-01-01'",
+    "DELETE FROM agency",
+    "DELETE FROM revoked",
+    "UPDATE revoked SET until = now()",
+    "DELETE FROM version",
+    "DELETE FROM idempotency",
+)
+"""What no request of anybody needs, tried by the role of requests."""
+
+
+@pytest.mark.promise("T9")
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_request_reads_no_copies_and_changes_nothing_that_all_rely_on(service: str, flats: Flats):
+    flat = await flats.start(service)
+    for statement in CLOSED:
+        with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
+            async with flat.house.database.web_tx(["bkh"]) as tx:
+                await tx.execute(sa.text(statement))
+
+
+@pytest.mark.promise("T9")
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_request_sees_the_answers_that_its_asker_got_and_no_others(service: str, flats: Flats):
+    flat = await flats.start(service)
+    given = "INSERT INTO idempotency VALUES (:who, 'k', '', NULL, 'secret', now())"
+    async with flat.tx() as tx:
+        for who in ("person:a", "person:b"):
+            await tx.execute(sa.text(given), {"who": who})
+    asked = sa.text("SELECT set_config('app.asker', :who, true)")
+    mine = sa.text("SELECT principal FROM idempotency")
+    async with flat.house.database.web_tx(["bkh"]) as tx:
+        assert list(await tx.scalars(mine)) == []
+        await tx.execute(asked, {"who": "person:a"})
+        assert list(await tx.scalars(mine)) == ["person:a"]
+    with pytest.raises(sa.exc.ProgrammingError, match="row-level security"):
+        async with flat.house.database.web_tx(["bkh"]) as tx:
+            await tx.execute(asked, {"who": "person:a"})
+            await tx.execute(sa.text(given), {"who": "person:c"})
+
+
+@pytest.mark.promise("T9")
+async def test_no_code_of_an_agency_opens_two(flats: Flats):
+    flat = await flats.start("payments")
+    async with flat.house.database.web_tx() as tx:
+        with pytest.raises(BadInput, match="comma"):
+            await enter(tx, ["bkh,tcnt"])

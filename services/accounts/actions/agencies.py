@@ -3,12 +3,10 @@
 from datetime import date
 from typing import Literal
 
-import sqlalchemy as sa
-
 from services.accounts import queries
 from services.accounts.actions import audit
 from services.accounts.rules import AgencyClosed, AgencyKnown, check_agency_code
-from shared import agencies, clock
+from shared import agencies
 from shared.contracts.accounts import AgencyRegistered, AgencySucceeded
 from shared.db import Tx
 from shared.errors import NotFound
@@ -36,25 +34,19 @@ async def register_agency(tx: Tx, code: str, name: str, kind: Kind, active_from:
 
 
 async def succeed_agency(tx: Tx, code: str, successor: str, on: date, actor: str) -> None:
-    """Put another agency in this one's place; its staff keep their roles there.
+    """Put another agency in this one's place from a day on; what roles its people hold, they hold there from then.
 
-    Raises NotFound for an unknown agency, AgencyClosed where it was succeeded before.
+    Raises NotFound for an unknown agency, AgencyClosed where a successor is known already, or would come back to it.
     """
     old, new = await queries.agency(tx, code), await queries.agency(tx, successor)
     if old is None or new is None:
         raise NotFound(f"There is no agency {code if old is None else successor}.")
-    if old.successor or code == successor:
-        raise AgencyClosed(f"{code} cannot be succeeded by {successor}.")
+    if old.successor:
+        raise AgencyClosed(f"{code} is succeeded by {old.successor} already.")
+    if code in (await agencies.lineage(tx)).line_of(successor, date.max):
+        raise AgencyClosed(f"{code} stands in the place of {successor}, which cannot succeed it.")
     fact = AgencySucceeded(agency=code, successor=successor, on=on)
     await agencies.keep_succession(fact, tx)
     await emit(tx, fact)
-    await tx.execute(
-        sa.text(
-            "INSERT INTO person_role (person, agency, role, granted_at) "
-            "SELECT person, :successor, role, :now FROM person_role WHERE agency = :code ON CONFLICT DO NOTHING"
-        ),
-        {"code": code, "successor": successor, "now": clock.now()},
-    )
-    await audit.note(
-        tx, agency=code, actor=actor, action="agency.succeed", subject=code, after={"successor": successor}
-    )
+    after = {"successor": successor, "on": on}
+    await audit.note(tx, agency=code, actor=actor, action="agency.succeed", subject=code, after=after)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from services.accounts import rules
 from services.accounts.actions import audit
 from services.accounts.tables import ApiKeyRow, OrganisationRow
-from shared import agencies, clock
+from shared import clock, revocations
 from shared.auth import Principal, Right, Signer
 from shared.contracts import sandbox
 from shared.contracts.accounts import KeyRevoked
@@ -201,6 +201,6 @@ async def revoke_key(tx: Tx, key: UUID, actor: Principal) -> None:
         return
     row.revoked_at = clock.now()
     fact = KeyRevoked(agency=row.agency, key=key)
-    await agencies.keep_revocation(fact, tx)
+    await revocations.keep_key(fact, tx)
     await emit(tx, fact)
     await audit.note(tx, agency=row.agency, actor=actor, action="key.revoke", subject=key)

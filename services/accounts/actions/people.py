@@ -17,7 +17,7 @@ from services.accounts.tables import (
     PersonRow,
     SessionRow,
 )
-from shared import clock
+from shared import agencies, clock
 from shared.auth import Principal
 from shared.calendar import local_day
 from shared.consume import arrived
@@ -81,7 +81,9 @@ async def register_organisation(
     found = await queries.agency(tx, agency)
     if found is None:
         raise NotFound(f"There is no agency {agency}.")
-    rules.check_agency_open(found.name, found.active_from, found.successor, local_day(clock.now()))
+    today = local_day(clock.now())
+    successor = (await agencies.lineage(tx)).successor_on(agency, today)
+    rules.check_agency_open(found.name, found.active_from, successor, today)
     said = {
         "kind": kind,
         "name": clean_name(name),
@@ -264,7 +266,7 @@ async def grant(
 ) -> None:
     """Give a person a role at an agency. Raises NotAllowed for an administrator of another agency."""
     check_acts_at(tx, agency)
-    before = await _held(tx, person, agency)
+    before = await staff_roles(tx, person, agency)
     await tx.execute(
         insert(PersonRoleRow)
         .values(person=person, agency=agency, role=role, granted_at=clock.now())
@@ -294,15 +296,16 @@ async def set_roles(
     check_acts_at(tx, agency)
     if set(roles) - set(rules.STAFF_ROLES):
         raise Unprocessable("There is no such staff role.")
-    before = await _held(tx, person, agency)
+    before = await staff_roles(tx, person, agency)
     if not before:
         raise NotFound("There is no such colleague.")
     if person == principal.id:
         raise NotAllowed("Another administrator must change your own roles.")
     gone = set(before) - set(roles)
+    line = await _line(tx, agency)
     await tx.execute(
         sa.delete(PersonRoleRow).where(
-            PersonRoleRow.person == person, PersonRoleRow.agency == agency, PersonRoleRow.role.in_(gone)
+            PersonRoleRow.person == person, PersonRoleRow.agency.in_(line), PersonRoleRow.role.in_(gone)
         )
     )
     for role in sorted(set(roles) - set(before)):
@@ -337,13 +340,17 @@ async def save_profile(tx: Tx, row: PersonRow, name: str, lang: str, phone: str)
         await messages.tell_of_change(tx, row, "phone")
 
 
-async def _held(tx: Tx, person: UUID, agency: str) -> list[str]:
-    return sorted(
-        await tx.scalars(
-            sa.select(PersonRoleRow.role).where(
-                PersonRoleRow.person == person,
-                PersonRoleRow.agency == agency,
-                PersonRoleRow.role.in_(rules.STAFF_ROLES),
-            )
+async def staff_roles(tx: Tx, person: UUID, agency: str) -> list[str]:
+    """The staff roles of a person at an agency, those given at what it has absorbed included."""
+    found = await tx.scalars(
+        sa.select(PersonRoleRow.role).where(
+            PersonRoleRow.person == person,
+            PersonRoleRow.agency.in_(await _line(tx, agency)),
+            PersonRoleRow.role.in_(rules.STAFF_ROLES),
         )
     )
+    return sorted(set(found))
+
+
+async def _line(tx: Tx, agency: str) -> list[str]:
+    return (await agencies.lineage(tx)).with_predecessors([agency], local_day(clock.now()))

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from services.accounts import rules
-from services.accounts.actions import audit, messages, sessions
+from services.accounts.actions import audit, messages, people, sessions
 from services.accounts.actions.challenges import (
     Browser,
     Outcome,
@@ -27,7 +27,7 @@ from services.accounts.actions.secrets import (
 from services.accounts.tables import PersonRow, RecoveryCodeRow, SessionRow, TotpResetRow
 from shared import clock, limits, strangers
 from shared.auth import Principal
-from shared.db import Tx, check_acts_at, locked
+from shared.db import Tx, check_acts_at, locked, unseen
 from shared.errors import NotFound
 from shared.house import House
 from shared.settings import Settings
@@ -163,8 +163,9 @@ async def _shows(house: House, person: PersonRow, proof: str) -> bool:
 async def ask_reset(tx: Tx, principal: Principal, person: UUID, agency: str, why: str) -> None:
     """Ask that a colleague's lost TOTP be removed; another administrator must approve. Raises NotAllowed, NotFound."""
     check_acts_at(tx, agency)
-    if not await _is_staff_at(tx, person, agency):
+    if not await people.staff_roles(tx, person, agency):
         raise NotFound("There is no such colleague.")
+    await _check_whole(tx, person)
     row = TotpResetRow(
         id=clock.new_id(),
         person=person,
@@ -187,12 +188,13 @@ async def ask_reset(tx: Tx, principal: Principal, person: UUID, agency: str, why
 async def approve_reset(tx: Tx, principal: Principal, reset: UUID) -> None:
     """Remove a lost TOTP: its person is signed out and enrols anew at the next sign-in.
 
-    Raises NotFound, and ResetNeedsAnother for whoever asked or lost it.
+    Raises NotFound, WorksElsewhere, and ResetNeedsAnother for whoever asked or lost it.
     """
     row = await locked(tx, TotpResetRow, reset)
     if row is None or row.approved_at is not None:
         raise NotFound("Nothing waits for approval here.")
     rules.check_second_person(row.asked_by, row.person, principal.id)
+    await _check_whole(tx, row.person)
     row.approved_by, row.approved_at = principal.id, clock.now()
     person = await locked(tx, PersonRow, row.person)
     person.totp_secret, person.totp_step = None, 0
@@ -204,16 +206,15 @@ async def approve_reset(tx: Tx, principal: Principal, reset: UUID) -> None:
     )
 
 
-async def _is_staff_at(tx: Tx, person: UUID, agency: str) -> bool:
-    return bool(
-        await tx.scalar(
-            sa.text(
-                "SELECT EXISTS (SELECT FROM person_role WHERE person = :person AND agency = :agency "
-                "AND role = ANY(:staff))"
-            ),
-            {"person": person, "agency": agency, "staff": list(rules.STAFF_ROLES)},
+async def _check_whole(tx: Tx, person: UUID) -> None:
+    """Raises WorksElsewhere unless the caller administers each agency that the person works for: all lose it."""
+    works_at = await tx.scalars(sa.text("SELECT staff_agencies(:person)"), {"person": person})
+    elsewhere = unseen(tx, works_at)
+    if elsewhere:
+        raise rules.WorksElsewhere(
+            f"This colleague also works at {', '.join(elsewhere)}: only who administers each of these agencies too "
+            "can do this, or their administrators take the roles there away first."
         )
-    )
 
 
 async def _use_recovery_code(tx: Tx, settings: Settings, person: PersonRow, code: str) -> bool:

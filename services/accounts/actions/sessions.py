@@ -11,10 +11,12 @@ from services.accounts import queries, rules
 from services.accounts.actions import messages
 from services.accounts.actions.secrets import digest
 from services.accounts.tables import DeviceRow, PersonRow, SessionRow
-from shared import clock
+from shared import clock, revocations
 from shared.auth import Principal
+from shared.contracts.accounts import SessionEnded
 from shared.db import Tx
 from shared.errors import NotSignedIn
+from shared.outbox import emit
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -95,21 +97,35 @@ async def current(tx: Tx, principal: Principal) -> tuple[SessionRow, PersonRow]:
 
 async def end_session(tx: Tx, session_secret: str) -> None:
     """Sign out."""
-    await tx.execute(
-        sa.update(SessionRow)
-        .where(SessionRow.secret_hash == digest(session_secret), SessionRow.ended_at.is_(None))
-        .values(ended_at=clock.now())
-    )
+    await _end(tx, SessionRow.secret_hash == digest(session_secret))
 
 
 async def end_sessions(tx: Tx, person: UUID, *, keep: UUID | None = None, only: UUID | None = None) -> None:
     """Sign a person out everywhere, everywhere but in one session, or in one session only."""
-    which = [SessionRow.person == person, SessionRow.ended_at.is_(None)]
+    which = [SessionRow.person == person]
     if keep is not None:
         which.append(SessionRow.id != keep)
     if only is not None:
         which.append(SessionRow.id == only)
-    await tx.execute(sa.update(SessionRow).where(*which).values(ended_at=clock.now()))
+    await _end(tx, *which)
+
+
+async def _end(tx: Tx, *which: sa.ColumnElement[bool]) -> None:
+    """End sessions of one person, here and, by a fact, for every page token of theirs in every service."""
+    ended = (
+        await tx.execute(
+            sa.update(SessionRow)
+            .where(*which, SessionRow.ended_at.is_(None))
+            .values(ended_at=clock.now())
+            .returning(SessionRow.id, SessionRow.person)
+        )
+    ).all()
+    if not ended:
+        return
+    person = await tx.get_one(PersonRow, ended[0].person)
+    fact = SessionEnded(agency=person.agency, sessions=tuple(row.id for row in ended))
+    await revocations.keep_sessions(fact, tx)
+    await emit(tx, fact)
 
 
 async def rotate(tx: Tx, row: SessionRow) -> str:

@@ -295,8 +295,7 @@ async def _organisation(
     request: Web, tx: Tx, form: OrganisationForm, error: str | None = None, status_code: int = 200
 ) -> Template:
     principal, _ = await the_person(request, tx)
-    known = sorted(await queries.agencies(tx), key=lambda a: a.code)
-    open_ones = [(a.code, a.name) for a in known if a.active_from and not a.successor]
+    open_ones = [(a.code, a.name) for a in await queries.open_agencies(tx) if a.active_from]
     return page(
         request,
         "accounts_organisation.html",

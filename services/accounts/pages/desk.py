@@ -18,7 +18,7 @@ from services.accounts.pages.names import ROLES, people_tabs, said
 from services.accounts.pages.rights import is_staff, may_manage_people
 from shared import auth, clock
 from shared.auth import Role
-from shared.db import Tx
+from shared.db import Tx, seen
 from shared.errors import NotFound, Unprocessable
 from shared.http import once, read_form
 from shared.web import N_, language_of, page, translate
@@ -96,7 +96,7 @@ async def show_desk(request: Web, tx: NamedDependency[Tx]) -> Template:
         "accounts_desk.html",
         cards=[card for card in DESKS if auth.Right(roles=card[3]).agencies(principal)],
         principal=principal,
-        held_roles={code: principal.roles[code] for code in await _open(tx) if code in principal.roles},
+        held_roles=principal.roles,
         roles=ROLES,
         names=await _names(tx),
     )
@@ -136,7 +136,7 @@ async def show_person(request: Web, tx: NamedDependency[Tx], person: FromPath[UU
 
 async def _person(request: Web, tx: Tx, person: UUID) -> Template:
     principal = auth.principal_of(request)
-    found = await _colleague(tx, principal, person)
+    found = await _colleague(tx, person)
     return page(
         request,
         "accounts_person.html",
@@ -144,9 +144,7 @@ async def _person(request: Web, tx: Tx, person: UUID) -> Template:
         names=await _names(tx),
         roles={role: ROLES[role] for role in rules.STAFF_ROLES},
         devices=await queries.devices(tx, person),
-        resets=[
-            r for r in await queries.resets(tx, await _own_agencies(tx, principal)) if r.person == person
-        ],
+        resets=[r for r in await queries.resets(tx, seen(tx)) if r.person == person],
         is_me=person == principal.id,
         tabs=people_tabs(request, principal),
     )
@@ -200,7 +198,7 @@ async def _keys(request: Web, tx: Tx, made: UUID | None = None) -> Template:
         keys=[k for k in found if k.revoked_at is None and k.expires_at > clock.now()],
         fresh=await keys.shown_again(tx, request.app.state.settings, principal, made) if made else "",
         scopes=SERVER_SCOPES,
-        agencies=[(code, names.get(code, code)) for code in await _own_agencies(tx, principal)],
+        agencies=_own_agencies(principal, names),
         names=names,
         tabs=people_tabs(request, principal),
     )
@@ -240,44 +238,43 @@ async def _people(
     request: Web, tx: Tx, form: InviteForm, error: str | None = None, link: str = "", status_code: int = 200
 ) -> Template:
     principal = auth.principal_of(request)
-    mine, names = await _own_agencies(tx, principal), await _names(tx)
+    names = await _names(tx)
     return page(
         request,
         "accounts_people.html",
         status_code=status_code,
-        staff=[_shown(request, found, names) for found in await queries.staff(tx, mine)],
+        staff=[_shown(request, found, names) for found in await queries.staff(tx, seen(tx))],
         invitations=[
             {
                 **msgspec.structs.asdict(i),
                 "agency": names.get(i.agency, i.agency),
                 "roles": said(request, i.roles),
             }
-            for i in await queries.invitations(tx, mine)
+            for i in await queries.invitations(tx, seen(tx))
         ],
-        resets=await queries.resets(tx, mine),
+        resets=await queries.resets(tx, seen(tx)),
         me=principal.id,
         form=form,
         error=error,
         link=link,
         names=names,
-        agencies=[(code, names.get(code, code)) for code in mine],
+        agencies=_own_agencies(principal, names),
         roles=ROLES,
         staff_roles=rules.STAFF_ROLES,
         tabs=people_tabs(request, principal),
     )
 
 
-async def _colleague(tx: Tx, principal: auth.Principal, person: UUID) -> queries.StaffMember:
-    for found in await queries.staff(tx, await _own_agencies(tx, principal)):
+async def _colleague(tx: Tx, person: UUID) -> queries.StaffMember:
+    for found in await queries.staff(tx, seen(tx)):
         if found.id == person:
             return found
     raise NotFound("There is no such colleague.")
 
 
-async def _own_agencies(tx: Tx, principal: auth.Principal) -> list[str]:
-    """Where this person is administrator; agencies that were succeeded need none."""
-    held = may_manage_people.agencies(principal)
-    return [code for code in await _open(tx) if code in held]
+def _own_agencies(principal: auth.Principal, names: dict[str, str]) -> list[tuple[str, str]]:
+    """Where this person is administrator, by code and name."""
+    return [(code, names.get(code, code)) for code in sorted(may_manage_people.agencies(principal))]
 
 
 def _shown(request: Web, found: queries.StaffMember, names: dict[str, str]) -> dict[str, Any]:
@@ -291,10 +288,6 @@ def _shown(request: Web, found: queries.StaffMember, names: dict[str, str]) -> d
         "roles": " · ".join(held),
         "totp": (translate(lang, "Có"), "success") if found.two_step else (translate(lang, "Chưa"), "warn"),
     }
-
-
-async def _open(tx: Tx) -> list[str]:
-    return sorted(a.code for a in await queries.agencies(tx) if not a.successor)
 
 
 async def _names(tx: Tx) -> dict[str, str]:

@@ -59,7 +59,7 @@ async def _keys(request: Web, tx: Tx, made: UUID | None = None) -> Template:
     names = {a.code: a.name for a in known}
     names |= {sandbox.of(code): f"{name} · {sandbox.LABEL}" for code, name in names.items()}
     registered = keys.is_registered.agencies(principal)
-    open_ones = [a.code for a in known if a.code in registered and not a.successor]
+    open_ones = [a.code for a in known if a.code in registered]
     shown = page(
         request,
         "accounts_keys.html",

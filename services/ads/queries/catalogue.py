@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from services.ads.rules.booking import Rate
+from shared.agencies import lineage
 from shared.contracts import sandbox
 from shared.db import Tx
 
@@ -31,7 +32,6 @@ class PlacementView(msgspec.Struct, frozen=True):
     rates: list[RateView]
 
 
-# A placement of an agency that another one has succeeded is no longer for sale.
 _PLACEMENTS = sa.text(
     """
     SELECT p.code, p.agency, coalesce(nullif(a.name, ''), p.agency) AS agency_name, p.site, p.name, p.width,
@@ -43,17 +43,22 @@ _PLACEMENTS = sa.text(
     ) r ON true
     LEFT JOIN agency a ON a.code = p.agency
     WHERE (CAST(:agency AS text) = '' OR p.agency = :agency)
-      AND (a.succeeded_on IS NULL OR a.succeeded_on > :today)
     ORDER BY p.agency, r.price_vnd DESC, p.code
     """
 )
 
 
 async def placements(tx: Tx, today: date, agency: str = "") -> list[PlacementView]:
-    """Placements with a rate in force, of one agency or all, dearest first; a sandbox sells what its agency sells."""
+    """Placements with a rate in force, of one agency or all, dearest first; a sandbox sells what its agency sells.
+
+    A placement of an agency that another one has succeeded is no longer for sale.
+    """
     rows = await tx.execute(_PLACEMENTS, {"today": today, "agency": sandbox.real(agency).replace("\0", "?")})
+    known = await lineage(tx)
     found: dict[tuple[str, str], PlacementView] = {}
     for row in rows:
+        if not known.open_on(row.agency, today):
+            continue
         view = found.setdefault((row.agency, row.code), _view(row, agency))
         view.rates.append(RateView(row.pricing, row.price_vnd, row.valid_from))
     return list(found.values())

@@ -15,7 +15,7 @@ from services.ledger.pages import labels
 from services.ledger.queries import books, revenue
 from services.ledger.rules import charts, growth
 from shared import live, money
-from shared.auth import Reach, reach_of
+from shared.auth import Reach, principal_of, reach_of
 from shared.db import Tx
 from shared.service import enter_as, transaction
 from shared.web import N_, language_of, page, translate
@@ -133,9 +133,11 @@ async def stream_growth(request: Request[Any, Any, Any], agency: FromQuery[str] 
 
 
 async def _headlines(request: Request[Any, Any, Any], agency: str) -> AsyncIterator[str]:
-    """A message when a figure has changed; each look is a transaction of its own."""
+    """A message when a figure has changed, until the session ends; each look is a transaction of its own."""
     database, reach, last = request.app.state.house.database, reach_of(request), ""
     async for _ in live.ticks(LIVE_EVERY_S):
+        if request.app.state.verifier.is_revoked(principal_of(request)):
+            return
         async with database.web_tx() as tx:
             text = await live_figures(tx, reach, agency)
         if text != last:

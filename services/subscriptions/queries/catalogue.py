@@ -18,16 +18,11 @@ from services.subscriptions.rules.catalogue import (
 from services.subscriptions.rules.periods import charge
 from services.subscriptions.tables import PackageRow, PriceRow, VatChoiceRow
 from shared import clock, money
+from shared.agencies import lineage
 from shared.calendar import local_day
 from shared.contracts.base import VatClass
 from shared.db import Tx
 from shared.errors import NotFound
-
-_HEIR = sa.text(
-    "WITH RECURSIVE line AS (SELECT CAST(:code AS text) AS code UNION SELECT agency.successor FROM agency "
-    "JOIN line ON agency.code = line.code WHERE agency.succeeded_on <= :day) SELECT code FROM line "
-    "WHERE NOT EXISTS (SELECT FROM agency a WHERE a.code = line.code AND a.succeeded_on <= :day)"
-)
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -80,8 +75,7 @@ async def package(tx: Tx, key: UUID) -> Package:
 
 async def heir(tx: Tx, agency: str, day: date | None = None) -> str:
     """The agency that stands in this one's place on a day, over several steps; today where none is named."""
-    found = await tx.scalar(_HEIR, {"code": agency, "day": day or local_day(clock.now())})
-    return str(found)
+    return (await lineage(tx)).heir_of(agency, day or local_day(clock.now()))
 
 
 async def sellers(tx: Tx) -> list[str]:

@@ -13,6 +13,7 @@ from services.subscriptions.rules.access import Entitlement, WallPolicy
 from services.subscriptions.rules.catalogue import Grant
 from services.subscriptions.tables import PackageRow, PeriodRow, PolicyRow
 from shared import clock
+from shared.agencies import Lineage, lineage
 from shared.calendar import local_day
 from shared.db import Database, Tx
 
@@ -21,11 +22,7 @@ log = structlog.get_logger()
 POLL_S = 1.0
 NOTHING: tuple[Entitlement, ...] = ()
 
-_POLL = sa.text(
-    "SELECT coalesce((SELECT number FROM version WHERE name = 'access'), 0) AS number, "
-    "(SELECT coalesce(json_object_agg(code, successor), '{}') FROM agency "
-    "WHERE successor IS NOT NULL AND succeeded_on <= :today) AS heirs"
-)
+_POLL = sa.text("SELECT coalesce((SELECT number FROM version WHERE name = 'access'), 0)")
 _NEWEST = (
     sa.select(PolicyRow)
     .ext(distinct_on(PolicyRow.agency))
@@ -39,7 +36,8 @@ class Snapshot:
     def __init__(self) -> None:
         self.number = -1
         self.policies: dict[str, tuple[int, WallPolicy]] = {}
-        self._lineage: dict[str, frozenset[str]] = {}
+        self._lineage = Lineage()
+        self._lines: dict[str, frozenset[str]] = {}
         self._packages: dict[UUID, tuple[Grant, ...]] = {}
         self._periods: dict[UUID, dict[UUID, Entitlement]] = {}
         self._day = date.min
@@ -50,7 +48,11 @@ class Snapshot:
 
     def lineage(self, agency: str) -> frozenset[str]:
         """The agency and all that it absorbed: what was bought there is read here."""
-        return self._lineage.get(agency) or frozenset((agency,))
+        found = self._lines.get(agency)
+        if found is None:
+            found = frozenset(self._lineage.with_predecessors([agency], self._day))
+            self._lines[agency] = found
+        return found
 
     def entitlements(self, person: UUID | None) -> tuple[Entitlement, ...]:
         held = self._periods.get(person) if person is not None else None
@@ -60,14 +62,16 @@ class Snapshot:
         """Read what changed since the last time."""
         today = local_day(clock.now())
         async with database.worker_tx() as tx:
-            found = (await tx.execute(_POLL, {"today": today})).one()
-            self._lineage = _lineage(found.heirs)
+            number = int((await tx.execute(_POLL)).scalar_one())
+            known = await lineage(tx)
             if today != self._day:
                 # A new day: periods that are over can be forgotten.
                 await self._load(tx, today, since=-1)
-            elif found.number != self.number:
+            elif number != self.number:
                 await self._load(tx, today, since=self.number)
-            self._day, self.number = today, found.number
+            if today != self._day or known != self._lineage:
+                self._lineage, self._lines = known, {}
+            self._day, self.number = today, number
 
     async def _load(self, tx: Tx, today: date, since: int) -> None:
         packages = (await tx.execute(sa.select(PackageRow.id, PackageRow.grants))).all()
@@ -94,15 +98,3 @@ class Snapshot:
                 held.pop(row.id, None)
             else:
                 held[row.id] = Entitlement(self._packages[row.package], row.start, row.until)
-
-
-def _lineage(heirs: dict[str, str]) -> dict[str, frozenset[str]]:
-    """For each heir, itself and every agency that leads to it."""
-    found: dict[str, set[str]] = {}
-    for code in heirs:
-        at: str | None = code
-        seen = {code}
-        while at is not None and (at := heirs.get(at)) is not None and at not in seen:
-            seen.add(at)
-            found.setdefault(at, {at}).add(code)
-    return {code: frozenset(codes) for code, codes in found.items()}

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from shared.contracts import sandbox
-from shared.db import append_only_ddl, house_ddl, secure_ddl
+from shared.db import append_only_ddl, house_ddl, secure_ddl, versions_ddl
 
 revision = "0001"
 down_revision = None
@@ -55,6 +55,21 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT count(*) FROM invitation
     WHERE email = p_address AND invited_by = 'nobody:' AND created_at > p_since
 $$
+"""
+STAFF_AGENCIES = """
+CREATE FUNCTION staff_agencies(p_person uuid) RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT DISTINCT agency FROM person_role
+    WHERE person = p_person AND role NOT IN ('reader', 'advertiser', 'sponsor')
+$$
+"""
+# Who works for several agencies is changed by those who act at all of them, and by the person.
+WHOLE_PERSON = """
+CREATE POLICY person_whole ON person AS RESTRICTIVE FOR UPDATE TO accounts_web USING (
+    id::text = ANY (string_to_array(current_setting('app.own', true), ','))
+    OR NOT EXISTS (SELECT FROM staff_agencies(id) AS at
+                   WHERE at <> ALL (string_to_array(current_setting('app.agencies', true), ',')))
+)
 """
 
 
@@ -364,8 +379,11 @@ def _secure() -> None:
         *secure_ddl("accounts", "audit"),
         *secure_ddl("accounts", "message", person="recipient"),
         *append_only_ddl("accounts", "consent"),
+        # Who signs out or takes a key back does it here first, and for the others by a fact.
+        "GRANT INSERT ON revoked TO accounts_web",
+        *versions_ddl("accounts"),
     ]
-    for sql in made:
+    for sql in (*made, STAFF_AGENCIES, WHOLE_PERSON):
         op.execute(sql)
     op.execute(STRANGERS_LETTERS)
     op.execute("REVOKE ALL ON FUNCTION strangers_letters FROM PUBLIC")

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from shared.contracts import sandbox
-from shared.db import append_only_ddl, house_ddl, secure_ddl
+from shared.db import append_only_ddl, house_ddl, secure_ddl, versions_ddl
 
 revision = "0001"
 down_revision = None
@@ -27,6 +27,7 @@ def upgrade() -> None:
     for table in ("nonce", "lease"):
         _run(secure_ddl("ads", table, scope="false"))
     _run(append_only_ddl("ads", "review"))
+    _run(versions_ddl("ads"))
 
 
 def _run(statements: list[str]) -> None:
