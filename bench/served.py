@@ -7,7 +7,7 @@ from importlib import import_module
 import uvicorn
 from litestar import Litestar, get
 
-from shared.service import SERVER
+from shared.server import SERVER
 from shared.settings import load
 
 

@@ -1,17 +1,14 @@
 """The one plugin that gives all six services the same transaction, sign-in, errors, health, logs, metrics and docs."""
 
 import contextlib
-import os
 import string
 from collections import Counter
 from collections.abc import AsyncIterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import structlog
-import uvicorn
 from litestar import Litestar, Request
 from litestar.config.app import AppConfig
 from litestar.config.csrf import CSRFConfig
@@ -32,8 +29,7 @@ from shared.head import answering_head
 from shared.house import House
 from shared.http import StrictRequest, problem
 from shared.jobs import Jobs, repeating
-from shared.onewrite import OneWrite
-from shared.settings import Settings, load
+from shared.settings import Settings
 
 REFRESH_S = 2.0
 """A revocation holds within five seconds: a fact takes one at most, this look two."""
@@ -223,44 +219,4 @@ def _folder(name: str) -> str:
     return str(Path(__file__).parent.parent / "services" / name)
 
 
-def serve(name: str, port: int, workers: int = 1) -> None:
-    """Run one service (or `demo`) until it is told to stop. Raises BadSetting before anything listens."""
-    settings = load(who=name)
-    os.environ[SERVED] = name
-    uvicorn.run(
-        "shared.service:served",
-        factory=True,
-        host=settings.listen,
-        port=port,
-        workers=workers,
-        **SERVER,
-    )
-
-
-SERVER: dict[str, Any] = {
-    "loop": "uvloop",
-    "http": OneWrite,
-    "log_config": None,
-    "access_log": False,
-    "timeout_graceful_shutdown": 8,
-    "limit_concurrency": 1000,
-}
-"""How every server of ours is set; the benchmark's are set the same."""
-
-
-SERVED = "SERVED"
-"""Environment variable that tells uvicorn's workers which service they are."""
-
-
-def served() -> Litestar:
-    """The app of the service that this process runs."""
-    name = os.environ[SERVED]
-    settings = load(who=name)
-    observe.configure_logs(name, settings.log_level)
-    app: Litestar = import_module("demo.app" if name == "demo" else f"services.{name}.app").create_app(
-        settings
-    )
-    return app
-
-
-__all__ = ["Service", "enter_as", "provide_tx", "serve", "transaction"]
+__all__ = ["Service", "enter_as", "provide_tx", "transaction"]

@@ -132,7 +132,7 @@ def run(
     """Run one service in the foreground, with the settings of the environment."""
     if service not in (*SERVICES, "demo"):
         raise Sorry(f"There is no service {service!r}.", "They are: " + ", ".join((*SERVICES, "demo")))
-    from shared.service import serve
+    from shared.server import serve
 
     serve(service, port, workers)
 

@@ -20,7 +20,7 @@ def app(home: Path, ports: Ports, name: str, env: dict[str, str]) -> Part:
     port = ports.choose(name)
 
     def work() -> None:
-        from shared.service import serve
+        from shared.server import serve
 
         serve(name, port)
 

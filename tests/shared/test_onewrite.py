@@ -8,7 +8,7 @@ from typing import Any
 import uvicorn
 
 from shared.onewrite import OneWrite
-from shared.service import SERVER
+from shared.server import SERVER
 
 written: list[bytes] = []
 go_on = asyncio.Event()
