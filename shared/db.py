@@ -94,6 +94,17 @@ async def enter(tx: Tx, agencies: Iterable[str], *own: UUID | None) -> None:
     )
 
 
+async def see_also(tx: Tx, key: UUID) -> None:
+    """Let the rest of the transaction also see what is this id's own: to write to somebody, never to read it out."""
+    await tx.execute(
+        sa.text(
+            "SELECT set_config('app.own', concat_ws(',', nullif(current_setting('app.own', true), ''), "
+            "CAST(:key AS text)), true)"
+        ),
+        {"key": str(key)},
+    )
+
+
 def seen(tx: Tx) -> list[str]:
     """The agencies whose rows a request's transaction sees."""
     codes: list[str] = tx.info[SEES]

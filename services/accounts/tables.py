@@ -236,7 +236,7 @@ class MessageRow(Base):
     __tablename__ = "message"
     __table_args__ = (
         sa.CheckConstraint(
-            "state IN ('queued', 'sent', 'capped', 'bounced', 'failed')", name="message_state"
+            "state IN ('queued', 'sent', 'capped', 'bounced', 'unaddressed', 'failed')", name="message_state"
         ),
         sa.Index("message_due", "next_at", postgresql_where=sa.text("state = 'queued'")),
         sa.Index("message_of", "recipient", "created_at"),

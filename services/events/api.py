@@ -12,8 +12,8 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from services.events import queries
 from services.events.actions import catalogue, registrations, sponsorships
 from services.events.actions.access import patron_of, runner_of, within
-from services.events.actions.holding import in_their_network
-from services.events.actions.invoices import Asked, pay_link
+from services.events.actions.holding import sharing
+from services.events.actions.invoices import Asked, Patron, pay_link
 from services.events.actions.sponsorships import Application
 from services.events.rules.tickets import MOST, Entry
 from services.events.tables import DeliverableRow, EventRow, SponsorshipRow
@@ -22,6 +22,7 @@ from shared.db import Tx, enter, locked
 from shared.errors import BadInput, NotFound
 from shared.http import Page, decode_cursor, encode_cursor, etag, once, page_of, require_match
 from shared.limits import limited
+from shared.service import transaction
 
 Caller = Request[Any, Any, Any]
 BASE = "/api/events/v1"
@@ -182,22 +183,22 @@ async def _editable(request: Caller, tx: Tx, slug: str) -> EventRow:
 
 
 @post(f"{BASE}/sponsorships", guards=[may_sponsor, bookings])
-async def take_package(request: Caller, tx: NamedDependency[Tx], data: JSONBody[TakePackage]) -> Order:
+async def take_package(request: Caller, data: JSONBody[TakePackage]) -> Order:
     """Hold a package for some hours and ask for its first instalment; `expires_at` says until when.
 
     Who has paid here before holds it for a day, and up to three at once; others one. Refused with `sold-out`,
     `industry-taken` or `held-unpaid` (409); then nothing is held and nothing is charged.
     """
     application = msgspec.convert(msgspec.to_builtins(data), _Unchecked)
-    patron = patron_of(auth.principal_of(request))
 
-    async def work() -> Order:
+    async def work(tx: Tx, patron: Patron) -> Order:
         await within(tx, auth.principal_of(request), package=data.package)
-        buyer = await in_their_network(tx, request, patron, "package", 1)
-        asked = await sponsorships.take_package(tx, buyer, data.package, application, clock.now())
+        asked = await sponsorships.take_package(tx, patron, data.package, application, clock.now())
         return _order(request, asked)
 
-    return await once(request, tx, work())
+    buyer = patron_of(auth.principal_of(request))
+    async with sharing(request, buyer, "package", 1) as patron, transaction(request) as tx:
+        return await once(request, tx, work(tx, patron))
 
 
 class _Unchecked(Application, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -252,19 +253,21 @@ async def cancel_sponsorship(
 
 
 @post(f"{BASE}/registrations", guards=[may_register, bookings])
-async def register(request: Caller, tx: NamedDependency[Tx], data: JSONBody[Register]) -> Order:
+async def register(request: Caller, data: JSONBody[Register]) -> Order:
     """Hold tickets for a quarter of an hour and ask for the money. `sold-out` (409) holds and charges nothing.
 
     Who has paid here before may hold 40 unpaid, others ten (`held-unpaid`, 409), and in a crowd for five minutes.
     """
-    patron = runner_of(auth.principal_of(request))
 
-    async def work() -> Order:
+    async def work(tx: Tx, patron: Patron) -> Order:
         await within(tx, auth.principal_of(request), slug=data.event)
-        buyer = await in_their_network(tx, request, patron, "ticket", len(data.entries))
-        return _order(request, await registrations.register(tx, buyer, data.event, data.entries, clock.now()))
+        return _order(
+            request, await registrations.register(tx, patron, data.event, data.entries, clock.now())
+        )
 
-    return await once(request, tx, work())
+    buyer = runner_of(auth.principal_of(request))
+    async with sharing(request, buyer, "ticket", len(data.entries)) as patron, transaction(request) as tx:
+        return await once(request, tx, work(tx, patron))
 
 
 @get(f"{BASE}/registrations/{{key:uuid}}", guards=[may_register])

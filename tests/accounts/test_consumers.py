@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from services.accounts import gateways, queries, rules
 from services.accounts.actions import people
+from services.accounts.tables import PersonRow
 from shared import clock
 from shared.contracts import events, payments, subscriptions
 from tests.accounts.builders import Browser, a_person, some_agencies
@@ -97,14 +98,15 @@ async def test_a_request_becomes_a_letter_in_the_inbox_once(flat):
 async def test_letters_are_in_the_language_of_their_reader(flat):
     person, _ = await a_person(flat)
     async with flat.tx() as tx:
-        await people.save_profile(tx, person, "Lan", "en", "")
+        await people.save_profile(tx, await tx.get_one(PersonRow, person), "Lan", "en", "")
     await flat.receive(tickets_ready(person))
     await flat.tick()
     async with flat.tx() as tx:
         assert (await queries.inbox(tx))[0].subject.startswith("Your tickets")
 
 
-async def test_an_organisation_is_told_at_its_contact(flat):
+async def test_an_organisation_is_told_at_its_contact_who_joined_it(flat):
+    contact, _ = await a_person(flat, "lienhe@yensao.example")
     async with flat.tx() as tx:
         row = await people.register_organisation(
             tx,
@@ -116,6 +118,7 @@ async def test_an_organisation_is_told_at_its_contact(flat):
             contact_name="Lan",
             actor="test",
         )
+        await people.join(tx, contact, row)
     await flat.receive(tickets_ready(row.id))
     assert [message.address for message in await rows(flat)] == ["lienhe@yensao.example"]
 

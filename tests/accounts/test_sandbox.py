@@ -200,16 +200,103 @@ async def test_a_code_that_is_no_agencys_is_refused(flat, code):
 
 
 @pytest.mark.promise("F10")
-async def test_messages_of_the_sandbox_go_to_the_organisations_own_address(flat):
-    trial = await registered(flat)
-    fact = ads.MessageRequested(
-        agency="bkh-sandbox", person=UUID(trial["organisation"]), template="notice", params={}
-    )
+async def test_an_organisation_is_told_nothing_before_somebody_joined_it_and_then_at_a_members_own_address(
+    flat,
+):
+    """Its e-mail, and the words in its messages, were typed by somebody who may be a stranger to that address."""
+    trial = UUID((await registered(flat))["organisation"])
     async with flat.tx() as tx:
-        await messages.queue_requested(tx, [fact])
-    async with flat.tx() as tx:
-        sent = [m for m in await queries.messages(tx, ["bkh-sandbox"]) if m.template == "notice"]
-        assert await queries.messages(tx, ["bkh"]) == [
-            m for m in await queries.messages(tx, ["bkh"]) if m.template == "invitation"
+        own = (await of_agency(tx, "bkh")).id
+
+    async def say() -> list[tuple[str, str]]:
+        facts = [
+            ads.MessageRequested(agency=agency, person=to, template="notice", params={"campaign": "Mua ngay"})
+            for agency, to in (("bkh", own), ("bkh-sandbox", trial))
         ]
-    assert [m.address for m in sent] == [ADDRESS]
+        async with flat.tx() as tx:
+            await tx.execute(sa.text("DELETE FROM message WHERE template = 'notice'"))
+            await messages.queue_requested(tx, facts)
+        async with flat.tx() as tx:
+            rows = await tx.execute(sa.text("SELECT address, state FROM message WHERE template = 'notice'"))
+            return [(row.address, row.state) for row in rows]
+
+    assert await say() == [("", "unaddressed")] * 2
+    async with flat.tx() as tx:
+        member, _ = await a_person(flat, "lan@xa.example")
+        await people.join(tx, member, await of_agency(tx, "bkh"))
+    assert await say() == [("lan@xa.example", "queued")] * 2, "not the address that was only typed"
+    await accepted(flat)
+    assert await say() == [(ADDRESS, "queued")] * 2
+
+
+async def told(flat: Any) -> list[tuple[str, str]]:
+    """To whom the letters about keys went, and what they say, oldest first."""
+    await flat.tick()
+    said = {"Một khóa API mới": "key", "Một khóa API của": "key-revoked"}
+    async with flat.tx() as tx:
+        rows = await tx.execute(
+            sa.text("SELECT address, left(subject, 16) AS said FROM message ORDER BY created_at, id")
+        )
+        return [(row.address, said[row.said]) for row in rows if row.said in said]
+
+
+@pytest.mark.promise("T10")
+async def test_each_key_that_leaves_the_sandbox_is_told_to_whoever_answers_for_it(flat):
+    trial = await registered(flat)
+    assert await told(flat) == [], "nobody answers in the sandbox"
+    browser, key = await accepted(flat)
+    assert await told(flat) == [(ADDRESS, "key")], "the first"
+    body = {"agency": "bkh", "name": "Khóa của khóa", "scopes": ["ads:read"]}
+    by_key = await flat.client.post(f"{BASE}/keys", json=body, headers=bearer(key))
+    assert by_key.status_code == 201, by_key.text
+    by_hand = await browser.post(
+        "/account/keys", agency="bkh", name="Tay", scopes="ads:read", _idempotency_key=uuid4().hex
+    )
+    assert by_hand.status_code == 303, by_hand.text
+    more = {**body, "agency": "bkh-sandbox"}
+    assert (
+        await flat.client.post(f"{BASE}/keys", json=more, headers=bearer(trial["key"]))
+    ).status_code == 201
+    assert await told(flat) == [(ADDRESS, "key")] * 3
+    assert (
+        await flat.client.delete(f"{BASE}/keys/{by_key.json()['id']}", headers=bearer(key))
+    ).status_code < 300
+    assert (await told(flat))[3:] == [(ADDRESS, "key-revoked")]
+
+
+@pytest.mark.promise("T10")
+async def test_a_key_that_a_colleague_revokes_is_told_and_ones_own_is_not(flat):
+    await registered(flat)
+    browser, _ = await accepted(flat)
+    async with flat.tx() as tx:
+        keys_ = list(await tx.scalars(sa.text("SELECT id FROM api_key WHERE agency = 'bkh'")))
+        colleague, _ = await a_person(flat, "khac@yensao.example", agency="tcnt")
+        await people.join(tx, colleague, await of_agency(tx, "bkh"))
+    other = Browser(flat)
+    await other.sign_in_by_code("khac@yensao.example")
+    ended = await other.post("/account/keys/revoke", key=str(keys_[0]))
+    assert ended.status_code == 303, ended.text
+    assert (await told(flat))[1:] == [(ADDRESS, "key-revoked")], "who answers has an account elsewhere"
+    made = await browser.post(
+        "/account/keys", agency="bkh", name="Tay", scopes="ads:read", _idempotency_key=uuid4().hex
+    )
+    key = made.headers["location"].partition("made=")[2]
+    await browser.post("/account/keys/revoke", key=key)
+    assert (await told(flat))[2:] == [(ADDRESS, "key")]
+
+
+@pytest.mark.promise("T10")
+async def test_an_administrator_is_told_of_an_agencys_own_key_and_of_its_end_by_another(flat):
+    boss, other = "sep@baokh.example", "khac@baokh.example"
+    _, first = await a_person(flat, boss, roles=["administrator"], totp=True)
+    _, second = await a_person(flat, other, roles=["administrator"], totp=True)
+    maker, ender = Browser(flat), Browser(flat)
+    await maker.sign_in_as_staff(boss, first)
+    made = await maker.post(
+        "/desk/keys", agency="bkh", name="CMS", scopes="ads:serve", _idempotency_key=uuid4().hex
+    )
+    assert await told(flat) == [(boss, "key")], made.text
+    await ender.sign_in_as_staff(other, second)
+    ended = await ender.post("/desk/keys/revoke", key=made.headers["location"].partition("made=")[2])
+    assert ended.status_code == 303, ended.text
+    assert (await told(flat))[1:] == [(boss, "key-revoked")]

@@ -20,6 +20,7 @@ from shared.settings import Budget, Settings
 from tests.conftest import Flat, Flats
 from tests.events import BEER, a_capture, a_closing, a_package, a_patron, an_application, an_event
 from tests.events import stock as stocks
+from tests.events.test_pages import Browser
 
 
 async def order(flat: Flat, patron: Any, count: int, **changes: Any) -> Any:
@@ -97,30 +98,66 @@ async def test_who_lets_orders_run_out_twice_holds_the_next_for_minutes(flat):
     assert lasts_s(await order(flat, patron, 10)) == TICKETS.haste_s
 
 
-async def test_newcomers_of_a_crowded_network_hurry_others_and_buyers_who_paid_do_not(flats):
-    flat = await flats.start("events", budget_holds=Budget(40, 4, 900))
-    await an_event(flat)
-    ticket = (await stocks(flat))["5 km"]["id"]
-    known = uuid4()
-    await pay(flat, (await order(flat, a_patron(known), 1)).invoice)
+class Crowd:
+    """Buyers behind addresses, at a service whose networks' newcomers share four tickets and one package."""
 
-    async def hold(person: UUID, address: str, count: int = 1) -> int:
-        headers = {
-            "Authorization": f"Bearer {flats.token(id=person, roles={})}",
-            "Idempotency-Key": str(uuid4()),
+    def __init__(self, flats: Flats, flat: Flat, ticket: UUID) -> None:
+        self.flats, self.flat, self.ticket = flats, flat, ticket
+
+    def headers(self, person: UUID, address: str, key: str = "") -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {self.flats.token(id=person, roles={})}",
+            "Idempotency-Key": key or str(uuid4()),
             "X-Forwarded-For": address,
         }
-        body = {"event": "night-run", "entries": [{"ticket": str(ticket), "name": "Lan"}] * count}
-        answer = await flat.client.post("/api/events/v1/registrations", json=body, headers=headers)
-        assert answer.status_code == 201, answer.text
-        asked = msgspec.convert(answer.json()["order"], dict[str, Any])
-        return round((datetime.fromisoformat(asked["expires_at"]) - clock.now()).total_seconds() / 60) * 60
 
-    here, elsewhere = "14.160.3.9", "14.160.4.9"
-    assert await hold(uuid4(), here, 4) == TICKETS.first_s
-    assert await hold(uuid4(), "14.160.3.77") == TICKETS.haste_s, "slower, never nothing"
-    assert await hold(known, here) == TICKETS.known_s
-    assert await hold(uuid4(), elsewhere) == TICKETS.first_s
+    async def ask(self, person: UUID, address: str, count: int = 1, key: str = "") -> Any:
+        body = {"event": "night-run", "entries": [{"ticket": str(self.ticket), "name": "Lan"}] * count}
+        headers = self.headers(person, address, key)
+        return await self.flat.client.post("/api/events/v1/registrations", json=body, headers=headers)
+
+    async def hold(self, person: UUID, address: str, count: int = 1, key: str = "") -> int:
+        answer = await self.ask(person, address, count, key)
+        assert answer.status_code == 201, answer.text
+        until = datetime.fromisoformat(answer.json()["order"]["expires_at"])
+        return round((until - clock.now()).total_seconds() / 60) * 60
+
+
+HERE, ELSEWHERE = "14.160.3.9", "14.160.4.9"
+
+
+@pytest.fixture
+async def crowd(flats: Flats) -> Crowd:
+    flat = await flats.start("events", budget_holds=Budget(40, 4, 900))
+    await an_event(flat)
+    return Crowd(flats, flat, (await stocks(flat))["5 km"]["id"])
+
+
+async def test_newcomers_of_a_crowded_network_hurry_others_and_buyers_who_paid_do_not(crowd):
+    known = uuid4()
+    await pay(crowd.flat, (await order(crowd.flat, a_patron(known), 1)).invoice)
+    assert await crowd.hold(known, HERE, 3) == TICKETS.known_s, (
+        "who paid takes nothing of what newcomers share"
+    )
+    assert await crowd.hold(uuid4(), HERE, 4) == TICKETS.first_s
+    assert await crowd.hold(uuid4(), "14.160.3.77") == TICKETS.haste_s, "slower, never nothing"
+    assert await crowd.hold(known, HERE) == TICKETS.known_s
+    assert await crowd.hold(uuid4(), ELSEWHERE) == TICKETS.first_s
+
+
+async def test_an_order_that_is_refused_or_repeated_takes_nothing_of_what_newcomers_share(crowd):
+    await order(crowd.flat, a_patron(), 10)
+    await order(crowd.flat, a_patron(), 7)
+    for _ in range(2):
+        assert (await crowd.ask(uuid4(), HERE, 4)).json()["code"] == "sold-out"
+        person = Browser(crowd.flat, crowd.flats.token(id=uuid4(), roles={}))
+        await person.get("/events/night-run/register")
+        form = {"name": ["Lan"] * 4, "ticket": [str(crowd.ticket)] * 4}
+        assert (await person.post("/events/night-run/register", form)).status_code == 409
+    newcomer, key = uuid4(), str(uuid4())
+    for _ in range(3):
+        assert await crowd.hold(newcomer, HERE, 1, key) == TICKETS.first_s
+    assert await crowd.hold(uuid4(), HERE, 2) == TICKETS.first_s, "three of four are taken"
 
 
 @given(

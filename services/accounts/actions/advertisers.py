@@ -76,6 +76,7 @@ async def _waiting(tx: Tx, agency: str, tax_code: str, email: str) -> Organisati
             OrganisationRow.tax_code == tax_code,
             OrganisationRow.email == email,
             OrganisationRow.kind == "advertiser",
+            OrganisationRow.sandbox.is_not(None),
             ~joined,
         )
         .limit(1)

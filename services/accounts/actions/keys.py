@@ -8,13 +8,13 @@ import msgspec
 import sqlalchemy as sa
 
 from services.accounts import rules
-from services.accounts.actions import audit
-from services.accounts.tables import ApiKeyRow, OrganisationRow
+from services.accounts.actions import audit, messages
+from services.accounts.tables import ApiKeyRow, OrganisationRow, PersonRow
 from shared import clock, revocations
 from shared.auth import Principal, Right, Signer
 from shared.contracts import sandbox
 from shared.contracts.accounts import KeyRevoked
-from shared.db import Tx, check_acts_at, locked
+from shared.db import Tx, check_acts_at, locked, see_also
 from shared.errors import NotAllowed, NotFound
 from shared.outbox import emit
 from shared.settings import Settings
@@ -89,6 +89,7 @@ async def make_key(
     """Record a key; `with_signature` makes it usable.
 
     For an organisation a `member` answers, a person who joined it; for the same organisation in the sandbox nobody.
+    Whoever answers for a key that leaves the sandbox is told by a letter.
     """
     now = clock.now()
     life = rules.SANDBOX_KEY_LIFE if sandbox.is_sandbox(agency) else rules.KEY_LIFE
@@ -103,11 +104,32 @@ async def make_key(
     )
     kept = {k: v for k, v in msgspec.structs.asdict(made).items() if k != "key"}
     by = actor if isinstance(actor, str) else actor.subject
-    tx.add(ApiKeyRow(**kept, member=member, made_by=by, revoked_at=None))
+    row = ApiKeyRow(**kept, member=member, made_by=by, revoked_at=None)
+    tx.add(row)
     await audit.note(
         tx, agency=agency, actor=actor, action="key.make", subject=made.id, after={"scopes": made.scopes}
     )
+    if not sandbox.is_sandbox(agency):
+        await _tell(tx, row, "key")
     return made
+
+
+def _answers(row: ApiKeyRow) -> UUID | None:
+    """Who answers for a key: a member of the organisation, or who made it for an agency; in the sandbox nobody."""
+    kind, _, maker = row.made_by.partition(":")
+    return row.member or (UUID(maker) if kind == "person" and not sandbox.is_sandbox(row.agency) else None)
+
+
+async def _tell(tx: Tx, row: ApiKeyRow, what: messages.Change) -> None:
+    """Write to whoever answers for a key: perhaps a colleague, whose account the caller does not see otherwise."""
+    who = _answers(row)
+    if who is None:
+        return
+    await see_also(tx, who)
+    person = await tx.get(PersonRow, who)
+    if person is not None:
+        await messages.tell_of_change(tx, person, what, agency=row.agency)
+        await tx.flush()
 
 
 async def make_key_as(
@@ -193,7 +215,10 @@ async def shown_again(tx: Tx, settings: Settings, principal: Principal, key: UUI
 
 
 async def revoke_key(tx: Tx, key: UUID, actor: Principal) -> None:
-    """Refuse a key everywhere from now on; once revoked it stays so. Raises NotFound for a stranger's."""
+    """Refuse a key everywhere from now on; once revoked it stays so. Raises NotFound for a stranger's.
+
+    Whoever answers for it is told where another did it.
+    """
     row = await locked(tx, ApiKeyRow, key)
     if row is None:
         raise NotFound("There is no such key.")
@@ -204,3 +229,5 @@ async def revoke_key(tx: Tx, key: UUID, actor: Principal) -> None:
     await revocations.keep_key(fact, tx)
     await emit(tx, fact)
     await audit.note(tx, agency=row.agency, actor=actor, action="key.revoke", subject=key)
+    if _answers(row) != actor.id:
+        await _tell(tx, row, "key-revoked")

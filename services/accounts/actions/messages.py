@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import structlog
 
 from services.accounts import gateways, rules
-from services.accounts.tables import MessageRow, OrganisationRow, PersonRow
+from services.accounts.tables import MessageRow, PersonRow
 from shared import clock
 from shared.calendar import local_day, start_of
 from shared.contracts.base import MessageRequested
@@ -45,7 +45,9 @@ async def queue(
     tx.add(row)
 
 
-Change = Literal["password", "totp", "reset", "recovery", "recovery-used", "phone", "device", "tried", "key"]
+Change = Literal[
+    "password", "totp", "reset", "recovery", "recovery-used", "phone", "device", "tried", "key", "key-revoked"
+]
 """What a letter of the template `changed` can be about."""
 
 
@@ -102,35 +104,40 @@ def _row(
     )
 
 
+_PERSONS = sa.text("SELECT id, email, lang, bounced_at FROM person WHERE id = ANY (:ids)")
+# The address of an organisation was typed in by somebody; that of a member is theirs. Its contact is told once they
+# joined, before that who joined first, and nobody while nobody did: also for what it does in the sandbox.
+_ORGANISATIONS = sa.text(
+    "SELECT DISTINCT ON (told.id) told.id, person.email, person.lang, person.bounced_at "
+    "FROM organisation AS told JOIN organisation AS own ON told.id IN (own.id, own.sandbox) "
+    "AND own.sandbox IS NOT NULL LEFT JOIN member ON member.organisation = own.id "
+    "LEFT JOIN person ON person.id = member.person WHERE told.id = ANY (:ids) "
+    "ORDER BY told.id, person.email IS NULL, person.email <> own.email, member.since"
+)
+
+
 async def queue_requested(tx: Tx, facts: Sequence[MessageRequested]) -> None:
     """Put in line what services ask for, as far as the person's day still takes it.
 
-    `person` may also be an organisation: its contact is told. Raises Waits for somebody not known yet.
+    `person` may also be an organisation: a member is told. Raises Waits for somebody not known yet.
     """
     ids = [fact.person for fact in facts]
-    known: dict[UUID, tuple[str, str, bool]] = {
-        row.id: (row.email or "", row.lang, row.bounced_at is not None)
-        for row in await tx.execute(
-            sa.select(PersonRow.id, PersonRow.email, PersonRow.lang, PersonRow.bounced_at).where(
-                PersonRow.id.in_(ids)
-            )
-        )
-    }
-    for row in await tx.execute(
-        sa.select(OrganisationRow.id, OrganisationRow.email).where(OrganisationRow.id.in_(ids))
-    ):
-        known[row.id] = (row.email, "vi", False)
+    known = {row.id: row for row in await tx.execute(_PERSONS, {"ids": ids})}
+    known |= {row.id: row for row in await tx.execute(_ORGANISATIONS, {"ids": ids})}
     today = await _sent_today(tx, ids)
     for fact in facts:
         if fact.person not in known:
             raise Waits(f"person:{fact.person}")
-        address, lang, bounced = known[fact.person]
+        to = known[fact.person]
         today[fact.person] += 1
         state = "queued"
-        if bounced or not address:
+        if not to.email:
+            state = "unaddressed"
+        elif to.bounced_at:
             state = "bounced"
         elif today[fact.person] > rules.MESSAGES_A_DAY:
             state = "capped"
+        address, lang = to.email or "", to.lang or "vi"
         tx.add(_row(fact.agency, fact.person, address, lang, fact.template, fact.params, state))
 
 
@@ -140,7 +147,7 @@ async def _sent_today(tx: Tx, recipients: list[UUID]) -> Counter[UUID]:
         .where(
             MessageRow.recipient.in_(recipients),
             MessageRow.created_at >= start_of(local_day(clock.now())),
-            MessageRow.state != "capped",
+            MessageRow.state.not_in(("capped", "unaddressed")),
         )
         .group_by(MessageRow.recipient)
     )

@@ -25,6 +25,7 @@ STATES = {
     "sent": (N_("Đã gửi"), "success"),
     "capped": (N_("Quá hạn mức ngày"), "warn"),
     "bounced": (N_("Địa chỉ từ chối"), "danger"),
+    "unaddressed": (N_("Chưa ai xác nhận địa chỉ"), "warn"),
     "failed": (N_("Không gửi được"), "danger"),
 }
 

@@ -15,14 +15,22 @@ from shared.outbox import emit
 from shared.settings import Settings
 
 
+class Share(msgspec.Struct):
+    """What one order takes of what the newcomers of its network share."""
+
+    crowded: bool = False
+    """Whether they hold so much that this one has to hurry."""
+    used: bool = False
+    """Whether a newcomer holds it: it was neither refused nor asked for by a buyer who counts alone."""
+
+
 class Patron(msgspec.Struct, frozen=True):
     """Who buys: whose rows these will be, whom accounts may write to, and who the buyer is towards the books."""
 
     owner: UUID
     person: UUID | None
     buyer: Buyer
-    crowded: bool = False
-    """Whether newcomers of the same network hold so much that this one has to hurry."""
+    share: Share = msgspec.field(default_factory=Share)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

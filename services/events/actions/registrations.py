@@ -42,8 +42,8 @@ async def register(tx: Tx, patron: Patron, slug: str, entries: Sequence[Entry], 
     await enter(tx, [event.agency], patron.owner)
     check_open(event.title, event.sales_end_at, now)
     quantities = wanted(entries)
-    ttl_s = await holding.seconds(tx, patron, "ticket", len(entries), now)
     sellables = await _tickets(tx, event, [ticket for ticket, _ in quantities])
+    allowed = await holding.allowed(tx, patron, "ticket", len(entries), now)
     lines = [_line(event, sellables[ticket], quantity, now) for ticket, quantity in quantities]
     registration = RegistrationRow(
         id=clock.new_id(),
@@ -56,7 +56,7 @@ async def register(tx: Tx, patron: Patron, slug: str, entries: Sequence[Entry], 
         vat_vnd=sum(each.vat_vnd for each in lines),
         paid_vnd=0,
         created_at=now,
-        expires_at=now + timedelta(seconds=ttl_s),
+        expires_at=now + timedelta(seconds=allowed.ttl_s),
         cancel_reason="",
     )
     tx.add(registration)
@@ -73,7 +73,8 @@ async def register(tx: Tx, patron: Patron, slug: str, entries: Sequence[Entry], 
         expires_at=registration.expires_at,
     )
     await emit(tx, prepaid(asked, patron.buyer, now, f"/events/registrations/{registration.id}", lines))
-    await stock.hold(tx, registration.invoice, quantities, now, ttl_s)
+    await stock.hold(tx, registration.invoice, quantities, now, allowed.ttl_s)
+    patron.share.used = not allowed.known
     return asked
 
 

@@ -65,7 +65,7 @@ async def take_package(
     check_open(event.title, event.sales_end_at, now)
     if sellable.held + sellable.sold >= sellable.capacity:
         raise SoldOut(_sold_out(sellable, event))
-    ttl_s = await holding.seconds(tx, patron, "package", 1, now)
+    allowed = await holding.allowed(tx, patron, "package", 1, now)
     terms = terms_of(sellable, row)
     sponsorship = _sponsorship(event, sellable, patron, application, terms, now)
     tx.add(sponsorship)
@@ -86,13 +86,14 @@ async def take_package(
         net_vnd=first.net_vnd,
         vat_vnd=first.vat_vnd,
         total_vnd=first.net_vnd + first.vat_vnd,
-        expires_at=now + timedelta(seconds=ttl_s),
+        expires_at=now + timedelta(seconds=allowed.ttl_s),
     )
     first.invoice, first.opened_at, first.expires_at = asked.invoice, now, asked.expires_at
     await tx.flush()
     address = f"/events/sponsorships/{sponsorship.id}"
     await emit(tx, prepaid(asked, patron.buyer, now, address, [_line(event, terms, first)]))
-    await stock.hold(tx, asked.invoice, [(sellable.id, 1)], now, ttl_s)
+    await stock.hold(tx, asked.invoice, [(sellable.id, 1)], now, allowed.ttl_s)
+    patron.share.used = not allowed.known
     return asked
 
 

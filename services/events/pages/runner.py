@@ -14,8 +14,8 @@ from litestar.response import Redirect, Template
 from services.events import queries
 from services.events.actions import registrations
 from services.events.actions.access import runner_of
-from services.events.actions.holding import in_their_network
-from services.events.actions.invoices import pay_link
+from services.events.actions.holding import sharing
+from services.events.actions.invoices import Patron, pay_link
 from services.events.pages.common import (
     Caller,
     badge,
@@ -31,6 +31,7 @@ from shared.calendar import local_day
 from shared.db import Tx, enter
 from shared.errors import Unprocessable
 from shared.http import once, read_form
+from shared.service import transaction
 from shared.settings import Settings
 from shared.web import page
 from shared.web.again import or_again
@@ -71,25 +72,26 @@ async def _form(request: Caller, tx: Tx, slug: str, rows: list[tuple[str, str]])
 
 
 @post("/events/{slug:str}/register", guards=[may_buy, bookings], include_in_schema=False)
-async def register(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Response[Any]:
+async def register(request: Caller, slug: FromPath[str]) -> Response[Any]:
     """Hold the tickets, then off to pay; refused, the form comes back as it was filled in."""
     form = await request.form()
 
-    async def work() -> Redirect:
+    async def work(tx: Tx, patron: Patron) -> Redirect:
         entries = _entries(read_form(form, RunnersForm))
-        patron = runner_of(auth.principal_of(request))
-        patron = await in_their_network(tx, request, patron, "ticket", len(entries))
         asked = await registrations.register(tx, patron, slug, entries, clock.now())
         settings = request.app.state.settings
         link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
         return Redirect(link, status_code=303)
 
-    async def show() -> Template:
+    async def show(tx: Tx) -> Template:
         names, tickets = form.getall("name", []), form.getall("ticket", [])
         rows = [(str(a), str(b)) for a, b in zip(names, tickets, strict=False)][:MOST]
         return await _form(request, tx, slug, rows or [("", "")])
 
-    return await or_again(request, tx, once(request, tx, work()), show)
+    buyer = runner_of(auth.principal_of(request))
+    count = len(form.getall("name", []))
+    async with sharing(request, buyer, "ticket", count) as patron, transaction(request) as tx:
+        return await or_again(request, tx, once(request, tx, work(tx, patron)), lambda: show(tx))
 
 
 def _entries(form: RunnersForm) -> list[Entry]:

@@ -12,8 +12,8 @@ from litestar.response import Redirect, Template
 from services.events import queries
 from services.events.actions import sponsorships
 from services.events.actions.access import patron_of
-from services.events.actions.holding import in_their_network
-from services.events.actions.invoices import pay_link
+from services.events.actions.holding import sharing
+from services.events.actions.invoices import Patron, pay_link
 from services.events.actions.sponsorships import Application
 from services.events.pages.common import (
     Caller,
@@ -30,6 +30,7 @@ from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx, enter
 from shared.http import once, read_form
+from shared.service import transaction
 from shared.web import language_of, page
 from shared.web.again import or_again
 
@@ -90,24 +91,25 @@ def _industries(lang: str) -> list[tuple[str, str]]:
 
 
 @post("/events/{slug:str}/sponsor/{package:uuid}", guards=[may_buy, bookings], include_in_schema=False)
-async def take_package(
-    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], package: FromPath[UUID]
-) -> Response[Any]:
+async def take_package(request: Caller, slug: FromPath[str], package: FromPath[UUID]) -> Response[Any]:
     """Hold the package, then off to pay; refused, the form comes back as it was filled in."""
     form = await request.form()
 
-    async def work() -> Redirect:
+    async def work(tx: Tx, patron: Patron) -> Redirect:
         application = read_form(form, Application)
-        patron = patron_of(auth.principal_of(request))
-        patron = await in_their_network(tx, request, patron, "package", 1)
         asked = await sponsorships.take_package(tx, patron, package, application, clock.now())
         settings = request.app.state.settings
         link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
         return Redirect(link, status_code=303)
 
-    return await or_again(
-        request, tx, once(request, tx, work()), lambda: _form(request, tx, slug, package, EMPTY)
-    )
+    buyer = patron_of(auth.principal_of(request))
+    async with sharing(request, buyer, "package", 1) as patron, transaction(request) as tx:
+        return await or_again(
+            request,
+            tx,
+            once(request, tx, work(tx, patron)),
+            lambda: _form(request, tx, slug, package, EMPTY),
+        )
 
 
 @get("/events/sponsorships/{key:uuid}", guards=[may_buy], include_in_schema=False)

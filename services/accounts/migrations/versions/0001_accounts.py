@@ -349,7 +349,7 @@ def _messages() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "state IN ('queued', 'sent', 'capped', 'bounced', 'failed')", name="message_state"
+            "state IN ('queued', 'sent', 'capped', 'bounced', 'unaddressed', 'failed')", name="message_state"
         ),
         sa.PrimaryKeyConstraint("id"),
     )
