@@ -10,6 +10,8 @@ from typing import TypeVar, Union, get_args, get_origin, get_type_hints
 import msgspec
 import sqlalchemy as sa
 import structlog
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from shared import clock, contracts, outbox
 from shared.contracts import Fact
@@ -41,6 +43,9 @@ _DUE = sa.text(
     "SELECT fact_id, body, attempts, state FROM retry WHERE state <> 'parked' AND next_at <= :now "
     "ORDER BY next_at LIMIT 200"
 )
+
+
+_WAKE = sa.text("UPDATE retry SET next_at = :now WHERE state = 'waiting' AND waits_for = ANY(:keys)")
 
 
 class Consumer:
@@ -167,13 +172,19 @@ async def _ignore(_fact: Fact, _tx: Tx) -> None:
     """A fact that this service once consumed and no longer does."""
 
 
-async def arrived(tx: Tx, *keys: str) -> None:
-    """Say that what facts may be waiting for is here; they are handled at the next tick instead of later."""
-    if keys:
-        await tx.execute(
-            sa.text("UPDATE retry SET next_at = :now WHERE state = 'waiting' AND waits_for = ANY(:keys)"),
-            {"keys": list(keys), "now": clock.now()},
-        )
+def arrived(tx: Tx, *keys: str) -> None:
+    """Say that what facts may be waiting for is here; they are handled at the next tick instead of later.
+
+    A transaction wakes them all by one statement, before it commits.
+    """
+    said = tx.info.setdefault("arrived", set())
+    if keys and not said:
+        event.listen(tx.sync_session, "before_commit", _wake, once=True)
+    said.update(keys)
+
+
+def _wake(session: Session) -> None:
+    session.execute(_WAKE, {"keys": sorted(session.info.pop("arrived")), "now": clock.now()})
 
 
 async def wait(tx: Tx, fact: Fact, key: str) -> None:

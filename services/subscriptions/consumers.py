@@ -1,5 +1,7 @@
 """Facts that subscriptions listens to."""
 
+from collections.abc import Sequence
+
 from services.subscriptions.actions import collecting
 from shared.consume import Consumer
 from shared.contracts.accounts import PersonErased
@@ -15,8 +17,8 @@ async def grant_what_was_paid(fact: PaymentCaptured, tx: Tx) -> None:
 
 
 @consumer.on
-async def end_the_wait(fact: InvoiceClosed, tx: Tx) -> None:
-    await collecting.close_invoice(tx, fact)
+async def end_the_wait(facts: Sequence[InvoiceClosed], tx: Tx) -> None:
+    await collecting.close_invoices(tx, facts)
 
 
 @consumer.on

@@ -5,7 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from shared.contracts import base
-from shared.contracts.base import Code, Collect, Fact, Outcome, PaidLine, Positive, Rail
+from shared.contracts.base import Code, Collect, Fact, Outcome, PaidLine, Positive, Rail, Stream
 from shared.money import Vnd
 
 
@@ -26,6 +26,10 @@ class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.cap
     amount_vnd: Positive
     captured_at: datetime
     lines: tuple[PaidLine, ...]
+
+    def pays_for(self, stream: Stream) -> bool:
+        """Whether something of a stream is among its lines: a seller looks for no invoice where nothing is its own."""
+        return any(paid.line.stream == stream for paid in self.lines)
 
 
 class MoneyUnapplied(Fact, frozen=True, kw_only=True, tag="payments.money.unapplied.v1"):

@@ -127,7 +127,7 @@ class TestConsumer:
         sample.here.add("after-x")
         assert await sample.house.consumer.again(sample.house.database) == 0
         async with sample.house.database.worker_tx() as tx:
-            await arrived(tx, "after-x")
+            arrived(tx, "after-x")
         assert await sample.house.consumer.again(sample.house.database) == 1
 
     def test_two_handlers_for_one_fact_are_a_mistake(self, sample):
@@ -317,7 +317,7 @@ class TestLeader:
         await asyncio.sleep(3 * LOOK_S)
         assert not tried.is_set()
         async with house.database.worker_tx() as tx:
-            await arrived(tx, "somebody")
+            arrived(tx, "somebody")
         await asyncio.wait_for(tried.wait(), 3 * LOOK_S)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -14,6 +14,7 @@ import msgspec
 import psutil
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from shared import clock
 from shared.calendar import ZONE, start_of
@@ -34,6 +35,9 @@ FIRST, LAST = date(2025, 4, 20), date(2025, 4, 30)
 NOW = datetime(2025, 4, 30, 14, 40, tzinfo=ZONE)
 """When these years are lived: the last day is today, in the middle of it."""
 
+MOST_A_DAY = 92
+"""Statements of a day: a first start lives some 700 days and waits for each; more of them is a slower start for all."""
+
 BOOKS = "SELECT id, recorded_at, effective_on, hash FROM entry ORDER BY id"
 IN_ALL = "SELECT subject, count(*) FROM fact_log GROUP BY subject ORDER BY subject"
 
@@ -43,6 +47,9 @@ class Town:
 
     def __init__(self, stack: Stack, templates: Templates, name: str, home: Path) -> None:
         self.stack, self.name, self.home = stack, name, home
+        self.statements = 0
+        self.by_evening: list[int] = []
+        """How many statements it had taken by the end of each day."""
         for service in SERVICES:
             clone_database(stack.admin_url("postgres"), templates.name(service), f"{name}_{service}")
 
@@ -53,11 +60,21 @@ class Town:
 
     async def live(self, seed: int, last: date = LAST) -> list[tuple[int, int, str]]:
         told: list[tuple[int, int, str]] = []
-        with clock.driven(clock.DrivenClock(NOW, seed)):
-            self.demo = await simulate(
-                self.settings, FIRST, last, seed, lambda *step: told.append(step), scale=FIRST_SCALE
-            )
+
+        def evening(*step: Any) -> None:
+            told.append(step)
+            self.by_evening.append(self.statements)
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", self._count)
+        try:
+            with clock.driven(clock.DrivenClock(NOW, seed)):
+                self.demo = await simulate(self.settings, FIRST, last, seed, evening, scale=FIRST_SCALE)
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", self._count)
         return told
+
+    def _count(self, *_: object) -> None:
+        self.statements += 1
 
     def rows(self, service: str, query: str) -> list[tuple[Any, ...]]:
         with closing(psycopg.connect(self.stack.admin_url(f"{self.name}_{service}"))) as connection:
@@ -158,6 +175,12 @@ def test_today_is_lived_up_to_now(lived: Town) -> None:
     shown = [hour for (hour,) in lived.rows("ads", hours.format(start_of(LAST)))]
     assert shown == [start_of(LAST) + timedelta(hours=9), start_of(LAST) + timedelta(hours=14)]
     assert lived.value("ledger", "SELECT day FROM reached") == LAST
+
+
+def test_a_lived_day_takes_no_more_statements_than_a_first_start_has_time_for(lived: Town) -> None:
+    begun, ended = lived.by_evening[0], lived.by_evening[-1]
+    a_day = (ended - begun) / (len(lived.by_evening) - 1)
+    assert a_day <= MOST_A_DAY, f"{a_day:.0f} statements a day"
 
 
 def test_what_was_recorded_later_bears_no_earlier_date(lived: Town) -> None:

@@ -53,7 +53,7 @@ async def create_reader(tx: Tx, email: str, agency: str, lang: str) -> PersonRow
     tx.add(row)
     await tx.flush()
     tx.add(PersonRoleRow(person=row.id, agency=agency, role="reader", granted_at=row.created_at))
-    await arrived(tx, f"person:{row.id}")
+    arrived(tx, f"person:{row.id}")
     return row
 
 
@@ -98,7 +98,7 @@ async def register_organisation(
     row = OrganisationRow(id=clock.new_id(), agency=agency, sandbox=twin.id, **said)
     tx.add(row)
     await tx.flush()
-    await arrived(tx, f"person:{row.id}", f"person:{twin.id}")
+    arrived(tx, f"person:{row.id}", f"person:{twin.id}")
     await audit.note(tx, agency=agency, actor=actor, action=f"{kind}.register", subject=row.id)
     return row
 
@@ -243,7 +243,7 @@ async def accept(
         person.password_hash = await hash_password(password)
         tx.add(person)
         await tx.flush()
-        await arrived(tx, f"person:{person.id}")
+        arrived(tx, f"person:{person.id}")
         fresh = True
     else:
         fresh = False

@@ -70,17 +70,11 @@ async def add_creative(
 
 
 async def keep_creative(tx: Tx, row: OrderRow, file: str, image: Cleaned, click_url: str) -> CreativeRow:
-    same = await tx.scalar(
-        sa.select(CreativeRow).where(
-            CreativeRow.ad_order == row.id, CreativeRow.file == file, CreativeRow.click_url == click_url
-        )
-    )
-    if same is not None:
-        return same
-    count = await tx.scalar(
-        sa.select(sa.func.count()).select_from(CreativeRow).where(CreativeRow.ad_order == row.id)
-    )
-    if (count or 0) >= MAX_CREATIVES:
+    kept = (await tx.scalars(sa.select(CreativeRow).where(CreativeRow.ad_order == row.id))).all()
+    for same in kept:
+        if (same.file, same.click_url) == (file, click_url):
+            return same
+    if len(kept) >= MAX_CREATIVES:
         raise Unprocessable(f"An order has at most {MAX_CREATIVES} creatives.")
     made = CreativeRow(
         id=clock.new_id(),

@@ -17,7 +17,7 @@ from shared import auth, clock
 from shared.calendar import local_day
 from shared.contracts import sandbox
 from shared.contracts.ads import InvoiceOpened, InvoiceWithdrawn
-from shared.contracts.base import Buyer, Delivery, Line
+from shared.contracts.base import Buyer, Delivery, Line, Stream
 from shared.contracts.payments import InvoiceClosed, PaymentCaptured
 from shared.db import Tx, locked
 from shared.errors import NotAllowed, NotFound
@@ -25,6 +25,7 @@ from shared.money import vat_of
 from shared.outbox import emit
 from shared.settings import Settings
 
+STREAM: Stream = "advertising.web"
 VAT_CLASS = "standard"
 PRODUCT_CLASS = "advertising.web.cpm"
 GUARANTEED = 2
@@ -217,7 +218,7 @@ def _invoice_line(line: LineRow) -> Line:
     return Line(
         id=line.id,
         agency=line.agency,
-        stream="advertising.web",
+        stream=STREAM,
         product_class=PRODUCT_CLASS,
         title=line.name,
         net_vnd=line.net_vnd,
@@ -229,9 +230,11 @@ def _invoice_line(line: LineRow) -> Line:
 
 async def take_payment(tx: Tx, fact: PaymentCaptured) -> None:
     """Money came: the order runs in its flight, or is credited whole when it was cancelled meanwhile."""
+    if not fact.pays_for(STREAM):
+        return  # another seller's invoice
     row = await tx.scalar(sa.select(OrderRow).where(OrderRow.invoice == fact.invoice).with_for_update())
     if row is None or row.paid_at is not None:
-        return  # another seller's invoice, or a second part of a payment that was counted
+        return  # no order of ours, or a second part of a payment that was counted
     row.paid_at = fact.captured_at
     await tx.flush()
     if row.cancelled_at is not None:

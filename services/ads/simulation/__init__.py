@@ -288,17 +288,16 @@ _RUNNING = sa.text(
     ORDER BY l.id
     """
 )
+_IMAGES = sa.text("SELECT ad_order, width, height, id FROM creative WHERE ad_order = ANY(:orders)")
 
 
 async def _deliver(world: World, tx: Tx, day: date) -> None:
     """What readers saw on the day, as hourly totals: near the plan, caught up by the end of the flight."""
     rows = (await tx.execute(_RUNNING, {"day": day})).all()
-    found = await tx.scalars(
-        sa.select(CreativeRow).where(CreativeRow.ad_order.in_({row.ad_order for row in rows}))
-    )
+    found = await tx.execute(_IMAGES, {"orders": list({row.ad_order for row in rows})})
     images: dict[UUID, dict[tuple[int, int], UUID]] = {}
-    for creative in found:
-        images.setdefault(creative.ad_order, {})[creative.width, creative.height] = creative.id
+    for image in found:
+        images.setdefault(image.ad_order, {})[image.width, image.height] = image.id
     totals: list[delivery.Total] = []
     for row in rows:
         n = _shown(world.random, row, day)

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.events.actions.invoices import invoice_number, line
+from services.events.actions.invoices import SPONSORSHIP, invoice_number, line
 from services.events.rules.sponsorship import OPEN_DAYS_BEFORE, REMINDERS, reminders_due
 from services.events.rules.stock import priced
 from services.events.tables import EventRow, InstalmentRow, SponsorshipRow
@@ -68,7 +68,7 @@ async def _open(
         lines=(
             line(
                 part.agency,
-                "sponsorship.cash",
+                SPONSORSHIP,
                 "sponsorship",
                 title,
                 part.net_vnd,

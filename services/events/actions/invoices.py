@@ -14,6 +14,10 @@ from shared.money import allocate
 from shared.outbox import emit
 from shared.settings import Settings
 
+TICKET: Stream = "ticket"
+SPONSORSHIP: Stream = "sponsorship.cash"
+"""What events sells; money for anything else is another seller's."""
+
 
 class Share(msgspec.Struct):
     """What one order takes of what the newcomers of its network share."""

@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from services.events.actions import holding, stock
-from services.events.actions.invoices import Asked, Patron, credit, line, prepaid
+from services.events.actions.invoices import TICKET, Asked, Patron, credit, line, prepaid
 from services.events.rules.stock import SoldOut, check_open, paid_after, priced
 from services.events.rules.tickets import MOST, Entry, bib, wanted
 from services.events.tables import EntrantRow, EventRow, RegistrationRow, SellableRow
@@ -96,7 +96,7 @@ async def _tickets(tx: Tx, event: EventRow, ids: list[UUID]) -> dict[UUID, Sella
 def _line(event: EventRow, ticket: SellableRow, quantity: int, now: datetime) -> Line:
     cost = priced(ticket.price_vnd * quantity, local_day(now))
     title = f"{event.title} · {ticket.title} × {quantity}"
-    return line(event.agency, "ticket", "ticket", title, cost.net_vnd, cost.vat_vnd, event.starts_at)
+    return line(event.agency, TICKET, "ticket", title, cost.net_vnd, cost.vat_vnd, event.starts_at)
 
 
 def _entrant(registration: RegistrationRow, position: int, entry: Entry) -> EntrantRow:
@@ -114,6 +114,8 @@ def _entrant(registration: RegistrationRow, position: int, entry: Entry) -> Entr
 
 async def book_payment(tx: Tx, fact: PaymentCaptured, now: datetime) -> bool:
     """Book money for an order; when it is all there the runners get their bibs. False when it is not for one."""
+    if not fact.pays_for(TICKET):
+        return False
     order = await tx.scalar(
         sa.select(RegistrationRow).where(RegistrationRow.invoice == fact.invoice).with_for_update()
     )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from services.events.actions import holding, stock
-from services.events.actions.invoices import Asked, Patron, credit, invoice_number, line, prepaid
+from services.events.actions.invoices import SPONSORSHIP, Asked, Patron, credit, invoice_number, line, prepaid
 from services.events.rules import industries
 from services.events.rules.sponsorship import Terms, schedule, tax_code
 from services.events.rules.stock import IndustryTaken, SoldOut, check_open, paid_after, priced
@@ -226,13 +226,13 @@ def _parts(
 
 def _line(event: EventRow, terms: Terms, part: InstalmentRow) -> Line:
     title = f"{event.title} · {terms.title} · {part.title}"
-    return line(
-        event.agency, "sponsorship.cash", "sponsorship", title, part.net_vnd, part.vat_vnd, event.starts_at
-    )
+    return line(event.agency, SPONSORSHIP, "sponsorship", title, part.net_vnd, part.vat_vnd, event.starts_at)
 
 
 async def book_payment(tx: Tx, fact: PaymentCaptured, now: datetime) -> bool:
     """Book money for an instalment; the first one contracts the sponsorship. False when it is not for one."""
+    if not fact.pays_for(SPONSORSHIP):
+        return False
     part = await tx.scalar(
         sa.select(InstalmentRow).where(InstalmentRow.invoice == fact.invoice).with_for_update()
     )

@@ -38,7 +38,8 @@ async def post(tx: Tx, facts: Sequence[Fact]) -> list[Posted]:
     now = clock.now()
     known = set(await tx.scalars(_KNOWN, {"ids": [fact.id for fact in facts]}))
     fresh = {fact.id: fact for fact in facts if fact.id not in known}
-    posted, waiting = await apply(tx, [(fact, now) for fact in in_order(fresh.values())])
+    through = await reached(tx, local_day(now))
+    posted, waiting = await apply(tx, [(fact, now) for fact in in_order(fresh.values())], through)
     if waiting and len(facts) == 1:
         raise waiting[0][1]
     await archive(tx, posted)
@@ -48,20 +49,19 @@ async def post(tx: Tx, facts: Sequence[Fact]) -> list[Posted]:
     paid = {
         f"payment:{p.fact.payment}" for p in posted if isinstance(p.fact, contracts.payments.PaymentCaptured)
     }
-    await arrived(tx, *named, *paid)
+    arrived(tx, *named, *paid)
     return posted
 
 
 async def apply(
-    tx: Tx, facts: Sequence[tuple[Fact, datetime]]
+    tx: Tx, facts: Sequence[tuple[Fact, datetime]], through: date
 ) -> tuple[list[Posted], list[tuple[Fact, Waits]]]:
     """Work out facts in the given order and store what follows, the archive left aside; a rebuild calls this too.
 
-    A DayReached comes alone: it reads the lines that are stored.
+    `through` is the day reached. A DayReached comes alone: it reads the lines that are stored.
     """
     if not facts:
         return [], []
-    through = await _reached(tx, local_day(facts[0][1]))
     lines = await _lines_named(tx, [fact for fact, _ in facts])
     rails = await _rails(tx, [fact for fact, _ in facts])
     changed: dict[UUID, LineState] = {}
@@ -101,7 +101,7 @@ async def reach(tx: Tx, today: date) -> bool:
     if day is None or day >= today:
         return False
     fact = DayReached(agency=ALL_AGENCIES, on=day + DAY)
-    posted, _ = await apply(tx, [(fact, clock.now())])
+    posted, _ = await apply(tx, [(fact, clock.now())], day)
     await archive(tx, posted)
     return fact.on < today
 
@@ -121,7 +121,7 @@ async def become_writer(tx: Tx) -> None:
     await tx.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
 
 
-async def _reached(tx: Tx, first: date) -> date:
+async def reached(tx: Tx, first: date) -> date:
     """The day reached; the books begin on the day of their first fact."""
     found = await tx.scalar(sa.text("SELECT day FROM reached"))
     if found is None:

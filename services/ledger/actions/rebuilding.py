@@ -8,11 +8,12 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.ledger.actions.posting import apply, become_writer
+from services.ledger.actions.posting import apply, become_writer, reached
 from services.ledger.rules.lines import Leg, Part
 from services.ledger.rules.posting import DayReached
 from services.ledger.rules.sealing import Entry, outcome_of, sealed
 from shared import contracts
+from shared.calendar import local_day
 from shared.contracts import Fact
 from shared.db import Tx
 
@@ -44,7 +45,8 @@ async def rebuild(tx: Tx) -> int:
     await tx.execute(sa.text(f"TRUNCATE {', '.join(REBUILT)}"))
     count = 0
     async for chunk in _archived(tx):
-        posted, waiting = await apply(tx, [(fact, recorded_at) for fact, recorded_at, _ in chunk])
+        through = await reached(tx, local_day(chunk[0][1]))
+        posted, waiting = await apply(tx, [(fact, at) for fact, at, _ in chunk], through)
         if waiting:
             raise Differs(f"fact {waiting[0][0].id} {waiting[0][1]}")
         for done, (fact, _, outcome) in zip(posted, chunk, strict=True):

@@ -46,7 +46,7 @@ async def open_invoice(tx: Tx, fact: base.InvoiceOpened) -> None:
     await tx.flush()
     if fact.total_vnd == 0:
         await close_invoice(tx, row, "paid")
-    await arrived(tx, f"invoice:{fact.invoice}")
+    arrived(tx, f"invoice:{fact.invoice}")
 
 
 async def withdraw_invoice(tx: Tx, invoice: UUID, now: datetime) -> None:

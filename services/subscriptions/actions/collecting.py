@@ -1,10 +1,13 @@
 """What payments says about our invoices: money starts a period, a close ends a wait, a dispute suspends."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from services.subscriptions.actions.invoicing import STREAM
 from services.subscriptions.actions.version import bump
 from services.subscriptions.rules.catalogue import Term
 from services.subscriptions.rules.periods import span
@@ -27,6 +30,8 @@ async def start_period(tx: Tx, fact: PaymentCaptured) -> None:
 
     A first period starts on the day of the capture, so that paying after midnight costs no day.
     """
+    if not fact.pays_for(STREAM):
+        return
     invoice = await locked(tx, InvoiceRow, fact.invoice)
     if invoice is None:
         return
@@ -36,8 +41,7 @@ async def start_period(tx: Tx, fact: PaymentCaptured) -> None:
     if not before < total <= invoice.captured_vnd:
         return
     invoice.captured_at = fact.captured_at
-    subscription = await locked(tx, SubscriptionRow, invoice.subscription)
-    price = await tx.get_one(PriceRow, subscription.price)
+    subscription, price = await _bought(tx, invoice.subscription)
     if invoice.n == 0:
         subscription.anchor = max(invoice.start, local_day(fact.captured_at))
     term = Term(price.term_unit, price.term_count)  # type: ignore[arg-type]
@@ -61,12 +65,36 @@ async def start_period(tx: Tx, fact: PaymentCaptured) -> None:
     await tx.flush()
 
 
-async def close_invoice(tx: Tx, fact: InvoiceClosed) -> None:
-    """Remember how an invoice ended; what it means for the subscription is derived from it."""
-    invoice = await locked(tx, InvoiceRow, fact.invoice)
-    if invoice is not None and invoice.outcome is None:
-        invoice.outcome = fact.outcome
-        invoice.closed_at = fact.occurred_at
+async def _bought(tx: Tx, subscription: UUID) -> tuple[Any, PriceRow]:
+    """Lock a subscription; returns it with the price that it was bought at."""
+    found = await tx.execute(
+        sa.select(SubscriptionRow, PriceRow)
+        .join(PriceRow, PriceRow.id == SubscriptionRow.price)
+        .where(SubscriptionRow.id == subscription)
+        .with_for_update(of=SubscriptionRow)
+        .execution_options(populate_existing=True)
+    )
+    row, price = found.one()
+    return row, price
+
+
+async def close_invoices(tx: Tx, facts: Sequence[InvoiceClosed]) -> None:
+    """Remember how invoices ended; what it means for their subscriptions is derived from it."""
+    await tx.execute(
+        _CLOSE,
+        {
+            "ids": [fact.invoice for fact in facts],
+            "outcomes": [fact.outcome for fact in facts],
+            "instants": [fact.occurred_at for fact in facts],
+        },
+    )
+
+
+_CLOSE = sa.text(
+    "UPDATE invoice SET outcome = c.outcome, closed_at = c.closed_at FROM unnest(CAST(:ids AS uuid[]), "
+    "CAST(:outcomes AS text[]), CAST(:instants AS timestamptz[])) AS c (id, outcome, closed_at) "
+    "WHERE invoice.id = c.id AND invoice.outcome IS NULL"
+)
 
 
 async def dispute(tx: Tx, fact: ChargebackOpened | ChargebackClosed) -> None:

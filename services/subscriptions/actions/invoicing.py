@@ -9,13 +9,14 @@ from services.subscriptions.rules.periods import Amount, Span, charge
 from services.subscriptions.tables import InvoiceRow, PackageRow, SubscriptionRow, VatChoiceRow
 from shared import clock, links
 from shared.calendar import local_day, show_day, start_of
-from shared.contracts.base import Buyer, Line, Period, VatClass
+from shared.contracts.base import Buyer, Line, Period, Stream, VatClass
 from shared.contracts.subscriptions import InvoiceOpened, InvoiceWithdrawn
 from shared.db import Tx
 from shared.outbox import emit
 from shared.settings import Settings
 
 RETURN_PATH = "/subscribe/return"
+STREAM: Stream = "subscription"
 
 
 async def price_of(
@@ -68,7 +69,7 @@ async def open_invoice(
     line = Line(
         id=row.line,
         agency=agency,
-        stream="subscription",
+        stream=STREAM,
         product_class=package.product_class,
         title=f"{package.title}, {show_day(span.start)} – {show_day(span.last)}",
         net_vnd=amount.net_vnd,
