@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from typing import Any, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from litestar import Litestar
 from litestar.enums import ScopeType
@@ -26,6 +26,16 @@ def check_address(scope: Scope) -> None:
         raise BadInput(NO_NUL)
 
 
+def is_host(text: str) -> bool:
+    """Whether a `Host`, where one is sent, is a name or number with a port that there can be."""
+    try:
+        parts = urlsplit(f"//{text}")
+        port = parts.port
+    except ValueError:
+        return False
+    return not text or (parts.netloc == text and bool(parts.hostname) and port != 0)
+
+
 def check_parameters(scope: Scope, known: Iterable[str]) -> None:
     """Refuse what would be ignored: `?form=2026-01-01` must not answer as if nothing had been asked.
 
@@ -38,6 +48,8 @@ def check_parameters(scope: Scope, known: Iterable[str]) -> None:
         if name not in known:
             listed = ", ".join(f"`{each}`" for each in sorted(known)) or "none"
             raise UnknownParameter(f"There is no query parameter `{name[:40]}` here. Known: {listed}.")
+        if names.count(name) > 1:
+            raise BadInput(f"Give the query parameter `{name}` once: of several only one could count.")
 
 
 def parameters(app: Litestar) -> Parameters:

@@ -67,8 +67,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> str:
-        """A stable name for counters and idempotency."""
+        """A stable name, under which answers are remembered and deeds are told."""
         return f"{self.kind}:{self.id or ''}"
+
+    @property
+    def spender(self) -> str:
+        """Under what use is counted: an organisation's keys make keys, and all of them together are one caller."""
+        shared = self.kind == "key" and self.organisation is not None
+        return f"organisation:{self.organisation}" if shared else self.subject
 
 
 NOBODY = Principal()

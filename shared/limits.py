@@ -54,7 +54,7 @@ def limited(name: str, per_minute: int, burst: int) -> Guard:
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         principal = principal_of(connection)
-        who = principal.subject if principal.kind != "nobody" else client_address(connection)
+        who = principal.spender if principal.kind != "nobody" else client_address(connection)
         refuse_after(await take(connection.app.state.house.redis, f"{name}:{who}", count, per_s))
 
     return guard

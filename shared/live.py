@@ -35,7 +35,7 @@ def stream(request: Request[Any, Any, Any], messages: AsyncIterator[str]) -> Ser
     opened: Counter[str] = request.app.state.streams
     principal = principal_of(request)
     known = principal.kind != "nobody"
-    who = principal.subject if known else client_address(request)
+    who = principal.spender if known else client_address(request)
     most = MOST_EACH if known else MOST_ADDRESS
     if opened[who] >= most:
         raise TooMany(f"Only {most} live pages at a time; close one.", retry_after_s=COME_BACK_S)

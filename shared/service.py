@@ -24,7 +24,7 @@ from shared import address, agencies, api_page, auth, clock, observe, outbox, we
 from shared.calendar import local_day
 from shared.consume import Consumer
 from shared.db import ACTS_AT, Tx, enter
-from shared.errors import NotSignedIn
+from shared.errors import BadInput, NotSignedIn
 from shared.head import answering_head
 from shared.house import House
 from shared.http import StrictRequest, problem
@@ -103,6 +103,7 @@ class Caller:
 
     def __init__(self, app: Litestar, service: Service) -> None:
         self.app = app.asgi_handler
+        self.service_app = app
         self.direct = {
             route.path: Direct(app, route)
             for route in app.routes
@@ -122,7 +123,17 @@ class Caller:
             # Litestar cannot even refuse what a careless client left unquoted.
             scope["query_string"] = quote(scope["query_string"], safe=_QUERY).encode()
         scope["user"] = self._principal(scope, headers)
-        await observe.measured(self.direct.get(scope["path"], self.app), scope, receive, send, request_id)
+        app = self.direct.get(scope["path"], self.app)
+        if not address.is_host(headers.get(b"host", b"").decode("latin-1")):
+            app = self._refuse_host
+        await observe.measured(app, scope, receive, send, request_id)
+
+    async def _refuse_host(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a `Host` of which no address can be made, not even that of the page that says so."""
+        scope["litestar_app"] = self.service_app
+        others = [header for header in scope["headers"] if header[0] != b"host"]
+        scope["headers"] = [*others, (b"host", b"localhost")]
+        await _answer_problem(scope, receive, send, BadInput("The header `Host` names no host."))
 
     def _principal(self, scope: Scope, headers: dict[bytes, bytes]) -> auth.Principal:
         bearer = headers.get(b"authorization", b"").decode("latin-1")
@@ -159,15 +170,19 @@ class Direct:
             address.check_parameters(scope, self.parameters)
             await self.handler(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - what Litestar would do with it
-            request: Request[Any, Any, Any] = StrictRequest(scope, receive, send)
-            answer = problem_of(request, error).to_asgi_response(app=None, request=request)
-            await answer(scope, receive, send)
+            await _answer_problem(scope, receive, send, error)
+
+
+async def _answer_problem(scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
+    request: Request[Any, Any, Any] = StrictRequest(scope, receive, send)
+    answer = problem_of(request, error).to_asgi_response(app=None, request=request)
+    await answer(scope, receive, send)
 
 
 _QUERY = string.punctuation
 """What stays in a query as it is."""
 
-_READ = {b"authorization", b"cookie", b"x-request-id"}
+_READ = {b"authorization", b"cookie", b"host", b"x-request-id"}
 
 
 def _cookie(header: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -142,9 +143,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is one of this machine alone."""
+    """Whether an address is one of this machine alone; `127.example.vn` is anybody's name."""
     host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class BadSetting(ValueError):

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from shared import limits, links
 from shared.auth import principal_of
+from shared.contracts import sandbox
 from shared.settings import Budget, Settings
 
 DEVICE_COOKIE = "nt_device"
@@ -54,11 +55,14 @@ def network_of(address: str) -> str:
 
 
 def asker_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Asker:
-    """Who asks: a principal or a device known to the house by its signed cookie, or a stranger of a network."""
+    """Who asks: a principal or a device known to the house by its signed cookie, or a stranger of a network.
+
+    A key of the sandbox is had for the asking, and as many more as one likes: it makes nobody known.
+    """
     principal = principal_of(connection)
     network = network_of(limits.client_address(connection))
-    if principal.kind != "nobody":
-        return Asker(network, principal.subject)
+    if principal.kind != "nobody" and not sandbox.is_sandbox(principal.agency):
+        return Asker(network, principal.spender)
     device = device_of(connection.app.state.settings, connection.cookies)
     return Asker(
         network, f"device:{links.pseudonym(connection.app.state.settings, device)}" if device else ""

@@ -2,7 +2,7 @@
 
 import re
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pyotp
@@ -11,10 +11,12 @@ import sqlalchemy as sa
 
 from services.accounts import rules
 from services.accounts.actions import secrets
-from shared.settings import Settings
+from shared.auth import Principal
+from shared.settings import Budget, Settings
 from tests.accounts.builders import PASSWORD, Browser, a_person, an_advertiser, some_agencies
 
 LAN = "lan@baokh.example"
+ORGANISATION = UUID("0199f3a0-7d2c-7c1e-9b64-3f2a5d8e1c70")
 
 
 @pytest.fixture
@@ -258,3 +260,28 @@ async def test_a_registration_repeated_is_mailed_once_more_and_makes_nothing_ane
         assert await tx.scalar(sa.text("SELECT count(*) FROM organisation")) == 2, "itself and its sandbox"
         assert await tx.scalar(sa.text("SELECT count(*) FROM api_key")) == 1
     assert len(await letters(flat, "ketoan@yensao.example")) == 2
+
+
+@pytest.mark.promise("T10")
+async def test_a_key_of_the_sandbox_makes_nobody_known_and_more_of_them_buy_no_more_registrations(flats):
+    flat = await flats.start("accounts", budget_registrations=Budget(known=1, network=2, per_s=3600))
+    await some_agencies(flat)
+    key = (await register(flat)).json()["key"]
+    more = await flat.client.post(
+        "/api/accounts/v1/keys",
+        json={"agency": "bkh-sandbox", "name": "thêm", "scopes": ["ads:read"]},
+        headers={"Authorization": f"Bearer {key}", "Idempotency-Key": uuid4().hex},
+    )
+    answers = []
+    for n, each in enumerate((key, more.json()["key"], more.json()["key"])):
+        flat.client.headers["Authorization"] = f"Bearer {each}"
+        answers.append((await register(flat, email=f"nguoi{n}@yensao.example")).status_code)
+    assert answers == [201, 429, 429]
+
+
+def test_keys_that_keys_make_are_counted_as_the_one_organisation_that_has_them():
+    one, other = (Principal(kind="key", id=uuid4(), organisation=ORGANISATION, agency="bkh") for _ in "ab")
+    assert one.subject != other.subject
+    assert one.spender == other.spender == f"organisation:{ORGANISATION}"
+    server = Principal(kind="key", id=uuid4(), agency="bkh")
+    assert server.spender == server.subject

@@ -128,6 +128,15 @@ def test_a_house_of_one_machine_alone_may_stay_a_demo(change: dict[str, object])
 
 
 @pytest.mark.promise("T11")
+@pytest.mark.parametrize(
+    "address", ["https://127.0.0.1.example.vn", "http://127.bao.example", "http://1270.1"]
+)
+def test_a_name_that_only_begins_like_this_machine_is_open_to_others(address: str) -> None:
+    assert Settings(base_url=address).exposed
+    assert not Settings(base_url="http://127.9.0.1:8080", creatives_url="http://[::1]:8080").exposed
+
+
+@pytest.mark.promise("T11")
 async def test_no_inbox_and_no_simulator_answer_where_others_reach_the_house(flats: Flats) -> None:
     flat = await flats.start("accounts")
     assert (await flat.client.get("/dev/mail")).status_code == httpx.codes.OK

@@ -81,6 +81,22 @@ class TestBodies:
         none = await door.client.get("/api/ads/v1/things?x=", headers=door.headers())
         assert none.json()["detail"] == "There is no query parameter `x` here. Known: none."
 
+    async def test_a_query_parameter_given_twice_is_refused_since_only_one_could_count(self, door):
+        answer = await door.client.get("/api/ads/v1/listed?limit=1&fromDay=2026-01-01&limit=2")
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad-input")
+        assert "`limit` once" in answer.json()["detail"]
+
+    @pytest.mark.parametrize(
+        "host", ["localhost:8080.evil.example", "localhost:99999999", "[::1", "a b:x", "/"]
+    )
+    @pytest.mark.parametrize("path", ["/api/ads/v1/listed?fromDay=x", "/nowhere", "/health/live"])
+    async def test_a_host_of_which_no_address_can_be_made_is_a_bad_request_and_no_fault(
+        self, door, host, path
+    ):
+        answer = await door.client.get(path, headers={"Host": host})
+        assert answer.status_code == 400
+        assert "Host" in answer.text or "text/html" in answer.headers["content-type"]
+
     async def test_a_page_ignores_a_parameter_that_it_does_not_know(self, door):
         answer = await door.client.get("/desk/ads/page?fbclid=1", headers=door.headers())
         assert answer.status_code == 200
