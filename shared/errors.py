@@ -40,8 +40,24 @@ class Unprocessable(Refused, status=422):
     """What was sent can be read but contradicts itself or the rules of its fields."""
 
 
+class WrongMethod(Refused, status=405):
+    """The address does not take that method; `Allow` says which it takes."""
+
+
 class Stale(Refused, status=412):
     """If-Match named a version that is no longer current."""
+
+
+class TooLarge(Refused, status=413):
+    """What was sent has more bytes than are taken here."""
+
+
+class WrongContentType(Refused, status=415):
+    """What was sent is of another content type than the one that is read here."""
+
+
+class VersionMissing(Refused, status=428):
+    """An edit came without If-Match, so that nobody can tell whether it saw the current version."""
 
 
 class TooMany(Refused, status=429):

@@ -5,21 +5,37 @@ import hashlib
 import re
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from operator import itemgetter
-from typing import Any, Generic, TypeVar, cast, get_args, get_type_hints
+from operator import attrgetter, itemgetter
+from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_type_hints
 from urllib.parse import quote
 
 import msgspec
 import sqlalchemy as sa
 from litestar import Request, Response
+from litestar.datastructures import FormMultiDict
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import HTTPException
+from litestar.params import QueryParameter
 from litestar.response import Redirect
 
 from shared import clock, texts
 from shared.auth import principal_of
 from shared.db import Tx
-from shared.errors import BadInput, Refused, Stale, Unavailable, Unprocessable
+from shared.errors import (
+    BadInput,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    Refused,
+    Stale,
+    TooLarge,
+    TooMany,
+    Unavailable,
+    Unprocessable,
+    VersionMissing,
+    WrongContentType,
+    WrongMethod,
+)
 from shared.fields import field_refused
 from shared.limits import client_address
 
@@ -33,13 +49,24 @@ PROBLEM = "application/problem+json"
 class StrictRequest(Request[Any, Any, Any]):
     """Decodes JSON strictly, with limits; Litestar's own decoding would take `"5e3"` for 5000."""
 
+    async def form(self) -> FormMultiDict:
+        """The form that was sent. Raises WrongContentType for any other body, which would read as an empty form."""
+        kind = self.content_type[0]
+        if kind not in FORMS and await self.body():
+            raise WrongContentType(
+                f"Send a form as multipart/form-data, not {kind or 'without a content type'}."
+            )
+        return await super().form()
+
     async def json(self) -> Any:
         kind = self.content_type[0]
         if kind != RequestEncodingType.JSON:
-            raise BadInput(f"Send the body as application/json, not {kind or 'without a content type'}.")
+            raise WrongContentType(
+                f"Send the body as application/json, not {kind or 'without a content type'}."
+            )
         body = await self.body()
         if len(body) > MAX_JSON_BYTES:
-            raise BadInput(f"The body is larger than {MAX_JSON_BYTES} bytes.")
+            raise TooLarge(f"The body is larger than {MAX_JSON_BYTES} bytes.")
         check_body(body)
         body = readable(body)
         field = cast("Any", self.route_handler).parsed_data_field
@@ -272,25 +299,28 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     next: str | None = None
 
 
-def page_of(rows: list[T], limit: int, key: str = "id") -> Page[T]:
-    """Cut a list that was read with `LIMIT limit + 1` into a page."""
+Limit = Annotated[int, QueryParameter(ge=1, le=200)]
+"""How long a part of a list is asked to be."""
+
+
+def page_of(rows: list[T], limit: int, place: Callable[[T], Any] = attrgetter("id")) -> Page[T]:
+    """Cut a list that was read with `LIMIT limit + 1` into a page; `place` is what of a row the list is sorted by."""
     more = len(rows) > limit
-    return Page(rows[:limit], encode_cursor(str(getattr(rows[limit - 1], key))) if more else None)
+    return Page(rows[:limit], encode_cursor(place(rows[limit - 1])) if more else None)
 
 
-def encode_cursor(value: str) -> str:
-    return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
+def encode_cursor(place: Any) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str) -> str:
-    """Raises BadInput for a cursor that is not ours."""
+def decode_cursor(cursor: str | None, kind: type[T]) -> T | None:
+    """The place behind which a page begins, such as `UUID`; None for the first. Raises BadInput for one not of ours."""
+    if not cursor:
+        return None
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except ValueError as error:
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise BadInput("The cursor is not one that we gave.") from error
-    if "\0" in text:
-        raise BadInput(NO_NUL)
-    return text
 
 
 def etag(version: int) -> str:
@@ -301,10 +331,10 @@ _COMPRESSED = re.compile(r'-(?:gzip|zstd|br)"$')
 
 
 def require_match(request: Request[Any, Any, Any], version: int) -> None:
-    """An edit must name the version it saw. Raises Stale when it names another, BadInput when none."""
+    """An edit must name the version it saw. Raises Stale when it names another, VersionMissing when none."""
     given = request.headers.get("if-match")
     if given is None:
-        raise BadInput("Send If-Match with the ETag that you last read.")
+        raise VersionMissing("Send If-Match with the ETag that you last read.")
     # The edge marks the ETag of a compressed answer: `"3-gzip"` is the version "3".
     if _COMPRESSED.sub('"', given) != etag(version):
         raise Stale("Somebody changed this meanwhile: read it again and repeat your change.")
@@ -354,13 +384,27 @@ def problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     return Response(msgspec.json.encode(body), status_code=int(status), media_type=PROBLEM, headers=headers)
 
 
+FAULT = "fault"
+"""The code of what broke on our side."""
+
+# What the framework refuses by itself has the codes of our own refusals: its words differ from one Python to the next.
+_KINDS: dict[int, type[Refused]] = {
+    int(kind.status): kind
+    for kind in (
+        *(BadInput, NotSignedIn, NotAllowed, NotFound, WrongMethod, TooLarge, WrongContentType),
+        *(Unprocessable, TooMany, Unavailable),
+    )
+}
+
+
 def _facts_of(error: Exception) -> tuple[int, str, str, dict[str, Any]]:
     if isinstance(error, Refused):
         return error.status, error.code, error.sentence, error.more
     if isinstance(error, HTTPException):
         extra = {"fields": error.extra} if isinstance(error.extra, list) and error.extra else {}
-        status = HTTPStatus(error.status_code)
-        return status, status.name.lower().replace("_", "-"), error.detail or status.phrase, extra
+        status, kind = error.status_code, _KINDS.get(error.status_code)
+        code = kind.code if kind else BadInput.code if status < 500 else FAULT  # noqa: PLR2004
+        return status, code, error.detail or HTTPStatus(status).phrase, extra
     if _is_passing(error):
         return (
             503,
@@ -368,7 +412,7 @@ def _facts_of(error: Exception) -> tuple[int, str, str, dict[str, Any]]:
             "Something we need is away for a moment; try again.",
             {"retry_after_s": 2},
         )
-    return 500, "fault", "Something broke on our side. Nothing was changed; it has been logged.", {}
+    return 500, FAULT, "Something broke on our side. Nothing was changed; it has been logged.", {}
 
 
 def _is_passing(error: Exception) -> bool:

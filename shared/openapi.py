@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Iterator
 from datetime import date
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from litestar import Litestar, Response
@@ -16,6 +16,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import KwargDefinition
 from litestar.routes import ASGIRoute, HTTPRoute
 from litestar.typing import FieldDefinition
+from msgspec import Meta
 
 from shared import limits
 from shared.glossary import explain, meaning
@@ -36,7 +37,10 @@ PROBLEMS = {
     404: "There is no such thing, or not for the caller; the two are never told apart.",
     409: "It cannot be done in the present state of things; `code` says why.",
     412: "`If-Match` names a version that is no longer current.",
+    413: "The body has more bytes than are taken here.",
+    415: "The body is of another content type than the one that is read here.",
     422: "It can be read and contradicts itself or a rule; `code` and `detail` say how.",
+    428: "An edit came without `If-Match`.",
     429: "More requests than the limit; come back after `Retry-After` seconds.",
     503: "Something needed is away for a moment; come back after `Retry-After` seconds.",
 }
@@ -45,18 +49,18 @@ PROBLEMS = {
 class Problem(msgspec.Struct, frozen=True):
     """A refusal (RFC 9457). It may hold more members, which belong to its `code`."""
 
-    type: str
+    type: Annotated[str, Meta(pattern="^/docs/problems#", extra_json_schema={"format": "uri-reference"})]
     """Address of the explanation, below the house's own."""
-    title: str
+    title: Annotated[str, Meta(min_length=1)]
     """The status in words."""
-    status: int
+    status: Annotated[int, Meta(ge=400, le=599)]
     """The HTTP status again."""
-    code: str
+    code: Annotated[str, Meta(pattern="^[a-z]+(-[a-z]+)*$")]
     """What a program goes by; all are listed at `/docs/problems`."""
-    detail: str
+    detail: Annotated[str, Meta(min_length=1)]
     """A sentence for people: what is wrong, and where."""
-    instance: str
-    """The path that was asked."""
+    instance: Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})] = ""
+    """The path that was asked; left out while the service itself is away."""
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -253,7 +257,8 @@ def _responses(one: Operation, refs: dict[str, Any]) -> dict[str, Any]:
     wrong |= {401, 403} if _scope(one) is not None else set()
     wrong |= {404} if one.path_types else set()
     wrong |= {404, 409, 422} if one.method != "get" else set()
-    wrong |= {412} if one.method == "put" else set()
+    wrong |= {413, 415} if one.data is not None or one.form is not None else set()
+    wrong |= {412, 428} if one.method == "put" else set()
     problems = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(wrong)}
     return {str(one.status): good, **problems}
 

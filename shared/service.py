@@ -61,7 +61,6 @@ class Service(InitPlugin):
             }
         )
         app_config.request_class = StrictRequest
-        app_config.request_max_body_size = MAX_BODY_BYTES
         app_config.dependencies = {"tx": Provide(provide_tx), **app_config.dependencies}
         app_config.exception_handlers = {Exception: problem_of, **app_config.exception_handlers}
         app_config.middleware = [address.checked, *app_config.middleware]
@@ -85,6 +84,8 @@ class Service(InitPlugin):
         # Around the router, since Litestar's middleware never sees what no route or method fits.
         app.asgi_handler = answering_head(Caller(app, self))
         app.state.parameters = address.parameters(app)
+        # Litestar reads this off the app itself and passes over what a plugin's configuration says.
+        app.request_max_body_size = MAX_BODY_BYTES
         await self.house.start()
         try:
             async with repeating(self._refresh, REFRESH_S):

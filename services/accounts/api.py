@@ -20,12 +20,11 @@ from shared import auth
 from shared.contracts import sandbox
 from shared.contracts.scopes import Scope
 from shared.db import Tx, enter
-from shared.errors import BadInput, NotSignedIn
-from shared.http import Page, decode_cursor, once, page_of
+from shared.errors import NotSignedIn
+from shared.http import Limit, Page, decode_cursor, once, page_of
 from shared.strangers import within
 
 BASE = "/api/accounts/v1"
-MAX_PAGE = 200
 
 Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
 AgencyCode = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -131,14 +130,12 @@ async def make_key(
 async def list_keys(
     request: Request[Any, Any, Any],
     tx: NamedDependency[Tx],
-    cursor: FromQuery[str | None] = None,
-    limit: FromQuery[int] = 50,
+    cursor: FromQuery[str] = "",
+    limit: Limit = 50,
 ) -> Page[queries.Key]:
     """The keys of the caller's organisation; for an administrator without one, those of the agencies."""
     principal = auth.principal_of(request)
-    if not 1 <= limit <= MAX_PAGE:
-        raise BadInput(f"`limit` is 1 to {MAX_PAGE}.")
-    after = _uuid(decode_cursor(cursor)) if cursor else None
+    after = decode_cursor(cursor, UUID)
     return page_of(
         await queries.keys(tx, organisation=principal.organisation, after=after, limit=limit + 1), limit
     )
@@ -170,13 +167,6 @@ def show_public_keys(request: Request[Any, Any, Any]) -> Response[dict[str, Any]
         json.loads(request.app.state.settings.token_public_keys or '{"keys": []}'),
         headers={"cache-control": "public, max-age=300"},
     )
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise BadInput("The cursor is not one that we gave.") from error
 
 
 routes = [

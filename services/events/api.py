@@ -1,6 +1,7 @@
 """The door for programs: what can be had, and taking it."""
 
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -19,14 +20,13 @@ from services.events.rules.tickets import MOST, Entry
 from services.events.tables import DeliverableRow, EventRow, SponsorshipRow
 from shared import auth, clock
 from shared.db import Tx, enter, locked
-from shared.errors import BadInput, NotFound
-from shared.http import Page, decode_cursor, encode_cursor, etag, once, page_of, require_match
+from shared.errors import NotFound
+from shared.http import Limit, Page, decode_cursor, etag, once, page_of, require_match
 from shared.limits import limited
 from shared.service import transaction
 
 Caller = Request[Any, Any, Any]
 BASE = "/api/events/v1"
-LIMIT = 50
 
 may_sponsor = auth.Right(scope="events:sponsor", own=True)
 may_register = auth.Right(scope="events:register", own=True)
@@ -103,20 +103,12 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 @get(f"{BASE}/events")
 async def list_events(
-    tx: NamedDependency[Tx], cursor: FromQuery[str] = "", agency: FromQuery[str] = ""
+    tx: NamedDependency[Tx], cursor: FromQuery[str] = "", limit: Limit = 50, agency: FromQuery[str] = ""
 ) -> Page[queries.EventView]:
     """Events, the latest first. Anyone may ask."""
-    before = None
-    if cursor:
-        at, _, key = decode_cursor(cursor).partition("|")
-        try:
-            before = (datetime.fromisoformat(at), UUID(key))
-        except ValueError as error:
-            raise BadInput("The cursor is not one that we gave.") from error
-    found = await queries.events(tx, limit=LIMIT, before=before, agency=agency)
-    more = len(found) > LIMIT
-    last = found[LIMIT - 1] if more else None
-    return Page(found[:LIMIT], encode_cursor(f"{last.starts_at.isoformat()}|{last.id}") if last else None)
+    before = decode_cursor(cursor, tuple[datetime, UUID])
+    found = await queries.events(tx, limit=limit, before=before, agency=agency)
+    return page_of(found, limit, attrgetter("starts_at", "id"))
 
 
 @get(f"{BASE}/events/{{slug:str}}")
@@ -213,40 +205,33 @@ def _order(request: Caller, asked: Asked) -> Order:
 
 @get(f"{BASE}/sponsorships", guards=[may_sponsor])
 async def list_sponsorships(
-    request: Caller, tx: NamedDependency[Tx], cursor: FromQuery[str] = ""
+    request: Caller, tx: NamedDependency[Tx], cursor: FromQuery[str] = "", limit: Limit = 50
 ) -> Page[queries.SponsorshipView]:
     """Your sponsorships, the newest first."""
     owner = patron_of(auth.principal_of(request)).owner
-    before = _uuid(decode_cursor(cursor)) if cursor else None
-    return page_of(await queries.sponsorships_of(tx, owner, limit=LIMIT, before=before), LIMIT)
+    before = decode_cursor(cursor, UUID)
+    return page_of(await queries.sponsorships_of(tx, owner, limit=limit, before=before), limit)
 
 
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise BadInput("The cursor is not one that we gave.") from error
-
-
-@get(f"{BASE}/sponsorships/{{key:uuid}}", guards=[may_sponsor])
+@get(f"{BASE}/sponsorships/{{sponsorship:uuid}}", guards=[may_sponsor])
 async def show_sponsorship(
-    request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]
+    request: Caller, tx: NamedDependency[Tx], sponsorship: FromPath[UUID]
 ) -> queries.SponsorshipView:
     """One of your sponsorships, with its instalments and deliverables."""
-    return await queries.sponsorship(tx, key, patron_of(auth.principal_of(request)).owner)
+    return await queries.sponsorship(tx, sponsorship, patron_of(auth.principal_of(request)).owner)
 
 
-@post(f"{BASE}/sponsorships/{{key:uuid}}/cancellation", guards=[may_sponsor])
+@post(f"{BASE}/sponsorships/{{sponsorship:uuid}}/cancellation", guards=[may_sponsor])
 async def cancel_sponsorship(
-    request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]
+    request: Caller, tx: NamedDependency[Tx], sponsorship: FromPath[UUID]
 ) -> queries.SponsorshipView:
     """Give a package back before its first payment; it is free again once payments has closed the invoice."""
     owner = patron_of(auth.principal_of(request)).owner
 
     async def work() -> queries.SponsorshipView:
-        seen = await queries.sponsorship(tx, key, owner)
+        seen = await queries.sponsorship(tx, sponsorship, owner)
         await enter(tx, [seen.agency], owner)
-        await sponsorships.cancel(tx, await tx.get_one(SponsorshipRow, key), clock.now())
+        await sponsorships.cancel(tx, await tx.get_one(SponsorshipRow, sponsorship), clock.now())
         return seen
 
     return await once(request, tx, work())
@@ -270,12 +255,12 @@ async def register(request: Caller, data: JSONBody[Register]) -> Order:
         return await once(request, tx, work(tx, patron))
 
 
-@get(f"{BASE}/registrations/{{key:uuid}}", guards=[may_register])
+@get(f"{BASE}/registrations/{{registration:uuid}}", guards=[may_register])
 async def show_registration(
-    request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]
+    request: Caller, tx: NamedDependency[Tx], registration: FromPath[UUID]
 ) -> queries.RegistrationView:
     """One of your orders, with its bibs once it is paid."""
-    return await queries.registration(tx, key, runner_of(auth.principal_of(request)).owner)
+    return await queries.registration(tx, registration, runner_of(auth.principal_of(request)).owner)
 
 
 @post(f"{BASE}/events/{{slug:str}}/check-ins", guards=[may_check_in])
@@ -293,14 +278,14 @@ async def check_in(
     return await once(request, tx, work())
 
 
-@post(f"{BASE}/deliverables/{{key:uuid}}/delivery", guards=[may_edit_events])
+@post(f"{BASE}/deliverables/{{deliverable:uuid}}/delivery", guards=[may_edit_events])
 async def deliver(
-    request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID], data: JSONBody[Proof]
+    request: Caller, tx: NamedDependency[Tx], deliverable: FromPath[UUID], data: JSONBody[Proof]
 ) -> queries.SponsorshipView:
     """Record that a sponsor got what was promised, with its proof."""
 
     async def work() -> queries.SponsorshipView:
-        row: DeliverableRow | None = await locked(tx, DeliverableRow, key)
+        row: DeliverableRow | None = await locked(tx, DeliverableRow, deliverable)
         if row is None:
             raise NotFound("There is no such deliverable.")
         await sponsorships.deliver(tx, row, data.proof, clock.now())

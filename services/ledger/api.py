@@ -14,12 +14,11 @@ from shared import auth, clock
 from shared.calendar import add_months, local_day, month_of
 from shared.db import Tx
 from shared.errors import BadInput, Unprocessable
-from shared.http import Page, decode_cursor, encode_cursor
+from shared.http import Limit, Page, decode_cursor, page_of
 
 may_read_books = auth.Right(
     roles={"finance", "finance_approver", "auditor", "administrator"}, scope="finance:read"
 )
-MAX_LIMIT = 200
 MAX_MONTHS = 120
 
 
@@ -46,12 +45,10 @@ async def list_entries(
     line: FromQuery[UUID | None] = None,
     since: FromQuery[date] = date.min,
     until: FromQuery[date] = date.max,
-    limit: FromQuery[int] = 50,
+    limit: Limit = 50,
     cursor: FromQuery[str] = "",
 ) -> Page[journal.EntryItem]:
     """Entries, newest effective day first; with a filter, `amount_vnd` is what each did to it."""
-    if not 1 <= limit <= MAX_LIMIT:
-        raise Unprocessable(f"limit is between 1 and {MAX_LIMIT}.")
     codes = await books.scope(tx, agency)
     wanted = journal.Wanted(
         account=account,
@@ -60,15 +57,9 @@ async def list_entries(
         since=since,
         until=until,
         limit=limit,
-        cursor=decode_cursor(cursor) if cursor else "",
+        before=decode_cursor(cursor, journal.Place),
     )
-    return page_of(await journal.entries(tx, codes, wanted), limit)
-
-
-def page_of(rows: list[journal.EntryItem], limit: int) -> Page[journal.EntryItem]:
-    more = len(rows) > limit
-    last = rows[limit - 1] if more else None
-    return Page(rows[:limit], encode_cursor(f"{last.effective_on}/{last.id}") if last else None)
+    return page_of(await journal.entries(tx, codes, wanted), limit, journal.place)
 
 
 @get("/entries/{entry:uuid}")

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from litestar import Request, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.payments import queries
 from services.payments.actions import attempts, refunds
@@ -18,10 +18,8 @@ from shared.contracts.base import Positive
 from shared.db import Tx
 from shared.errors import BadInput
 from shared.house import House
-from shared.http import Page, decode_cursor, once, page_of
+from shared.http import Limit, Page, decode_cursor, once, page_of
 from shared.limits import client_address, limited
-
-PAGE = 50
 
 FINANCE: frozenset[auth.Role] = frozenset({"finance", "finance_approver", "administrator", "auditor"})
 """Roles that may look at money."""
@@ -83,11 +81,11 @@ async def show_invoice(tx: NamedDependency[Tx], invoice: FromPath[UUID]) -> quer
 @get("/api/payments/v1/captures", guards=[may_read_payments])
 async def list_captures(
     tx: NamedDependency[Tx],
-    cursor: FromQuery[str | None] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=200)] = PAGE,
+    cursor: FromQuery[str] = "",
+    limit: Limit = 50,
 ) -> Page[queries.CaptureView]:
     """Money that came, newest first."""
-    return page_of(await queries.captures(tx, limit, read_cursor(cursor)), limit)
+    return page_of(await queries.captures(tx, limit, decode_cursor(cursor, UUID)), limit)
 
 
 @post("/api/payments/v1/refunds", guards=[may_ask_refunds])
@@ -127,16 +125,6 @@ async def _decide(tx: Tx, refund: UUID, by: UUID | None, data: Decision) -> quer
         raise BadInput("Only a person approves.")
     await refunds.decide_refund(tx, refund, by, good=data.approve)
     return await queries.refund_view(tx, refund)
-
-
-def read_cursor(cursor: str | None) -> UUID | None:
-    """The id behind a cursor. Raises BadInput for one that is not ours."""
-    if cursor is None:
-        return None
-    try:
-        return UUID(decode_cursor(cursor))
-    except ValueError as error:
-        raise BadInput("The cursor is not one that we gave.") from error
 
 
 routes = [hear_vnpay, show_invoice, list_captures, ask_refund, show_refund, decide_refund]

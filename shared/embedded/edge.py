@@ -194,7 +194,7 @@ def _docs() -> list[str]:
 def _errors(policy: str) -> list[str]:
     """What is said while an app is away: as a problem to programs, as a sentence to people."""
     problem = (
-        '{"type":"about:blank","title":"Unavailable","status":503,"code":"unavailable",'
+        '{"type":"/docs/problems#unavailable","title":"Service Unavailable","status":503,"code":"unavailable",'
         '"detail":"This part of the house is starting again; try in a few seconds."}'
     )
     page = (

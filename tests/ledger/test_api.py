@@ -135,8 +135,8 @@ async def test_revenue_by_stream_and_month(flat: Any, flats: Any) -> None:
     [
         ("/trial-balance?on=yesterday", 400),
         ("/trial-balance?recorded_at=2026-11-23T00:00:00", 400),
-        ("/entries?limit=0", 422),
-        ("/entries?limit=5e3", 422),
+        ("/entries?limit=0", 400),
+        ("/entries?limit=5e3", 400),
         ("/entries?cursor=zzzz", 400),
         ("/entries?cursor=%00%ff", 400),
         ("/entries?line=1", 400),

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 import sqlalchemy as sa
-from litestar import Litestar, Request, get, post
+from litestar import Litestar, Request, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Redirect
@@ -106,6 +106,17 @@ async def limited_one() -> None:
     return None
 
 
+@put("/api/ads/v1/things/{name:str}", guards=[may_book])
+async def rename(request: Request[Any, Any, Any], name: FromPath[str]) -> str:
+    http.require_match(request, 3)
+    return name
+
+
+@get("/api/ads/v1/away")
+async def away() -> None:
+    raise sa.exc.TimeoutError("the pool is empty")
+
+
 @get("/desk/ads/page", guards=[may_book])
 async def staff_page() -> str:
     return "staff"
@@ -145,7 +156,7 @@ async def door(sample, stack):
     app = Litestar(
         route_handlers=[
             *(book_one, things, broken, limited_one, staff_page, staff_form),
-            *(listed, take_picture, slow, form_of_a_stranger),
+            *(listed, take_picture, slow, form_of_a_stranger, rename, away),
         ],
         plugins=[Service("ads", sample.house.settings, Consumer("ads"), Jobs("ads"))],
     )

@@ -13,6 +13,7 @@ from shared.embedded import Stack
 from shared.embedded.apps import APPS, caddy
 from shared.embedded.edge import PAGES
 from shared.settings import SERVICES
+from tests.shared.test_problems import judge
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -164,7 +165,8 @@ def test_an_app_that_is_away_is_told_as_a_problem_to_programs_and_in_words_to_pe
     answer, body = door.ask("/api/events/v1/events")
     assert (answer.status, answer.getheader("Retry-After")) == (503, "5")
     assert answer.getheader("Content-Type") == "application/problem+json"
-    assert json.loads(body)["status"] == 503
+    judge().validate(json.loads(body))
+    assert (json.loads(body)["code"], json.loads(body)["status"]) == ("unavailable", 503)
     answer, body = door.ask("/events")
     assert answer.status == 503
     assert "Xin chờ vài giây" in body.decode()

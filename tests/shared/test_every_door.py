@@ -1,5 +1,6 @@
 """Every door of the six services, tried by strangers, by the careless, and with nonsense: none of them gives way."""
 
+import base64
 import json
 import re
 from collections.abc import Mapping
@@ -150,15 +151,19 @@ NUMBERS = [
     "Infinity",
 ]
 CURSORS = [
-    "!!!",
-    "AA",
-    "AAAA",
-    "YQBi",
-    "eA",
-    "%C3%A9",
-    "MjAyNi0xMS0yMy8",
-    "OTk5OTktMDEtMDF8eA",
-    "MjAyNi0xMS0yM3wALQ",
+    *("!!!", "AA", "AAAA", "eA", "%C3%A9"),
+    *(
+        base64.urlsafe_b64encode(place).decode().rstrip("=")
+        for place in (
+            b"a\0b",
+            b'"x"',
+            b"[[[[",
+            b'["2026-11-23"]',
+            b'["99999-01-01","00000000-0000-0000-0000-000000000000"]',
+            b'["0001-01-01T00:00:00+14:00","00000000-0000-0000-0000-000000000000"]',
+            b'["9999-12-31","ffffffff-ffff-ffff-ffff-ffffffffffff"]',
+        )
+    ),
 ]
 GUESSED = [
     "cursor",

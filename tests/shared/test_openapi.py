@@ -114,6 +114,16 @@ def test_every_operation_names_the_scope_of_the_key_that_it_asks_for(operations)
 
 
 @pytest.mark.promise("F5")
+def test_every_list_with_a_cursor_says_how_long_a_part_may_be_asked_for(operations):
+    for path, _, one in operations:
+        told = {each["name"]: each for each in one["parameters"]}
+        if "cursor" in told:
+            limit = told["limit"]["schema"]
+            assert (limit["minimum"], limit["default"], limit["maximum"]) == (1, 50, 200), path
+        assert ("cursor" in told) == ("limit" in told), path
+
+
+@pytest.mark.promise("F5")
 def test_every_field_says_what_it_means_and_an_instant_is_one(document):
     for name, schema in document["components"]["schemas"].items():
         for field, part in schema.get("properties", {}).items():

@@ -265,7 +265,7 @@ async def test_a_wall_is_changed_by_the_version_that_was_seen_and_holds_at_the_n
     url = f"{API}/policies/bkh"
     before = await flat.client.get(url, headers=headers)
     wall = {**before.json()["policy"], "default": {"premium": "hard"}}
-    assert (await flat.client.put(url, json=wall, headers=headers)).status_code == 400
+    assert (await flat.client.put(url, json=wall, headers=headers)).status_code == 428
     put = {**headers, "If-Match": before.headers["etag"]}
     assert (await flat.client.put(url, json=wall, headers=put)).status_code == 200
     assert (await flat.client.put(url, json=wall, headers=put)).status_code == 412

@@ -14,7 +14,7 @@ from services.ads.queries import orders as reading
 from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx
-from shared.http import Page, once, page_of
+from shared.http import Limit, Page, decode_cursor, once, page_of
 from shared.limits import limited
 
 STAFF: set[auth.Role] = {"ad_ops", "administrator"}
@@ -23,7 +23,6 @@ may_read_orders = auth.Right(roles={*STAFF, "auditor"}, scope="ads:read", own=Tr
 may_review_creatives = auth.Right(roles=STAFF, scope="ads:review")
 booking_limit = limited("ads-book", per_minute=120, burst=60)
 
-LIMIT = 50
 Call = Request[Any, Any, Any]
 
 
@@ -44,13 +43,13 @@ async def book(request: Call, tx: NamedDependency[Tx], data: JSONBody[orders.New
 
 @get("/orders", guards=[may_read_orders])
 async def list_orders(
-    request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = ""
+    request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "", limit: Limit = 50
 ) -> Page[reading.OrderView]:
     """Your orders, or your agency's, newest first."""
     found = await reading.orders(
-        tx, request.app.state.settings, before=reading.place(cursor), limit=LIMIT + 1
+        tx, request.app.state.settings, before=decode_cursor(cursor, UUID), limit=limit + 1
     )
-    return page_of(found, LIMIT)
+    return page_of(found, limit)
 
 
 @get("/orders/{order_id:uuid}", guards=[may_read_orders])

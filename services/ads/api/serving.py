@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, asgi, get
+from litestar.exceptions import MethodNotAllowedException
 from litestar.params import FromPath
 from litestar.types import HTTPScope, Receive, Scope, Send
 
@@ -19,7 +20,7 @@ from services.ads.queries import snapshot as reading
 from services.ads.rules import decision, tokens, traffic
 from shared import auth, clock, links
 from shared.calendar import ZONE
-from shared.errors import BadInput, NotAllowed, NotFound
+from shared.errors import BadInput, NotAllowed, NotFound, TooLarge
 from shared.http import check_body
 from shared.openapi import Described
 
@@ -124,13 +125,15 @@ async def _read_ask(scope: HTTPScope, receive: Receive) -> Ask:
             explain=query.get("explain", "") == "1",
         )
     if scope["method"] != "POST":
-        raise BadInput("Use POST with JSON, or GET with `agency`, `section` and `p`.")
+        raise MethodNotAllowedException(
+            "Use POST with JSON, or GET with `agency`, `section` and `p`.", headers={"Allow": "GET, POST"}
+        )
     body = b""
     while True:
         message = cast("dict[str, Any]", await receive())
         body += message.get("body", b"")
         if len(body) > MAX_BODY:
-            raise BadInput(f"The body is larger than {MAX_BODY} bytes.")
+            raise TooLarge(f"The body is larger than {MAX_BODY} bytes.")
         if not message.get("more_body"):
             break
     check_body(body)

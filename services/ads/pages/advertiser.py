@@ -20,7 +20,7 @@ from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotAllowed
-from shared.http import encode_cursor, once, read_form
+from shared.http import decode_cursor, encode_cursor, once, read_form
 from shared.web import page
 from shared.web.again import or_again
 
@@ -83,9 +83,9 @@ async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[
 
 async def _orders(request: Call, tx: Tx, cursor: str) -> Template:
     _as_advertiser(request)
-    before = reading.place(cursor)
+    before = decode_cursor(cursor, UUID)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
-    more = f"?cursor={encode_cursor(str(found[PER_PAGE - 1].id))}" if len(found) > PER_PAGE else None
+    more = f"?cursor={encode_cursor(found[PER_PAGE - 1].id)}" if len(found) > PER_PAGE else None
     return page(request, "ads_orders.html", orders=found[:PER_PAGE], more=more, words=words)
 
 

@@ -15,7 +15,7 @@ from services.ads.queries import orders as reading
 from services.ads.queries import reports
 from shared import auth, clock
 from shared.db import Tx
-from shared.http import encode_cursor, read_form
+from shared.http import decode_cursor, encode_cursor, read_form
 from shared.web import page
 from shared.web.again import or_again
 
@@ -45,9 +45,9 @@ async def _queue(request: Call, tx: Tx) -> Template:
 
 @get("/desk/ads/orders", include_in_schema=False, guards=[may_see_desk])
 async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
-    before = reading.place(cursor)
+    before = decode_cursor(cursor, UUID)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
-    more = f"?cursor={encode_cursor(str(found[PER_PAGE - 1].id))}" if len(found) > PER_PAGE else None
+    more = f"?cursor={encode_cursor(found[PER_PAGE - 1].id)}" if len(found) > PER_PAGE else None
     waiting = await reading.queue_length(tx)
     return page(
         request, "ads_desk_orders.html", orders=found[:PER_PAGE], more=more, waiting=waiting, words=words

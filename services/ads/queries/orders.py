@@ -13,8 +13,7 @@ from services.ads.tables import CreativeRow, LineRow, OrderRow, ReviewRow
 from shared import clock, links
 from shared.contracts import sandbox
 from shared.db import Tx
-from shared.errors import BadInput, NotFound
-from shared.http import decode_cursor
+from shared.errors import NotFound
 from shared.settings import Settings
 
 PREVIEW_TTL_S = 3600
@@ -69,14 +68,6 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     pay_by: datetime | None
     line_items: list[LineView]
     creatives: list[CreativeView]
-
-
-def place(cursor: str) -> UUID | None:
-    """The order behind which a page starts. Raises BadInput for a cursor that is not ours."""
-    try:
-        return UUID(decode_cursor(cursor)) if cursor else None
-    except ValueError as error:
-        raise BadInput("The cursor is not one that we gave.") from error
 
 
 def number_of(order: UUID) -> str:

@@ -11,14 +11,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
-from services.ledger.api import bounded, may_read_books, page_of
+from services.ledger.api import bounded, may_read_books
 from services.ledger.pages import labels
 from services.ledger.queries import books, journal
 from shared.agencies import name_of
 from shared.calendar import start_of
 from shared.db import Tx
 from shared.errors import BadInput
-from shared.http import decode_cursor
+from shared.http import decode_cursor, page_of
 from shared.web import page
 
 ON_A_PAGE = 50
@@ -68,9 +68,10 @@ async def list_entries(
         until=as_day(until) or date.max,
         known=known_until(recorded),
         limit=ON_A_PAGE,
-        cursor=decode_cursor(cursor) if cursor else "",
+        before=decode_cursor(cursor, journal.Place),
     )
-    found = page_of(await journal.entries(tx, await books.scope(tx, agency), wanted), ON_A_PAGE)
+    entries = await journal.entries(tx, await books.scope(tx, agency), wanted)
+    found = page_of(entries, ON_A_PAGE, journal.place)
     agencies = await books.visible(tx)
     names = {a.code: a.name for a in agencies}
     return page(
@@ -128,8 +129,8 @@ async def show_line(
 ) -> Template:
     """An invoice line: how it is earned, its balances, its entries, and the facts of its invoice."""
     found = await books.line(tx, line)
-    wanted = journal.Wanted(line=line, limit=ON_A_PAGE, cursor=decode_cursor(cursor) if cursor else "")
-    entries = page_of(await journal.entries(tx, [found.state.agency], wanted), ON_A_PAGE)
+    wanted = journal.Wanted(line=line, limit=ON_A_PAGE, before=decode_cursor(cursor, journal.Place))
+    entries = page_of(await journal.entries(tx, [found.state.agency], wanted), ON_A_PAGE, journal.place)
     names = {a.code: a.name for a in await books.visible(tx)}
     return page(
         request,

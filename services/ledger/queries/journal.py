@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -68,7 +68,18 @@ _FILTERS = {"account": "AND account = :account", "stream": "AND stream = :stream
 _KNOWN = "AND recorded_at <= :known"
 _KNOWN_OF_LEG = "AND EXISTS (SELECT FROM entry WHERE entry.id = leg.entry AND entry.recorded_at <= :known)"
 _WORD = re.compile(r"[a-z0-9_.:-]{0,64}")
-_LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+_LAST_ID = UUID(int=2**128 - 1)
+
+
+class Place(NamedTuple):
+    """Where an entry stands in the journal."""
+
+    effective_on: date
+    id: UUID
+
+
+def place(entry: EntryItem) -> Place:
+    return Place(entry.effective_on, entry.id)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,19 +93,19 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     known: datetime | None = None
     """As the books were known at this instant; none is now."""
     limit: int = 50
-    cursor: str = ""
-    """`<effective day>/<entry id>` of the last one seen."""
+    before: Place | None = None
+    """The place of the last one seen."""
 
 
 async def entries(tx: Tx, codes: Sequence[str], wanted: Wanted) -> list[EntryItem]:
-    """One entry more than the limit where there are more. Raises BadInput for a cursor that is not ours."""
+    """One entry more than the limit where there are more. Raises BadInput for filters that do not go together."""
     if wanted.line and (wanted.account or wanted.stream):
         raise BadInput("Filter by line alone, or by account and stream.")
     if not (_WORD.fullmatch(wanted.account) and _WORD.fullmatch(wanted.stream)):
         raise BadInput("An account or a stream is written in small letters, such as cash_in_transit:vnpay.")
     given = (("account", wanted.account), ("stream", wanted.stream), ("line", wanted.line))
     filters = {name: value for name, value in given if value}
-    before_on, before_id = _after(wanted.cursor)
+    before_on, before_id = wanted.before or Place(_LATEST, _LAST_ID)
     values = {
         "agencies": list(codes),
         "since": max(wanted.since, _EARLIEST),
@@ -121,21 +132,10 @@ async def all_entries(tx: Tx, codes: Sequence[str], wanted: Wanted) -> AsyncIter
             yield item
         if len(found) <= wanted.limit:
             return
-        last = found[wanted.limit - 1]
-        wanted = msgspec.structs.replace(wanted, cursor=f"{last.effective_on}/{last.id}")
+        wanted = msgspec.structs.replace(wanted, before=place(found[wanted.limit - 1]))
 
 
 _EARLIEST, _LATEST = date(1900, 1, 1), date(9999, 1, 1)
-
-
-def _after(cursor: str) -> tuple[date, str]:
-    if not cursor:
-        return _LATEST, _LAST_ID
-    day, _, key = cursor.partition("/")
-    try:
-        return date.fromisoformat(day), str(UUID(key))
-    except ValueError as error:
-        raise BadInput("The cursor is not one that we gave.") from error
 
 
 def _entry_item(row: Any) -> EntryItem:

@@ -11,7 +11,7 @@ from litestar.response import Redirect, Template
 
 from services.payments import queries
 from services.payments.actions import attempts, rails, refunds
-from services.payments.api import FINANCE, read_cursor
+from services.payments.api import FINANCE
 from services.payments.rules import vnpay
 from services.payments.rules.refunds import TWO_PERSONS_FROM_VND
 from shared import auth
@@ -19,7 +19,7 @@ from shared.agencies import name_of
 from shared.contracts.base import Positive
 from shared.db import Tx
 from shared.errors import NotSignedIn
-from shared.http import once, page_of, read_form
+from shared.http import decode_cursor, once, page_of, read_form
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again
 
@@ -133,7 +133,7 @@ async def show_captures(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
 ) -> Template:
     """Money that came, newest first."""
-    listed = page_of(await queries.captures(tx, PAGE, read_cursor(cursor)), PAGE)
+    listed = page_of(await queries.captures(tx, PAGE, decode_cursor(cursor, UUID)), PAGE)
     rows = [Words(request).capture(row) for row in listed.items]
     return await _desk(request, tx, "payments_captures.html", DESK, captures=rows, next=listed.next)
 
@@ -210,7 +210,7 @@ async def show_suspense(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
 ) -> Template:
     """Money that fits no open invoice."""
-    listed = page_of(await queries.captures(tx, PAGE, read_cursor(cursor), suspense=True), PAGE)
+    listed = page_of(await queries.captures(tx, PAGE, decode_cursor(cursor, UUID), suspense=True), PAGE)
     rows = [Words(request).capture(row) for row in listed.items]
     return await _desk(
         request, tx, "payments_suspense.html", f"{DESK}/suspense", captures=rows, next=listed.next

@@ -26,7 +26,7 @@ from shared import clock
 from shared.auth import Principal, Right, Verifier
 from shared.calendar import local_day
 from shared.contracts.scopes import Scope as KeyScope
-from shared.errors import BadInput, NotAllowed, NotSignedIn
+from shared.errors import BadInput, NotAllowed, NotSignedIn, TooLarge
 from shared.house import House
 from shared.http import check_body
 from shared.jobs import repeating
@@ -198,7 +198,7 @@ async def _question(receive: Receive) -> Ask:
         message = cast("dict[str, Any]", await receive())
         body += message.get("body", b"")
         if len(body) > MAX_BYTES:
-            raise BadInput(f"The body is larger than {MAX_BYTES} bytes.")
+            raise TooLarge(f"The body is larger than {MAX_BYTES} bytes.")
         if not message.get("more_body"):
             break
     check_body(body)

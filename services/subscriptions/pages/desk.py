@@ -17,7 +17,7 @@ from services.subscriptions.rules.access import Rule, SectionPolicy, WallPolicy
 from shared.agencies import name_of
 from shared.auth import Right, Role, principal_of
 from shared.db import Tx, check_seen
-from shared.errors import BadInput, Unprocessable
+from shared.errors import Unprocessable
 from shared.http import decode_cursor, encode_cursor, once, read_form
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again, tell, told, typed_in
@@ -57,7 +57,7 @@ async def show_desk(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str] = ""
 ) -> Template:
     """Figures of the month and the newest subscriptions."""
-    found = await subscriptions.listed(tx, person=None, before=_before(cursor), limit=SHOWN)
+    found = await subscriptions.listed(tx, person=None, before=decode_cursor(cursor, UUID), limit=SHOWN)
     lang = language_of(request)
     rows = [
         {
@@ -78,7 +78,7 @@ async def show_desk(
         figures=await subscriptions.figures(tx),
         rows=rows,
         tabs=_tabs(request),
-        next_page=f"?cursor={encode_cursor(str(found[SHOWN - 1].id))}" if len(found) > SHOWN else None,
+        next_page=f"?cursor={encode_cursor(found[SHOWN - 1].id)}" if len(found) > SHOWN else None,
     )
 
 
@@ -156,13 +156,6 @@ def _policy(form: WallForm) -> WallPolicy:
 
 def _tabs(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
     return [(href, translate(language_of(request), label)) for href, label in TABS]
-
-
-def _before(cursor: str) -> UUID | None:
-    try:
-        return UUID(decode_cursor(cursor)) if cursor else None
-    except ValueError as error:
-        raise BadInput("The cursor is not one that we gave.") from error
 
 
 routes = [show_desk, show_walls, change_wall]
