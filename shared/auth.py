@@ -40,10 +40,13 @@ ALGORITHM = "Ed25519"
 CACHED = 10_000
 
 
+PrincipalKind = Literal["nobody", "person", "key"]
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who a request comes from: nobody, a person with a page token, or a program with an API key."""
 
-    kind: Literal["nobody", "person", "key"] = "nobody"
+    kind: PrincipalKind = "nobody"
     id: UUID | None = None
     """The person, or the key."""
     organisation: UUID | None = None

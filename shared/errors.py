@@ -68,6 +68,16 @@ class Unavailable(Refused, status=503):
     """Something needed is away for a moment; Retry-After says when."""
 
 
+OF_STATUS: dict[int, type[Refused]] = {
+    int(kind.status): kind
+    for kind in (
+        *(BadInput, NotSignedIn, NotAllowed, NotFound, WrongMethod, TooLarge, WrongContentType),
+        *(Unprocessable, TooMany, Unavailable),
+    )
+}
+"""How a refusal of the framework's own is named: its words for a status differ from one Python to the next."""
+
+
 class Waits(Exception):
     """A fact cannot be handled before what `key` names has arrived."""
 

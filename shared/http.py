@@ -22,19 +22,15 @@ from shared import clock, texts
 from shared.auth import principal_of
 from shared.db import Tx
 from shared.errors import (
+    OF_STATUS,
     BadInput,
-    NotAllowed,
-    NotFound,
-    NotSignedIn,
     Refused,
     Stale,
     TooLarge,
-    TooMany,
     Unavailable,
     Unprocessable,
     VersionMissing,
     WrongContentType,
-    WrongMethod,
 )
 from shared.fields import field_refused
 from shared.limits import client_address
@@ -346,7 +342,9 @@ PROGRAMS = ("/gateway/", "/health", "/metrics", "/b/")
 
 def wants_html(request: Request[Any, Any, Any]) -> bool:
     """Whether a person asks: any address but a program's is a page, unless JSON alone is asked for."""
-    path, accepted = request.url.path, request.headers.get("accept", "")
+    # As it was asked for: below a mount, `path` is what is left of it.
+    path = (request.scope.get("raw_path") or request.url.path.encode()).decode("latin-1")
+    accepted = request.headers.get("accept", "")
     if path.startswith("/api/"):
         return False
     if "text/html" in accepted:
@@ -387,22 +385,13 @@ def problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
 FAULT = "fault"
 """The code of what broke on our side."""
 
-# What the framework refuses by itself has the codes of our own refusals: its words differ from one Python to the next.
-_KINDS: dict[int, type[Refused]] = {
-    int(kind.status): kind
-    for kind in (
-        *(BadInput, NotSignedIn, NotAllowed, NotFound, WrongMethod, TooLarge, WrongContentType),
-        *(Unprocessable, TooMany, Unavailable),
-    )
-}
-
 
 def _facts_of(error: Exception) -> tuple[int, str, str, dict[str, Any]]:
     if isinstance(error, Refused):
         return error.status, error.code, error.sentence, error.more
     if isinstance(error, HTTPException):
         extra = {"fields": error.extra} if isinstance(error.extra, list) and error.extra else {}
-        status, kind = error.status_code, _KINDS.get(error.status_code)
+        status, kind = error.status_code, OF_STATUS.get(error.status_code)
         code = kind.code if kind else BadInput.code if status < 500 else FAULT  # noqa: PLR2004
         return status, code, error.detail or HTTPStatus(status).phrase, extra
     if _is_passing(error):

@@ -69,7 +69,7 @@ class MakeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Me(msgspec.Struct, frozen=True):
     """Who the caller is to this house."""
 
-    kind: str
+    kind: auth.PrincipalKind
     id: UUID | None
     organisation: UUID | None
     roles: dict[str, list[auth.Role]]

@@ -17,6 +17,7 @@ from shared import clock
 from shared.calendar import local_day
 from shared.cli.screen import Sorry, say, table
 from shared.cli.where import home_of, house
+from shared.contracts.accounts import AgencyKind
 from shared.db import Database, Tx
 from shared.errors import Refused
 from shared.settings import Settings
@@ -54,7 +55,7 @@ def register_agency(
 ) -> None:
     """Let another agency exist from a day on."""
     try:
-        known = msgspec.convert(kind, agency_actions.Kind)
+        known = msgspec.convert(kind, AgencyKind)
     except msgspec.ValidationError as error:
         raise Sorry(
             f"There is no kind of agency {kind!r}.", "newspaper, broadcaster, magazine or converged"

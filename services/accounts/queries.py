@@ -14,6 +14,7 @@ from shared import clock
 from shared.agencies import lineage as known_lineage
 from shared.auth import Principal
 from shared.calendar import local_day
+from shared.contracts.accounts import AgencyKind
 from shared.db import Tx
 
 
@@ -22,7 +23,7 @@ class Agency(msgspec.Struct, frozen=True):
 
     code: str
     name: str
-    kind: str
+    kind: AgencyKind
     active_from: date | None
     successor: str | None
     succeeded_on: date | None

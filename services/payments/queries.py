@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from services.payments.rules.invoices import Invoice, still_owed
+from services.payments.rules.refunds import State as RefundState
 from services.payments.tables import (
     AttemptRow,
     CaptureRow,
@@ -20,7 +21,7 @@ from services.payments.tables import (
     RefundRow,
 )
 from shared.agencies import name_of
-from shared.contracts.base import Line, Outcome
+from shared.contracts.base import Collect, Line, Outcome, Rail
 from shared.db import Tx
 from shared.errors import NotFound
 
@@ -52,7 +53,7 @@ class InvoiceView(msgspec.Struct, frozen=True, kw_only=True):
     agency: str
     seller: str
     number: str
-    collect: str
+    collect: Collect
     due_at: datetime
     expires_at: datetime
     total_vnd: int
@@ -70,7 +71,7 @@ class CaptureView(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     agency: str
     invoice: UUID | None
-    rail: str
+    rail: Rail
     gateway_no: str
     bank: str
     amount_vnd: int
@@ -91,7 +92,7 @@ class RefundView(msgspec.Struct, frozen=True, kw_only=True):
     credit: UUID | None
     amount_vnd: int
     reason: str
-    state: str
+    state: RefundState
     asked_by: UUID | None
     approved_by: UUID | None
     asked_at: datetime

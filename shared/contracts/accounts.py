@@ -6,12 +6,14 @@ from uuid import UUID
 
 from shared.contracts.base import Code, Fact
 
+AgencyKind = Literal["newspaper", "broadcaster", "magazine", "converged"]
+
 
 class AgencyRegistered(Fact, frozen=True, kw_only=True, tag="accounts.agency.registered.v1"):
     """An agency exists from a day on; `agency` is its code."""
 
     name: str
-    kind: Literal["newspaper", "broadcaster", "magazine", "converged"]
+    kind: AgencyKind
     active_from: date
 
 

@@ -167,7 +167,7 @@ async def test_only_real_images_of_the_right_size_are_taken(advertiser):
     ):
         assert (await advertiser.upload(order, an_image(), url)).status_code == 422, url
     no_form = await advertiser.post(f"/orders/{order}/creatives", {"file": "x"})
-    assert no_form.status_code == 400
+    assert no_form.status_code == 415
     assert (await advertiser.get(f"/orders/{order}")).json()["creatives"] == []
 
 

@@ -1,6 +1,7 @@
 """Serving over HTTP: decisions, caps, beacons and clicks, and how fast a stop or a payment takes hold."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -105,14 +106,16 @@ async def test_a_line_is_shown_only_to_whom_it_targets_and_only_so_often(flats, 
 async def test_explain_tells_the_agency_why_and_nobody_else(flats, flat, advertiser):
     await a_live_order(flats, flat, advertiser, a_line(sections=["du-lich"]))
     ask = {"agency": "bkh", "section": "kinh-te", "placements": ["article-mid"], "explain": True}
-    told = await flat.client.post("/api/ads/v1/decide", json=ask, headers={**READER, **ops_headers(flats)})
+    server = flats.key(id=uuid4(), agency="bkh", scopes=["ads:serve"])
+    serving = {**READER, "authorization": f"Bearer {server}"}
+    told = await flat.client.post("/api/ads/v1/decide", json=ask, headers=serving)
     assert told.json()["why"][0]["lost"] == "section: 'kinh-te' is not among du-lich"
     asked = await flat.client.get(
         "/b/decide?agency=bkh&section=the-thao&p=article-mid,home-top&explain=1",
-        headers={**READER, **ops_headers(flats)},
+        headers=serving,
     )
     assert [why["placement"] for why in asked.json()["why"]] == ["article-mid", "home-top"]
-    for headers in (READER, advertiser.headers, ops_headers(flats, "tcnt")):
+    for headers in (READER, advertiser.headers, ops_headers(flats), ops_headers(flats, "tcnt")):
         assert (await flat.client.post("/api/ads/v1/decide", json=ask, headers=headers)).status_code == 403
 
 
@@ -122,7 +125,7 @@ async def test_explain_tells_the_agency_why_and_nobody_else(flats, flat, adverti
         b"",
         b"[]",
         b'{"agency":1}',
-        b"[" * 100_000,
+        b"[" * 10_000,
         b'{"agency":"bkh","placements":[]}',
         b'{"a":1}',
         b"\xff\xfe",
@@ -132,6 +135,14 @@ async def test_a_broken_question_is_a_problem_and_no_fault(flat, body):
     answer = await flat.client.post("/api/ads/v1/decide", content=body, headers=READER)
     assert answer.status_code == 400
     assert answer.headers["content-type"].startswith("application/problem+json")
+
+
+async def test_a_question_of_many_bytes_is_too_large_and_a_wrong_method_hears_which_are_right(flat):
+    much = await flat.client.post("/api/ads/v1/decide", content=b"[" * 100_000, headers=READER)
+    assert (much.status_code, much.json()["code"]) == (413, "too-large")
+    wrong = await flat.client.put("/api/ads/v1/decide", content=b"{}", headers=READER)
+    assert (wrong.status_code, wrong.json()["code"]) == (405, "wrong-method")
+    assert wrong.headers["allow"] == "GET, POST"
 
 
 @pytest.mark.promise("A7")

@@ -123,6 +123,22 @@ def test_every_list_with_a_cursor_says_how_long_a_part_may_be_asked_for(operatio
         assert ("cursor" in told) == ("limit" in told), path
 
 
+def test_a_field_with_a_closed_set_of_values_lists_them():
+    closed = {
+        "ads": ["CreativeView.status", "OrderView.status", "LineView.pricing", "RateView.pricing"],
+        "events": ["SellableView.kind", "Left.kind", "SponsorshipView.state"],
+        "payments": ["CaptureView.rail", "InvoiceView.collect", "InvoiceView.outcome", "RefundView.state"],
+        "accounts": ["Agency.kind", "Me.kind"],
+        "ledger": ["MonthCell.stream"],
+        "subscriptions": ["Subscription.standing", "Package.reader_group", "Invoice.collection"],
+    }
+    for service, fields in closed.items():
+        made = json.loads(msgspec.json.encode(openapi.document(app_of(service), service, TODAY)))
+        for field in fields:
+            name, part = field.split(".")
+            assert '"enum"' in json.dumps(made["components"]["schemas"][name]["properties"][part]), field
+
+
 @pytest.mark.promise("F5")
 def test_every_field_says_what_it_means_and_an_instant_is_one(document):
     for name, schema in document["components"]["schemas"].items():

@@ -1,21 +1,20 @@
 """Agencies and who stands in their place."""
 
 from datetime import date
-from typing import Literal
 
 from services.accounts import queries
 from services.accounts.actions import audit
 from services.accounts.rules import AgencyClosed, AgencyKnown, check_agency_code
 from shared import agencies
-from shared.contracts.accounts import AgencyRegistered, AgencySucceeded
+from shared.contracts.accounts import AgencyKind, AgencyRegistered, AgencySucceeded
 from shared.db import Tx
 from shared.errors import NotFound
 from shared.outbox import emit
 
-Kind = Literal["newspaper", "broadcaster", "magazine", "converged"]
 
-
-async def register_agency(tx: Tx, code: str, name: str, kind: Kind, active_from: date, actor: str) -> None:
+async def register_agency(
+    tx: Tx, code: str, name: str, kind: AgencyKind, active_from: date, actor: str
+) -> None:
     """Let an agency exist from a day on. Raises AgencyKnown, or Unprocessable for a code that is none."""
     check_agency_code(code)
     if await queries.agency(tx, code) is not None:

@@ -43,7 +43,7 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ends_on: date
     budget_vnd: Annotated[int, msgspec.Meta(gt=0, le=10**11)]
     name: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00]*$")] = ""
-    pricing: Annotated[str, msgspec.Meta(pattern="^cpm$")] = "cpm"
+    pricing: booking.Pricing = "cpm"
     sections: Annotated[tuple[Code, ...], msgspec.Meta(max_length=20)] = ()
     devices: Annotated[
         tuple[Annotated[str, msgspec.Meta(pattern="^(phone|tablet|desktop)$")], ...],
@@ -182,7 +182,9 @@ async def open_invoice_when_approved(tx: Tx, row: OrderRow) -> None:
     creatives = list(await tx.scalars(sa.select(CreativeRow).where(CreativeRow.ad_order == row.id)))
     verdicts = await orders.verdicts_of(tx, [c.id for c in creatives])
     lines = list(await tx.scalars(sa.select(LineRow).where(LineRow.ad_order == row.id).order_by(LineRow.id)))
-    approved = {(c.width, c.height) for c in creatives if verdicts.get(c.id, ("", ""))[0] == "approved"}
+    approved = {
+        (c.width, c.height) for c in creatives if verdicts.get(c.id, ("waiting", ""))[0] == "approved"
+    }
     if len(verdicts) < len(creatives):
         return
     if orders.uncovered(lines, await catalogue.sizes(tx, row.agency), approved):

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from services.ads.rules.booking import Rate
+from services.ads.rules.booking import Pricing, Rate
 from shared.agencies import lineage
 from shared.contracts import sandbox
 from shared.db import Tx
@@ -15,7 +15,7 @@ from shared.db import Tx
 class RateView(msgspec.Struct, frozen=True):
     """`cpm`: đồng for 1,000 impressions, before VAT."""
 
-    pricing: str
+    pricing: Pricing
     price_vnd: int
     valid_from: date
 

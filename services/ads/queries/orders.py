@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
-from services.ads.rules.booking import Flight, Order, missing_sizes, status_of
+from services.ads.rules.booking import Flight, Judgement, Order, Pricing, Status, missing_sizes, status_of
 from services.ads.tables import CreativeRow, LineRow, OrderRow, ReviewRow
 from shared import clock, links
 from shared.contracts import sandbox
@@ -26,7 +26,7 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     sections: list[str]
     starts_on: date
     ends_on: date
-    pricing: str
+    pricing: Pricing
     price_vnd: int
     budget_vnd: int
     goal: int
@@ -46,8 +46,7 @@ class CreativeView(msgspec.Struct, frozen=True, kw_only=True):
     order: UUID
     width: int
     height: int
-    status: str
-    """waiting, approved, refused or stopped"""
+    status: Judgement
     reason: str
     click_url: str
     preview_url: str
@@ -59,7 +58,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     number: str
     agency: str
     name: str
-    status: str
+    status: Status
     booked_at: datetime
     net_vnd: int
     vat_vnd: int
@@ -141,14 +140,14 @@ async def views(tx: Tx, settings: Settings, rows: Sequence[OrderRow]) -> list[Or
     return made
 
 
-async def verdicts_of(tx: Tx, creatives: list[UUID]) -> dict[UUID, tuple[str, str]]:
+async def verdicts_of(tx: Tx, creatives: list[UUID]) -> dict[UUID, tuple[Judgement, str]]:
     """The newest verdict and its reason by creative; none for those that wait."""
     rows = await tx.execute(_VERDICTS, {"creatives": creatives})
     return {row.creative: (row.verdict, row.reason) for row in rows}
 
 
 def creative_view(
-    settings: Settings, row: CreativeRow, verdicts: dict[UUID, tuple[str, str]]
+    settings: Settings, row: CreativeRow, verdicts: dict[UUID, tuple[Judgement, str]]
 ) -> CreativeView:
     status, reason = verdicts.get(row.id, ("waiting", ""))
     return CreativeView(
@@ -172,7 +171,7 @@ def _line_view(row: LineRow, count: Any, missing: list[str]) -> LineView:
         sections=row.sections,
         starts_on=row.starts_on,
         ends_on=row.ends_on,
-        pricing=row.pricing,
+        pricing=cast("Pricing", row.pricing),
         price_vnd=row.price_vnd,
         budget_vnd=row.budget_vnd,
         goal=row.goal,

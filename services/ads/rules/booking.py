@@ -24,6 +24,12 @@ Status = Literal[
 ]
 
 
+Judgement = Literal["waiting", "approved", "refused", "stopped"]
+"""How a creative stands."""
+
+Pricing = Literal["cpm"]
+
+
 class NoSuchPlacement(Refused, status=422):
     """The agency does not sell that placement."""
 

@@ -8,6 +8,7 @@ from zlib import crc32
 import msgspec
 import sqlalchemy as sa
 
+from services.events.rules.holding import Thing
 from services.events.rules.stock import priced
 from shared import clock
 from shared.calendar import ZONE, local_day
@@ -51,7 +52,7 @@ class SellableView(msgspec.Struct, frozen=True, kw_only=True):
     """A package or ticket with its stock; prices as they are today. `left` counts what nobody holds."""
 
     id: UUID
-    kind: str
+    kind: Thing
     title: str
     price_vnd: int
     vat_vnd: int
@@ -71,7 +72,7 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     """How much of one thing can be had now."""
 
     id: UUID
-    kind: str
+    kind: Thing
     title: str
     capacity: int
     left: int

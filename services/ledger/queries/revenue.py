@@ -10,6 +10,7 @@ from services.ledger.rules import growth
 from shared import clock
 from shared.agencies import lineage
 from shared.calendar import local_day
+from shared.contracts.base import Stream
 from shared.db import Tx
 
 REVENUE = ["revenue", "deductions"]
@@ -27,7 +28,7 @@ class Cell(msgspec.Struct, frozen=True):
 
 class MonthCell(msgspec.Struct, frozen=True):
     month: date
-    stream: str
+    stream: Stream
     agency: str
     amount_vnd: int
 
