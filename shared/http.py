@@ -1,12 +1,11 @@
-"""How every service speaks HTTP: strict bodies, answers given once, pages of lists, versions, problems."""
+"""How every service speaks HTTP: strict bodies, answers given once, versions, problems."""
 
-import base64
 import hashlib
 import re
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from operator import attrgetter, itemgetter
-from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_type_hints
+from operator import itemgetter
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 from urllib.parse import quote
 
 import msgspec
@@ -15,7 +14,6 @@ from litestar import Request, Response
 from litestar.datastructures import FormMultiDict
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import HTTPException
-from litestar.params import QueryParameter
 from litestar.response import Redirect
 
 from shared import clock, texts
@@ -286,37 +284,6 @@ async def _content(value: Any) -> list[str]:
     digest = hashlib.sha256(await value.read()).hexdigest()
     await value.seek(0)
     return [value.filename, digest]
-
-
-class Page(msgspec.Struct, Generic[T], frozen=True):
-    """Part of a list; `next` goes into `?cursor=` for what follows, and is null at the end."""
-
-    items: list[T]
-    next: str | None = None
-
-
-Limit = Annotated[int, QueryParameter(ge=1, le=200)]
-"""How long a part of a list is asked to be."""
-
-
-def page_of(rows: list[T], limit: int, place: Callable[[T], Any] = attrgetter("id")) -> Page[T]:
-    """Cut a list that was read with `LIMIT limit + 1` into a page; `place` is what of a row the list is sorted by."""
-    more = len(rows) > limit
-    return Page(rows[:limit], encode_cursor(place(rows[limit - 1])) if more else None)
-
-
-def encode_cursor(place: Any) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str | None, kind: type[T]) -> T | None:
-    """The place behind which a page begins, such as `UUID`; None for the first. Raises BadInput for one not of ours."""
-    if not cursor:
-        return None
-    try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise BadInput("The cursor is not one that we gave.") from error
 
 
 def etag(version: int) -> str:

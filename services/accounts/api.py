@@ -21,7 +21,8 @@ from shared.contracts import sandbox
 from shared.contracts.scopes import Scope
 from shared.db import Tx, enter
 from shared.errors import NotSignedIn
-from shared.http import Limit, Page, decode_cursor, once, page_of
+from shared.http import once
+from shared.lists import Limit, Page, decode_cursor, page_of
 from shared.strangers import within
 
 BASE = "/api/accounts/v1"

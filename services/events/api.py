@@ -21,8 +21,9 @@ from services.events.tables import DeliverableRow, EventRow, SponsorshipRow
 from shared import auth, clock
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound
-from shared.http import Limit, Page, decode_cursor, etag, once, page_of, require_match
+from shared.http import etag, once, require_match
 from shared.limits import limited
+from shared.lists import Limit, Page, decode_cursor, page_of
 from shared.service import transaction
 
 Caller = Request[Any, Any, Any]

@@ -14,7 +14,7 @@ from shared import auth, clock
 from shared.calendar import add_months, local_day, month_of
 from shared.db import Tx
 from shared.errors import BadInput, Unprocessable
-from shared.http import Limit, Page, decode_cursor, page_of
+from shared.lists import Limit, Page, decode_cursor, page_of
 
 may_read_books = auth.Right(
     roles={"finance", "finance_approver", "auditor", "administrator"}, scope="finance:read"

@@ -18,8 +18,9 @@ from shared.contracts.base import Positive
 from shared.db import Tx
 from shared.errors import BadInput
 from shared.house import House
-from shared.http import Limit, Page, decode_cursor, once, page_of
+from shared.http import once
 from shared.limits import client_address, limited
+from shared.lists import Limit, Page, decode_cursor, page_of
 
 FINANCE: frozenset[auth.Role] = frozenset({"finance", "finance_approver", "administrator", "auditor"})
 """Roles that may look at money."""

@@ -14,8 +14,9 @@ from services.ads.queries import orders as reading
 from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx
-from shared.http import Limit, Page, decode_cursor, once, page_of
+from shared.http import once
 from shared.limits import limited
+from shared.lists import Limit, Page, decode_cursor, page_of
 
 STAFF: set[auth.Role] = {"ad_ops", "administrator"}
 may_book_ads = auth.Right(roles=STAFF, scope="ads:book", own=True)

@@ -20,7 +20,8 @@ from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotAllowed
-from shared.http import decode_cursor, encode_cursor, once, read_form
+from shared.http import once, read_form
+from shared.lists import decode_cursor, encode_cursor
 from shared.web import page
 from shared.web.again import or_again
 

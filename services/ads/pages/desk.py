@@ -15,7 +15,8 @@ from services.ads.queries import orders as reading
 from services.ads.queries import reports
 from shared import auth, clock
 from shared.db import Tx
-from shared.http import decode_cursor, encode_cursor, read_form
+from shared.http import read_form
+from shared.lists import decode_cursor, encode_cursor
 from shared.web import page
 from shared.web.again import or_again
 

@@ -18,7 +18,7 @@ from shared.agencies import name_of
 from shared.calendar import start_of
 from shared.db import Tx
 from shared.errors import BadInput
-from shared.http import decode_cursor, page_of
+from shared.lists import decode_cursor, page_of
 from shared.web import page
 
 ON_A_PAGE = 50

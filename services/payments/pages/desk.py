@@ -19,7 +19,8 @@ from shared.agencies import name_of
 from shared.contracts.base import Positive
 from shared.db import Tx
 from shared.errors import NotSignedIn
-from shared.http import decode_cursor, once, page_of, read_form
+from shared.http import once, read_form
+from shared.lists import decode_cursor, page_of
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again
 

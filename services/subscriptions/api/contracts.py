@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery
 from services.subscriptions.queries import subscriptions as queries
 from shared.auth import Right
 from shared.db import Tx
-from shared.http import Limit, Page, decode_cursor, page_of
+from shared.lists import Limit, Page, decode_cursor, page_of
 
 may_read_subscriptions = Right(
     roles={"subscriptions", "finance", "administrator", "auditor"}, scope="subscriptions:read"

@@ -18,7 +18,8 @@ from shared.agencies import name_of
 from shared.auth import Right, Role, principal_of
 from shared.db import Tx, check_seen
 from shared.errors import Unprocessable
-from shared.http import decode_cursor, encode_cursor, once, read_form
+from shared.http import once, read_form
+from shared.lists import decode_cursor, encode_cursor
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again, tell, told, typed_in
 
