@@ -29,6 +29,9 @@ async def attempt(flat: Flat, package: UUID, industry: int) -> str:
             )
     except Refused as refusal:
         return refusal.code
+    except sa.exc.TimeoutError:
+        # Every connection is taken: the door answers 503 with Retry-After, and the buyer comes again.
+        return await attempt(flat, package, industry)
     return "taken"
 
 

@@ -185,6 +185,7 @@ def test_the_numbers_let_an_opening_through_and_no_stranger_take_the_stock():
     assert settings.budget_holds.network >= 15_000 / 2
     assert settings.budget_holds.per_s == TICKETS.first_s, "what is held is free again when the budget is"
     assert TICKETS.first >= MOST, "one full order is never refused to anybody"
+    assert (TICKETS.known, PACKAGES.first, PACKAGES.known) == (40, 1, 3), "what the README and the API say"
     hours_a_day = 2 * settings.budget_packages.network * PACKAGES.first_s / 3600
     assert hours_a_day <= 48, (
         "at most two packages at a time on average, held for hours by one network's newcomers"
