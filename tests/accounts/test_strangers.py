@@ -264,7 +264,7 @@ async def test_a_registration_repeated_is_mailed_once_more_and_makes_nothing_ane
 
 @pytest.mark.promise("T10")
 async def test_a_key_of_the_sandbox_makes_nobody_known_and_more_of_them_buy_no_more_registrations(flats):
-    flat = await flats.start("accounts", budget_registrations=Budget(known=1, network=2, per_s=3600))
+    flat = await flats.start("accounts", budget_registrations=Budget(known=10, network=2, per_s=3600))
     await some_agencies(flat)
     key = (await register(flat)).json()["key"]
     more = await flat.client.post(
