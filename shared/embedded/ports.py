@@ -1,5 +1,6 @@
 """Ports on loopback: the same ones each time, and a free one instead of one that somebody else took."""
 
+import contextlib
 import json
 import random
 import socket
@@ -28,6 +29,7 @@ class Ports:
         self._file = file
         self._say = say
         self._ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        self._held: socket.socket | None = None
 
     def choose(self, name: str, preferred: int = 0) -> int:
         """The preferred port, or the remembered one, or any; a taken one moves and says so."""
@@ -42,6 +44,23 @@ class Ports:
             self._ports[name] = port
             self._file.write_text(json.dumps(self._ports, indent=1))
         return port
+
+    def hold(self, name: str) -> None:
+        """Keep a chosen port from other houses until it is let go; who connects meanwhile is refused.
+
+        Caddy shares its port with whoever asks for it likewise, and the kernel would deal visitors to both houses.
+        """
+        held = socket.socket()
+        # Connections that have just closed keep the port from us for a minute, and from nobody else.
+        with contextlib.suppress(OSError):
+            held.bind(("127.0.0.1", self._ports[name]))
+        self._held = held
+
+    def let_go(self) -> None:
+        """Give the held port to the part that is about to be started on it."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def _may_have(self, name: str, port: int) -> bool:
         return is_free(port) and all(port != taken for other, taken in self._ports.items() if other != name)

@@ -105,6 +105,7 @@ class Stack:
         self.address, self.creatives = base_url, creatives_url
         if is_loopback(base_url):
             port = self.ports.choose(EDGE, preferred=urlsplit(base_url).port or 80)
+            self.ports.hold(EDGE)
             self.address, self.creatives = with_port(base_url, port), with_port(creatives_url, port)
 
     def restart(self, name: str) -> None:
@@ -131,6 +132,8 @@ class Stack:
 
     def launch(self, part: Part) -> Child:
         """Start one part without waiting for it."""
+        # Before any of the forks, which would go on holding the edge's port.
+        self.ports.let_go()
         child = Child(part, self.logs)
         self.children[part.name] = child
         self.note()

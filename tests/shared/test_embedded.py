@@ -267,6 +267,23 @@ def test_a_taken_port_moves_and_says_so_and_comes_back_when_it_is_free(tmp_path:
     assert Ports(tmp_path / "ports.json", said.append).choose("caddy", preferred=port) == port
 
 
+@pytest.mark.promise("F1")
+def test_two_houses_that_start_at_once_do_not_share_an_address(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        wanted = f"http://localhost:{probe.getsockname()[1]}"
+    one, other = (Stack(tmp_path / name) for name in ("one", "other"))
+    one.find_address(wanted, wanted)
+    # The first lives through its history now, and its edge does not listen yet.
+    other.find_address(wanted, wanted)
+    assert one.address == wanted != other.address
+    one.ports.let_go()
+    other.ports.let_go()
+    other.find_address(wanted, wanted)
+    assert other.address == wanted
+    other.ports.let_go()
+
+
 def test_a_port_is_remembered_and_given_to_one_alone(tmp_path: Path) -> None:
     file = tmp_path / "ports.json"
     first = Ports(file, print).choose("nats")
