@@ -254,9 +254,9 @@ async def consent_history(tx: Tx, person: UUID) -> list[Consent]:
 
 
 async def keys(
-    tx: Tx, *, organisation: UUID | None, after: UUID | None = None, limit: int = 1000
+    tx: Tx, *, organisation: UUID | None, after: UUID | None = None, limit: int | None = None
 ) -> list[Key]:
-    """Keys that the transaction may see: of one organisation and its sandbox, or of the agencies themselves."""
+    """All keys, or the first, that the transaction may see: of one organisation and its sandbox, or of the agencies."""
     return await _all(
         tx,
         Key,
@@ -370,21 +370,21 @@ _MESSAGE = (
 )
 
 
-async def inbox(tx: Tx, address: str = "", limit: int = 50) -> list[Message]:
+async def inbox(tx: Tx, address: str = "", limit: int = 50, before: UUID | None = None) -> list[Message]:
     """What the embedded inbox shows, the newest first."""
     return await _all(
         tx,
         Message,
         _MESSAGE + "WHERE state = 'sent' AND (:address = '' OR address = :address) "
-        "ORDER BY sent_at DESC, id DESC LIMIT :limit",
+        "AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit",
         address=address,
         limit=limit,
+        before=before,
     )
 
 
 async def message(tx: Tx, id: UUID) -> Message | None:  # noqa: A002 - it is the id
-    found = await _all(tx, Message, _MESSAGE + "WHERE id = :id", id=id)
-    return found[0] if found else None
+    return next(iter(await _all(tx, Message, _MESSAGE + "WHERE id = :id", id=id)), None)
 
 
 async def messages(tx: Tx, codes: list[str], limit: int = 100, before: UUID | None = None) -> list[Message]:

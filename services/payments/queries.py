@@ -226,16 +226,22 @@ async def refunds(
     capture: UUID | None = None,
     failed: bool = False,
     limit: int | None = None,
+    before: UUID | None = None,
 ) -> list[RefundView]:
-    """Refunds in these states, or of one capture, or failed and not renewed since; newest first, all of them."""
+    """Refunds in these states, or of one capture, or failed and not renewed since; newest first.
+
+    All of them without a limit; with one, one more, so that the caller sees whether there are more.
+    """
     columns = [getattr(RefundRow, name) for name in RefundView.__struct_fields__ if name != "number"]
     query = (
         sa.select(*columns, InvoiceRow.number)
         .join(CaptureRow, CaptureRow.id == RefundRow.capture)
         .outerjoin(InvoiceRow, InvoiceRow.id == CaptureRow.invoice)
         .order_by(RefundRow.id.desc())
-        .limit(limit)
+        .limit(None if limit is None else limit + 1)
     )
+    if before is not None:
+        query = query.where(RefundRow.id < before)
     if states:
         query = query.where(RefundRow.state.in_(tuple(states)))
     if capture is not None:
@@ -274,12 +280,13 @@ async def held(tx: Tx) -> list[HeldView]:
     return [msgspec.convert(row._mapping, HeldView) for row in rows]  # noqa: SLF001 - its name
 
 
-async def refused_notifications(tx: Tx, limit: int = 50) -> list[NotificationView]:
-    """Notifications that were refused, newest first: those that name an agency, which only a signature can."""
-    rows = await tx.scalars(
-        sa.select(NotificationRow)
-        .where(NotificationRow.reply.not_in(("00", "02")))
-        .order_by(NotificationRow.id.desc())
-        .limit(limit)
-    )
+async def refused_notifications(tx: Tx, limit: int, before: UUID | None = None) -> list[NotificationView]:
+    """Notifications that were refused, newest first: those that name an agency, which only a signature can.
+
+    One more than `limit`, so that the caller sees whether there are more.
+    """
+    query = sa.select(NotificationRow).where(NotificationRow.reply.not_in(("00", "02")))
+    if before is not None:
+        query = query.where(NotificationRow.id < before)
+    rows = await tx.scalars(query.order_by(NotificationRow.id.desc()).limit(limit + 1))
     return [msgspec.convert(row, NotificationView, from_attributes=True) for row in rows]

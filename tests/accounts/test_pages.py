@@ -204,6 +204,20 @@ async def test_staff_who_rest_too_long_sign_in_again(flat):
     assert (await browser.get("/account/renew?next=/finance")).status_code == 303
 
 
+async def test_the_inbox_shows_every_letter_page_by_page(flat, monkeypatch):
+    monkeypatch.setattr("services.accounts.pages.mail.PAGE", 2)
+    browser = Browser(flat)
+    for name in ("lan", "hoa", "mai"):
+        await browser.post("/account/sign-in", identifier=f"{name}@example.vn")
+        await flat.tick()
+    first = (await browser.get("/dev/mail")).text
+    (more,) = re.findall(r'href="(/dev/mail\?before=[^"]+)" rel="next"', first)
+    second = (await browser.get(more)).text
+    letters = [re.findall(r'href="/dev/mail/([0-9a-f-]{36})"', text) for text in (first, second)]
+    assert [len(page) for page in letters] == [2, 1]
+    assert not set(letters[0]) & set(letters[1])
+
+
 async def test_signing_out_ends_the_session_on_the_server(flat):
     browser = Browser(flat)
     await browser.sign_in_by_code("lan@example.vn")

@@ -162,6 +162,11 @@ async def test_the_desk_shows_stock_sponsors_and_the_recount_to_its_own_staff_on
     (link,) = re.findall(r'href="(/desk/events/night-run/sponsorships/[^"]+)"', shown)
     one = await desk.get(link)
     action = re.findall(r'action="(/desk/events/night-run/deliverables/[^"]+)"', one)[0]
+    refused = await desk.post(action, {"proof": "Ả"})
+    assert refused.status_code == 422
+    assert 'value="Ả"' in refused.text
+    assert "<details open>" in refused.text
+    assert 'id="proof-error"' in refused.text
     assert (await desk.post(action, {"proof": "Ảnh số 12"})).status_code == 303
     assert "Ảnh số 12" in await desk.get(link)
 

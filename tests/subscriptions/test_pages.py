@@ -202,6 +202,8 @@ async def test_staff_change_a_wall_and_a_slower_colleague_is_told(flats: Flats) 
         headers={**headers, "idempotency-key": str(clock.new_id())},
     )
     assert again.status_code == 412
+    assert 'name="limit" type="number" min="0" max="1000" value="9"' in again.text
+    assert 'value="thoi-su"' in again.text
     page = await flat.client.get("/desk/subscriptions/policies?agency=bkh", headers=HTML)
     assert 'value="thoi-su"' in page.text
     stranger = await flat.client.get("/desk/subscriptions/policies?agency=tcnt", headers=HTML)

@@ -13,15 +13,29 @@ from shared.db import Tx
 from shared.errors import NotFound
 from shared.web import page
 
+PAGE = 50
+
 # Letters to people without an account are nobody's rows; the inbox is for development and shows them all.
 UNSCOPED = {"worker": True}
 
 
 @get("/dev/mail", include_in_schema=False, opt=UNSCOPED)
-async def show_inbox(request: Web, tx: NamedDependency[Tx], to: FromQuery[str | None] = None) -> Template:
+async def show_inbox(
+    request: Web,
+    tx: NamedDependency[Tx],
+    to: FromQuery[str | None] = None,
+    before: FromQuery[UUID | None] = None,
+) -> Template:
     _check_embedded(request)
     address = (to or "").strip().lower()
-    return page(request, "accounts_inbox.html", letters=await queries.inbox(tx, address), to=address)
+    found = await queries.inbox(tx, address, PAGE + 1, before)
+    return page(
+        request,
+        "accounts_inbox.html",
+        letters=found[:PAGE],
+        to=address,
+        next=found[PAGE - 1].id if len(found) > PAGE else None,
+    )
 
 
 @get("/dev/mail/{letter:uuid}", include_in_schema=False, opt=UNSCOPED)

@@ -1,10 +1,10 @@
 """The desk of those who run events: stock, sponsors with what they owe and what they are owed, the recount."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
@@ -19,6 +19,7 @@ from shared.db import Tx, locked, seen
 from shared.errors import NotFound
 from shared.http import once, read_form
 from shared.web import language_of, page
+from shared.web.again import or_again
 
 
 class ProofForm(msgspec.Struct, frozen=True):
@@ -58,6 +59,10 @@ async def show_event(request: Caller, tx: NamedDependency[Tx], slug: FromPath[st
 async def show_sponsorship(
     request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], key: FromPath[UUID]
 ) -> Template:
+    return await _sponsorship(request, tx, slug, key)
+
+
+async def _sponsorship(request: Caller, tx: Tx, slug: str, key: UUID) -> Template:
     event = await queries.event_of_staff(tx, slug)
     found = await queries.sponsorship(tx, key)
     return page(
@@ -77,19 +82,25 @@ async def show_sponsorship(
 )
 async def deliver(
     request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], key: FromPath[UUID]
-) -> Redirect:
-    """Note the proof of a delivered promise."""
-    form = read_form(await request.form(), ProofForm)
+) -> Response[Any]:
+    """Note the proof of a delivered promise; refused, the form comes back as it was filled in."""
+    sent = await request.form()
+    await queries.event_of_staff(tx, slug)
+    row: DeliverableRow | None = await locked(tx, DeliverableRow, key)
+    if row is None:
+        raise NotFound("There is no such deliverable.")
+    sponsorship = row.sponsorship
 
-    async def work() -> Redirect:
-        await queries.event_of_staff(tx, slug)
-        row: DeliverableRow | None = await locked(tx, DeliverableRow, key)
-        if row is None:
-            raise NotFound("There is no such deliverable.")
-        await sponsorships.deliver(tx, row, form.proof, clock.now())
-        return Redirect(f"/desk/events/{slug}/sponsorships/{row.sponsorship}", status_code=303)
+    async def work() -> Response[Any]:
+        form = read_form(sent, ProofForm)
+        return await once(request, tx, _deliver(tx, row, form.proof, slug))
 
-    return await once(request, tx, work())
+    return await or_again(request, tx, work(), lambda: _sponsorship(request, tx, slug, sponsorship))
+
+
+async def _deliver(tx: Tx, row: DeliverableRow, proof: str, slug: str) -> Redirect:
+    await sponsorships.deliver(tx, row, proof, clock.now())
+    return Redirect(f"/desk/events/{slug}/sponsorships/{row.sponsorship}", status_code=303)
 
 
 routes = [show_desk, show_event, show_sponsorship, deliver]

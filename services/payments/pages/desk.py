@@ -42,6 +42,9 @@ STATES = {
 }
 """How the states of a refund read, and their colour."""
 
+UNATTENDED = ("due", "sent", "completed", "rejected")
+"""The states in which a refund needs nobody."""
+
 PAID = N_("Đã trả phiếu")
 
 REASONS = {
@@ -180,15 +183,19 @@ async def _ask(tx: Tx, capture: UUID, form: RefundForm, by: UUID) -> Redirect:
 
 
 @get(f"{DESK}/held", guards=[may_see_payments], include_in_schema=False)
-async def show_held(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
+async def show_held(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
+) -> Template:
     """Money that VNPay calls suspect, and the notifications that were refused."""
+    listed = page_of(await queries.refused_notifications(tx, PAGE, decode_cursor(cursor, UUID)), PAGE)
     return await _desk(
         request,
         tx,
         "payments_held.html",
         f"{DESK}/held",
         held=await queries.held(tx),
-        refused=[Words(request).notification(row) for row in await queries.refused_notifications(tx)],
+        refused=[Words(request).notification(row) for row in listed.items],
+        next=listed.next,
     )
 
 
@@ -219,10 +226,13 @@ async def show_suspense(
 
 
 @get(f"{DESK}/refunds", guards=[may_see_payments], include_in_schema=False)
-async def show_refunds(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
-    """Refunds that wait for a person, then the latest of the others."""
+async def show_refunds(
+    request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
+) -> Template:
+    """Refunds that wait for a person, then the others, the latest first."""
     words = Words(request)
-    others = await queries.refunds(tx, states=("due", "sent", "completed", "rejected"), limit=PAGE)
+    others = await queries.refunds(tx, states=UNATTENDED, limit=PAGE, before=decode_cursor(cursor, UUID))
+    listed = page_of(others, PAGE)
     return await _desk(
         request,
         tx,
@@ -230,7 +240,8 @@ async def show_refunds(request: Request[Any, Any, Any], tx: NamedDependency[Tx])
         f"{DESK}/refunds",
         waiting=[words.refund(row) for row in await queries.refunds(tx, states=("asked", "unclear"))],
         failed=[words.refund(row) for row in await queries.refunds(tx, failed=True)],
-        others=[words.refund(row) for row in others],
+        others=[words.refund(row) for row in listed.items],
+        next=listed.next,
         me=_person(request),
     )
 
