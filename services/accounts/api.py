@@ -22,6 +22,7 @@ from shared.contracts.scopes import Scope
 from shared.db import Tx, enter
 from shared.errors import NotSignedIn
 from shared.http import once
+from shared.limits import limited
 from shared.lists import Limit, Page, decode_cursor, page_of
 from shared.strangers import within
 
@@ -80,6 +81,7 @@ class Me(msgspec.Struct, frozen=True):
 
 
 may_manage_keys = auth.Right(roles={"administrator"}, scope="keys:manage", own=True)
+not_too_many_keys = limited("keys", per_minute=10, burst=20)
 """An organisation's people and keys manage its keys, an administrator those of the agency's programs."""
 
 
@@ -106,7 +108,7 @@ async def register_advertiser(
     return await once(request, tx, work, secret=partial(keys.with_signature, settings))
 
 
-@post("/keys", guards=[may_manage_keys])
+@post("/keys", guards=[may_manage_keys, not_too_many_keys])
 async def make_key(
     request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[MakeKey]
 ) -> keys.Made:

@@ -94,6 +94,24 @@ async def test_an_administrator_of_the_heir_takes_roles_away_that_were_given_bef
     assert await roles_of(flat, staff) == {"bkh": ["auditor"]}
 
 
+@pytest.mark.promise("T12")
+async def test_a_reset_counts_only_while_whoever_asked_is_an_administrator_and_can_be_asked_anew(flat):
+    first, first_id = await an_administrator(flat, "mot@bkh.example", "bkh")
+    second, second_id = await an_administrator(flat, "hai@bkh.example", "bkh")
+    third, _ = await an_administrator(flat, "ba@bkh.example", "bkh")
+    person, _ = await a_person(flat, "hoa@bkh.example", agency="bkh", roles=["ad_ops"], totp=True)
+    await first.post(f"/desk/people/{person}/reset", agency="bkh", why="Mất máy")
+    async with flat.tx() as tx:
+        stale = (await queries.resets(tx, ["bkh"]))[0].id
+    await second.post(f"/desk/people/{first_id}/roles", agency="bkh", roles=["auditor"], why="Đổi việc")
+    assert (await third.post(f"/desk/people/resets/{stale}")).status_code == 403
+    await second.post(f"/desk/people/{person}/reset", agency="bkh", why="Mất máy")
+    async with flat.tx() as tx:
+        (anew,) = await queries.resets(tx, ["bkh"])
+        assert anew.asked_by == second_id
+    assert (await third.post(f"/desk/people/resets/{anew.id}")).status_code == 303
+
+
 @pytest.mark.promise("T9")
 async def test_administrators_of_one_agency_cannot_take_the_second_factor_of_anothers_staff(flat):
     here, _ = await an_administrator(flat, "mot@bkh.example", "bkh")

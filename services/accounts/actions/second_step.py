@@ -177,10 +177,13 @@ async def ask_reset(tx: Tx, principal: Principal, person: UUID, agency: str, why
         approved_at=None,
     )
     open_one = await tx.scalar(
-        sa.select(TotpResetRow.id).where(TotpResetRow.person == person, TotpResetRow.approved_at.is_(None))
+        sa.select(TotpResetRow).where(TotpResetRow.person == person, TotpResetRow.approved_at.is_(None))
     )
-    if open_one is not None:
+    if open_one is not None and await _still_administers(tx, open_one):
         return
+    if open_one is not None:
+        await tx.delete(open_one)
+        await tx.flush()
     tx.add(row)
     await audit.note(tx, agency=agency, actor=principal, action="totp.reset.ask", subject=person, why=why)
 
@@ -188,12 +191,14 @@ async def ask_reset(tx: Tx, principal: Principal, person: UUID, agency: str, why
 async def approve_reset(tx: Tx, principal: Principal, reset: UUID) -> None:
     """Remove a lost TOTP: its person is signed out and enrols anew at the next sign-in.
 
-    Raises NotFound, WorksElsewhere, and ResetNeedsAnother for whoever asked or lost it.
+    Raises NotFound, WorksElsewhere, and ResetNeedsAnother for whoever asked or lost it, or once the asker is gone.
     """
     row = await locked(tx, TotpResetRow, reset)
     if row is None or row.approved_at is not None:
         raise NotFound("Nothing waits for approval here.")
     rules.check_second_person(row.asked_by, row.person, principal.id)
+    if not await _still_administers(tx, row):
+        raise rules.ResetNeedsAnother("Whoever asked for this is no administrator here any more: ask anew.")
     await _check_whole(tx, row.person)
     row.approved_by, row.approved_at = principal.id, clock.now()
     person = await locked(tx, PersonRow, row.person)
@@ -204,6 +209,11 @@ async def approve_reset(tx: Tx, principal: Principal, reset: UUID) -> None:
     await audit.note(
         tx, agency=row.agency, actor=principal, action="totp.reset.approve", subject=row.person, why=row.why
     )
+
+
+async def _still_administers(tx: Tx, asked: TotpResetRow) -> bool:
+    """Whether whoever asked is an administrator still: two persons count only while both are active."""
+    return "administrator" in await people.staff_roles(tx, asked.asked_by, asked.agency)
 
 
 async def _check_whole(tx: Tx, person: UUID) -> None:
