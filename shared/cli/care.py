@@ -28,6 +28,9 @@ It begins last January, so that growth can be measured, and ends yesterday: toda
 
 SEED = 7
 
+DAYS_A_LINE = 60
+"""Where no bar can be drawn, a line tells of so many days lived through."""
+
 QUORUM = 3
 """NATS nodes of which one may be away."""
 
@@ -167,6 +170,8 @@ def _simulate(start: date, end: date, seed: int, scale: float) -> None:
 
             def progress(done: int, total: int, day: str) -> None:
                 bar.update(task, completed=done, total=total, day=day)
+                if not out.is_terminal and done % DAYS_A_LINE == 0:
+                    say(f"  … {day}, {done} of {total} days")
 
             def own(service: str) -> Settings:
                 return settings_of(reached, service)

@@ -80,7 +80,9 @@ def _up_detached(home: Path, *, demo: bool) -> None:
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
+    told = 0
     while not ((run := read_run(home)) and run.ready):
+        told = _pass_on(log, told)
         if house.poll() is not None:
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
             raise Sorry("The house did not come up: " + " / ".join(last), f"All it said is in {log}.")
@@ -88,7 +90,21 @@ def _up_detached(home: Path, *, demo: bool) -> None:
             house.terminate()
             raise Sorry(f"The house is not up after {DETACHED_LIMIT_S} s.", f"What it said is in {log}.")
         time.sleep(0.1)
+    _pass_on(log, told)
     say(f"The house stands: {run.address} (stop it with: nguonthu down)")
+
+
+def _pass_on(log: Path, told: int) -> int:
+    """Show the steps that a log has gained behind its first `told` bytes; returns how many are told now."""
+    with log.open("rb") as lines:
+        lines.seek(told)
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            told += len(line)
+            if line.lstrip().startswith(("✓".encode(), "…".encode())):
+                say(line.decode("utf-8", "replace").rstrip())
+    return told
 
 
 def _welcome(stack: "Stack") -> None:

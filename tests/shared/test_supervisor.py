@@ -63,6 +63,7 @@ def house() -> Iterator[Path]:
     with a_folder() as home:
         told = nguonthu(home, "up", "--detach", "--no-demo")
         assert told.returncode == 0, told.stdout + told.stderr
+        assert "✓" in told.stdout, "a detached start shows its steps"
         yield home
         nguonthu(home, "down")
 
