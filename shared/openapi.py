@@ -18,7 +18,7 @@ from litestar.routes import ASGIRoute, HTTPRoute
 from litestar.typing import FieldDefinition
 from msgspec import Meta
 
-from shared import limits
+from shared import limits, strangers
 from shared.glossary import explain, meaning
 
 REF = "#/components/schemas/{name}"
@@ -228,13 +228,17 @@ def _calls(one: Operation, name: str) -> bool:
     return name in one.handler.fn.__code__.co_names
 
 
+LIMITING = {limits.__name__, strangers.__name__}
+"""Modules whose guards count who comes, and let in whoever it is."""
+
+
 def _scope(one: Operation) -> str | None:
     """The scope that a key needs; empty where any key will do, None where everybody may ask."""
     if (described := one.handler.opt.get("described")) is not None:
         return described.scope or None
     guards = one.handler.resolve_guards()
-    # Whatever is no limit of the rate asks who comes.
-    asking = [guard for guard in guards if getattr(guard, "__module__", "") != limits.__name__]
+    # Whatever is no limit of the rate, or of strangers, asks who comes.
+    asking = [guard for guard in guards if getattr(guard, "__module__", "") not in LIMITING]
     return getattr(asking[0], "scope", "") if asking else None
 
 

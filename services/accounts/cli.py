@@ -16,7 +16,7 @@ from services.accounts.actions import people
 from shared import clock
 from shared.calendar import local_day
 from shared.cli.screen import Sorry, say, table
-from shared.cli.where import home_of, house
+from shared.cli.where import home_of, house, settings_of
 from shared.contracts.accounts import AgencyKind
 from shared.db import Database, Tx
 from shared.errors import Refused
@@ -131,7 +131,7 @@ async def _invite(tx: Tx, settings: Settings, agency: str, email: str) -> str:
 def _run(work: Callable[[Tx], Awaitable[T]]) -> T:
     """Do one thing in one transaction of the house that is reached."""
     with house() as reached:
-        return _in(reached.settings, work)
+        return _in(settings_of(reached, "accounts"), work)
 
 
 def _in(settings: Settings, work: Callable[[Tx], Awaitable[T]]) -> T:

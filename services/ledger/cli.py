@@ -39,7 +39,7 @@ def rebuild() -> None:
     """Drop the books and replay the archive; kept only when every hash comes out the same."""
     with house() as reached, step("Replaying the archive"):
         try:
-            count = asyncio.run(inside(settings_of(reached, "ledger"), "owner", rebuilding.rebuild))
+            count = asyncio.run(inside(reached.settings, "owner", rebuilding.rebuild))
         except rebuilding.Differs as finding:
             raise Sorry(f"Nothing was changed: {finding}.", "nguonthu ledger verify says more.") from finding
     say(f"{count} facts replayed to the same hashes.")

@@ -208,9 +208,10 @@ def test_the_history_of_a_first_start_begins_a_year_before_and_ends_yesterday(
 
 
 def test_the_command_refuses_while_the_house_runs() -> None:
-    with a_folder() as home:
-        me = psutil.Process()
-        note = {"pid": me.pid, "created": me.create_time(), "address": "http://127.0.0.1:1", "ready": True}
+    # Not this process: whatever a folder's house is noted as is ended with the folder.
+    with psutil.Popen(["sleep", "100"]) as stand_in, a_folder() as home:
+        made = stand_in.create_time()
+        note = {"pid": stand_in.pid, "created": made, "address": "http://127.0.0.1:1", "ready": True}
         note["parts"] = {}
         (home / "run.json").write_text(json.dumps(note), encoding="utf-8")
         kept = {key: value for key, value in os.environ.items() if not key.startswith("NGUONTHU_")}
