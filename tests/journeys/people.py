@@ -76,8 +76,8 @@ def sign_in_by_code(page: Page, house: WholeHouse, email: str) -> None:
     """From the sign-in page to where the reader was going."""
     page.get_by_label("E-mail hoặc số điện thoại").fill(email)
     page.get_by_role("button", name="Gửi mã cho tôi").click()
-    expect(page.get_by_label("Mã 6 số")).to_be_visible()
-    page.get_by_label("Mã 6 số").fill(newest_code(house, email))
+    expect(page.get_by_label("Mã trong thư")).to_be_visible()
+    page.get_by_label("Mã trong thư").fill(newest_code(house, email))
     page.get_by_role("button", name="Tiếp tục").click()
 
 
