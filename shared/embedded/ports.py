@@ -46,18 +46,20 @@ class Ports:
         return port
 
     def hold(self, name: str) -> None:
-        """Keep a chosen port from other houses until it is let go; who connects meanwhile is refused.
+        """Keep a chosen port for this house until it is let go; who connects before its part listens is refused.
 
-        Caddy shares its port with whoever asks for it likewise, and the kernel would deal visitors to both houses.
+        Caddy shares its port with whoever asks for it likewise, as we do here, so that it may listen beside us; with
+        two Caddys on one port the kernel would deal visitors to both houses, and another house's probe does not ask so.
         """
-        held = socket.socket()
-        # Connections that have just closed keep the port from us for a minute, and from nobody else.
+        self.let_go()
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Connections of others that have just closed keep the port from us for a minute, and from nobody else.
         with contextlib.suppress(OSError):
-            held.bind(("127.0.0.1", self._ports[name]))
-        self._held = held
+            self._held.bind(("127.0.0.1", self._ports[name]))
 
     def let_go(self) -> None:
-        """Give the held port to the part that is about to be started on it."""
+        """Give the held port back."""
         if self._held is not None:
             self._held.close()
             self._held = None

@@ -132,8 +132,6 @@ class Stack:
 
     def launch(self, part: Part) -> Child:
         """Start one part without waiting for it."""
-        # Before any of the forks, which would go on holding the edge's port.
-        self.ports.let_go()
         child = Child(part, self.logs)
         self.children[part.name] = child
         self.note()
@@ -161,6 +159,7 @@ class Stack:
                     self.say(f"{name} does not stop and is killed.")
                     self.children[name].kill()
         self.children.clear()
+        self.ports.let_go()
         if self._lock is not None:
             self.run_file.unlink(missing_ok=True)
             os.close(self._lock)

@@ -277,6 +277,15 @@ def test_two_houses_that_start_at_once_do_not_share_an_address(tmp_path: Path) -
     # The first lives through its history now, and its edge does not listen yet.
     other.find_address(wanted, wanted)
     assert one.address == wanted != other.address
+    # Nor is there a moment for the other between our letting go and our edge's listening: it listens beside us.
+    with socket.socket() as edge:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            edge.setsockopt(socket.SOL_SOCKET, option, 1)
+        edge.bind(("127.0.0.1", one.ports.of("caddy")))
+        edge.listen()
+        assert not is_free(one.ports.of("caddy"))
+    other.find_address(wanted, wanted)
+    assert other.address != wanted
     one.ports.let_go()
     other.ports.let_go()
     other.find_address(wanted, wanted)
