@@ -19,15 +19,11 @@ def answering_head(app: ASGIApp) -> ASGIApp:
 
 
 def without_body(send: Send) -> Send:
-    """Let the head of an answer pass, and an empty body; a stream ends there."""
-    ended = False
+    """Let the head of an answer pass, and no body: a stream has ended before it begins, and hears so."""
 
     async def head(message: Message) -> None:
-        nonlocal ended
         if message["type"] == "http.response.start":
             await send(message)
-        elif not ended:
-            ended = True
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return head
