@@ -1,6 +1,9 @@
 """Readers' pages and the desk."""
 
+from typing import Any
 from uuid import UUID
+
+import pytest
 
 from shared import clock
 from tests.conftest import Flat, Flats
@@ -96,6 +99,34 @@ async def test_without_agreeing_to_the_terms_nothing_is_opened(flats: Flats) -> 
     assert await flat.facts() == []
 
 
+A_FILE = ("note.txt", b"x", "text/plain")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"data": {"price": "x"}},
+        {"data": {"price": "a\0b", "next": "/a\0b"}},
+        {"files": {"price": A_FILE}},
+        {"data": {"terms": "yes"}, "files": {"next": A_FILE, "_idempotency_key": A_FILE}},
+    ],
+    ids=["no price's name", "a NUL", "a file", "files elsewhere"],
+)
+@pytest.mark.promise("F5")
+async def test_an_order_that_cannot_be_read_brings_the_checkout_back_and_says_so(
+    flats: Flats, sent: dict[str, Any]
+) -> None:
+    flat = await flats.start("subscriptions")
+    package, _ = await a_package(flat)
+    signed_in(flat, flats, clock.new_id())
+    headers = await csrf(flat, f"/subscribe/{package}")
+    answer = await flat.client.post(f"/subscribe/{package}", headers=headers, **sent)
+    assert answer.status_code == 422, answer.text[:500]
+    assert f'action="/subscribe/{package}"' in answer.text
+    assert "Chưa làm được" in answer.text or "-error" in answer.text
+    assert await flat.facts() == []
+
+
 async def test_an_expired_sign_in_keeps_the_form(flats: Flats) -> None:
     flat = await flats.start("subscriptions")
     package, price = await a_package(flat)
@@ -169,6 +200,51 @@ async def test_the_desk_counts_and_lists_only_its_own_agency(flats: Flats) -> No
     assert (await flat.client.get("/desk/subscriptions", headers=HTML)).status_code == 403
 
 
+WALL = {
+    "agency": "bkh",
+    "version": "0",
+    "crawlers": "teaser",
+    "article_path": "/bai/{article}",
+    "section": ["*", ""],
+    "premium": ["metered", "metered"],
+    "ordinary": ["free", "free"],
+    "limit": ["3", "3"],
+    "new_device_limit": ["1", "1"],
+}
+
+
+@pytest.mark.promise("F5")
+async def test_a_wall_that_a_colleague_saved_meanwhile_is_shown_and_overwritten_only_by_who_says_so(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("subscriptions")
+    await desk_of(flat, flats, {"bkh": ["subscriptions"]})
+    headers = await csrf(flat, "/desk/subscriptions/policies?agency=bkh")
+
+    async def save(**changes: Any) -> Any:
+        fresh = {**headers, "idempotency-key": str(clock.new_id())}
+        return await flat.client.post("/desk/subscriptions/policies", data={**WALL, **changes}, headers=fresh)
+
+    theirs = {"section": ["*", "the-thao"], "limit": ["7", "7"], "article_path": "/tin/{article}"}
+    assert (await save(**theirs)).status_code == 303
+    for _ in range(2):
+        slower = await save(limit=["9", "9"])
+        assert slower.status_code == 412
+        assert 'name="version" value="0"' in slower.text, "a second click does not do what the first did not"
+        for shown in ("Bản 1 đồng nghiệp vừa lưu", "<strong>the-thao</strong>", "/tin/{article}"):
+            assert shown in slower.text
+        assert 'name="limit" type="number" min="0" max="1000" value="9"' in slower.text
+        assert 'name="over" value="1"' in slower.text
+        assert "checked" not in slower.text.split('name="over"')[1].split(">")[0]
+    unread = await save(limit=["9", "9"], over="1", article_path="nowhere")
+    assert unread.status_code == 422
+    assert "checked" in unread.text.split('name="over"')[1].split(">")[0], "what was ticked stays ticked"
+    assert (await save(limit=["9", "9"], over="1")).status_code == 303
+    third = await save(limit=["5", "5"], over="1")
+    assert third.status_code == 412, "what may be overwritten is what was shown, and nothing newer"
+    assert 'name="over" value="2"' in third.text
+
+
 async def test_staff_change_a_wall_and_a_slower_colleague_is_told(flats: Flats) -> None:
     flat = await flats.start("subscriptions")
     await desk_of(flat, flats, {"bkh": ["subscriptions"]})
@@ -204,6 +280,7 @@ async def test_staff_change_a_wall_and_a_slower_colleague_is_told(flats: Flats) 
     assert again.status_code == 412
     assert 'name="limit" type="number" min="0" max="1000" value="9"' in again.text
     assert 'value="thoi-su"' in again.text
+    assert "đồng nghiệp vừa lưu" not in wrong.text
     page = await flat.client.get("/desk/subscriptions/policies?agency=bkh", headers=HTML)
     assert 'value="thoi-su"' in page.text
     stranger = await flat.client.get("/desk/subscriptions/policies?agency=tcnt", headers=HTML)

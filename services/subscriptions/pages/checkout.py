@@ -113,10 +113,18 @@ async def order(
         return await once(request, tx, _take(request, tx, await _agreed(tx, package, sent)))
 
     async def show() -> Template:
-        price = sent.get("price", "")
-        return await _checkout(request, tx, package, UUID(price) if price else None, sent.get("next", ""))
+        price, next_path = (str(sent.get(name, "")) for name in ("price", "next"))
+        return await _checkout(request, tx, package, _named(price), next_path)
 
     return await or_again(request, tx, work(), show)
+
+
+def _named(price: str) -> UUID | None:
+    """The price that a refused form names; none where what stands there is no price's name."""
+    try:
+        return UUID(price)
+    except ValueError:
+        return None
 
 
 async def _agreed(tx: Tx, package: UUID, sent: Any) -> Order:

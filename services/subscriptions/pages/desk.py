@@ -44,6 +44,9 @@ class WallForm(msgspec.Struct, frozen=True, kw_only=True):
 
     agency: Cell
     version: int
+    """The version that was in force when the table was read."""
+    over: int | None = None
+    """A newer version that was shown since, and may be overwritten."""
     crawlers: Cell
     article_path: Annotated[str, msgspec.Meta(max_length=200)]
     section: list[Cell]
@@ -91,7 +94,8 @@ async def show_walls(
     return await _walls(request, tx, agency)
 
 
-async def _walls(request: Request[Any, Any, Any], tx: Tx, agency: str) -> Template:
+async def _walls(request: Request[Any, Any, Any], tx: Tx, agency: str, seen: str | None = None) -> Template:
+    """The form, or a refused one again: what it was filled in upon is still the version that it had `seen`."""
     principal = principal_of(request)
     own = sorted(may_see_desk.agencies(principal))
     chosen = agency or own[0]
@@ -102,6 +106,8 @@ async def _walls(request: Request[Any, Any, Any], tx: Tx, agency: str) -> Templa
         request,
         "subscriptions_walls.html",
         wall=found,
+        seen=str(found.version) if seen is None else seen,
+        in_force=rows,
         rows=await _rows(request) or rows,
         rules=RULES,
         tabs=_tabs(request),
@@ -115,7 +121,10 @@ async def _walls(request: Request[Any, Any, Any], tx: Tx, agency: str) -> Templa
 
 @post(WALLS, guards=[may_change_walls], include_in_schema=False)
 async def change_wall(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Response[Any]:
-    """A new version of the wall, unless somebody was faster; refused, the table comes back as it was filled in."""
+    """A new version of the wall; refused, the table comes back as it was filled in.
+
+    Where somebody was faster, their version stands beside it, and is overwritten only by who ticks that it may be.
+    """
     sent = await request.form()
 
     async def work() -> Response[Any]:
@@ -123,7 +132,11 @@ async def change_wall(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) 
         done = await once(request, tx, _change(tx, form, principal_of(request).id))
         return tell(request, done, WALLS, saved=form.version)
 
-    return await or_again(request, tx, work(), lambda: _walls(request, tx, sent.get("agency", "")))
+    async def show() -> Template:
+        agency, seen = (str(sent.get(name, "")) for name in ("agency", "version"))
+        return await _walls(request, tx, agency, seen)
+
+    return await or_again(request, tx, work(), show)
 
 
 async def _rows(request: Request[Any, Any, Any]) -> list[tuple[str, dict[str, str]]]:
@@ -137,7 +150,8 @@ async def _rows(request: Request[Any, Any, Any]) -> list[tuple[str, dict[str, st
 
 
 async def _change(tx: Tx, form: WallForm, by: UUID | None) -> Redirect:
-    await change_policy(tx, form.agency, _policy(form), form.version, by)
+    seen = form.version if form.over is None else form.over
+    await change_policy(tx, form.agency, _policy(form), seen, by)
     return Redirect(f"{WALLS}?agency={form.agency}", status_code=303)
 
 
