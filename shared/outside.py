@@ -1,4 +1,7 @@
-"""The outside world is never called while a connection to the database is held: it may take its time, we have few."""
+"""Nothing slow is done while a connection to the database is held: of these we have few.
+
+Slow is the outside world, and what keeps a processor for longer than a page may take.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +21,7 @@ _HOLDER = "holder"
 
 
 class HeldInside(RuntimeError):
-    """A gateway was called inside a transaction; a mistake of ours, never of a caller."""
+    """Something slow was called inside a transaction; a mistake of ours, never of a caller."""
 
 
 def watch(engine: AsyncEngine) -> None:
@@ -41,7 +44,7 @@ def _given_back(_connection: Any, record: Any) -> None:
 
 
 def outside(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Mark a gateway: read first, call it when the transaction is over, open another for what it said.
+    """Mark what is slow: read first, call it when the transaction is over, open another for what came of it.
 
     Raises HeldInside in a task that holds a connection.
     """

@@ -102,6 +102,7 @@ PLACES = ("Nha Trang", "Cam Ranh", "Ninh Hòa", "Vạn Ninh", "Diên Khánh", "T
 async def begin(world: World) -> None:
     """Register agencies and staff, and bring in the first readers, advertisers and sponsors."""
     today = local_day(clock.now())
+    world.memory["password_hash"] = await hash_password(PASSWORD)
     async with world.house.database.worker_tx() as tx:
         await _agencies(tx, merged=today >= MERGER)
         world.memory["news"] = "bkh" if today >= MERGER else "baokh"
@@ -160,7 +161,7 @@ async def _staff(world: World, tx: Tx) -> None:
         email = f"{name}@baokhanhhoa.example"
         secret = base64.b32encode(hashlib.sha256(email.encode()).digest()[:20]).decode()
         row = people.person_row("tcnt", email=email, name=full_name)
-        row.password_hash = await hash_password(PASSWORD)
+        row.password_hash = world.memory["password_hash"]
         row.totp_secret = seal(world.settings, secret)
         tx.add(row)
         await tx.flush()
@@ -222,7 +223,7 @@ async def _buyers(world: World, tx: Tx) -> None:
     ):
         organisation = await tx.get_one(OrganisationRow, world.actors[kind][0])
         row = people.person_row(organisation.agency, email=email, name=organisation.contact_name)
-        row.password_hash = await hash_password(PASSWORD)
+        row.password_hash = world.memory["password_hash"]
         tx.add(row)
         await tx.flush()
         await people.join(tx, row.id, organisation)

@@ -97,14 +97,19 @@ async def or_again(
         async with tx.begin_nested():
             return await work
     except Refused as refusal:
-        status = AGAIN.get(HTTPStatus(refusal.status))
-        if status is None:
-            raise
-        form = await request.form()
-        request.scope["state"]["typed"] = Typed(request.url.path, form, refusal)
-        answer = await show()
-        answer.status_code = status
-        return answer
+        return await again(request, refusal, show)
+
+
+async def again(request: Web, refusal: Refused, show: Callable[[], Awaitable[Template]]) -> Template:
+    """Show a form's page again as it was filled in, with the reason. Raises the refusal where no form can mend it."""
+    status = AGAIN.get(HTTPStatus(refusal.status))
+    if status is None:
+        raise refusal
+    form = await request.form()
+    request.scope["state"]["typed"] = Typed(request.url.path, form, refusal)
+    answer = await show()
+    answer.status_code = status
+    return answer
 
 
 def tell(request: Web, answer: Response[Any], path: str, **what: object) -> Response[Any]:

@@ -40,9 +40,10 @@ async def a_person(
 ) -> tuple[UUID, str]:
     """A person with roles; returns the id and the TOTP secret (empty without)."""
     secret = new_totp_secret() if totp else ""
+    hashed = await hash_password(password) if password else None
     async with flat.tx() as tx:
         row: PersonRow = people.person_row(agency, email=email, name="Lan")
-        row.password_hash = await hash_password(password) if password else None
+        row.password_hash = hashed
         row.totp_secret = seal(flat.house.settings, secret) if secret else None
         tx.add(row)
         await tx.flush()

@@ -81,9 +81,14 @@ def test_a_password_is_hashed_as_agreed_and_fits_only_itself():
 
     hashed = asyncio.run(secrets.hash_password("mot-mat-khau-du-dai"))
     assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert asyncio.run(secrets.password_fits("mot-mat-khau-du-dai", hashed))
-    assert not asyncio.run(secrets.password_fits("mot-mat-khau-du-daj", hashed))
-    assert not asyncio.run(secrets.password_fits("", None))
+    shown = asyncio.run(secrets.compare_password("mot-mat-khau-du-dai", hashed))
+    assert shown.fits
+    assert shown.is_still(hashed)
+    assert not shown.is_still(asyncio.run(secrets.hash_password("mot-mat-khau-du-dai"))), "changed meanwhile"
+    assert not asyncio.run(secrets.compare_password("mot-mat-khau-du-daj", hashed)).fits
+    nobody = asyncio.run(secrets.compare_password("", None))
+    assert not nobody.fits
+    assert not nobody.is_still(None), "who has no password is signed in by none"
 
 
 def test_a_totp_code_drifts_by_one_step_and_counts_once():

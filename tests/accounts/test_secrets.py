@@ -11,7 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from services.accounts import rules
-from services.accounts.actions import secrets
+from services.accounts.actions import challenges, second_step, secrets, sign_in
+from services.accounts.tables import PersonRow, SessionRow
+from shared.auth import Principal
 from tests.accounts.builders import PASSWORD, Browser, a_person, some_agencies
 
 LAN = "lan@baokh.example"
@@ -231,3 +233,27 @@ async def test_setting_up_and_losing_the_second_step_is_told(flat):
         "Tài khoản của bạn vừa đăng nhập trên một thiết bị mới",
         "Mã xác thực của bạn vừa được hai quản trị viên gỡ bỏ",
     ]
+
+
+@pytest.mark.promise("T10")
+async def test_a_password_that_changes_while_it_is_compared_signs_nobody_in_and_changes_nothing(flat):
+    """Hashes are made outside of transactions; what was compared counts only while the hash stands."""
+    person, _ = await a_person(flat)
+    house, browser = flat.house, challenges.Browser("device", "Firefox", "127.0.0.1")
+    await Browser(flat).post("/account/password", identifier=LAN, password=PASSWORD)
+    async with flat.tx() as tx:
+        session = await tx.scalar(sa.select(SessionRow.id).where(SessionRow.person == person))
+        attempt = await sign_in.try_password(tx, house, LAN, browser)
+        assert attempt
+    shown = await secrets.compare_password(PASSWORD, attempt.hashed)
+    assert shown.fits
+    other = await secrets.hash_password(NEW)
+    async with flat.tx() as tx:
+        (await tx.get_one(PersonRow, person)).password_hash = other
+    principal = Principal(kind="person", id=person, session=str(session))
+    async with flat.tx() as tx:
+        outcome = await sign_in.enter_password(tx, house.settings, attempt, shown, "/account", browser)
+        assert outcome.answer == "wrong"
+        assert await second_step.change_password(tx, house, principal, shown, "nothing") is None
+    async with flat.tx() as tx:
+        assert (await tx.get_one(PersonRow, person)).password_hash == other

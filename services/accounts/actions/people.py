@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.accounts import queries, rules
 from services.accounts.actions import audit, keys, messages, sessions
 from services.accounts.actions.challenges import Browser, Outcome, find_person, second_step
-from services.accounts.actions.secrets import check_password, digest, hash_password
+from services.accounts.actions.secrets import digest
 from services.accounts.tables import (
     InvitationRow,
     MemberRow,
@@ -217,30 +217,39 @@ async def _check_letters_of_strangers(tx: Tx, address: str) -> None:
         )
 
 
-async def invitation(tx: Tx, token: str) -> InvitationRow | None:
-    """The invitation behind a link, locked, while it is open."""
-    row = await tx.scalar(
+async def invitation(tx: Tx, token: str) -> InvitationRow:
+    """The invitation behind a link, locked. Raises LinkExpired for a closed door."""
+    row: InvitationRow | None = await tx.scalar(
         sa.select(InvitationRow).where(InvitationRow.token_hash == digest(token)).with_for_update()
     )
-    return None if row is None or row.accepted_at is not None or row.expires_at <= clock.now() else row
+    if row is None or row.accepted_at is not None or row.expires_at <= clock.now():
+        raise LinkExpired("This invitation was used or has expired; ask for a new one.")
+    return row
+
+
+async def newcomer(tx: Tx, token: str) -> tuple[str, bool] | None:
+    """For whom an invitation makes an account: the e-mail, and whether with TOTP; None where there is one already.
+
+    Raises LinkExpired.
+    """
+    row = await invitation(tx, token)
+    known = await find_person(tx, "email", row.email)
+    return None if known else (row.email, bool(row.roles))
 
 
 async def accept(
-    tx: Tx, settings: Settings, token: str, name: str, password: str, browser: Browser
+    tx: Tx, settings: Settings, token: str, name: str, hashed: str | None, browser: Browser
 ) -> Outcome:
     """Walk through the door of an invitation; staff go on to the second step, an organisation to its first key.
 
     Whoever has an account already keeps its password and must sign in with it: a link alone opens no account.
-    Raises LinkExpired for a closed door, Unprocessable or CommonPassword for a weak password.
+    A newcomer gets the hashed one. Raises LinkExpired for a closed door.
     """
     row = await invitation(tx, token)
-    if row is None:
-        raise LinkExpired("This invitation was used or has expired; ask for a new one.")
     person = await find_person(tx, "email", row.email)
     if person is None:
-        await check_password(password, totp=bool(row.roles), about=[row.email, name])
         person = person_row(row.agency, email=row.email, name=clean_name(name), lang=browser.lang)
-        person.password_hash = await hash_password(password)
+        person.password_hash = hashed
         tx.add(person)
         await tx.flush()
         arrived(tx, f"person:{person.id}")

@@ -16,9 +16,7 @@ from services.accounts.actions.challenges import (
     open_challenge,
 )
 from services.accounts.actions.secrets import (
-    check_password,
-    hash_password,
-    password_fits,
+    Shown,
     recovery_code,
     short_digest,
     totp_step,
@@ -102,19 +100,32 @@ async def new_recovery_codes(tx: Tx, settings: Settings, person: UUID) -> tuple[
     return codes
 
 
-async def change_password(tx: Tx, house: House, principal: Principal, old: str, new: str) -> str | None:
+class Holder(msgspec.Struct, frozen=True):
+    """Of whoever is signed in: what an old password is held against, and what a new one must not be made of."""
+
+    hashed: str | None
+    totp: bool
+    about: tuple[str | None, ...]
+
+
+async def holder(tx: Tx, principal: Principal) -> Holder:
+    """Raises NotSignedIn where the session has ended."""
+    _, person = await sessions.current(tx, principal)
+    about = person.email, person.name, person.phone
+    return Holder(person.password_hash, person.totp_secret is not None, about)
+
+
+async def change_password(tx: Tx, house: House, principal: Principal, old: Shown, hashed: str) -> str | None:
     """Set a password; other devices are signed out. Returns this session's fresh secret, None if `old` is wrong.
 
-    Whoever has none yet has signed in just now, or shows the second step as `old`. Raises Unprocessable or
-    CommonPassword for a weak one, NotSignedIn where the session has ended.
+    Whoever has none yet has signed in just now, or shows the second step as `old`. Raises NotSignedIn where the
+    session has ended.
     """
-    row, person = await sessions.current(tx, principal)
-    about = [person.email, person.name, person.phone]
-    await check_password(new, totp=person.totp_secret is not None, about=about)
+    row, person = await _current(tx, principal)
     has_one = person.password_hash is not None
     if not (await _shows(house, person, old) if has_one else await _is_proven(house, row, person, old)):
         return None
-    person.password_hash = await hash_password(new)
+    person.password_hash = hashed
     await sessions.end_sessions(tx, person.id, keep=row.id)
     await audit.note(tx, agency=person.agency, actor=principal, action="password.change", subject=person.id)
     await messages.tell_of_change(tx, person, "password")
@@ -122,10 +133,10 @@ async def change_password(tx: Tx, house: House, principal: Principal, old: str, 
 
 
 async def renew_recovery_codes(
-    tx: Tx, house: House, principal: Principal, proof: str
+    tx: Tx, house: House, principal: Principal, proof: Shown
 ) -> tuple[tuple[str, ...], str] | None:
     """Fresh recovery codes and a fresh secret of this session; None where the second step was not shown again."""
-    row, person = await sessions.current(tx, principal)
+    row, person = await _current(tx, principal)
     if not row.two_step or person.totp_secret is None or not await _is_proven(house, row, person, proof):
         return None
     codes = await new_recovery_codes(tx, house.settings, person.id)
@@ -136,24 +147,30 @@ async def renew_recovery_codes(
     return codes, await sessions.rotate(tx, row)
 
 
-async def _is_proven(house: House, row: SessionRow, person: PersonRow, proof: str) -> bool:
+async def _current(tx: Tx, principal: Principal) -> tuple[SessionRow, PersonRow]:
+    """The open session and its person, locked: what is shown counts once, against what the person has now."""
+    row, _ = await sessions.current(tx, principal)
+    return row, await locked(tx, PersonRow, row.person)
+
+
+async def _is_proven(house: House, row: SessionRow, person: PersonRow, proof: Shown) -> bool:
     """Whether it is still the person: signed in within five minutes, or showing password or second step again."""
     return clock.now() - row.created_at <= rules.PROOF_TTL or await _shows(house, person, proof)
 
 
-async def _shows(house: House, person: PersonRow, proof: str) -> bool:
+async def _shows(house: House, person: PersonRow, proof: Shown) -> bool:
     """Whether this is the password or the second step of a person. Whoever holds a stolen session guesses seldom."""
     asker = strangers.Asker("", f"person:{person.id}")
     tries = Tries(house, f"proof:{person.id}", asker, 1, 1)
-    if not proof or not await tries.spend():
+    if not proof.typed or not await tries.spend():
         return False
-    given = proof.strip().replace(" ", "")
+    given = proof.typed.strip().replace(" ", "")
     step = (
         totp_step(unseal(house.settings, person.totp_secret), given, clock.now(), person.totp_step)
         if person.totp_secret is not None
         else None
     )
-    fit = step is not None or await password_fits(proof[: rules.PASSWORD_MAX], person.password_hash)
+    fit = step is not None or proof.is_still(person.password_hash)
     if fit:
         person.totp_step = step or person.totp_step
         await tries.give_back()

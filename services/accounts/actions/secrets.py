@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import msgspec
 import pyotp
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -18,6 +19,7 @@ from zxcvbn import zxcvbn
 
 from services.accounts import rules
 from shared import clock, links
+from shared.outside import outside
 from shared.settings import Settings
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -41,23 +43,46 @@ MEASURED = 72
 """Characters of a password that are measured: beyond them it only gets better, and zxcvbn slow."""
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """What somebody typed as a password, held against the hash that was read before."""
+
+    typed: str
+    hashed: str | None
+    fits: bool
+
+    def is_still(self, hashed: str | None) -> bool:
+        """Whether it is the password of this hash, which is read anew: it may have changed meanwhile."""
+        return self.fits and self.hashed == hashed
+
+
+@outside
+async def compare_password(typed: str, hashed: str | None) -> Shown:
+    """Hold a text against a hash; as slow for a person without a password, which nothing fits."""
+
+    def verify() -> bool:
+        try:
+            return _hasher.verify(hashed or NO_PASSWORD, typed[: rules.PASSWORD_MAX])
+        except (VerificationError, InvalidHashError):
+            return False
+
+    fits = await asyncio.get_running_loop().run_in_executor(_two_threads, verify)
+    return Shown(typed, hashed, fits and hashed is not None)
+
+
+@outside
 async def hash_password(password: str) -> str:
     """An argon2id hash (m = 19 MiB, t = 2, p = 1), made beside the event loop."""
     return await asyncio.get_running_loop().run_in_executor(_two_threads, _hasher.hash, password)
 
 
-async def password_fits(password: str, hashed: str | None) -> bool:
-    """Whether a password is the hashed one; as slow for a person without one."""
-
-    def verify() -> bool:
-        try:
-            return _hasher.verify(hashed or NO_PASSWORD, password)
-        except (VerificationError, InvalidHashError):
-            return False
-
-    return await asyncio.get_running_loop().run_in_executor(_two_threads, verify) and hashed is not None
+@outside
+async def new_password(password: str, *, totp: bool, about: Iterable[str | None]) -> str:
+    """The hash of a password that is good enough. Raises what `check_password` raises."""
+    await check_password(password, totp=totp, about=about)
+    return await hash_password(password)
 
 
+@outside
 async def check_password(password: str, *, totp: bool, about: Iterable[str | None]) -> None:
     """Raises Unprocessable for a password that is too short or long, common, or made of what is known of its person.
 

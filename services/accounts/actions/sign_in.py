@@ -1,5 +1,9 @@
 """Signing in: a code by e-mail, or a password. Failures answer and never raise, so that tries count."""
 
+from uuid import UUID
+
+import msgspec
+
 from services.accounts import queries, rules
 from services.accounts.actions import codes, messages, people
 from services.accounts.actions.challenges import (
@@ -12,10 +16,10 @@ from services.accounts.actions.challenges import (
     open_challenge,
     second_step,
 )
-from services.accounts.actions.secrets import fits, password_fits
+from services.accounts.actions.secrets import Shown, fits
 from services.accounts.tables import PersonRow
 from shared import clock, strangers
-from shared.db import Tx
+from shared.db import Tx, locked
 from shared.house import House
 from shared.settings import Settings
 
@@ -81,25 +85,45 @@ async def enter_code(tx: Tx, settings: Settings, secret: str, code: str, browser
     return await second_step(tx, settings, person, row.next, browser)
 
 
-async def enter_password(
-    tx: Tx, house: House, identifier: str, password: str, next_path: str, browser: Browser
-) -> Outcome:
-    """Sign in by password. Wrong ones are counted by who tries, never by whose account it is alone.
+class Attempt(msgspec.Struct, frozen=True):
+    """A password is being tried: on whom, held against which hash, and what was spent on it until it is right."""
 
-    Beyond its tries a browser gets the slower way, a code by mail. Raises Unprocessable for what is neither e-mail
-    nor phone.
+    person: UUID | None
+    hashed: str | None
+    tries: Tries
+
+
+async def try_password(tx: Tx, house: House, identifier: str, browser: Browser) -> Attempt | None:
+    """Begin to sign in by password; None where no tries are left, and the way is the slower one, a code by mail.
+
+    Wrong ones are counted by who tries, never by whose account it is alone. Raises Unprocessable for what is neither
+    e-mail nor phone.
     """
     kind, value = rules.identifier(identifier)
     person = await find_person(tx, kind, value)
     asker = await asker_for(tx, person, browser)
     tries = Tries(house, value, asker, rules.PASSWORD_TRIES_AN_HOUR, 3600)
-    over_all = house.redis, "passwords", house.settings.budget_passwords, asker
-    if not await tries.spend() or await strangers.spend(*over_all):
-        return Outcome("locked")
-    hashed = person.password_hash if person else None
-    fit = await password_fits(password[: rules.PASSWORD_MAX], hashed)
-    if person is None or not fit:
+    if not await tries.spend() or await _spend_over_all(tries, 1):
+        return None
+    return Attempt(person.id, person.password_hash, tries) if person else Attempt(None, None, tries)
+
+
+async def enter_password(
+    tx: Tx, settings: Settings, attempt: Attempt, shown: Shown, next_path: str, browser: Browser
+) -> Outcome:
+    """Go on with a password that was held against the hash; what was wrong asks the database nothing more."""
+    # Locked, so that a password that is being changed signs nobody in any more.
+    person = await locked(tx, PersonRow, attempt.person) if shown.fits else None
+    if person is None or not shown.is_still(person.password_hash):
         return Outcome("wrong")
-    await tries.give_back()
-    await strangers.spend(*over_all, cost=-1)
-    return await second_step(tx, house.settings, person, next_path, browser)
+    await attempt.tries.give_back()
+    await _spend_over_all(attempt.tries, -1)
+    return await second_step(tx, settings, person, next_path, browser)
+
+
+async def _spend_over_all(tries: Tries, cost: int) -> float:
+    """What an asker spends on passwords of whichever account."""
+    house = tries.house
+    return await strangers.spend(
+        house.redis, "passwords", house.settings.budget_passwords, tries.asker, cost=cost
+    )

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from services.accounts import queries, rules
 from services.accounts.actions import consents, people, second_step, sessions
+from services.accounts.actions.secrets import compare_password, new_password
 from services.accounts.pages import cookies
 from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import ROLES, account_tabs
@@ -23,6 +24,7 @@ from shared.db import Tx
 from shared.errors import Unprocessable
 from shared.http import once, read_form
 from shared.limits import limited
+from shared.service import transaction
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again
 
@@ -112,19 +114,24 @@ async def show_security(request: Web, tx: NamedDependency[Tx]) -> Template:
 
 
 @post("/account/security/password", include_in_schema=False, guards=[is_signed_in, not_too_often])
-async def change_password(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def change_password(request: Web) -> Response[Any]:
     """Set a password; every other device is signed out, and this session gets a fresh secret."""
     principal = auth.principal_of(request)
     form = read_form(await request.form(), PasswordForm)
+    async with transaction(request) as tx:
+        holder = await second_step.holder(tx, principal)
     try:
-        secret = await second_step.change_password(tx, request.app.state.house, principal, form.old, form.new)
-    except Unprocessable:
-        return await _security(request, tx, WEAK, status_code=422)
-    except rules.CommonPassword:
-        return await _security(request, tx, COMMON, status_code=422)
-    if secret is None:
-        return await _security(request, tx, WRONG_OLD, status_code=422)
-    made = await _rotated(request, tx, secret)
+        hashed = await new_password(form.new, totp=holder.totp, about=holder.about)
+    except (Unprocessable, rules.CommonPassword) as refusal:
+        error = COMMON if isinstance(refusal, rules.CommonPassword) else WEAK
+        async with transaction(request) as tx:
+            return await _security(request, tx, error, status_code=422)
+    old = await compare_password(form.old, holder.hashed)
+    async with transaction(request) as tx:
+        secret = await second_step.change_password(tx, request.app.state.house, principal, old, hashed)
+        if secret is None:
+            return await _security(request, tx, WRONG_OLD, status_code=422)
+        made = await _rotated(request, tx, secret)
     return Redirect("/account/security", status_code=303, cookies=made, background=cookies.send_now(request))
 
 
@@ -144,17 +151,22 @@ async def sign_out_device(request: Web, tx: NamedDependency[Tx]) -> Redirect:
 
 
 @post("/account/security/recovery", include_in_schema=False, guards=[is_signed_in, not_too_often])
-async def renew_recovery_codes(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def renew_recovery_codes(request: Web) -> Response[Any]:
     """Ten fresh recovery codes, shown once: only after the second step, and after it was shown again."""
     form = read_form(await request.form(), ProofForm)
-    house = request.app.state.house
-    given = await second_step.renew_recovery_codes(tx, house, auth.principal_of(request), form.proof)
-    if given is None:
-        return await _security(request, tx, recovery_error=WRONG_PROOF, status_code=422)
-    codes, secret = given
+    principal = auth.principal_of(request)
+    async with transaction(request) as tx:
+        holder = await second_step.holder(tx, principal)
+    proof = await compare_password(form.proof, holder.hashed)
+    async with transaction(request) as tx:
+        given = await second_step.renew_recovery_codes(tx, request.app.state.house, principal, proof)
+        if given is None:
+            return await _security(request, tx, recovery_error=WRONG_PROOF, status_code=422)
+        codes, secret = given
+        made = await _rotated(request, tx, secret)
     shown = page(request, "accounts_recovery.html", codes=codes, next="/account/security")
     shown.background = cookies.send_now(request)
-    return cookies.private(cookies.with_cookies(shown, await _rotated(request, tx, secret)))
+    return cookies.private(cookies.with_cookies(shown, made))
 
 
 async def _rotated(request: Web, tx: Tx, secret: str) -> list[Cookie]:

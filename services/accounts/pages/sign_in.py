@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-import segno
 from litestar import Response, get, post, route
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
@@ -11,15 +10,16 @@ from litestar.response import Redirect, Template
 
 from services.accounts import queries, rules
 from services.accounts.actions import challenges, people, second_step, sessions, sign_in
-from services.accounts.actions.secrets import totp_uri
+from services.accounts.actions.secrets import compare_password, new_password, totp_uri
 from services.accounts.pages import cookies
 from services.accounts.pages.cookies import Web
 from shared.db import Tx
 from shared.errors import Unprocessable
 from shared.http import read_form
-from shared.links import LinkExpired
+from shared.service import transaction
 from shared.strangers import within
 from shared.web import N_, page
+from shared.web.qr import qr_code
 
 # Whoever signs in has no rights yet by which rows could be shown: these pages see all, and prove by secrets.
 UNSCOPED = {"worker": True}
@@ -115,24 +115,22 @@ def show_password(request: Web, next: FromQuery[str | None] = None) -> Template:
 
 
 @post("/account/password", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
-async def enter_password(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def enter_password(request: Web) -> Response[Any]:
     form = read_form(await request.form(), PasswordForm)
-    browser = cookies.browser_of(request)
+    browser, house = cookies.browser_of(request), request.app.state.house
     try:
-        outcome = await sign_in.enter_password(
-            tx,
-            request.app.state.house,
-            form.identifier,
-            form.password,
-            rules.safe_next(form.next),
-            browser,
-        )
+        async with transaction(request) as tx:
+            attempt = await sign_in.try_password(tx, house, form.identifier, browser)
     except Unprocessable:
         return _password(request, form.next, form.identifier, NOT_AN_IDENTIFIER, status_code=422)
+    if attempt is None:
+        return _password(request, form.next, form.identifier, LOCKED, status_code=429)
+    shown = await compare_password(form.password, attempt.hashed)
+    target = rules.safe_next(form.next)
+    async with transaction(request) as tx:
+        outcome = await sign_in.enter_password(tx, house.settings, attempt, shown, target, browser)
     if outcome.answer == "wrong":
         return _password(request, form.next, form.identifier, WRONG_PASSWORD, status_code=422)
-    if outcome.answer == "locked":
-        return _password(request, form.next, form.identifier, LOCKED, status_code=429)
     return cookies.go(request, outcome, browser, STEPS)
 
 
@@ -158,20 +156,22 @@ async def enter_totp(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
 
 
 @get("/account/enrol", include_in_schema=False, opt=UNSCOPED)
-async def show_enrolment(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
-    return await _enrolment(request, tx)
+async def show_enrolment(request: Web) -> Response[Any]:
+    return await _enrolment(request)
 
 
 @post("/account/enrol", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
-async def enrol(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def enrol(request: Web) -> Response[Any]:
     """Finish TOTP; the recovery codes are shown now and never again."""
     form = read_form(await request.form(), CodeForm)
     browser, step = cookies.browser_of(request), cookies.given(request, cookies.STEP)
-    outcome = await second_step.enrol_totp(tx, request.app.state.settings, step, form.code, browser)
-    if outcome.answer == "expired" or (outcome.answer != "wrong" and outcome.opened is None):
-        return _password(request, await challenges.was_going(tx, step), error=STEP_OVER, status_code=422)
+    async with transaction(request) as tx:
+        outcome = await second_step.enrol_totp(tx, request.app.state.settings, step, form.code, browser)
+        if outcome.answer == "expired" or (outcome.answer != "wrong" and outcome.opened is None):
+            target = await challenges.was_going(tx, step)
+            return _password(request, target, error=STEP_OVER, status_code=422)
     if outcome.opened is None:
-        return await _enrolment(request, tx, WRONG_TOTP, status_code=422)
+        return await _enrolment(request, WRONG_TOTP, status_code=422)
     shown = page(request, "accounts_recovery.html", codes=outcome.recovery_codes, next=outcome.next)
     shown.background = cookies.send_now(request)
     made = cookies.signed_in_cookies(request.app.state.settings, outcome.opened, browser.device_secret)
@@ -184,17 +184,21 @@ async def show_invitation(request: Web, tx: NamedDependency[Tx], token: FromQuer
 
 
 @post("/account/join", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
-async def accept_invitation(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def accept_invitation(request: Web) -> Response[Any]:
     form = read_form(await request.form(), JoinForm)
-    browser = cookies.browser_of(request)
+    browser, hashed = cookies.browser_of(request), None
+    async with transaction(request) as tx:
+        newcomer = await people.newcomer(tx, form.token)
     try:
-        outcome = await people.accept(
-            tx, request.app.state.settings, form.token, form.name, form.password, browser
-        )
-    except Unprocessable:
-        return await _invitation(request, tx, form.token, WEAK_PASSWORD, status_code=422)
-    except rules.CommonPassword:
-        return await _invitation(request, tx, form.token, COMMON_PASSWORD, status_code=422)
+        if newcomer is not None:
+            email, totp = newcomer
+            hashed = await new_password(form.password, totp=totp, about=[email, form.name])
+    except (Unprocessable, rules.CommonPassword) as refusal:
+        error = COMMON_PASSWORD if isinstance(refusal, rules.CommonPassword) else WEAK_PASSWORD
+        async with transaction(request) as tx:
+            return await _invitation(request, tx, form.token, error, status_code=422)
+    async with transaction(request) as tx:
+        outcome = await people.accept(tx, request.app.state.settings, form.token, form.name, hashed, browser)
     if outcome.answer == "known":
         return Redirect("/account/password", query_params={"next": outcome.next}, status_code=303)
     return cookies.go(request, outcome, browser, STEPS)
@@ -256,18 +260,18 @@ def _password(
     return page(request, "accounts_password.html", status_code=status_code, **context)
 
 
-async def _enrolment(request: Web, tx: Tx, error: str | None = None, status_code: int = 200) -> Response[Any]:
-    step = cookies.given(request, cookies.STEP)
-    found = await second_step.enrolment(tx, request.app.state.settings, step)
+async def _enrolment(request: Web, error: str | None = None, status_code: int = 200) -> Response[Any]:
+    async with transaction(request) as tx:
+        step = cookies.given(request, cookies.STEP)
+        found = await second_step.enrolment(tx, request.app.state.settings, step)
     if found is None:
         return Redirect("/account/password", status_code=303)
     secret, email = found
-    picture = segno.make(totp_uri(secret, email), error="m").svg_data_uri(scale=5, border=2)
     shown = page(
         request,
         "accounts_enrol.html",
         status_code=status_code,
-        picture=picture,
+        picture=await qr_code(totp_uri(secret, email)),
         secret=" ".join(secret[n : n + 4] for n in range(0, len(secret), 4)),
         error=error,
     )
@@ -278,8 +282,6 @@ async def _invitation(
     request: Web, tx: Tx, token: str, error: str | None = None, status_code: int = 200
 ) -> Response[Any]:
     found = await people.invitation(tx, token)
-    if found is None:
-        raise LinkExpired("This invitation was used or has expired; ask for a new one.")
     agency = await queries.agency(tx, found.agency)
     shown = page(
         request,

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.ads.actions.images import Cleaned
+from services.ads.actions.images import Picture
 from services.ads.actions.orders import lock_order, open_invoice_when_approved
 from services.ads.actions.version import bump
 from services.ads.queries import catalogue, orders
@@ -16,7 +16,6 @@ from services.ads.tables import CreativeRow, OrderRow, ReviewRow
 from shared import auth, clock
 from shared.db import Tx
 from shared.errors import NotAllowed, NotFound, Refused, Unprocessable
-from shared.files import Files
 from shared.settings import Settings
 
 CHECKS = ("truthful", "allowed-goods", "no-imitation", "readable", "target-works")
@@ -46,7 +45,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 async def add_creative(
-    tx: Tx, files: Files, settings: Settings, order_id: UUID, image: Cleaned, click_url: str
+    tx: Tx, settings: Settings, order_id: UUID, image: Picture, click_url: str
 ) -> orders.CreativeView:
     """Add an image to an order; the same image with the same target is the creative that is there already.
 
@@ -64,15 +63,15 @@ async def add_creative(
         raise WrongSize(
             f"The image is {image.width}x{image.height}; the order's placements are {told}.", field="file"
         )
-    made = await keep_creative(tx, row, await files.put(image.content), image, click_url)
+    made = await keep_creative(tx, row, image, click_url)
     verdicts = await orders.verdicts_of(tx, [made.id])
     return orders.creative_view(settings, made, verdicts)
 
 
-async def keep_creative(tx: Tx, row: OrderRow, file: str, image: Cleaned, click_url: str) -> CreativeRow:
+async def keep_creative(tx: Tx, row: OrderRow, image: Picture, click_url: str) -> CreativeRow:
     kept = (await tx.scalars(sa.select(CreativeRow).where(CreativeRow.ad_order == row.id))).all()
     for same in kept:
-        if (same.file, same.click_url) == (file, click_url):
+        if (same.file, same.click_url) == (image.file, click_url):
             return same
     if len(kept) >= MAX_CREATIVES:
         raise Unprocessable(f"An order has at most {MAX_CREATIVES} creatives.")
@@ -83,7 +82,7 @@ async def keep_creative(tx: Tx, row: OrderRow, file: str, image: Cleaned, click_
         organisation=row.organisation,
         width=image.width,
         height=image.height,
-        file=file,
+        file=image.file,
         media_type=image.media_type,
         click_url=click_url,
         uploaded_at=clock.now(),

@@ -7,6 +7,8 @@ import msgspec
 from PIL import Image, UnidentifiedImageError
 
 from shared.errors import Refused
+from shared.files import Files
+from shared.outside import outside
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_PIXELS = 2_000_000
@@ -22,21 +24,30 @@ class ImageTooLarge(Refused, status=413):
     """The file has too many bytes or pixels."""
 
 
-class Cleaned(msgspec.Struct, frozen=True):
-    content: bytes
+class Picture(msgspec.Struct, frozen=True):
+    """An image as it is kept: the name of its file, and what the file holds."""
+
+    file: str
     media_type: str
     width: int
     height: int
 
 
-async def cleaned(content: bytes) -> Cleaned:
-    """Re-encode an image. Raises NotAnImage, ImageTooLarge."""
+@outside
+async def keep_image(files: Files, content: bytes) -> Picture:
+    """Re-encode an image and keep it. Raises NotAnImage, ImageTooLarge.
+
+    The file is there before the row that names it. Where no row follows, a file stays that nobody names; it has the
+    name of its content, so that it is never mistaken for another and the same image finds it again.
+    """
     if len(content) > MAX_BYTES:
         raise ImageTooLarge(f"The image has more than {MAX_BYTES // 1024 // 1024} MB.", field="file")
-    return await asyncio.to_thread(_redrawn, content)
+    redrawn, media_type, width, height = await asyncio.to_thread(_redrawn, content)
+    return Picture(await files.put(redrawn), media_type, width, height)
 
 
-def _redrawn(content: bytes) -> Cleaned:
+def _redrawn(content: bytes) -> tuple[bytes, str, int, int]:
+    """(content, media type, width, height) of an image drawn anew."""
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
@@ -57,4 +68,4 @@ def _redrawn(content: bytes) -> Cleaned:
         pixels.save(out, "JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
     else:
         pixels.save(out, "PNG", optimize=True)
-    return Cleaned(out.getvalue(), "image/jpeg" if photo else "image/png", width, height)
+    return out.getvalue(), "image/jpeg" if photo else "image/png", width, height

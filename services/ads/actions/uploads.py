@@ -1,18 +1,13 @@
-"""An uploaded form with an image becomes a creative; both doors take it here."""
+"""An uploaded form with an image, read and kept before the transaction in which it becomes a creative."""
 
 from typing import Any
-from uuid import UUID
 
 from litestar.datastructures import UploadFile
 from msgspec import Struct
 
-from services.ads.actions.creatives import add_creative
-from services.ads.actions.images import cleaned
-from services.ads.queries.orders import CreativeView
-from shared.db import Tx
+from services.ads.actions.images import Picture, keep_image
 from shared.errors import BadInput
 from shared.files import Files
-from shared.settings import Settings
 
 
 class Upload(Struct, frozen=True):
@@ -22,10 +17,12 @@ class Upload(Struct, frozen=True):
     click_url: str
 
 
-async def take_creative(tx: Tx, files: Files, settings: Settings, order: UUID, form: Any) -> CreativeView:
-    """Raises BadInput without the fields `file` and `click_url`, and what `add_creative` raises."""
+async def taken(files: Files, form: Any) -> tuple[Picture, str]:
+    """The image, kept, and where a click on it is to lead; both doors take it here.
+
+    Raises BadInput without the fields `file` and `click_url`, NotAnImage, ImageTooLarge.
+    """
     file, click_url = form.get("file"), form.get("click_url")
     if not isinstance(file, UploadFile) or not isinstance(click_url, str):
         raise BadInput("Send multipart/form-data with the fields `file` and `click_url`.", field="file")
-    image = await cleaned(await file.read())
-    return await add_creative(tx, files, settings, order, image, click_url.strip())
+    return await keep_image(files, await file.read()), click_url.strip()

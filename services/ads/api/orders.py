@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.ads.actions import creatives, orders
-from services.ads.actions.uploads import Upload, take_creative
+from services.ads.actions.uploads import Upload, taken
 from services.ads.queries import catalogue, reports
 from services.ads.queries import orders as reading
 from shared import auth, clock
@@ -17,6 +17,7 @@ from shared.db import Tx
 from shared.http import once
 from shared.limits import limited
 from shared.lists import Limit, Page, decode_cursor, page_of
+from shared.service import transaction
 
 STAFF: set[auth.Role] = {"ad_ops", "administrator"}
 may_book_ads = auth.Right(roles=STAFF, scope="ads:book", own=True)
@@ -69,16 +70,13 @@ async def show_delivery(
 
 
 @post("/orders/{order_id:uuid}/creatives", guards=[may_book_ads, booking_limit], opt={"form": Upload})
-async def upload_creative(
-    request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]
-) -> reading.CreativeView:
+async def upload_creative(request: Call, order_id: FromPath[UUID]) -> reading.CreativeView:
     """Upload an image as multipart form data: `file`, and `click_url` to which a click leads."""
-    return await once(request, tx, _upload(request, tx, order_id))
-
-
-async def _upload(request: Call, tx: Tx, order_id: UUID) -> reading.CreativeView:
     state = request.app.state
-    return await take_creative(tx, state.house.files, state.settings, order_id, await request.form())
+    image, click_url = await taken(state.house.files, await request.form())
+    async with transaction(request) as tx:
+        work = creatives.add_creative(tx, state.settings, order_id, image, click_url)
+        return await once(request, tx, work)
 
 
 @post("/orders/{order_id:uuid}/submit", guards=[may_book_ads], status_code=200)

@@ -11,19 +11,21 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
-from services.ads.actions import orders
-from services.ads.actions.uploads import take_creative
+from services.ads.actions import creatives, orders
+from services.ads.actions.images import Picture
+from services.ads.actions.uploads import taken
 from services.ads.pages import words
 from services.ads.queries import catalogue, reports
 from services.ads.queries import orders as reading
 from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx
-from shared.errors import NotAllowed
+from shared.errors import NotAllowed, Refused
 from shared.http import once, read_form
 from shared.lists import decode_cursor, encode_cursor
+from shared.service import transaction
 from shared.web import page
-from shared.web.again import or_again
+from shared.web.again import again, or_again
 
 is_signed_in = auth.Right(own=True)
 Call = Request[Any, Any, Any]
@@ -157,16 +159,22 @@ async def _order(request: Call, tx: Tx, order_id: UUID) -> Template:
 
 
 @post("/advertise/orders/{order_id:uuid}/creatives", include_in_schema=False, guards=[is_signed_in])
-async def upload(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Response[Any]:
+async def upload(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
     _as_advertiser(request)
-    work = once(request, tx, _upload(request, tx, order_id))
-    return await or_again(request, tx, work, lambda: _order(request, tx, order_id))
-
-
-async def _upload(request: Call, tx: Tx, order_id: UUID) -> Redirect:
     state = request.app.state
-    await take_creative(tx, state.house.files, state.settings, order_id, await request.form())
-    return Redirect(f"/advertise/orders/{order_id}", status_code=303)
+
+    async def work(tx: Tx, image: Picture, click_url: str) -> Redirect:
+        await creatives.add_creative(tx, state.settings, order_id, image, click_url)
+        return Redirect(f"/advertise/orders/{order_id}", status_code=303)
+
+    try:
+        given = await taken(state.house.files, await request.form())
+    except Refused as refusal:
+        async with transaction(request) as tx:
+            return await again(request, refusal, lambda: _order(request, tx, order_id))
+    async with transaction(request) as tx:
+        done = once(request, tx, work(tx, *given))
+        return await or_again(request, tx, done, lambda: _order(request, tx, order_id))
 
 
 @post("/advertise/orders/{order_id:uuid}/submit", include_in_schema=False, guards=[is_signed_in])

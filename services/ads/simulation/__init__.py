@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from services.ads.actions import creatives, delivery, orders
-from services.ads.actions.images import Cleaned, cleaned
+from services.ads.actions.images import keep_image
 from services.ads.actions.version import bump
 from services.ads.rules.decision import HOUSE_TIER
 from services.ads.rules.pacing import planned
@@ -63,8 +63,7 @@ async def begin(world: World) -> None:
     files = {}
     for design in (*banners.DESIGNS, banners.HOUSE):
         for size in banners.SIZES:
-            image = await cleaned(banners.picture(design, size))
-            files[design.name, size] = (await world.house.files.put(image.content), image)
+            files[design.name, size] = await keep_image(world.house.files, banners.picture(design, size))
     world.memory.update(files=files, waiting=[], number=0, owed={}, decks={})
     today = local_day(clock.now())
     async with world.house.database.worker_tx() as tx:
@@ -213,9 +212,7 @@ async def _add_creatives(
     sizes: Sequence[tuple[int, int]],
 ) -> None:
     for size in sizes:
-        file, image = world.memory["files"][design.name, size]
-        small = Cleaned(b"", image.media_type, image.width, image.height)
-        await creatives.keep_creative(tx, row, file, small, click_url)
+        await creatives.keep_creative(tx, row, world.memory["files"][design.name, size], click_url)
 
 
 async def _approve(tx: Tx, order: UUID) -> None:

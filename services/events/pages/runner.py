@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import segno
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
@@ -36,6 +35,7 @@ from shared.settings import Settings
 from shared.web import page
 from shared.web.again import or_again
 from shared.web.formats import money
+from shared.web.qr import qr_code
 
 
 class RunnersForm(msgspec.Struct, frozen=True):
@@ -128,22 +128,23 @@ def ticket_link(settings: Settings, runner: queries.EntrantView, starts_at: date
 
 
 @get("/events/tickets/{key:uuid}", include_in_schema=False)
-async def show_ticket(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Template:
+async def show_ticket(request: Caller, key: FromPath[UUID]) -> Template:
     """One ticket with its code. Staff who open it at the gate can let the runner in."""
     settings: Settings = request.app.state.settings
     query = request.url.query
     agency = links.opened(settings, request.url.path, query)["agency"]
     principal = auth.principal_of(request)
-    heir = (await lineage(tx)).heir_of(agency, local_day(clock.now()))
-    await enter(tx, [agency], principal.id)
-    runner = await queries.entrant(tx, key)
-    address = f"{settings.base_url}{request.url.path}?{query}"
+    async with transaction(request) as tx:
+        heir = (await lineage(tx)).heir_of(agency, local_day(clock.now()))
+        await enter(tx, [agency], principal.id)
+        runner = await queries.entrant(tx, key)
+        event = await queries.event_by_id(tx, runner.event)
     return page(
         request,
         "ticket.html",
         runner=runner,
-        event=await queries.event_by_id(tx, runner.event),
-        code=segno.make(address, error="m").svg_data_uri(scale=6, border=2, dark="#15232a", light="#fff"),
+        event=event,
+        code=await qr_code(f"{settings.base_url}{request.url.path}?{query}"),
         staff=heir in may_work_desk.agencies(principal),
     )
 

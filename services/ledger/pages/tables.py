@@ -1,43 +1,46 @@
 """The tables of the finance pages as CSV, for a spreadsheet."""
 
+import asyncio
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from litestar import Response, get
-from litestar.di import NamedDependency
+from litestar import Request, Response, get
 from litestar.params import FromQuery
 
 from services.ledger.api import bounded, may_read_books
 from services.ledger.pages.books import as_day, known_until
 from services.ledger.pages.growth import figures
 from services.ledger.queries import books, journal
-from shared.db import Tx
+from shared.outside import outside
+from shared.service import transaction
 
+Call = Request[Any, Any, Any]
 AT_ONCE = 5_000
 """Entries of one read; a file holds as many as there are."""
 
 
 @get("/accounts.csv", guards=[may_read_books], include_in_schema=False)
 async def export_accounts(
-    tx: NamedDependency[Tx],
+    request: Call,
     agency: FromQuery[str] = "",
     on: FromQuery[str] = "",
     recorded: FromQuery[str] = "",
 ) -> Response[bytes]:
-    codes = await books.scope(tx, agency)
-    balance = await books.trial_balance(tx, codes, bounded(as_day(on)), known_until(recorded))
+    async with transaction(request) as tx:
+        codes = await books.scope(tx, agency)
+        balance = await books.trial_balance(tx, codes, bounded(as_day(on)), known_until(recorded))
     rows = [(a.code, a.account, a.name, a.debit_vnd, a.credit_vnd, a.balance_vnd) for a in balance.accounts]
     total = ("", "sum", "", balance.debit_vnd, balance.credit_vnd, balance.sum_vnd)
     heads = ("code", "account", "name", "debit_vnd", "credit_vnd", "balance_vnd")
-    return as_csv("accounts", heads, [*rows, total])
+    return await as_csv("accounts", heads, [*rows, total])
 
 
 @get("/entries.csv", guards=[may_read_books], include_in_schema=False)
 async def export_entries(
-    tx: NamedDependency[Tx],
+    request: Call,
     agency: FromQuery[str] = "",
     account: FromQuery[str] = "",
     stream: FromQuery[str] = "",
@@ -53,36 +56,44 @@ async def export_entries(
         known=known_until(recorded),
         limit=AT_ONCE,
     )
-    rows = [
+    async with transaction(request) as tx:
+        codes = await books.scope(tx, agency)
+        found = [entry async for entry in journal.all_entries(tx, codes, wanted)]
+    rows = (
         (e.effective_on, e.recorded_at.isoformat(), e.agency, e.kind, e.amount_vnd, e.legs, e.id)
-        async for e in journal.all_entries(tx, await books.scope(tx, agency), wanted)
-    ]
+        for e in found
+    )
     heads = ("effective_on", "recorded_at", "agency", "kind", "amount_vnd", "legs", "entry")
-    return as_csv("entries", heads, rows)
+    return await as_csv("entries", heads, rows)
 
 
 @get("/revenue.csv", guards=[may_read_books], include_in_schema=False)
 async def export_revenue(
-    tx: NamedDependency[Tx], agency: FromQuery[str] = "", on: FromQuery[date | None] = None
+    request: Call, agency: FromQuery[str] = "", on: FromQuery[date | None] = None
 ) -> Response[bytes]:
-    found = await figures(tx, agency, on)
+    async with transaction(request) as tx:
+        found = await figures(tx, agency, on)
     rows = [(c.stream, c.agency, c.current_vnd, c.base_vnd) for c in found.cells]
-    return as_csv("revenue", ("stream", "agency", "year_to_date_vnd", "same_days_last_year_vnd"), rows)
+    return await as_csv("revenue", ("stream", "agency", "year_to_date_vnd", "same_days_last_year_vnd"), rows)
 
 
-def as_csv(name: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response[bytes]:
-    """A CSV with a byte order mark, by which spreadsheets know that it is UTF-8."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(heads)
-    writer.writerows(rows)
+@outside
+async def as_csv(name: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response[bytes]:
+    """A CSV with a byte order mark, by which spreadsheets know that it is UTF-8; written beside the event loop."""
+
+    def written() -> bytes:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(heads)
+        writer.writerows(rows)
+        return text.getvalue().encode("utf-8-sig")
+
     headers = {
         "content-disposition": f'attachment; filename="{name}.csv"',
         "cache-control": "private, no-store",
     }
-    return Response(
-        text.getvalue().encode("utf-8-sig"), media_type="text/csv; charset=utf-8", headers=headers
-    )
+    content = await asyncio.to_thread(written)
+    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 handlers = [export_accounts, export_entries, export_revenue]
