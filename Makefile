@@ -9,6 +9,9 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 FLAT ?= ads
 
+# What Python has compiled once is kept, whatever the machine says: each start would compile all of it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install up down status chromium test test-quick lint check contracts lock bench chaos clean
 

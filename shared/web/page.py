@@ -1,6 +1,7 @@
 """What every `pages.py` returns: a template with the reader's language, theme and navigation put in."""
 
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,12 @@ def current_of(path: str, links: list[str]) -> str:
 
 def template_config(service_dir: Path) -> TemplateConfig[JinjaTemplateEngine]:
     """Jinja over the service's own templates, then the shared ones; a missing variable is an error."""
+    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(_environment(service_dir)))
+
+
+@cache
+def _environment(service_dir: Path) -> Environment:
+    """One for all apps of a process, as tests have many: what was compiled for one need not be for the next."""
     environment = Environment(
         loader=ChoiceLoader([FileSystemLoader(service_dir / "templates"), FileSystemLoader(TEMPLATES)]),
         autoescape=True,
@@ -176,7 +183,7 @@ def template_config(service_dir: Path) -> TemplateConfig[JinjaTemplateEngine]:
         }
     )
     environment.globals["idempotency_key"] = lambda: str(clock.new_id())
-    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
+    return environment
 
 
 def _security(state: State) -> dict[str, str]:

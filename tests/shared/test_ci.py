@@ -44,6 +44,20 @@ def test_nothing_in_ci_is_tried_a_second_time():
     ]
 
 
+def test_what_python_compiled_is_kept_also_where_the_machine_says_otherwise():
+    told = subprocess.run(
+        ["make", "--eval", "shown: ; @env", "shown"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "PATH=" in told.stdout
+    assert "PYTHONDONTWRITEBYTECODE" not in told.stdout
+    assert "unset PYTHONDONTWRITEBYTECODE" in SCRIPT
+
+
 @pytest.mark.promise("F1", "F9")
 def test_ci_finds_each_python_that_works_and_no_name_that_only_answers(tmp_path):
     names, chosen = tmp_path / "bin", tmp_path / "pyenv" / "versions" / "3.12.9" / "bin"
