@@ -19,6 +19,7 @@ from zxcvbn import zxcvbn
 
 from services.accounts import rules
 from shared import clock, links
+from shared.errors import Unavailable
 from shared.outside import outside
 from shared.settings import Settings
 
@@ -39,8 +40,12 @@ ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 LEAST_GUESSES_LOG10 = 8
 """Powers of ten of guesses that a new password must outlast, as zxcvbn counts them."""
-MEASURED = 72
-"""Characters of a password that are measured: beyond them it only gets better, and zxcvbn slow."""
+MEASURED = 16
+"""Characters of a password that are measured: beyond them it only gets better, and zxcvbn takes seconds to minutes."""
+KNOWN_LENGTH = 3
+"""Shorter pieces of a name or address are found in any password: they are measured, not taken away."""
+MEASURED_AT_ONCE = 20
+"""Passwords that wait to be measured, a tenth of a second each."""
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -86,21 +91,43 @@ async def new_password(password: str, *, totp: bool, about: Iterable[str | None]
 async def check_password(password: str, *, totp: bool, about: Iterable[str | None]) -> None:
     """Raises Unprocessable for a password that is too short or long, common, or made of what is known of its person.
 
-    zxcvbn counts how many guesses it outlasts; the words that Vietnamese passwords are made of come from us.
+    zxcvbn counts how many guesses it outlasts; the words that Vietnamese passwords are made of come from us. Raises
+    Unavailable while many others are measured.
     """
     rules.check_password(password, totp=totp)
-    known = [*rules.COMMON_WORDS]
-    for text in filter(None, about):
-        known += [text, _plain(text), *map(_plain, re.split(r"[\W_]+", text))]
-
-    def guesses_log10() -> float:
-        spelt = {password[:MEASURED], _plain(password)[:MEASURED]}
-        return min(float(zxcvbn(text, user_inputs=known)["guesses_log10"]) for text in spelt)
-
-    if await asyncio.get_running_loop().run_in_executor(_one_thread, guesses_log10) < LEAST_GUESSES_LOG10:
+    if len(_measured) >= MEASURED_AT_ONCE:
+        raise Unavailable("Many people choose a password just now; try again.", retry_after_s=5)
+    work = asyncio.get_running_loop().run_in_executor(_one_thread, _guesses_log10, password, _known(about))
+    _measured.add(work)
+    work.add_done_callback(_measured.discard)
+    if await work < LEAST_GUESSES_LOG10:
         raise rules.CommonPassword(
-            "This password is a common one, or easy to guess from your name or address."
+            "This password is a common one, or easy to guess from your name, address or phone."
         )
+
+
+_measured: set[asyncio.Future[float]] = set()
+
+
+def _guesses_log10(password: str, known: list[str]) -> float:
+    """How many guesses a password outlasts, in powers of ten: as it is, and without the known words."""
+    text = rest = _plain(password)
+    for word in known:
+        if len(word) >= KNOWN_LENGTH:
+            rest = rest.replace(word, "")
+    words = [*rules.COMMON_WORDS, *known]
+    spelt = {text[:MEASURED], rest[:MEASURED]}
+    return min(zxcvbn(one, user_inputs=words)["guesses_log10"] if one else 0.0 for one in spelt)
+
+
+def _known(about: Iterable[str | None]) -> list[str]:
+    """The words in what is known of a person, the longest first: whole, in pieces, a phone without its country."""
+    found: set[str] = set()
+    for text in filter(None, about):
+        found |= {_plain(text), *map(_plain, re.split(r"[\W_]+", text))}
+        if text.startswith("+84"):
+            found.add(text.removeprefix("+84"))
+    return sorted(found - {""}, key=len, reverse=True)
 
 
 def _plain(text: str) -> str:

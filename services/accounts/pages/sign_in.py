@@ -1,12 +1,13 @@
 """Pages that lead in and out: sign-in, code, TOTP and its enrolment, invitation, renewal, sign-out."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get, post, route
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Redirect, Template
+from msgspec import Meta
 
 from services.accounts import queries, rules
 from services.accounts.actions import challenges, people, second_step, sessions, sign_in
@@ -65,7 +66,7 @@ class CodeForm(msgspec.Struct, frozen=True):
 
 class JoinForm(msgspec.Struct, frozen=True):
     token: str = ""
-    name: str = ""
+    name: Annotated[str, Meta(max_length=200)] = ""
     password: str = ""
 
 
