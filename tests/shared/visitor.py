@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple, get_args
 
 import psycopg
+from litestar.handlers import HTTPRouteHandler
 from litestar.middleware.csrf import generate_csrf_token
 from litestar.routes import HTTPRoute
 from psycopg import sql
@@ -27,11 +28,12 @@ UNKEPT = {"notification", "sim_behaviour", "version", "challenge", "device"}
 
 
 class Door(NamedTuple):
-    """One path and method; `path` names its parameters in braces."""
+    """One path and method; `path` names its parameters in braces. Raw handlers read and guard by themselves."""
 
     method: str
     path: str
     schema: Mapping[str, Any]
+    handler: HTTPRouteHandler | None = None
 
 
 class Answer(NamedTuple):
@@ -102,12 +104,14 @@ class Visitor:
         }
 
     def person(self, **more: Any) -> dict[str, str]:
-        """Headers of a browser: a page token, and the pair that a form carries."""
+        """Headers of a browser: a page token, and the pair that a form carries. To the API it goes as a bearer's."""
         token = self.signer.page_token(auth.Principal(kind="person", **{"id": clock.new_id(), **more}))
         return {
+            "Authorization": f"Bearer {token}",
             "Cookie": f"{auth.PAGE_COOKIE}={token}; nt_csrf={self.csrf}",
             "X-CSRFToken": self.csrf,
             "Idempotency-Key": str(clock.new_id()),
+            "If-Match": '"0"',
         }
 
     def document(self) -> Any:
@@ -127,7 +131,8 @@ def doors(visitor: Visitor) -> list[Door]:
         path = re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path)
         methods = set(route.methods) - {"OPTIONS"} if isinstance(route, HTTPRoute) else {"GET", "POST"}
         for method in sorted(methods):
-            found[method, path] = Door(method, path, documents.get(path, {}).get(method.lower(), {}))
+            handler = route.route_handler_map[method][0] if isinstance(route, HTTPRoute) else None
+            found[method, path] = Door(method, path, documents.get(path, {}).get(method.lower(), {}), handler)
     for path, methods_ in documents.items():
         for method in methods_:
             assert (method.upper(), path) in found
@@ -179,6 +184,13 @@ def secrets_of(db: psycopg.Connection[Any], agency: str) -> tuple[set[str], dict
             known[parameter] = ids
         if name not in public:
             private.update(ids)
+    known["agency"] = [agency]
+    if "entrant" in known:
+        bibs = db.execute("SELECT bib FROM entrant WHERE agency = %s AND bib IS NOT NULL", [agency])
+        known["bib"] = known["ticket"] = [str(r[0]) for r in bibs]
+    if "person" in known:
+        colleagues = "SELECT DISTINCT person FROM person_role WHERE agency = %s AND role <> 'reader'"
+        known["person"] = [str(r[0]) for r in db.execute(colleagues, [agency])]
     if "event" in known:
         known["slug"] = [r[0] for r in db.execute("SELECT slug FROM event WHERE agency = %s", [agency])]
     return private, known

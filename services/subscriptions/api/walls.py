@@ -36,6 +36,7 @@ async def change_wall(
     data: JSONBody[WallPolicy],
 ) -> Response[Wall]:
     """Put a new version in force; every worker knows it within a second."""
+    check_seen(tx, agency)
     seen = (await wall(tx, agency)).version
     require_match(request, seen)
     version = await change_policy(tx, agency, data, seen, principal_of(request).id)
