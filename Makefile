@@ -23,7 +23,7 @@ $(STAMP): requirements/uv.txt requirements/dev.txt pyproject.toml
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || { echo "Python cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing what the house needs into $(VENV) (once; some seconds) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/uv.txt
-	@$(UV) sync --quiet --require-hashes --only-binary :all: requirements/uv.txt requirements/dev.txt
+	@$(UV) sync --quiet --require-hashes --only-binary :all: --compile-bytecode requirements/uv.txt requirements/dev.txt
 	@$(UV) install --quiet --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 

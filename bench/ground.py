@@ -2,16 +2,13 @@
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import psutil
@@ -20,6 +17,7 @@ from bench import load
 from shared.embedded import Stack
 from shared.migrate import migrate
 from shared.streams import lay_out
+from tests.shared.homes import a_folder
 
 PAIRS, SHORT_PAIRS = 7, 7
 SECONDS, SHORT_SECONDS = 2.0, 0.7
@@ -28,17 +26,6 @@ SECONDS, SHORT_SECONDS = 2.0, 0.7
 START_S = 120
 
 TRIVIAL = [load.request("GET", "/trivial")]
-
-
-@contextmanager
-def fresh_home() -> Iterator[Path]:
-    """A folder that PostgreSQL's user may enter, gone afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="nt-bench-"))
-    home.chmod(0o711)
-    try:
-        yield home
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager
@@ -58,7 +45,7 @@ def on_core_one() -> Iterator[None]:
 @asynccontextmanager
 async def stores(*services: str) -> AsyncIterator[Stack]:
     """PostgreSQL, NATS and Redis, durable as in production, with the databases of some services."""
-    with fresh_home() as home, on_core_one():
+    with a_folder() as home, on_core_one():
         stack = Stack(home, say=lambda *_: None)
         stack.start()
         try:

@@ -14,10 +14,11 @@ import httpx
 import psutil
 import psycopg
 
-from bench.ground import fresh_home
 from bench.report import Row, figure
 from shared import auth, clock, links
 from shared.embedded import Stack
+from tests.shared.homes import a_folder
+from tests.shared.keeper import at_work_in
 
 REST_S = 60
 SETTLE_S = 20
@@ -32,7 +33,7 @@ def _command(home: Path, *words: str) -> None:
 async def second_start(short: bool) -> list[Row]:
     """V9: `nguonthu up` in a home that has been up before, from the command to “the house stands”."""
     took = []
-    with fresh_home() as home:
+    with a_folder() as home:
         _command(home, "up", "--detach", "--no-demo")
         _command(home, "down")
         for _ in range(1 if short else 3):
@@ -48,7 +49,7 @@ async def lived_in(short: bool) -> list[Row]:
 
     Half an hour of use is what V10 asks for; here it is used for as long as V8 takes, which the row says.
     """
-    with fresh_home() as home:
+    with a_folder() as home:
         try:
             _command(home, "up", "--detach")
             began = time.monotonic()
@@ -63,7 +64,7 @@ async def lived_in(short: bool) -> list[Row]:
 
 def _at_rest(home: Path, seconds: float, minutes: float) -> list[Row]:
     """Proportional set size of every process of the house, one worker each, and what all use of a core."""
-    family = _family(home)
+    family = list(at_work_in(home).values())
     before = _used_s(family)
     time.sleep(seconds)
     busy = 100 * (_used_s(family) - before) / seconds
@@ -81,21 +82,6 @@ def _used_s(family: list[psutil.Process]) -> float:
         times = process.cpu_times()
         used += times.user + times.system
     return used
-
-
-def _family(home: Path) -> list[psutil.Process]:
-    """Every process of the house: what has its environment or works in its folder, and their children."""
-    found: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
-        try:
-            mine = process.environ().get("NGUONTHU_HOME") == str(home)
-            if mine or Path(process.cwd()).is_relative_to(home):
-                for one in (process, *process.children(recursive=True)):
-                    found[one.pid] = one
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    found.pop(os.getpid(), None)
-    return list(found.values())
 
 
 @asynccontextmanager

@@ -62,12 +62,13 @@ def caddyfile(edge: Edge) -> str:
     secure = edge.base_url.startswith("https://") or edge.base_url.startswith("{$")
     blocks = [_options(edge), _headers(secure=secure), _site(edge), _creatives(edge)]
     if edge.loopback:
-        port = urlsplit(edge.base_url).port or 80
-        blocks.append(
-            f"http://127.0.0.1:{port} {{\n\tbind 127.0.0.1\n\tredir {edge.base_url}{{uri}} 307\n}}\n\n"
-            # A page of a stranger's site whose name was pointed at this machine gets nothing.
-            f'http://:{port} {{\n\tbind 127.0.0.1\n\trespond "This is another house." 421\n}}\n'
-        )
+        at = urlsplit(edge.base_url)
+        port = at.port or 80
+        if at.hostname != "127.0.0.1":
+            redirected = f"\tredir {edge.base_url}{{uri}} 307\n"
+            blocks.append(f"http://127.0.0.1:{port} {{\n\tbind 127.0.0.1\n{redirected}}}\n")
+        # A page of a stranger's site whose name was pointed at this machine gets nothing.
+        blocks.append(f'http://:{port} {{\n\tbind 127.0.0.1\n\trespond "This is another house." 421\n}}\n')
     return "\n".join(blocks)
 
 

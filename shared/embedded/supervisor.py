@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 
@@ -70,16 +70,14 @@ class Supervisor:
 
     def run(self, ready: Callable[[Stack], None]) -> None:
         """Bring the house up, call `ready`, and tend it until a signal comes; then stop all of it."""
-        with _signals_raise():
+        with _signals_raise() as asked:
             try:
                 self._bring_up()
                 ready(self.stack)
                 # What ends meanwhile is tended right after; if PostgreSQL itself did, there is nothing to write out.
                 with contextlib.suppress(psycopg.OperationalError):
                     self.stack.write_out()
-                while True:
-                    time.sleep(TICK_S)
-                    self.tend()
+                self._stay(asked)
             except Stopping:
                 self.say("Stopping …")
             finally:
@@ -87,6 +85,12 @@ class Supervisor:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)
                 self.stack.stop()
+
+    def _stay(self, asked: list[int]) -> NoReturn:
+        while not asked:
+            time.sleep(TICK_S)
+            self.tend()
+        raise Stopping
 
     def _bring_up(self) -> None:
         with self.step("PostgreSQL, NATS and Redis"):
@@ -116,6 +120,7 @@ class Supervisor:
         # What is here now stays shared between all forks.
         gc.collect()
         gc.freeze()
+        gc.enable()
 
     def _fill(self) -> None:
         """Make the demo's history when the home is new; one that was cut off halfway is begun anew."""
@@ -172,14 +177,18 @@ def migrate_all(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
+def _signals_raise() -> Iterator[list[int]]:
+    """Raise Stopping at a signal, and keep its number: what is raised where Python only tidies up is lost."""
+    asked: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
         raise Stopping
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -3,8 +3,6 @@
 from datetime import date, datetime
 from decimal import Decimal
 
-from num2words import num2words
-
 from shared import calendar
 from shared import money as _money
 
@@ -36,6 +34,9 @@ def moment(value: datetime) -> str:
 
 def in_words(amount_vnd: int) -> str:
     """An amount as an invoice spells it: `Một triệu hai trăm nghìn đồng`."""
+    # Imported when the first amount is spelled: it brings sixty languages, which no start should wait for.
+    from num2words import num2words
+
     words = str(num2words(amount_vnd, lang="vi"))
     return f"{words[:1].upper()}{words[1:]} đồng"
 

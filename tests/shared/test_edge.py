@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -159,6 +161,16 @@ def test_a_strangers_name_for_this_machine_gets_nothing(door: Door) -> None:
 def test_the_number_of_this_machine_leads_to_its_name(door: Door) -> None:
     answer, _ = door.ask("/finance?a=1", host="127.0.0.1")
     assert (answer.status, answer.getheader("Location")) == (307, f"http://localhost:{door.port}/finance?a=1")
+
+
+def test_the_number_of_this_machine_may_be_the_address_itself(tmp_path: Path) -> None:
+    stack = Stack(tmp_path)
+    for name in APPS:
+        stack.ports.choose(name)
+    part = caddy(tmp_path, stack.ports, "http://127.0.0.1:8080", "http://creatives.localhost:8080")
+    asked = [part.argv[0], "validate", *part.argv[2:]]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+    assert told.returncode == 0, told.stderr
 
 
 def test_an_app_that_is_away_is_told_as_a_problem_to_programs_and_in_words_to_people(door: Door) -> None:

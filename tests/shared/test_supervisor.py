@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ import httpx
 import psutil
 import pytest
 
+from shared.embedded import Stack
 from shared.embedded.apps import APPS
 from shared.embedded.state import listening_beyond_loopback, read_run
 from shared.embedded.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, Supervisor
 from tests.shared.homes import a_folder
+from tests.shared.keeper import at_work_in
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("house")]
 
@@ -136,29 +138,54 @@ def test_it_goes_down_within_three_seconds_and_up_again_within_ten(house: Path) 
     assert "killed" not in (house / "logs" / "house.log").read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_test_leaves_no_house_running_and_no_folder(number: signal.Signals) -> None:
+def _interrupted(number: signal.Signals, moment: Callable[[Path], bool]) -> Path:
+    """Run a test that brings a house up, interrupt it at a moment of that, and return the folder it had."""
     code = (
-        "import subprocess, sys, time; from tests.shared.homes import a_folder\n"
-        "from tests.shared.test_supervisor import nguonthu, until_ready\n"
+        "import time; from tests.shared.homes import a_folder\n"
+        "from tests.shared.test_supervisor import nguonthu\n"
         "with a_folder() as home:\n"
-        "    nguonthu(home, 'up', '--detach', '--no-demo'); print(home, flush=True); time.sleep(60)"
+        "    print(home, flush=True); nguonthu(home, 'up', '--detach', '--no-demo'); time.sleep(60)"
     )
     test = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert test.stdout
     home = Path(test.stdout.readline().strip())
-    pids = until_ready(home)
-    assert len(pids) == len(PARTS)
+    end = time.monotonic() + 60
+    while not moment(home):
+        assert time.monotonic() < end
+        time.sleep(0.02)
     test.send_signal(number)
     test.wait()
     test.stdout.close()
-    end = time.monotonic() + 30
+    return home
+
+
+def is_asked_for(home: Path) -> bool:
+    """A command for this house runs, and the house itself has not noted anything yet."""
+    return bool(at_work_in(home)) and not (home / "run.json").exists()
+
+
+def comes_up(home: Path) -> bool:
+    return (run := read_run(home)) is not None and not run.ready
+
+
+def stands(home: Path) -> bool:
+    return (run := read_run(home)) is not None and run.ready
+
+
+@pytest.mark.parametrize("moment", [is_asked_for, comes_up, stands])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_test_leaves_no_house_running_and_no_folder(
+    number: signal.Signals, moment: Callable[[Path], bool]
+) -> None:
+    home = _interrupted(number, moment)
+    end = time.monotonic() + 30 * share()
     while home.exists() and time.monotonic() < end:
         time.sleep(0.1)
+    time.sleep(1)  # a house that was only asked for would make its folder anew
     assert not home.exists()
-    assert not [pid for pid in pids.values() if psutil.pid_exists(pid)]
+    assert not at_work_in(home)
 
 
 class Part:
@@ -201,3 +228,28 @@ def test_a_part_that_keeps_ending_is_started_after_ever_longer_pauses(
         keeper.tend()
         moment += 0.05
     assert starts[-1] - before < 1
+
+
+class Lost:
+    """What a signal raises while this goes is lost."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_house_stops_at_a_signal_although_what_it_raised_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    turns = iter(range(3))
+    house = Supervisor(tmp_path, {}, told.append, lambda _: None, with_demo=False)  # type: ignore[arg-type, return-value]
+    monkeypatch.setattr(house, "_bring_up", lambda: None)
+    monkeypatch.setattr(house, "tend", lambda: next(turns))
+    monkeypatch.setattr(house.stack, "write_out", lambda: None)
+
+    def ready(_: Stack) -> None:
+        Lost()
+
+    house.run(ready)
+    assert told == ["Stopping …"]
