@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.accounts import queries
-from services.accounts.actions import agencies, people, second_step
+from services.accounts.actions import agencies, people, second_step, sessions
 from services.accounts.rules import AgencyClosed
 from services.accounts.tables import PersonRow
 from shared import clock, revocations
@@ -213,6 +213,29 @@ async def test_roles_taken_away_a_new_password_and_a_lost_phone_end_sessions_by_
     async with flat.tx() as tx:
         reset = (await queries.resets(tx, ["bkh"]))[0]
     assert await ended(by=second.post(f"/desk/people/resets/{reset.id}")) == {last}
+
+
+@pytest.mark.promise("F6")
+async def test_a_dismissed_colleague_whose_account_was_made_elsewhere_is_signed_out_too(flat):
+    admin, _ = await an_administrator(flat, "quantri@tcnt.example", "tcnt")
+    person, secret = await a_person(flat, "lan@bkh.example", agency="bkh", roles=["reader"], totp=True)
+    async with flat.tx() as tx:
+        await people.grant(tx, person, "tcnt", "finance", actor="test")
+    colleague = Browser(flat)
+    await colleague.sign_in_as_staff("lan@bkh.example", secret)
+    gone = colleague.principal().session
+    await flat.facts()
+    await admin.post(f"/desk/people/{person}/roles", agency="tcnt", roles=[], why="Thôi việc")
+    (ended,) = [f for f in await flat.facts() if isinstance(f, SessionEnded)]
+    assert [str(one) for one in ended.sessions] == [gone]
+    assert (await colleague.get("/account/renew?next=/account")).status_code == 303
+
+
+async def test_sessions_of_somebody_who_is_not_seen_are_never_thought_ended(flat):
+    person, _ = await a_person(flat, "lan@bkh.example", agency="bkh", roles=["reader"])
+    with pytest.raises(sa.exc.NoResultFound):
+        async with flat.house.database.web_tx(["tcnt"]) as tx:
+            await sessions.end_sessions(tx, person)
 
 
 async def test_ended_sessions_are_forgotten_when_no_token_of_theirs_lives_and_keys_never(flat):

@@ -311,6 +311,9 @@ async def set_roles(
     if person == principal.id:
         raise NotAllowed("Another administrator must change your own roles.")
     gone = set(before) - set(roles)
+    if gone:
+        # First, because without the roles the agency may not see the person any more, nor the sessions.
+        await sessions.end_sessions(tx, person)
     line = await _line(tx, agency)
     await tx.execute(
         sa.delete(PersonRoleRow).where(
@@ -319,8 +322,6 @@ async def set_roles(
     )
     for role in sorted(set(roles) - set(before)):
         tx.add(PersonRoleRow(person=person, agency=agency, role=role, granted_at=clock.now()))
-    if gone:
-        await sessions.end_sessions(tx, person)
     await audit.note(
         tx,
         agency=agency,

@@ -101,7 +101,12 @@ async def end_session(tx: Tx, session_secret: str) -> None:
 
 
 async def end_sessions(tx: Tx, person: UUID, *, keep: UUID | None = None, only: UUID | None = None) -> None:
-    """Sign a person out everywhere, everywhere but in one session, or in one session only."""
+    """Sign a person out everywhere, everywhere but in one session, or in one session only.
+
+    Raises NoResultFound for somebody whom the caller does not see: row-level security would end nothing, and say so
+    to nobody.
+    """
+    (await tx.execute(sa.select(PersonRow.id).where(PersonRow.id == person))).scalar_one()
     which = [SessionRow.person == person]
     if keep is not None:
         which.append(SessionRow.id != keep)
