@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.accounts import gateways, queries, rules
-from services.accounts.actions import people
+from services.accounts.actions import messages, people
 from services.accounts.tables import PersonRow
 from shared import clock
 from shared.contracts import events, payments, subscriptions
@@ -151,6 +151,20 @@ async def test_more_than_a_day_takes_is_kept_back_and_said_so(flat):
     states = [message.state for message in await rows(flat)]
     assert states.count("queued") == rules.MESSAGES_A_DAY
     assert states.count("capped") == 3
+
+
+@pytest.mark.promise("F10")
+async def test_codes_that_strangers_ask_for_and_letters_of_changes_take_nothing_from_a_persons_day(flat):
+    person, _ = await a_person(flat)
+    for network in range(rules.MESSAGES_A_DAY + 1):
+        stranger = Browser(flat)
+        stranger.client.headers["x-forwarded-for"] = f"10.0.{network}.7"
+        await stranger.post("/account/sign-in", identifier="lan@baokh.example")
+    async with flat.tx() as tx:
+        for _ in range(3):
+            await messages.tell_of_change(tx, await tx.get_one(PersonRow, person), "key")
+    await flat.receive(*[tickets_ready(person) for _ in range(rules.MESSAGES_A_DAY)])
+    assert "capped" not in {message.state for message in await rows(flat)}
 
 
 async def test_smtp_gets_the_letter_and_nothing_of_it_stays_here(flats):

@@ -19,7 +19,7 @@ from shared.house import House
 from shared.settings import Settings
 from shared.web.formats import moment
 
-LETTER = "codes"
+LETTER: messages.Own = "codes"
 
 
 async def at_once(tx: Tx, house: House, box: str, asker: strangers.Asker) -> bool:

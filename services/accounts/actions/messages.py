@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -27,6 +27,10 @@ LEASE = timedelta(minutes=2)
 """How long a sender may take for a batch before another may try."""
 
 
+Own = Literal["changed", "code", "codes", "invitation"]
+"""Templates of accounts itself: no cap holds such a letter back, and none counts in a person's day."""
+
+
 async def queue(
     tx: Tx,
     *,
@@ -34,7 +38,7 @@ async def queue(
     recipient: UUID | None,
     address: str,
     lang: str,
-    template: str,
+    template: Own,
     params: dict[str, Any],
     state: str = "queued",
     next_at: datetime | None = None,
@@ -142,10 +146,12 @@ async def queue_requested(tx: Tx, facts: Sequence[MessageRequested]) -> None:
 
 
 async def _sent_today(tx: Tx, recipients: list[UUID]) -> Counter[UUID]:
+    """How many letters that services asked for each had today: others are asked for by strangers in anybody's name."""
     rows = await tx.execute(
         sa.select(MessageRow.recipient, sa.func.count())
         .where(
             MessageRow.recipient.in_(recipients),
+            MessageRow.template.not_in(get_args(Own)),
             MessageRow.created_at >= start_of(local_day(clock.now())),
             MessageRow.state.not_in(("capped", "unaddressed")),
         )
