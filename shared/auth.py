@@ -15,23 +15,11 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from shared import clock, revocations
+from shared.contracts import roles
 from shared.contracts.scopes import Scope
 from shared.db import Tx
 from shared.errors import NotAllowed, NotSignedIn
 from shared.settings import Settings
-
-Role = Literal[
-    "reader",
-    "advertiser",
-    "sponsor",
-    "ad_ops",
-    "subscriptions",
-    "events",
-    "finance",
-    "finance_approver",
-    "administrator",
-    "auditor",
-]
 
 PAGE_TOKEN_S = 300
 PAGE_COOKIE = "nt_token"
@@ -39,6 +27,7 @@ KEY_PREFIX = "nt_"
 ALGORITHM = "Ed25519"
 CACHED = 10_000
 
+Role = roles.Role
 
 PrincipalKind = Literal["nobody", "person", "key"]
 

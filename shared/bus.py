@@ -23,6 +23,7 @@ from shared import clock, contracts, outbox
 from shared.consume import Consumer
 from shared.contracts import Fact, envelope
 from shared.db import Database
+from shared.keys import nats_door
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -48,6 +49,7 @@ class Bus:
         self.settings = settings
         self.service = service
         self.client: Client | None = None
+        self._door = nats_door(settings.nats_password, service)
         self.denied = ""
         """The last permission error; the caller only sees a time-out, so readiness tells."""
         self.closed = asyncio.Event()
@@ -112,7 +114,7 @@ class Bus:
             return
         for fact_id, subject, body in facts:
             headers = _headers(fact_id, subject, body)
-            await self.js.publish(subject, body, timeout=PUBLISH_TIMEOUT_S, headers=headers)
+            await self.js.publish(self._entered(subject), body, timeout=PUBLISH_TIMEOUT_S, headers=headers)
 
     async def _publish_batch(self, facts: Sequence[tuple[str, str, bytes]]) -> bool:
         if self.client is None:
@@ -123,10 +125,12 @@ class Bus:
             headers = _headers(fact_id, subject, body)
             headers |= {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(n)}
             if n < last:
-                await self.client.publish(subject, body, headers=headers)
+                await self.client.publish(self._entered(subject), body, headers=headers)
                 continue
             headers["Nats-Batch-Commit"] = "1"
-            answer = await self.client.request(subject, body, timeout=PUBLISH_TIMEOUT_S, headers=headers)
+            answer = await self.client.request(
+                self._entered(subject), body, timeout=PUBLISH_TIMEOUT_S, headers=headers
+            )
             reply = json.loads(answer.data)
             if "error" not in reply:
                 return True
@@ -134,6 +138,10 @@ class Bus:
                 return False
             raise nats.errors.Error(reply["error"]["description"])
         return False
+
+    def _entered(self, subject: str) -> str:
+        """Where a fact of this subject enters the service's stream."""
+        return self._door + subject.removeprefix(self.service)
 
 
 def _headers(fact_id: str, subject: str, body: bytes) -> dict[str, str]:

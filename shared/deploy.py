@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from shared import counters
 from shared.embedded.edge import DEMO, Edge, caddyfile
 from shared.embedded.keys import NATS_USERS, Keys
 from shared.embedded.parts import GIB, nats_authorization
@@ -56,7 +57,7 @@ def write_secrets(folder: Path) -> list[str]:
     runs as another user.
     """
     keys = Keys(folder)
-    admin, cache = keys.text("postgres_admin"), keys.text("redis")
+    admin = keys.text("postgres_admin")
     operator = keys.text("operator")
     held = {service: of_service(operator, service) for service in SERVICES}
     made = {
@@ -69,11 +70,7 @@ def write_secrets(folder: Path) -> list[str]:
         "csrf_secret": held["accounts"]["csrf_secret"],
         "nats_password_operator": keys.nats_password(OPERATOR),
         "postgres_admin_url": f"postgresql://postgres:{admin}@postgres:5432/postgres",
-        "redis_url": f"redis://:{cache}@valkey:6379/0",
-        "valkey.conf": (
-            f'bind 0.0.0.0\nrequirepass {cache}\nappendonly yes\nsave ""\ndir /data\n'
-            "maxmemory 256mb\nmaxmemory-policy noeviction\n"
-        ),
+        "valkey.conf": "bind 0.0.0.0\ndir /data\n" + counters.configuration(operator),
         "nats.conf": nats_text(keys),
     }
     for name, text in made.items():

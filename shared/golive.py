@@ -94,9 +94,7 @@ CHECKS = (
     ),
     Check("POSTGRES_PASSWORD", SERVICES, lambda settings: bool(settings.postgres_password), "is not set"),
     Check("NATS_PASSWORD", SERVICES, lambda settings: bool(settings.nats_password), "is not set"),
-    Check(
-        "REDIS_URL", SERVICES, lambda settings: bool(urlsplit(settings.redis_url).password), "has no password"
-    ),
+    Check("REDIS_PASSWORD", SERVICES, lambda settings: bool(settings.redis_password), "is not set"),
     Check("TOKEN_PUBLIC_KEYS", SERVICES, lambda settings: bool(settings.token_public_keys), "is not set"),
     Check("TOKEN_PRIVATE_KEY", (MAIL,), lambda settings: bool(settings.token_private_key), "is not set"),
 )

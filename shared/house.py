@@ -9,7 +9,7 @@ import structlog
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import clock, revocations
+from shared import clock, counters, revocations
 from shared.bus import Bus, Intake, Relay
 from shared.consume import Consumer
 from shared.db import Database
@@ -39,7 +39,10 @@ class House:
         self.jobs = jobs
         self.database = Database(settings, service, durable=durable)
         self.redis: Redis = Redis.from_url(
-            settings.redis_url, decode_responses=False, socket_timeout=1, socket_connect_timeout=1
+            counters.address(settings, service),
+            decode_responses=False,
+            socket_timeout=1,
+            socket_connect_timeout=1,
         )
         self.files = Files(settings, service)
         self.bus = Bus(settings, service)

@@ -33,6 +33,20 @@ def nats_password(operator_secret: str, user: str) -> str:
     return derived(operator_secret, f"nats {user}")
 
 
+def nats_door(password: str, service: str) -> str:
+    """Below which subject a service's facts enter its stream, which keeps them by their own: a secret of its own.
+
+    NATS leads its answers to whatever subject the asker names, so a stream that took facts by their public subjects
+    would take such an answer among them.
+    """
+    return f"{service}.{hmac.digest(password.encode(), b'door', 'sha256').hex()}"
+
+
+def redis_password(operator_secret: str, user: str) -> str:
+    """The secret with which a service, or the operator, enters Redis."""
+    return derived(operator_secret, f"redis {user}")
+
+
 def of_service(operator_secret: str, service: str) -> dict[str, str]:
     """All that one service holds, by setting."""
     held = {
@@ -40,6 +54,7 @@ def of_service(operator_secret: str, service: str) -> dict[str, str]:
         "csrf_secret": derived(operator_secret, "csrf"),
         "postgres_password": postgres_password(operator_secret, service, "worker"),
         "nats_password": nats_password(operator_secret, service),
+        "redis_password": redis_password(operator_secret, service),
     }
     sellers = SELLERS if service == CASHIER else [service] if service in SELLERS else []
     if sellers:

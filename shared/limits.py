@@ -7,11 +7,12 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.auth import principal_of
+from shared.counters import own
 from shared.errors import TooMany
+from shared.house import House
 
 # KEYS[1] holds when the bucket will be empty, in microseconds; ARGV: what is put in, and how much it holds.
 _GCRA = """
@@ -28,16 +29,17 @@ _local: dict[str, float] = {}
 _LOCAL_MAX = 10_000
 
 
-async def take(redis: Redis, key: str, count: int, per_s: float, cost: int = 1) -> int:
-    """Take from a bucket that allows `count` at once and fills again evenly in `per_s`; returns seconds to wait.
+async def take(house: House, name: str, count: int, per_s: float, cost: int = 1) -> int:
+    """Take from a service's bucket: `count` at once, filling again evenly in `per_s`; returns seconds to wait.
 
     0 means taken; otherwise nothing was. A negative cost gives back. In any stretch of `per_s` seconds at most
     twice `count` can be had: the full bucket, and what flows in meanwhile.
     """
     window_us = per_s * 1e6
     cost_us = window_us * cost / count
+    key = own(house.service, f"limit:{name}")
     try:
-        wait_us = int(await redis.eval(_GCRA, 1, f"limit:{key}", round(cost_us), round(window_us)))
+        wait_us = int(await house.redis.eval(_GCRA, 1, key, round(cost_us), round(window_us)))
     except (RedisError, OSError):
         wait_us = _locally(key, cost_us, window_us)
     return -(-wait_us // 1_000_000)
@@ -55,7 +57,7 @@ def limited(name: str, per_minute: int, burst: int) -> Guard:
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         principal = principal_of(connection)
         who = principal.spender if principal.kind != "nobody" else client_address(connection)
-        refuse_after(await take(connection.app.state.house.redis, f"{name}:{who}", count, per_s))
+        refuse_after(await take(connection.app.state.house, f"{name}:{who}", count, per_s))
 
     return guard
 

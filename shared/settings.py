@@ -64,7 +64,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, "Secret with which the service enters NATS under its own name; empty where NATS asks for none"
     ] = ""
     nats_replicas: Annotated[int, "Copies of each stream: 1 embedded, 3 on a cluster"] = 1
-    redis_url: Annotated[str, "Redis or Valkey"] = "redis://localhost:6379/0"
+    redis_url: Annotated[str, "Redis or Valkey; user and password are put in by the service"] = (
+        "redis://localhost:6379/0"
+    )
+    redis_password: Annotated[
+        str, "Secret with which the service enters Redis under its own name; empty where Redis asks for none"
+    ] = ""
     files_url: Annotated[str, "Where files are kept: empty for `home/files`, or s3://bucket/prefix"] = ""
     smtp_url: Annotated[
         str, "SMTP server as smtp://user:password@host:port; empty keeps mail in the inbox"

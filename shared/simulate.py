@@ -19,13 +19,13 @@ from shared.calendar import days, start_of
 from shared.contracts import Fact
 from shared.errors import Refused
 from shared.house import House
+from shared.keys import SELLERS
 from shared.settings import SERVICES, Settings
 
 Progress = Callable[[int, int, str], None]
 """Told (days done, days in all, the day in words)."""
 
 NEWCOMERS = ("accounts",)
-SELLERS = ("ads", "subscriptions", "events")
 COLLECTORS = ("payments", "ledger")
 LISTENERS = ("accounts", "ledger")
 """Who answers no fact with another: they hear a day's facts in the evening."""

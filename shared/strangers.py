@@ -15,11 +15,11 @@ import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
-from redis.asyncio import Redis
 
 from shared import limits, links
 from shared.auth import principal_of
 from shared.contracts import sandbox
+from shared.house import House
 from shared.settings import Budget, Settings
 
 DEVICE_COOKIE = "nt_device"
@@ -86,13 +86,13 @@ def device_of(settings: Settings, cookies: Mapping[str, str]) -> str:
     return secret if fits and len(secret) == SECRET_LENGTH else ""
 
 
-async def spend(redis: Redis, name: str, budget: Budget, asker: Asker, cost: int = 1) -> int:
+async def spend(house: House, name: str, budget: Budget, asker: Asker, cost: int = 1) -> int:
     """Spend from who asks, or from what their network shares; returns 0, or for how many seconds it is spent.
 
     `name` says what for, and of whose account where it is about one. A negative cost gives back.
     """
     count = budget.known if asker.known else budget.network
-    return await limits.take(redis, f"{name}:{asker.mark}", count, budget.per_s, cost)
+    return await limits.take(house, f"{name}:{asker.mark}", count, budget.per_s, cost)
 
 
 def within(name: str, budget_of: Callable[[Settings], Budget]) -> Guard:
@@ -100,7 +100,7 @@ def within(name: str, budget_of: Callable[[Settings], Budget]) -> Guard:
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         state = connection.app.state
-        wait_s = await spend(state.house.redis, name, budget_of(state.settings), asker_of(connection))
+        wait_s = await spend(state.house, name, budget_of(state.settings), asker_of(connection))
         limits.refuse_after(wait_s)
 
     return guard

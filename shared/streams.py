@@ -15,7 +15,7 @@ import structlog
 from shared import agencies
 from shared.bus import ACK_WAIT_S, MAX_ACK_PENDING, Bus
 from shared.consume import Consumer
-from shared.keys import OPERATOR
+from shared.keys import OPERATOR, nats_door, nats_password
 from shared.settings import SERVICES, Settings
 
 log = structlog.get_logger()
@@ -34,10 +34,17 @@ class NotLaidOut(Exception):
 
 
 def stream(settings: Settings, service: str) -> Json:
-    """How a publisher's stream is kept. nats-py has no field for atomic batches, so this is the raw API's."""
+    """How a publisher's stream is kept. nats-py has no field for atomic batches, so this is the raw API's.
+
+    What enters by the publisher's door is kept by its public subject; nothing else enters. Where NATS asks for no
+    password, there is none to make a secret of.
+    """
+    secret = settings.nats_password and nats_password(settings.operator_secret, service)
+    door = f"{nats_door(secret, service)}.>"
     return {
         "name": service.upper(),
-        "subjects": [f"{service}.>"],
+        "subjects": [door],
+        "subject_transform": {"src": door, "dest": f"{service}.>"},
         "retention": "limits",
         "storage": "file",
         "discard": "new",

@@ -17,11 +17,12 @@ import pytest
 from litestar import Litestar
 from redis.asyncio import Redis
 
-from shared import auth
+from shared import auth, counters
 from shared.contracts import Fact
 from shared.db import Tx
 from shared.embedded import Stack, bootstrap_databases, clone_database
 from shared.house import House
+from shared.keys import OPERATOR
 from shared.migrate import migrate
 from shared.outbox import archive
 from shared.settings import Settings
@@ -192,7 +193,7 @@ class Flats:
 async def flats(stack: Stack, templates: Templates, tmp_path: Path) -> AsyncIterator[Flats]:
     """`flat = await flats.start("ads")`. No test inherits what another one counted."""
     made = Flats(stack, templates, tmp_path)
-    async with Redis.from_url(stack.settings("accounts").redis_url) as redis:
+    async with Redis.from_url(counters.address(stack.settings(), OPERATOR)) as redis:
         await redis.flushdb()
     try:
         yield made

@@ -18,6 +18,7 @@ from services.accounts import queries
 from services.accounts.actions import advertisers, keys
 from shared import auth
 from shared.contracts import sandbox
+from shared.contracts.roles import Role
 from shared.contracts.scopes import Scope
 from shared.db import Tx, enter
 from shared.errors import NotSignedIn
@@ -74,7 +75,7 @@ class Me(msgspec.Struct, frozen=True):
     kind: auth.PrincipalKind
     id: UUID | None
     organisation: UUID | None
-    roles: dict[str, list[auth.Role]]
+    roles: dict[str, list[Role]]
     scopes: list[str]
     agency: str
     expires_at: datetime | None

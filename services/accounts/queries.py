@@ -8,13 +8,13 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.accounts.rules import STAFF_ROLES
 from services.accounts.tables import PersonRow, SessionRow
 from shared import clock
 from shared.agencies import lineage as known_lineage
 from shared.auth import Principal
 from shared.calendar import local_day
 from shared.contracts.accounts import AgencyKind
+from shared.contracts.roles import STAFF
 from shared.db import Tx
 
 
@@ -55,6 +55,8 @@ class Key(msgspec.Struct, frozen=True):
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+    made_by: str
+    """Who made it, as the trail names them."""
 
 
 class Organisation(msgspec.Struct, frozen=True):
@@ -192,16 +194,14 @@ async def roles_of(tx: Tx, person: UUID) -> dict[str, list[str]]:
 
 
 def is_staff(roles: dict[str, list[str]]) -> bool:
-    return any(role in STAFF_ROLES for held in roles.values() for role in held)
+    return any(role in STAFF for held in roles.values() for role in held)
 
 
 async def principal(tx: Tx, session: SessionRow, person: PersonRow) -> Principal:
     """What a page token of this session says; staff roles only after the second step."""
     roles = await roles_of(tx, person.id)
     if not session.two_step:
-        roles = {
-            code: kept for code, held in roles.items() if (kept := [r for r in held if r not in STAFF_ROLES])
-        }
+        roles = {code: kept for code, held in roles.items() if (kept := [r for r in held if r not in STAFF])}
     organisation = session.organisation or await tx.scalar(
         sa.text(
             "SELECT organisation FROM member WHERE person = :person ORDER BY since, organisation LIMIT 1"
@@ -260,7 +260,7 @@ async def keys(
     return await _all(
         tx,
         Key,
-        "SELECT id, agency, organisation, name, scopes, created_at, expires_at, revoked_at FROM api_key "
+        "SELECT id, agency, organisation, name, scopes, created_at, expires_at, revoked_at, made_by FROM api_key "
         "WHERE (organisation IN (SELECT unnest(ARRAY[id, sandbox]) FROM organisation WHERE id = :organisation) "
         "OR (CAST(:organisation AS uuid) IS NULL AND organisation IS NULL)) "
         "AND (CAST(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT :limit",
@@ -288,7 +288,7 @@ async def staff(tx: Tx, codes: list[str]) -> list[StaffMember]:
             "array_agg(r.role) AS roles FROM person p JOIN person_role r ON r.person = p.id "
             "WHERE r.agency = ANY(:codes) AND r.role = ANY(:staff) GROUP BY p.id, r.agency ORDER BY p.name, p.id"
         ),
-        {"codes": codes, "staff": list(STAFF_ROLES)},
+        {"codes": codes, "staff": list(STAFF)},
     )
     known, today = await known_lineage(tx), local_day(clock.now())
     found: dict[UUID, StaffMember] = {}

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from shared.contracts import sandbox
+from shared.contracts.roles import STAFF
 from shared.contracts.scopes import Scope
 from shared.errors import NotAllowed, Refused, Unprocessable
 
@@ -73,15 +74,6 @@ IDLE = {
 """Level 3 asks for 5 and 15 minutes; a page token in hand hides activity for as long as it lives."""
 STAFF_IDLE = timedelta(hours=1)
 
-STAFF_ROLES = (
-    "ad_ops",
-    "subscriptions",
-    "events",
-    "finance",
-    "finance_approver",
-    "administrator",
-    "auditor",
-)
 PURPOSES = ("newsletter", "offers", "reading_history", "sms")
 """What a person may consent to, one by one; nothing is consented to by silence."""
 CONSENT_TEXT = "2026-01"
@@ -211,12 +203,12 @@ def later_at(last: datetime | None, now: datetime) -> datetime:
 
 def session_ends(roles: Iterable[str], now: datetime) -> datetime:
     """When a session ends whatever its person does."""
-    return now + (STAFF_SESSION if set(roles) & set(STAFF_ROLES) else PERSON_SESSION)
+    return now + (STAFF_SESSION if set(roles) & set(STAFF) else PERSON_SESSION)
 
 
 def idle_limit(roles: Iterable[str]) -> timedelta:
     """How long a session may rest before it ends; the strictest role counts."""
-    held = set(roles) & set(STAFF_ROLES)
+    held = set(roles) & set(STAFF)
     return min((IDLE.get(role, STAFF_IDLE) for role in held), default=PERSON_SESSION)
 
 

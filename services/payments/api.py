@@ -15,6 +15,7 @@ from services.payments.actions import attempts, refunds
 from services.payments.rules import vnpay
 from shared import auth
 from shared.contracts.base import Positive
+from shared.contracts.roles import Role
 from shared.db import Tx
 from shared.errors import BadInput
 from shared.house import House
@@ -22,7 +23,7 @@ from shared.http import once
 from shared.limits import client_address, limited
 from shared.lists import Limit, Page, decode_cursor, page_of
 
-FINANCE: frozenset[auth.Role] = frozenset({"finance", "finance_approver", "administrator", "auditor"})
+FINANCE: frozenset[Role] = frozenset({"finance", "finance_approver", "administrator", "auditor"})
 """Roles that may look at money."""
 
 may_read_payments = auth.Right(roles=FINANCE, scope="payments:read")

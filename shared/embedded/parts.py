@@ -14,10 +14,11 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from shared import counters
 from shared.embedded.keys import NATS_USERS, Keys, write_private
 from shared.embedded.ports import Ports
 from shared.embedded.process import CannotStart, Part, launched
-from shared.keys import OPERATOR
+from shared.keys import OPERATOR, redis_password
 from shared.wheels import folder_of
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -298,16 +299,15 @@ def redis_program() -> str:
 
 
 def redis(home: Path, ports: Ports) -> Part:
-    """Redis for counters that may expire: append-only, and refusing rather than forgetting when full."""
-    password, port = Keys(home / "secrets").text("redis"), ports.choose("redis")
+    """Redis for counters that may expire, each service's apart."""
+    operator, port = Keys(home / "secrets").text("operator"), ports.choose("redis")
     folder = home / "redis"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     conf = folder / "redis.conf"
     write_private(
         conf,
-        f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nappendonly yes\n"
-        'maxmemory 256mb\nmaxmemory-policy noeviction\nsave ""\ndaemonize no\ntcp-keepalive 60\n'
-        f'dir "{folder.resolve()}"\n',
+        f"bind 127.0.0.1\nport {port}\ndaemonize no\ntcp-keepalive 60\n"
+        f'dir "{folder.resolve()}"\n' + counters.configuration(operator),
     )
     return Part(
         "redis",
@@ -323,15 +323,11 @@ def redis_waits_for(home: Path, port: int) -> str:
     """Nothing when Redis answers a ping, else what it says instead."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as line:
-            line.sendall(f"AUTH {Keys(home / 'secrets').text('redis')}\r\nPING\r\n".encode())
+            password = redis_password(Keys(home / "secrets").text("operator"), OPERATOR)
+            line.sendall(f"AUTH {OPERATOR} {password}\r\nPING\r\n".encode())
             answer = b""
             while answer.count(b"\n") < 2 and (more := line.recv(200)):  # noqa: PLR2004 - a line each
                 answer += more
     except OSError as error:
         return f"port {port} does not answer ({type(error).__name__})"
     return "" if b"+PONG" in answer else answer.decode("ascii", "replace").strip()
-
-
-def redis_url(home: Path, port: int) -> str:
-    """Redis's address with its password."""
-    return f"redis://:{Keys(home / 'secrets').text('redis')}@127.0.0.1:{port}/0"

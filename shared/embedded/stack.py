@@ -20,7 +20,7 @@ from shared.embedded.edge import DEMO
 from shared.embedded.keys import Keys
 from shared.embedded.ports import Ports
 from shared.embedded.process import CannotStart, Child, Part, created, end_leftovers
-from shared.keys import OPERATOR, nats_password, of_service
+from shared.keys import OPERATOR, nats_password, of_service, redis_password
 from shared.settings import PREFIX, Settings, is_loopback, read
 
 STORES = ("postgres", "nats", "redis")
@@ -214,7 +214,7 @@ class Stack:
     def env(self, service: str | None = None) -> dict[str, str]:
         """The settings as environment variables, for one service or (None) for the operator.
 
-        Only accounts and the operator get the private key; each gets its own NATS user.
+        Only accounts and the operator get the private key; each gets its own user of NATS and of Redis.
         """
         decided = {
             "NGUONTHU_HOME": str(self.home),
@@ -230,14 +230,18 @@ class Stack:
         held = (
             of_service(operator, service)
             if service
-            else {"operator_secret": operator, "nats_password": nats_password(operator, OPERATOR)}
+            else {
+                "operator_secret": operator,
+                "nats_password": nats_password(operator, OPERATOR),
+                "redis_password": redis_password(operator, OPERATOR),
+            }
         )
         decided |= {PREFIX + name.upper(): value for name, value in held.items()}
         if service in (None, "accounts"):
             decided["NGUONTHU_TOKEN_PRIVATE_KEY"] = self.keys.text("token_private_key")
         with contextlib.suppress(KeyError):
             decided["NGUONTHU_POSTGRES_URL"] = f"postgresql://127.0.0.1:{self.ports.of('postgres')}"
-            decided["NGUONTHU_REDIS_URL"] = parts.redis_url(self.home, self.ports.of("redis"))
+            decided["NGUONTHU_REDIS_URL"] = f"redis://127.0.0.1:{self.ports.of('redis')}/0"
             decided["NGUONTHU_NATS_URL"] = f"nats://127.0.0.1:{self.ports.of('nats')}"
         # A file named by `…_FILE` would win over what is decided here.
         given = {key: value for key, value in self.given.items() if key.removesuffix("_FILE") not in decided}

@@ -19,6 +19,7 @@ from litestar.template import TemplateConfig
 
 from shared import clock
 from shared.auth import Principal, Right, principal_of
+from shared.contracts.roles import STAFF
 from shared.settings import Settings
 from shared.web.again import told_cookies, typed_in
 from shared.web.assets import static
@@ -60,17 +61,7 @@ NAVIGATION = {
 """Links in the header, by the first part of the address; a page may pass its own `nav`."""
 
 DOORS = {
-    "/desk": Right(
-        roles={
-            "ad_ops",
-            "subscriptions",
-            "events",
-            "finance",
-            "finance_approver",
-            "administrator",
-            "auditor",
-        }
-    ),
+    "/desk": Right(roles=frozenset(STAFF)),
     "/desk/ads": Right(roles={"ad_ops", "administrator", "auditor"}),
     "/desk/subscriptions": Right(roles={"subscriptions", "administrator", "finance", "auditor"}),
     "/desk/events": Right(roles={"events", "administrator", "auditor"}),

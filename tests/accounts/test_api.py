@@ -47,6 +47,19 @@ async def test_an_advertiser_registers_and_its_key_is_believed_offline(flat):
     assert principal.agency == "bkh-sandbox"
 
 
+async def test_every_answer_shows_a_name_as_it_is_kept(flat):
+    typed, kept = "  Công ty\t Yến   sào ", "Công ty Yến sào"
+    body = await registered(flat, name=typed)
+    again = await registered(flat, name="Tên khác")
+    assert (body["name"], again["name"]) == (kept, kept), "also where a letter is all that a repeat gets"
+    asked = {"agency": "bkh-sandbox", "name": typed, "scopes": ["ads:read"]}
+    made = await flat.client.post("/api/accounts/v1/keys", json=asked, headers=bearer(body["key"]))
+    assert made.json()["name"] == kept
+    async with flat.tx() as tx:
+        assert set(await tx.scalars(sa.text("SELECT name FROM organisation"))) == {kept}
+        assert kept in set(await tx.scalars(sa.text("SELECT name FROM api_key")))
+
+
 async def test_the_key_itself_is_kept_nowhere(flat):
     key = (await registered(flat))["key"]
     signature = key.rsplit(".", 1)[1].encode()

@@ -1,8 +1,9 @@
 """Roles, successions and sessions end and begin on their day, and administrators stay in their own house."""
 
+import re
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -110,6 +111,42 @@ async def test_a_reset_counts_only_while_whoever_asked_is_an_administrator_and_c
         (anew,) = await queries.resets(tx, ["bkh"])
         assert anew.asked_by == second_id
     assert (await third.post(f"/desk/people/resets/{anew.id}")).status_code == 303
+
+
+@pytest.mark.promise("F6")
+async def test_an_invitation_lets_nobody_in_once_who_sent_it_is_no_administrator(flat):
+    first, first_id = await an_administrator(flat, "mot@bkh.example", "bkh", "tcnt")
+    second, _ = await an_administrator(flat, "hai@bkh.example", "bkh")
+    links = {}
+    for agency in ("bkh", "tcnt"):
+        shown = await first.post("/desk/people", email="moi@bkh.example", agency=agency, roles=["finance"])
+        links[agency] = re.search(r"join\?token=(\w+)", shown.text)[1]
+    await second.post(f"/desk/people/{first_id}/roles", agency="bkh", roles=["auditor"], why="Đổi việc")
+    newcomer = Browser(flat)
+    assert (await newcomer.get(f"/account/join?token={links['bkh']}")).status_code == 410
+    late = {"name": "Mới", "password": "xK9#mQ2p-Lw7"}
+    assert (await newcomer.post("/account/join", token=links["bkh"], **late)).status_code == 410
+    async with flat.tx() as tx:
+        assert await tx.scalar(sa.text("SELECT count(*) FROM person WHERE email = 'moi@bkh.example'")) == 0
+    joined = await newcomer.post("/account/join", token=links["tcnt"], **late)
+    assert joined.headers["location"] == "/account/enrol", (
+        "where the right still stands, so does the invitation"
+    )
+
+
+@pytest.mark.promise("F6")
+async def test_a_server_key_whose_maker_is_no_administrator_any_more_says_so_to_those_who_are(flat):
+    first, first_id = await an_administrator(flat, "mot@bkh.example", "bkh")
+    second, _ = await an_administrator(flat, "hai@bkh.example", "bkh")
+    warning = "Người tạo không còn là quản trị"
+    key = {"agency": "bkh", "scopes": "ads:serve"}
+    for admin, name in ((first, "CMS cũ"), (second, "CMS mới")):
+        await admin.post("/desk/keys", name=name, _idempotency_key=uuid4().hex, **key)
+    assert warning not in (await second.get("/desk/keys")).text
+    await second.post(f"/desk/people/{first_id}/roles", agency="bkh", roles=["auditor"], why="Đổi việc")
+    shown = (await second.get("/desk/keys")).text
+    assert shown.count(warning) == 1
+    assert shown.index("CMS cũ") < shown.index(warning) < shown.index("CMS mới")
 
 
 @pytest.mark.promise("T9")

@@ -3,12 +3,15 @@
 import asyncio
 from uuid import uuid4
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from services.ads.gateways import Caps, Incomplete, RedisSaid, command, parsed
+from shared import counters
+from shared.keys import OPERATOR
 
 replies = st.recursive(
     st.one_of(st.binary(max_size=20), st.integers(-(2**40), 2**40), st.none()),
@@ -42,14 +45,14 @@ def test_a_refusal_is_read_as_one():
 
 
 async def test_many_visitors_are_counted_at_once(stack):
-    caps = Caps(stack.settings("ads").redis_url)
-    visitors = [f"cap:{uuid4()}" for _ in range(100)]
+    caps = Caps(counters.address(stack.settings("ads"), "ads"))
+    visitors = [f"ads:cap:{uuid4()}" for _ in range(100)]
     line, other = b"\r\n$-1\r\n\xff", b"12345678"
     for visitor in visitors:
         caps.add(visitor, [line, line, other], new=True)
     found = await asyncio.gather(*(caps.seen(visitor) for visitor in visitors))
     assert found == [{line: 2, other: 1}] * 100
-    assert await caps.seen(f"cap:{uuid4()}") == {}
+    assert await caps.seen(f"ads:cap:{uuid4()}") == {}
     caps.close()
 
 
@@ -62,16 +65,15 @@ async def test_without_redis_nothing_is_known_and_nobody_waits():
 
 
 async def test_a_wrong_password_is_no_fault(stack):
-    url = stack.settings("ads").redis_url
-    scheme, rest = url.split("://")
-    caps = Caps(f"{scheme}://:wrong@{rest.split('@')[-1]}")
+    settings = msgspec.structs.replace(stack.settings("ads"), redis_password="wrong")
+    caps = Caps(counters.address(settings, "ads"))
     assert await caps.seen("cap:x") is None
 
 
 async def test_a_broken_counter_is_not_known_and_leaves_nobody_waiting(stack):
-    url = stack.settings("ads").redis_url
-    visitor, text = f"cap:{uuid4()}", f"cap:{uuid4()}"
-    async with Redis.from_url(url) as redis:
+    url = counters.address(stack.settings("ads"), "ads")
+    visitor, text = f"ads:cap:{uuid4()}", f"ads:cap:{uuid4()}"
+    async with Redis.from_url(counters.address(stack.settings(), OPERATOR)) as redis:
         await redis.hset(visitor, "line", "many")
         await redis.set(text, "no hash")
     caps = Caps(url)

@@ -50,7 +50,6 @@ class Deployed:
         found |= {
             key: stores[key] for key in ("NGUONTHU_POSTGRES_URL", "NGUONTHU_NATS_URL", "NGUONTHU_REDIS_URL")
         }
-        found.pop("NGUONTHU_REDIS_URL_FILE", None)
         return (
             plain_env()
             | found

@@ -20,7 +20,7 @@ from shared.deploy import NODES, edge_text, nats_text, write_secrets
 from shared.embedded.keys import Keys
 from shared.embedded.parts import program
 from shared.embedded.ports import Ports
-from shared.keys import OPERATOR, of_service
+from shared.keys import OPERATOR, nats_door, of_service
 from shared.settings import SERVICES, Settings, describe, load
 from shared.streams import lay_out
 
@@ -79,6 +79,7 @@ def test_each_of_our_containers_gets_settings_that_can_be_read(name: str, secret
         assert settings.nats_replicas == len(NODES) == len(settings.nats_url.split(","))
     assert bool(settings.token_private_key) == (name == "accounts")
     assert bool(settings.nats_password) == (name != "demo")
+    assert bool(settings.redis_password) == (name in SERVICES)
     assert bool(settings.operator_secret) == (name == "migrate")
     assert bool(settings.postgres_admin_url) == (name == "migrate")
 
@@ -231,7 +232,11 @@ async def test_the_cluster_forms_and_loses_no_acknowledged_fact_with_its_leader(
         """Lost connections are the point of this test."""
 
     operator = msgspec.structs.replace(
-        Settings(), nats_url=",".join(urls), nats_password=keys.nats_password("operator"), nats_replicas=3
+        Settings(),
+        nats_url=",".join(urls),
+        nats_password=keys.nats_password("operator"),
+        operator_secret=keys.text("operator"),
+        nats_replicas=3,
     )
     await lay_out(operator, [])
     boss, client = [
@@ -247,17 +252,22 @@ async def test_the_cluster_forms_and_loses_no_acknowledged_fact_with_its_leader(
         )
         for name in ("operator", "ads")
     ]
+    door = nats_door(keys.nats_password("ads"), "ads")
     try:
         jet, info = client.jetstream(timeout=2), boss.jetstream(timeout=2).stream_info
         for n in range(20):
-            await _until(lambda n=n: jet.publish("ads.trial.made.v1", b"x", headers={"Nats-Msg-Id": str(n)}))
+            await _until(
+                lambda n=n: jet.publish(f"{door}.trial.made.v1", b"x", headers={"Nats-Msg-Id": str(n)})
+            )
         made = await info("ADS")
         assert made.config.num_replicas == 3
         leader = NODES.index(str(made.cluster.leader))
         running[leader].kill()
         running[leader].wait()
         for n in range(20, 40):
-            await _until(lambda n=n: jet.publish("ads.trial.made.v1", b"x", headers={"Nats-Msg-Id": str(n)}))
+            await _until(
+                lambda n=n: jet.publish(f"{door}.trial.made.v1", b"x", headers={"Nats-Msg-Id": str(n)})
+            )
         assert (await _until(lambda: info("ADS"))).state.messages == 40
     finally:
         await client.close()

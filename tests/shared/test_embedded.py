@@ -15,11 +15,12 @@ import psutil
 import psycopg
 import pytest
 
+from shared import counters
 from shared.embedded import CannotStart, Stack, parts
 from shared.embedded.ports import Ports, is_free
 from shared.embedded.process import is_same
 from shared.embedded.state import listening_beyond_loopback
-from shared.keys import of_service, postgres_password
+from shared.keys import OPERATOR, of_service, postgres_password
 from shared.settings import SERVICES, load
 from shared.streams import lay_out
 from tests.shared.homes import a_folder
@@ -135,7 +136,7 @@ def test_redis_refuses_strangers_and_forgets_nothing_when_full(stack: Stack) -> 
     from redis import Redis
     from redis.exceptions import AuthenticationError
 
-    with Redis.from_url(stack.settings("ads").redis_url) as redis:
+    with Redis.from_url(counters.address(stack.settings(), OPERATOR)) as redis:
         assert redis.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         assert redis.config_get("appendonly") == {"appendonly": "yes"}
     with (
@@ -148,8 +149,8 @@ def test_redis_refuses_strangers_and_forgets_nothing_when_full(stack: Stack) -> 
 async def test_what_a_store_writes_is_for_its_owner_alone(stack: Stack) -> None:
     from redis import Redis
 
-    with Redis.from_url(stack.settings("ads").redis_url) as redis:
-        redis.set("here", 1)
+    with Redis.from_url(counters.address(stack.settings("ads"), "ads")) as redis:
+        redis.hincrby("ads:here", "n", 1)
     await lay_out(stack.settings(), [])
     for name in ("redis", "nats", "postgres"):
         places = [stack.home / name, *(stack.home / name).rglob("*")]

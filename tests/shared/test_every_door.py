@@ -10,8 +10,9 @@ from uuid import UUID
 import psycopg
 
 from services.accounts.rules import BUYER_SCOPES
-from shared import auth, clock, revocations
+from shared import clock, revocations
 from shared.contracts.accounts import KeyRevoked
+from shared.contracts.roles import Role
 from tests.shared.visitor import UUIDS, Answer, Door, Visitor, counts, doors, filled, secrets_of
 
 OPEN = {
@@ -106,7 +107,7 @@ async def test_a_stranger_learns_and_changes_nothing(
 ) -> None:
     private, known = secrets_of(books, "bkh")
     assert private
-    roles: dict[str, list[Any]] = {"tcnt": list(get_args(auth.Role))}
+    roles: dict[str, list[Any]] = {"tcnt": list(get_args(Role))}
     callers = {
         "another buyer's key": visitor.key(agency="tcnt", organisation=clock.new_id()),
         "another agency's key": visitor.key(agency="tcnt"),
@@ -243,7 +244,7 @@ async def test_nonsense_is_refused_and_writes_nothing(
 ) -> None:
     _, known = secrets_of(books, "bkh")
     schemas = visitor.document()["components"]["schemas"]
-    roles: dict[str, list[Any]] = {"bkh": list(get_args(auth.Role))}
+    roles: dict[str, list[Any]] = {"bkh": list(get_args(Role))}
     before = counts(books)
     for door in doors(visitor):
         path = filled(door, known)[0]

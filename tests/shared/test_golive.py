@@ -23,7 +23,6 @@ SAFE = {
     "vnpay_terminals": "bkh:BKH00001:" + "S" * 32,
     "smtp_url": "smtp://house:word@mail.example:465",
     "mail_from": "Báo <thu@news.example>",
-    "redis_url": "redis://:word@valkey:6379/0",
     "token_public_keys": "{}",
     "token_private_key": "{}",
     "listen": "0.0.0.0",
@@ -42,7 +41,7 @@ UNSAFE = {
     "pay_link_keys": "",
     "postgres_password": "",
     "nats_password": "",
-    "redis_url": "redis://valkey:6379/0",
+    "redis_password": "",
     "token_public_keys": "",
     "token_private_key": "",
 }
@@ -106,7 +105,7 @@ def test_production_or_any_address_beyond_loopback_asks_for_everything_at_once(
         "SECRET",
         "POSTGRES_PASSWORD",
         "NATS_PASSWORD",
-        "REDIS_URL",
+        "REDIS_PASSWORD",
     ):
         assert PREFIX + variable in str(refused.value)
     with pytest.raises(BadSetting, match="SMTP_URL"):

@@ -12,6 +12,7 @@ from shared.consume import Consumer
 from shared.contracts.ads import InvoiceWithdrawn
 from shared.house import House
 from shared.jobs import Jobs
+from shared.keys import nats_door
 from shared.streams import durable, lay_out, stream
 from tests.sample import withdrawn
 from tests.shared.test_facts import until
@@ -116,6 +117,48 @@ async def test_a_service_publishes_no_fact_of_another_and_hears_no_answer_to_ano
         await asyncio.sleep(0.05)
         assert f'Subscription to "{subject}"'.lower() in ads.denied.lower()
     assert (await operator.js.stream_info("PAYMENTS")).state.messages == 0
+
+
+@pytest.mark.promise("T11")
+async def test_what_nats_answers_is_led_into_no_stream_of_another(nats_of):
+    ads, operator = await nats_of("ads"), await nats_of("operator")
+    door = nats_door(ads.settings.nats_password, "ads")
+    asked = [
+        (f"{door}.order.signed.v1", b"{}"),  # acknowledged
+        (f"{door}.order.signed.v1", b"{" * 2**20),  # refused
+        ("$JS.API.CONSUMER.INFO.PAYMENTS.ads", b""),
+        ("$JS.API.CONSUMER.MSG.NEXT.PAYMENTS.ads", said({"batch": 1, "no_wait": True})),
+    ]
+    for subject, body in asked:
+        for reply in (CAPTURED, "payments.made.up", f"{door.replace('ads', 'payments', 1)}.made.up"):
+            await ads.client.publish(subject, body, reply=reply)
+    await ads.client.flush()
+    assert not ads.denied, "NATS looks at no subject that an answer is to be led to"
+    await ads.client.publish(f"{door}.order.signed.v1", b"{}", headers={"Nats-Trace-Dest": CAPTURED})
+
+    async def answered():
+        return (await operator.js.stream_info("ADS")).state.messages >= len(asked)
+
+    await until(answered)
+    assert (await operator.js.stream_info("PAYMENTS")).state.messages == 0
+
+
+@pytest.mark.promise("T11")
+async def test_what_enters_by_a_publishers_door_is_heard_by_its_public_subject_alone(nats_of, stack):
+    payments, ledger, operator = [await nats_of(n) for n in ("payments", "ledger", "operator")]
+    await payments.publish([(str(clock.new_id()), CAPTURED, b"{}") for _ in range(2)])
+    place = await ledger.js.pull_subscribe_bind(durable="ledger", stream="PAYMENTS")
+    heard = await place.fetch(2)
+    told = json.dumps([[m.subject, m.reply, dict(m.header)] for m in heard]) + str(
+        (await ledger.js.consumer_info("PAYMENTS", "ledger")).config
+    )
+    assert [m.subject for m in heard] == [CAPTURED] * 2
+    door = nats_door(payments.settings.nats_password, "payments")
+    assert door in str(stream(stack.settings(), "payments")["subjects"])
+    assert door.removeprefix("payments.") not in told
+    await payments.client.publish(CAPTURED, b"{}")
+    await payments.client.flush()
+    assert (await operator.js.stream_info("PAYMENTS")).state.messages == 2, "no fact enters beside the door"
 
 
 @pytest.mark.promise("T11")

@@ -12,7 +12,8 @@ from litestar import Litestar, Request, get
 from litestar.datastructures import State
 from litestar.response import Template
 
-from shared.auth import Principal, Right, Role
+from shared.auth import Principal, Right
+from shared.contracts.roles import Role
 from shared.http import wants_html
 from shared.settings import SERVICES, Settings
 from shared.web import page, static_router, template_config

@@ -10,10 +10,10 @@ import pytest
 
 from shared import auth, clock
 from shared.calendar import local_day
+from shared.contracts.roles import Role
 from tests.shared.filling import Sent, fitting
 from tests.shared.visitor import UUIDS, Answer, Door, Visitor, counts, doors, filled, secrets_of
 
-Role = auth.Role
 MIXED: tuple[tuple[Role, Role], ...] = (
     ("finance", "ad_ops"),
     ("ad_ops", "finance"),

@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 
 from services.subscriptions.actions.policies import change_policy
 from services.subscriptions.rules.access import SectionPolicy, WallPolicy
-from shared import auth, clock
+from shared import auth, clock, counters
 from shared.contracts.accounts import AgencyRegistered, AgencySucceeded
+from shared.keys import OPERATOR
 from shared.simulate import today
 from tests.conftest import Flat, Flats
 from tests.subscriptions.builders import (
@@ -93,7 +94,9 @@ async def test_counts_survive_the_loss_of_redis(flats: Flats) -> None:
     for article in ("a", "b", "c"):
         await newsroom.read(article)
     await flat.app.state.doorkeeper.meter.flush()
-    await flat.house.redis.flushdb()
+    async with Redis.from_url(counters.address(flats.stack.settings(), OPERATOR)) as operator:
+        assert await operator.keys("subscriptions:meter:*")
+        await operator.flushdb()
     assert (await newsroom.read("d"))["allowed"] is False
     assert (await newsroom.read("a"))["allowed"] is True
 

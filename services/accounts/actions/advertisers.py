@@ -27,7 +27,7 @@ async def register_advertiser(
         return keys.Registered(
             organisation=None,
             agency=sandbox.of(agency),
-            name=name,
+            name=waiting.name,
             tax_code=waiting.tax_code,
             scopes=[],
             created_at=clock.now(),
@@ -57,7 +57,7 @@ async def register_advertiser(
     return keys.Registered(
         organisation=organisation.sandbox,
         agency=made.agency,
-        name=name,
+        name=organisation.name,
         tax_code=organisation.tax_code,
         key_id=made.id,
         scopes=made.scopes,

@@ -165,12 +165,12 @@ class Tries(msgspec.Struct, frozen=True):
 
     async def spend(self, cost: int = 1) -> bool:
         """Spend one; False where none is left to this asker."""
-        redis, budget = self.house.redis, self.house.settings.budget_tries
-        if await strangers.spend(redis, f"tries:{self.account}", budget, self.asker, cost):
+        budget = self.house.settings.budget_tries
+        if await strangers.spend(self.house, f"tries:{self.account}", budget, self.asker, cost):
             return False
         if self.asker.known:
             return True
-        return not await limits.take(redis, f"tries:{self.account}", self.together, self.per_s, cost)
+        return not await limits.take(self.house, f"tries:{self.account}", self.together, self.per_s, cost)
 
     async def give_back(self) -> None:
         await self.spend(-1)

@@ -24,7 +24,7 @@ LETTER: messages.Own = "codes"
 
 async def at_once(tx: Tx, house: House, box: str, asker: strangers.Asker) -> bool:
     """Whether a code for this box leaves now: the asker has some left, and strangers together too."""
-    if await strangers.spend(house.redis, f"codes:{box}", house.settings.budget_codes, asker):
+    if await strangers.spend(house, f"codes:{box}", house.settings.budget_codes, asker):
         return False
     return bool(asker.known) or await _asked_today(tx, box) < rules.CODES_A_DAY
 

@@ -18,6 +18,7 @@ from shared.db import Tx, check_acts_at, locked, see_also
 from shared.errors import NotAllowed, NotFound
 from shared.outbox import emit
 from shared.settings import Settings
+from shared.texts import clean_name
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +98,7 @@ async def make_key(
         id=clock.new_id(),
         agency=agency,
         organisation=organisation,
-        name=name,
+        name=clean_name(name),
         scopes=sorted(set(scopes)),
         created_at=now,
         expires_at=expires_at or now + life,

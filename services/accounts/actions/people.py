@@ -22,6 +22,7 @@ from shared.auth import Principal
 from shared.calendar import local_day
 from shared.consume import arrived
 from shared.contracts import sandbox
+from shared.contracts.roles import STAFF
 from shared.db import Tx, check_acts_at, enter
 from shared.errors import NotAllowed, NotFound, TooMany, Unprocessable
 from shared.links import LinkExpired
@@ -165,7 +166,7 @@ async def invite(
     """
     if organisation is None:
         check_acts_at(tx, agency)
-        if not roles or set(roles) - set(rules.STAFF_ROLES):
+        if not roles or set(roles) - set(STAFF):
             raise Unprocessable("Choose at least one staff role.")
     address = rules.normal_email(email)
     by_stranger = actor == rules.STRANGER
@@ -218,13 +219,23 @@ async def _check_letters_of_strangers(tx: Tx, address: str) -> None:
 
 
 async def invitation(tx: Tx, token: str) -> InvitationRow:
-    """The invitation behind a link, locked. Raises LinkExpired for a closed door."""
+    """The invitation behind a link, locked. Raises LinkExpired for a closed door.
+
+    To staff roles it is open while whoever sent it may still give them.
+    """
     row: InvitationRow | None = await tx.scalar(
         sa.select(InvitationRow).where(InvitationRow.token_hash == digest(token)).with_for_update()
     )
-    if row is None or row.accepted_at is not None or row.expires_at <= clock.now():
+    over = row is None or row.accepted_at is not None or row.expires_at <= clock.now()
+    if row is None or over or (row.roles and not await _may_still_give(tx, row)):
         raise LinkExpired("This invitation was used or has expired; ask for a new one.")
     return row
+
+
+async def _may_still_give(tx: Tx, row: InvitationRow) -> bool:
+    """Whether the administrator who sent an invitation is one still; the operator, who sent the first, always is."""
+    kind, _, inviter = row.invited_by.partition(":")
+    return kind != "person" or "administrator" in await staff_roles(tx, UUID(inviter), row.agency)
 
 
 async def newcomer(tx: Tx, token: str) -> tuple[str, bool] | None:
@@ -303,7 +314,7 @@ async def set_roles(
     Unprocessable for a role that is none.
     """
     check_acts_at(tx, agency)
-    if set(roles) - set(rules.STAFF_ROLES):
+    if set(roles) - set(STAFF):
         raise Unprocessable("There is no such staff role.")
     before = await staff_roles(tx, person, agency)
     if not before:
@@ -356,7 +367,7 @@ async def staff_roles(tx: Tx, person: UUID, agency: str) -> list[str]:
         sa.select(PersonRoleRow.role).where(
             PersonRoleRow.person == person,
             PersonRoleRow.agency.in_(await _line(tx, agency)),
-            PersonRoleRow.role.in_(rules.STAFF_ROLES),
+            PersonRoleRow.role.in_(STAFF),
         )
     )
     return sorted(set(found))

@@ -48,7 +48,7 @@ async def enter_totp(tx: Tx, house: House, secret: str, code: str, browser: Brow
     secret = unseal(house.settings, person.totp_secret)
     step = totp_step(secret, given, clock.now(), person.totp_step) if left else None
     if step is None and not await _use_recovery_code(tx, house.settings, person, given):
-        if not left and not await limits.take(house.redis, f"told:totp:{person.id}", 1, 86_400):
+        if not left and not await limits.take(house, f"told:totp:{person.id}", 1, 86_400):
             await messages.tell_of_change(tx, person, "tried")
         return Outcome("wrong" if left else "locked", next=row.next)
     if step is not None:

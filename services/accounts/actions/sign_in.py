@@ -40,7 +40,7 @@ async def ask_code(
     await messages.one_at_a_time(tx, box)
     asker = await asker_for(tx, person, browser)
     later = not await codes.at_once(tx, house, box, asker)
-    if later and await strangers.spend(house.redis, f"later:{box}", house.settings.budget_codes, asker):
+    if later and await strangers.spend(house, f"later:{box}", house.settings.budget_codes, asker):
         return Outcome("too-many")
     secret = clock.new_secret(256)
     home = person.agency if person else agency or await queries.reader_agency(tx)
@@ -124,6 +124,4 @@ async def enter_password(
 async def _spend_over_all(tries: Tries, cost: int) -> float:
     """What an asker spends on passwords of whichever account."""
     house = tries.house
-    return await strangers.spend(
-        house.redis, "passwords", house.settings.budget_passwords, tries.asker, cost=cost
-    )
+    return await strangers.spend(house, "passwords", house.settings.budget_passwords, tries.asker, cost)

@@ -1,6 +1,6 @@
 """The staff's doors: the home of the desks, people and roles, server keys."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -10,14 +10,14 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 from msgspec import Meta
 
-from services.accounts import queries, rules
+from services.accounts import queries
 from services.accounts.actions import keys, people, second_step
 from services.accounts.pages import cookies
 from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import ROLES, people_tabs, said
 from services.accounts.pages.rights import is_staff, may_manage_people
 from shared import auth, clock
-from shared.auth import Role
+from shared.contracts.roles import STAFF, Role, StaffRole
 from shared.db import Tx, seen
 from shared.errors import NotFound, Unprocessable
 from shared.http import once, read_form
@@ -54,7 +54,7 @@ DESKS: tuple[Card, ...] = (
 """Address, title, what is done there, and whose it is."""
 
 ROLE_ERROR = N_("Hãy chọn ít nhất một vai trò và nhập đúng địa chỉ e-mail.")
-SERVER_SCOPES = ("subscriptions:access", "ads:serve")
+ServerScope = Literal["subscriptions:access", "ads:serve"]
 
 Why = Annotated[str, Meta(min_length=3, max_length=500)]
 
@@ -63,13 +63,13 @@ class InviteForm(msgspec.Struct, frozen=True):
     email: str = ""
     name: Annotated[str, Meta(max_length=200)] = ""
     agency: str = ""
-    roles: list[Role] = []
+    roles: list[StaffRole] = []
 
 
 class RolesForm(msgspec.Struct, frozen=True):
     agency: str
     why: Why
-    roles: list[Role] = []
+    roles: list[StaffRole] = []
 
 
 class ResetForm(msgspec.Struct, frozen=True):
@@ -80,7 +80,7 @@ class ResetForm(msgspec.Struct, frozen=True):
 class KeyForm(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     agency: str
-    scopes: list[Literal["subscriptions:access", "ads:serve"]] = []
+    scopes: list[ServerScope] = []
 
 
 class RevokeForm(msgspec.Struct, frozen=True):
@@ -142,7 +142,7 @@ async def _person(request: Web, tx: Tx, person: UUID) -> Template:
         "accounts_person.html",
         colleague=found,
         names=await _names(tx),
-        roles={role: ROLES[role] for role in rules.STAFF_ROLES},
+        roles={role: ROLES[role] for role in STAFF},
         devices=await queries.devices(tx, person),
         resets=[r for r in await queries.resets(tx, seen(tx)) if r.person == person],
         is_me=person == principal.id,
@@ -196,14 +196,23 @@ async def _keys(request: Web, tx: Tx, made: UUID | None = None) -> Template:
         request,
         "accounts_server_keys.html",
         keys=[k for k in found if k.revoked_at is None and k.expires_at > clock.now()],
+        orphans=_orphans(found, await queries.staff(tx, seen(tx))),
         fresh=await keys.shown_again(tx, request.app.state.settings, principal, made) if made else "",
-        scopes=SERVER_SCOPES,
+        scopes=get_args(ServerScope),
         agencies=_own_agencies(principal, names),
         names=names,
         tabs=people_tabs(request, principal),
     )
     shown.headers["cache-control"] = "no-store"
     return shown
+
+
+def _orphans(found: list[queries.Key], staff: list[queries.StaffMember]) -> set[UUID]:
+    """Keys whose maker, who has seen them, is no administrator any more: programs run on them, so people decide."""
+    makers = {
+        f"person:{who.id}" for who in staff if any("administrator" in roles for roles in who.roles.values())
+    }
+    return {key.id for key in found if key.made_by.startswith("person:") and key.made_by not in makers}
 
 
 @post("/desk/keys", include_in_schema=False, guards=[may_manage_people])
@@ -260,7 +269,7 @@ async def _people(
         names=names,
         agencies=_own_agencies(principal, names),
         roles=ROLES,
-        staff_roles=rules.STAFF_ROLES,
+        staff_roles=STAFF,
         tabs=people_tabs(request, principal),
     )
 

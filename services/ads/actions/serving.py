@@ -16,7 +16,7 @@ from services.ads.gateways import Caps
 from services.ads.queries import snapshot as reading
 from services.ads.rules import tokens
 from services.ads.rules.decision import HOUSE_TIER, Line, Snapshot
-from shared import clock
+from shared import clock, counters
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.house import House
@@ -39,7 +39,7 @@ class Server:
         self.tools_count = not house.settings.production
         self.key = tokens.key_of(house.settings.secret)
         self.flusher = Flusher(house.database)
-        self.caps = Caps(house.settings.redis_url)
+        self.caps = Caps(counters.address(house.settings, house.service))
         self.snapshot = Snapshot([], [])
         self.targets: dict[UUID, str] = {}
         self.bucket = 0

@@ -20,6 +20,7 @@ from services.ads.queries import snapshot as reading
 from services.ads.rules import decision, tokens, traffic
 from shared import auth, clock, links
 from shared.calendar import ZONE
+from shared.counters import own
 from shared.errors import BadInput, NotAllowed, NotFound, TooLarge
 from shared.http import check_body
 from shared.openapi import Described
@@ -150,7 +151,7 @@ async def _request_of(
     hour, today = _hour_and_day(int(now.timestamp()) // HOUR_S)
     key, seen = "", None
     if ask.visitor and server.snapshot.capped:
-        key = f"cap:{today}:{ask.visitor}"
+        key = own("ads", f"cap:{today}:{ask.visitor}")
         seen = await server.caps.seen(key)
     agent = headers.get(b"user-agent", b"").decode("latin-1")
     return (

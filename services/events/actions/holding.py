@@ -57,7 +57,7 @@ async def sharing(
     house: House = request.app.state.house
     budget = house.settings.budget_holds if thing == "ticket" else house.settings.budget_packages
     asker = strangers.Asker(strangers.asker_of(request).network)
-    spend = partial(strangers.spend, house.redis, f"hold:{thing}", budget, asker)
+    spend = partial(strangers.spend, house, f"hold:{thing}", budget, asker)
     share, used = Share(crowded=await spend(quantity) > 0), False
     try:
         yield msgspec.structs.replace(patron, share=share)

@@ -19,6 +19,7 @@ from services.subscriptions.rules.access import Spent
 from services.subscriptions.tables import MeterRow
 from shared import clock
 from shared.calendar import add_months, local_day, month_of
+from shared.counters import own
 from shared.db import Tx
 from shared.house import House
 
@@ -183,11 +184,11 @@ class Meter:
 
 
 def _ready(month: date) -> str:
-    return f"meter:{month:%Y%m}:ready"
+    return own("subscriptions", f"meter:{month:%Y%m}:ready")
 
 
 def _key(month: date, agency: str, reader: str) -> str:
-    return f"meter:{month:%Y%m}:{agency}:{reader}"
+    return own("subscriptions", f"meter:{month:%Y%m}:{agency}:{reader}")
 
 
 async def _write(tx: Tx, reads: list[tuple[str, str, str]], merges: list[tuple[str, str, str]]) -> None:

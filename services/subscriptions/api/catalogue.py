@@ -10,7 +10,8 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.subscriptions.actions import catalogue as actions
 from services.subscriptions.queries import catalogue as queries
-from shared.auth import Right, Role
+from shared.auth import Right
+from shared.contracts.roles import Role
 from shared.db import Tx
 from shared.http import once
 

@@ -9,7 +9,8 @@ from litestar.params import FromPath, JSONBody
 from services.subscriptions.actions.policies import change_policy
 from services.subscriptions.queries.walls import Wall, wall
 from services.subscriptions.rules.access import WallPolicy
-from shared.auth import Right, Role, principal_of
+from shared.auth import Right, principal_of
+from shared.contracts.roles import Role
 from shared.db import Tx, check_seen
 from shared.http import etag, require_match
 

@@ -15,7 +15,8 @@ from services.subscriptions.queries import subscriptions
 from services.subscriptions.queries.walls import wall
 from services.subscriptions.rules.access import Rule, SectionPolicy, WallPolicy
 from shared.agencies import name_of
-from shared.auth import Right, Role, principal_of
+from shared.auth import Right, principal_of
+from shared.contracts.roles import Role
 from shared.db import Tx, check_seen
 from shared.errors import Unprocessable
 from shared.http import once, read_form
