@@ -33,7 +33,7 @@ class Files:
     @outside
     async def put(self, content: bytes) -> str:
         """Keep a file and return its name; the same content twice is kept once."""
-        name = hashlib.sha256(content).hexdigest()
+        name = name_of(content)
         await obstore.put_async(self.store, _path(name), content)
         return name
 
@@ -45,13 +45,18 @@ class Files:
         except FileNotFoundError as error:
             raise NotFound(f"There is no file {name[:12]}….") from error
         content = bytes(await found.bytes_async())
-        if hashlib.sha256(content).hexdigest() != name:
+        if name_of(content) != name:
             raise NotFound(f"The file {name[:12]}… is damaged.")
         return content
 
     def signed(self, prefix: str, name: str, ttl_s: int = 3600) -> str:
         """An address below a prefix that opens one file until it expires."""
         return links.signed(self.settings, f"{prefix}/{name}", ttl_s)
+
+
+def name_of(content: bytes) -> str:
+    """The name under which a file with this content is kept."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def _path(name: str) -> str:

@@ -144,7 +144,7 @@ async def test_a_wrong_line_is_refused_clearly(advertiser, change, status):
     assert (await advertiser.get("/orders")).json()["items"] == []
 
 
-async def test_only_real_images_of_the_right_size_are_taken(advertiser):
+async def test_only_real_images_of_the_right_size_are_taken_and_no_others_kept(flat, advertiser):
     order = (await advertiser.post("/orders", an_order())).json()["id"]
     svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="300" height="250"><script>alert(1)</script></svg>'
     for content, status in (
@@ -168,7 +168,10 @@ async def test_only_real_images_of_the_right_size_are_taken(advertiser):
         assert (await advertiser.upload(order, an_image(), url)).status_code == 422, url
     no_form = await advertiser.post(f"/orders/{order}/creatives", {"file": "x"})
     assert no_form.status_code == 415
+    assert (await advertiser.upload(str(uuid4()), an_image())).status_code == 404
     assert (await advertiser.get(f"/orders/{order}")).json()["creatives"] == []
+    kept = flat.house.settings.home / "files" / "ads"
+    assert [path for path in kept.rglob("*") if path.is_file()] == []
 
 
 async def test_the_same_creative_twice_is_one_and_is_drawn_anew(flat, advertiser):

@@ -7,7 +7,7 @@ import msgspec
 from PIL import Image, UnidentifiedImageError
 
 from shared.errors import Refused
-from shared.files import Files
+from shared.files import name_of
 from shared.outside import outside
 
 MAX_BYTES = 2 * 1024 * 1024
@@ -31,23 +31,18 @@ class Picture(msgspec.Struct, frozen=True):
     media_type: str
     width: int
     height: int
+    content: bytes = b""
 
 
 @outside
-async def keep_image(files: Files, content: bytes) -> Picture:
-    """Re-encode an image and keep it. Raises NotAnImage, ImageTooLarge.
-
-    The file is there before the row that names it. Where no row follows, a file stays that nobody names; it has the
-    name of its content, so that it is never mistaken for another and the same image finds it again.
-    """
+async def redrawn(content: bytes) -> Picture:
+    """Draw an image anew. Raises NotAnImage, ImageTooLarge."""
     if len(content) > MAX_BYTES:
         raise ImageTooLarge(f"The image has more than {MAX_BYTES // 1024 // 1024} MB.", field="file")
-    redrawn, media_type, width, height = await asyncio.to_thread(_redrawn, content)
-    return Picture(await files.put(redrawn), media_type, width, height)
+    return await asyncio.to_thread(_redrawn, content)
 
 
-def _redrawn(content: bytes) -> tuple[bytes, str, int, int]:
-    """(content, media type, width, height) of an image drawn anew."""
+def _redrawn(content: bytes) -> Picture:
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
@@ -68,4 +63,5 @@ def _redrawn(content: bytes) -> tuple[bytes, str, int, int]:
         pixels.save(out, "JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
     else:
         pixels.save(out, "PNG", optimize=True)
-    return out.getvalue(), "image/jpeg" if photo else "image/png", width, height
+    kept = out.getvalue()
+    return Picture(name_of(kept), "image/jpeg" if photo else "image/png", width, height, kept)

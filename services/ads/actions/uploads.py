@@ -1,13 +1,12 @@
-"""An uploaded form with an image, read and kept before the transaction in which it becomes a creative."""
+"""An uploaded form with an image, read before the transaction in which it becomes a creative."""
 
 from typing import Any
 
 from litestar.datastructures import UploadFile
 from msgspec import Struct
 
-from services.ads.actions.images import Picture, keep_image
+from services.ads.actions.images import Picture, redrawn
 from shared.errors import BadInput
-from shared.files import Files
 
 
 class Upload(Struct, frozen=True):
@@ -17,12 +16,15 @@ class Upload(Struct, frozen=True):
     click_url: str
 
 
-async def taken(files: Files, form: Any) -> tuple[Picture, str]:
-    """The image, kept, and where a click on it is to lead; both doors take it here.
+async def taken(form: Any) -> tuple[Picture, str]:
+    """The image, drawn anew, and where a click on it is to lead; both doors take it here.
+
+    Its file is kept once the creative is: what is refused, or is anybody's, would fill the disk. Whoever hears that
+    it was not kept sends the same again, which finds the creative and keeps the file.
 
     Raises BadInput without the fields `file` and `click_url`, NotAnImage, ImageTooLarge.
     """
     file, click_url = form.get("file"), form.get("click_url")
     if not isinstance(file, UploadFile) or not isinstance(click_url, str):
         raise BadInput("Send multipart/form-data with the fields `file` and `click_url`.", field="file")
-    return await keep_image(files, await file.read()), click_url.strip()
+    return await redrawn(await file.read()), click_url.strip()

@@ -73,10 +73,12 @@ async def show_delivery(
 async def upload_creative(request: Call, order_id: FromPath[UUID]) -> reading.CreativeView:
     """Upload an image as multipart form data: `file`, and `click_url` to which a click leads."""
     state = request.app.state
-    image, click_url = await taken(state.house.files, await request.form())
+    image, click_url = await taken(await request.form())
     async with transaction(request) as tx:
         work = creatives.add_creative(tx, state.settings, order_id, image, click_url)
-        return await once(request, tx, work)
+        made = await once(request, tx, work)
+    await state.house.files.put(image.content)
+    return made
 
 
 @post("/orders/{order_id:uuid}/submit", guards=[may_book_ads], status_code=200)

@@ -168,13 +168,14 @@ async def upload(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
         return Redirect(f"/advertise/orders/{order_id}", status_code=303)
 
     try:
-        given = await taken(state.house.files, await request.form())
+        image, click_url = await taken(await request.form())
+        async with transaction(request) as tx:
+            done = await once(request, tx, work(tx, image, click_url))
+        await state.house.files.put(image.content)
     except Refused as refusal:
         async with transaction(request) as tx:
             return await again(request, refusal, lambda: _order(request, tx, order_id))
-    async with transaction(request) as tx:
-        done = once(request, tx, work(tx, *given))
-        return await or_again(request, tx, done, lambda: _order(request, tx, order_id))
+    return done
 
 
 @post("/advertise/orders/{order_id:uuid}/submit", include_in_schema=False, guards=[is_signed_in])

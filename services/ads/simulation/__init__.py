@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from services.ads.actions import creatives, delivery, orders
-from services.ads.actions.images import keep_image
+from services.ads.actions.images import redrawn
 from services.ads.actions.version import bump
 from services.ads.rules.decision import HOUSE_TIER
 from services.ads.rules.pacing import planned
@@ -63,7 +63,8 @@ async def begin(world: World) -> None:
     files = {}
     for design in (*banners.DESIGNS, banners.HOUSE):
         for size in banners.SIZES:
-            files[design.name, size] = await keep_image(world.house.files, banners.picture(design, size))
+            files[design.name, size] = image = await redrawn(banners.picture(design, size))
+            await world.house.files.put(image.content)
     world.memory.update(files=files, waiting=[], number=0, owed={}, decks={})
     today = local_day(clock.now())
     async with world.house.database.worker_tx() as tx:
