@@ -27,6 +27,8 @@ PASSWORD_TRIES_AN_HOUR = 100
 TOTP_TRIES_A_DAY = 20
 """Wrong tries on one account by all strangers' devices together; one that its owner used has a count of its own."""
 INVITATION_TTL = timedelta(days=1)
+RESET_TTL = timedelta(days=3)
+"""So long a lost phone waits for a second administrator: over a weekend, and not for ever."""
 RECOVERY_CODES = 10
 
 PASSWORD_WITH_TOTP = 8

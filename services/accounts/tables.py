@@ -152,7 +152,14 @@ class TotpResetRow(Base):
         sa.CheckConstraint(
             "approved_by <> asked_by AND approved_by <> person", name="totp_reset_two_persons"
         ),
-        sa.Index("totp_reset_open", "person", unique=True, postgresql_where=sa.text("approved_at IS NULL")),
+        # By agency: none sees what another asked for, and so none may be stopped by it.
+        sa.Index(
+            "totp_reset_open",
+            "person",
+            "agency",
+            unique=True,
+            postgresql_where=sa.text("approved_at IS NULL"),
+        ),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     person: Mapped[UUID] = mapped_column(sa.ForeignKey("person.id"))

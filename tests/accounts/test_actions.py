@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from services.accounts import queries
 from services.accounts.actions import audit, consents, people
+from services.accounts.queries import trail
 from services.accounts.rules import PURPOSES
 from services.accounts.tables import Base
 from shared.contracts.accounts import ConsentChanged
@@ -41,20 +42,20 @@ async def test_a_changed_or_deleted_audit_entry_shows(flat, superuser):
     async with flat.tx() as tx:
         for n in range(5):
             await audit.note(tx, agency="bkh", actor="test", action="try", subject=n, why="vì sao")
-        assert await queries.broken_entries(tx, ["bkh", "tcnt"]) == 0
+        assert await trail.broken_entries(tx, ["bkh", "tcnt"]) == 0
     name = superuser.info.dsn.replace("dbname=postgres", "dbname=test_accounts")
     with psycopg.connect(name, password=superuser.info.password, autocommit=True) as behind:
         behind.execute(
             "UPDATE audit SET body = replace(body, 'vì sao', 'khác') WHERE agency = 'bkh' AND number = 3"
         )
         async with flat.tx() as tx:
-            assert await queries.broken_entries(tx, ["bkh"]) == 1
+            assert await trail.broken_entries(tx, ["bkh"]) == 1
         behind.execute(
             "UPDATE audit SET body = replace(body, 'khác', 'vì sao') WHERE agency = 'bkh' AND number = 3"
         )
         behind.execute("DELETE FROM audit WHERE agency = 'bkh' AND number = 4")
         async with flat.tx() as tx:
-            assert await queries.broken_entries(tx, ["bkh"]) >= 1
+            assert await trail.broken_entries(tx, ["bkh"]) >= 1
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET body = ''", "DELETE FROM audit", "TRUNCATE audit"])
@@ -77,7 +78,7 @@ async def test_roles_change_with_a_reason_end_sessions_and_are_written_down(flat
     assert await roles_of(flat, person) == {"bkh": ["auditor", "finance"]}
     assert (await theirs.get("/account/renew?next=/finance")).status_code == 303
     async with flat.tx() as tx:
-        newest = (await queries.audit(tx, "bkh"))[0]
+        newest = (await trail.audit(tx, "bkh"))[0]
     assert (newest.action, newest.before, newest.after, newest.why) == (
         "role.set",
         ["events", "finance"],

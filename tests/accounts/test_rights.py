@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from services.accounts import queries
 from services.accounts.actions import agencies, people, second_step, sessions
+from services.accounts.queries import trail
 from services.accounts.rules import AgencyClosed
 from services.accounts.tables import PersonRow
 from shared import clock, revocations
@@ -147,6 +148,100 @@ async def test_a_server_key_whose_maker_is_no_administrator_any_more_says_so_to_
     shown = (await second.get("/desk/keys")).text
     assert shown.count(warning) == 1
     assert shown.index("CMS cũ") < shown.index(warning) < shown.index("CMS mới")
+
+
+@pytest.mark.promise("T12")
+async def test_a_reset_that_no_longer_counts_can_be_asked_anew_on_the_page(flat):
+    first, first_id = await an_administrator(flat, "mot@bkh.example", "bkh")
+    second, _ = await an_administrator(flat, "hai@bkh.example", "bkh")
+    person, _ = await a_person(flat, "hoa@bkh.example", agency="bkh", roles=["ad_ops"], totp=True)
+    form = f'action="/desk/people/{person}/reset"'
+    await first.post(f"/desk/people/{person}/reset", agency="bkh", why="Mất máy")
+    assert form not in (await second.get(f"/desk/people/{person}")).text
+    await second.post(f"/desk/people/{first_id}/roles", agency="bkh", roles=["auditor"], why="Đổi việc")
+    assert form in (await second.get(f"/desk/people/{person}")).text
+    assert "Mất điện thoại" not in (await second.get("/desk/people")).text
+
+
+async def ask_and_age(flat: Any, browser: Browser, person: UUID, days: float) -> UUID:
+    """Ask for a reset, and let so many days pass."""
+    asked = await browser.post(f"/desk/people/{person}/reset", agency="bkh", why="Mất máy")
+    assert asked.status_code == 303, asked.text
+    async with flat.tx() as tx:
+        aged = sa.text("UPDATE totp_reset SET asked_at = :at WHERE approved_at IS NULL RETURNING id")
+        found: UUID = (await tx.execute(aged, {"at": clock.now() - timedelta(days=days)})).scalar_one()
+        return found
+
+
+@pytest.mark.promise("T12")
+async def test_a_reset_waits_for_three_days_and_a_second_request_is_answered_meanwhile(flat):
+    first, _ = await an_administrator(flat, "mot@bkh.example", "bkh")
+    second, _ = await an_administrator(flat, "hai@bkh.example", "bkh")
+    person, _ = await a_person(flat, "hoa@bkh.example", agency="bkh", roles=["ad_ops"], totp=True)
+    await ask_and_age(flat, first, person, 2.9)
+    twice = await second.post(f"/desk/people/{person}/reset", agency="bkh", why="Mất máy")
+    assert twice.status_code == 403
+    assert "Việc này đã được đề nghị" in twice.text
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE totp_reset SET asked_at = asked_at - interval '3 hours'"))
+        old = await tx.scalar(sa.text("SELECT id FROM totp_reset"))
+    assert (await second.post(f"/desk/people/resets/{old}")).status_code == 403
+    anew = await ask_and_age(flat, first, person, 0)
+    assert (await second.post(f"/desk/people/resets/{anew}")).status_code == 303
+
+
+@pytest.mark.promise("T12")
+async def test_a_reset_ends_when_the_phone_is_found_and_not_by_a_recovery_code(flat):
+    admin, _ = await an_administrator(flat, "mot@bkh.example", "bkh")
+    other, _ = await an_administrator(flat, "hai@bkh.example", "bkh")
+    person, secret = await a_person(flat, "hoa@bkh.example", agency="bkh", roles=["ad_ops"], totp=True)
+    async with flat.tx() as tx:
+        code = (await second_step.new_recovery_codes(tx, flat.house.settings, person))[0]
+    reset = await ask_and_age(flat, admin, person, 1)
+    browser = Browser(flat)
+    await browser.post("/account/password", identifier="hoa@bkh.example", password=PASSWORD)
+    assert (await browser.post("/account/totp", code=code)).status_code == 303
+    async with flat.tx() as tx:
+        assert [asked.id for asked in await queries.resets(tx, ["bkh"])] == [reset]
+    await Browser(flat).sign_in_as_staff("hoa@bkh.example", secret)
+    assert (await other.post(f"/desk/people/resets/{reset}")).status_code == 404
+    async with flat.tx() as tx:
+        assert [entry.action for entry in await trail.audit(tx, "bkh", limit=9)].count("totp.reset.end") == 1
+
+
+@pytest.mark.promise("T9", "T12")
+async def test_a_reset_at_a_former_employer_stops_nobody_where_the_person_works_now(flat):
+    before, _ = await an_administrator(flat, "mot@bkh.example", "bkh")
+    first, _ = await an_administrator(flat, "ba@tcnt.example", "tcnt")
+    second, _ = await an_administrator(flat, "bon@tcnt.example", "tcnt")
+    person, _ = await a_person(flat, "hoa@bkh.example", agency="bkh", roles=["ad_ops"], totp=True)
+    await ask_and_age(flat, before, person, 0)
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("DELETE FROM person_role WHERE person = :id"), {"id": person})
+        await people.grant(tx, person, "tcnt", "finance", actor="test")
+    async with flat.tx() as tx:
+        assert await queries.resets(tx, ["bkh"]) == [], "whoever works there no more loses nothing there"
+    asked = await first.post(f"/desk/people/{person}/reset", agency="tcnt", why="Mất máy")
+    assert asked.status_code == 303, asked.text
+    async with flat.tx() as tx:
+        (reset,) = await queries.resets(tx, ["tcnt"])
+    assert (await second.post(f"/desk/people/resets/{reset.id}")).status_code == 303
+
+
+@pytest.mark.promise("F6")
+async def test_an_agency_that_begins_next_month_takes_nobody_today(flat):
+    async with flat.tx() as tx:
+        today = local_day(clock.now())
+        for code, days in (("moi", 31), ("nay", 0)):
+            opening = {**OPENING, "active_from": today + timedelta(days=days)}
+            await agencies.register_agency(tx, code, f"Báo {code}", **opening)
+        assert await queries.reader_agency(tx) == "nay"
+    reader = Browser(flat)
+    await a_person(flat, "lan@example.vn")
+    await reader.sign_in_by_code("lan@example.vn")
+    page = (await reader.get("/account/organisation")).text
+    assert 'value="nay"' in page
+    assert 'value="moi"' not in page
 
 
 @pytest.mark.promise("T9")

@@ -95,8 +95,14 @@ async def test_who_follows_the_letter_is_shown_the_first_key_outside_the_sandbox
     assert shown_key((await browser.get("/account/keys")).text) == ""
 
 
-async def test_who_has_an_account_already_sees_the_first_key_after_signing_in(flat):
-    await a_person(flat, ADDRESS)
+@pytest.mark.promise("F6", "A2")
+@pytest.mark.parametrize("acts_for_another", [False, True])
+async def test_who_has_an_account_already_makes_the_first_key_signed_in_and_none_lives_unseen_before(
+    flat, acts_for_another
+):
+    person, _ = await a_person(flat, ADDRESS)
+    if acts_for_another:
+        await an_organisation_of(flat, person, "tcnt")
     await registered(flat)
     browser = Browser(flat)
     token = await letter_to(flat, ADDRESS)
@@ -105,8 +111,69 @@ async def test_who_has_an_account_already_sees_the_first_key_after_signing_in(fl
     target = re.search(r'name="next" value="([^"]+)"', asked.text)
     assert target
     signed_in = await browser.post("/account/password", identifier=ADDRESS, password=PASSWORD, next=target[1])
-    key = shown_key((await browser.get(signed_in.headers["location"])).text)
-    assert Verifier(flat.house.settings).principal(key).agency == "bkh"
+    home = await browser.get(signed_in.headers["location"])
+    assert "Công ty Yến sào" in home.text
+    async with flat.tx() as tx:
+        assert await tx.scalar(sa.text("SELECT count(*) FROM api_key WHERE agency = 'bkh'")) == 0
+        own = (await of_agency(tx, "bkh")).id
+    if acts_for_another:
+        acted = await browser.post("/account/act", organisation=str(own))
+        await browser.get(acted.headers["location"])
+    assert browser.principal().organisation == own
+    made = await browser.post(
+        "/account/keys", agency="bkh", name="Tay", scopes="ads:book", _idempotency_key=uuid4().hex
+    )
+    key = Verifier(flat.house.settings).principal(
+        shown_key((await browser.get(made.headers["location"])).text)
+    )
+    assert (key.agency, key.organisation) == ("bkh", own)
+
+
+async def an_organisation_of(flat: Any, person: UUID, agency: str) -> UUID:
+    """An organisation that a person registered and acts for."""
+    async with flat.tx() as tx:
+        row = await people.register_organisation(
+            tx, kind="advertiser", actor=f"person:{person}", **{**an_advertiser(), "agency": agency}
+        )
+        await people.join(tx, person, row)
+        return row.id
+
+
+@pytest.mark.promise("F6")
+async def test_a_key_is_made_only_where_the_organisation_that_it_acts_for_is_registered(flat):
+    """Not where another organisation of the same person is."""
+    person, _ = await a_person(flat, ADDRESS)
+    await an_organisation_of(flat, person, "bkh")
+    await an_organisation_of(flat, person, "tcnt")
+    browser = Browser(flat)
+    await browser.sign_in_by_code(ADDRESS)
+    page = (await browser.get("/account/keys")).text
+    offered = re.findall(r'<option value="([a-z-]+)"', page)
+    assert offered == ["bkh", "bkh-sandbox"]
+    for agency, status in (("tcnt", 403), ("tcnt-sandbox", 403), ("bkh", 303)):
+        answer = await browser.post(
+            "/account/keys", agency=agency, name="Tay", scopes="ads:book", _idempotency_key=uuid4().hex
+        )
+        assert answer.status_code == status, agency
+    async with flat.tx() as tx:
+        assert await all_agencies_of_keys(tx) == {"bkh"}
+
+
+@pytest.mark.promise("F6")
+async def test_a_stranger_who_registered_an_organisation_loses_its_sandbox_to_whoever_joins_it(flat):
+    trial = await registered(flat)
+    body = {"agency": "bkh-sandbox", "name": "Khóa của khóa", "scopes": ["ads:book"]}
+    second = await flat.client.post(f"{BASE}/keys", json=body, headers=bearer(trial["key"]))
+    await flat.facts()
+    _, key = await accepted(flat)
+    ended = {str(fact.key) for fact in await flat.facts() if isinstance(fact, KeyRevoked)}
+    assert ended == {trial["key_id"], second.json()["id"]}, "whatever it made in between too"
+    made = await flat.client.post(f"{BASE}/keys", json=body, headers=bearer(key))
+    assert made.status_code == 201
+    async with flat.tx() as tx:
+        colleague, _ = await a_person(flat, "khac@yensao.example")
+        await people.join(tx, colleague, await of_agency(tx, "bkh"))
+    assert not [f for f in await flat.facts() if isinstance(f, KeyRevoked)], "a second one takes nothing over"
 
 
 async def test_an_organisation_asks_for_keys_of_its_sandbox_whenever_it_likes(flat):
@@ -130,20 +197,34 @@ async def test_an_organisation_asks_for_keys_of_its_sandbox_whenever_it_likes(fl
 
 
 async def test_a_key_of_the_sandbox_neither_sees_nor_revokes_the_others(flat):
-    trial = await registered(flat)
+    await registered(flat)
     _, key = await accepted(flat)
     real = Verifier(flat.house.settings).principal(key).id
+    body = {"agency": "bkh-sandbox", "name": "Thử", "scopes": ["ads:book", "keys:manage"]}
+    by_key = await flat.client.post(f"{BASE}/keys", json=body, headers=bearer(key))
+    assert by_key.status_code == 403, "no key makes keys that make keys"
+    trial = await a_sandbox_key(flat)
     listed = await flat.client.get(f"{BASE}/keys", headers=bearer(trial["key"]))
-    assert [item["id"] for item in listed.json()["items"]] == [trial["key_id"]]
+    assert str(real) not in listed.text
+    assert trial["id"] in {item["id"] for item in listed.json()["items"]}
     gone = await flat.client.delete(f"{BASE}/keys/{real}", headers=bearer(trial["key"]))
     assert gone.status_code == 404
     both = await flat.client.get(f"{BASE}/keys", headers=bearer(key))
     assert {item["agency"] for item in both.json()["items"]} == {"bkh", "bkh-sandbox"}
     await flat.facts()
-    assert (
-        await flat.client.delete(f"{BASE}/keys/{trial['key_id']}", headers=bearer(key))
-    ).status_code == 204
-    assert [str(f.key) for f in await flat.facts() if isinstance(f, KeyRevoked)] == [trial["key_id"]]
+    assert (await flat.client.delete(f"{BASE}/keys/{trial['id']}", headers=bearer(key))).status_code == 204
+    assert [str(f.key) for f in await flat.facts() if isinstance(f, KeyRevoked)] == [trial["id"]]
+
+
+async def a_sandbox_key(flat: Any) -> dict[str, str]:
+    """A key of the sandbox that manages keys, as an organisation makes it by hand."""
+    async with flat.tx() as tx:
+        twin = await of_agency(tx, "bkh-sandbox")
+        made = await keys.make_key(
+            tx, agency=twin.agency, organisation=twin.id, name="Thử", scopes=["keys:manage"],
+            actor="person:test",
+        )  # fmt: skip
+    return {"id": str(made.id), "key": keys.with_signature(flat.house.settings, made).key}
 
 
 async def test_a_key_of_the_sandbox_lives_for_three_months(flat):
@@ -242,7 +323,7 @@ async def told(flat: Any) -> list[tuple[str, str]]:
 
 @pytest.mark.promise("T10")
 async def test_each_key_that_leaves_the_sandbox_is_told_to_whoever_answers_for_it(flat):
-    trial = await registered(flat)
+    await registered(flat)
     assert await told(flat) == [], "nobody answers in the sandbox"
     browser, key = await accepted(flat)
     assert await told(flat) == [(ADDRESS, "key")], "the first"
@@ -254,9 +335,7 @@ async def test_each_key_that_leaves_the_sandbox_is_told_to_whoever_answers_for_i
     )
     assert by_hand.status_code == 303, by_hand.text
     more = {**body, "agency": "bkh-sandbox"}
-    assert (
-        await flat.client.post(f"{BASE}/keys", json=more, headers=bearer(trial["key"]))
-    ).status_code == 201
+    assert (await flat.client.post(f"{BASE}/keys", json=more, headers=bearer(key))).status_code == 201
     assert await told(flat) == [(ADDRESS, "key")] * 3
     assert (
         await flat.client.delete(f"{BASE}/keys/{by_key.json()['id']}", headers=bearer(key))

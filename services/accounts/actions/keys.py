@@ -11,7 +11,9 @@ from services.accounts import rules
 from services.accounts.actions import audit, messages
 from services.accounts.tables import ApiKeyRow, OrganisationRow, PersonRow
 from shared import clock, revocations
-from shared.auth import Principal, Right, Signer
+from shared.agencies import lineage
+from shared.auth import Principal, Signer
+from shared.calendar import local_day
 from shared.contracts import sandbox
 from shared.contracts.accounts import KeyRevoked
 from shared.db import Tx, check_acts_at, locked, see_also
@@ -54,9 +56,6 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     key: str = ""
 
-
-is_registered = Right(roles={"advertiser", "sponsor"})
-"""Where a person's organisations are known."""
 
 NewKey = TypeVar("NewKey", Made, Registered)
 
@@ -159,7 +158,7 @@ async def _make_own_key(tx: Tx, principal: Principal, agency: str, name: str, sc
         allowed = frozenset(principal.scopes) - {"keys:manage"}
         if agency not in (principal.agency, sandbox.of(principal.agency)):
             raise NotAllowed("A key makes keys for its own agency and its sandbox only.")
-    elif sandbox.real(agency) not in is_registered.agencies(principal):
+    elif sandbox.real(agency) != await agency_of(tx, principal.organisation):
         raise NotAllowed("Your organisation is not registered with this agency.")
     rules.check_scopes(scopes, allowed, "This key")
     if not sandbox.is_sandbox(agency):
@@ -176,6 +175,14 @@ async def _make_own_key(tx: Tx, principal: Principal, agency: str, name: str, sc
         actor=principal,
         member=member,
     )
+
+
+async def agency_of(tx: Tx, organisation: UUID) -> str:
+    """With whom an organisation is registered: the agency that it chose, or whoever stands in its place."""
+    row = await tx.get(OrganisationRow, organisation)
+    if row is None:
+        raise NotAllowed("You act for no organisation.")
+    return (await lineage(tx)).heir_of(row.agency, local_day(clock.now()))
 
 
 async def _member_of(tx: Tx, principal: Principal) -> UUID | None:
@@ -225,10 +232,26 @@ async def revoke_key(tx: Tx, key: UUID, actor: Principal) -> None:
         raise NotFound("There is no such key.")
     if row.revoked_at is not None:
         return
-    row.revoked_at = clock.now()
-    fact = KeyRevoked(agency=row.agency, key=key)
-    await revocations.keep_key(fact, tx)
-    await emit(tx, fact)
-    await audit.note(tx, agency=row.agency, actor=actor, action="key.revoke", subject=key)
+    await _revoke(tx, row, actor)
     if _answers(row) != actor.id:
         await _tell(tx, row, "key-revoked")
+
+
+async def _revoke(tx: Tx, row: ApiKeyRow, actor: Principal | str) -> None:
+    row.revoked_at = clock.now()
+    fact = KeyRevoked(agency=row.agency, key=row.id)
+    await revocations.keep_key(fact, tx)
+    await emit(tx, fact)
+    await audit.note(tx, agency=row.agency, actor=actor, action="key.revoke", subject=row.id)
+
+
+async def end_trial(tx: Tx, organisation: OrganisationRow, person: UUID) -> None:
+    """Revoke the keys of an organisation's sandbox: a stranger may have registered it, and would look on for months."""
+    strangers_keys = await tx.scalars(
+        sa.select(ApiKeyRow)
+        .where(ApiKeyRow.organisation == organisation.sandbox, ApiKeyRow.revoked_at.is_(None))
+        .order_by(ApiKeyRow.id)
+        .with_for_update()
+    )
+    for row in list(strangers_keys):
+        await _revoke(tx, row, f"person:{person}")

@@ -139,12 +139,15 @@ async def register_own(
 
 
 async def join(tx: Tx, person: UUID, organisation: OrganisationRow) -> None:
-    """Let a person act for an organisation."""
+    """Let a person act for an organisation; with the first of them its trial in the sandbox begins anew."""
+    is_first = not await tx.scalar(sa.select(sa.exists().where(MemberRow.organisation == organisation.id)))
     await tx.execute(
         insert(MemberRow)
         .values(organisation=organisation.id, person=person, agency=organisation.agency, since=clock.now())
         .on_conflict_do_nothing()
     )
+    if is_first:
+        await keys.end_trial(tx, organisation, person)
 
 
 async def invite(
@@ -251,7 +254,7 @@ async def newcomer(tx: Tx, token: str) -> tuple[str, bool] | None:
 async def accept(
     tx: Tx, settings: Settings, token: str, name: str, hashed: str | None, browser: Browser
 ) -> Outcome:
-    """Walk through the door of an invitation; staff go on to the second step, an organisation to its first key.
+    """Walk through the door of an invitation; staff go on to the second step, a new buyer to the first key.
 
     Whoever has an account already keeps its password and must sign in with it: a link alone opens no account.
     A newcomer gets the hashed one. Raises LinkExpired for a closed door.
@@ -274,7 +277,9 @@ async def accept(
     if row.organisation is not None:
         organisation = await tx.get_one(OrganisationRow, row.organisation)
         await join(tx, person.id, organisation)
-        if made := await keys.first_key(tx, organisation, person.id):
+        if not fresh:
+            target = "/account"  # where one chooses for whom to act; a key is made when its owner is there to see it
+        elif made := await keys.first_key(tx, organisation, person.id):
             target = f"/account/keys?made={made}"
     if not fresh:
         return Outcome("known", next=target)

@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.accounts import rules
+from services.accounts import queries, rules
 from services.accounts.actions import audit, messages, people, sessions
 from services.accounts.actions.challenges import (
     Browser,
@@ -53,6 +53,7 @@ async def enter_totp(tx: Tx, house: House, secret: str, code: str, browser: Brow
         return Outcome("wrong" if left else "locked", next=row.next)
     if step is not None:
         person.totp_step = step
+        await _end_resets(tx, person.id, f"person:{person.id}")
     if left:
         await tries.give_back()
     return await let_in(tx, person, row, browser, two_step=True)
@@ -178,11 +179,19 @@ async def _shows(house: House, person: PersonRow, proof: Shown) -> bool:
 
 
 async def ask_reset(tx: Tx, principal: Principal, person: UUID, agency: str, why: str) -> None:
-    """Ask that a colleague's lost TOTP be removed; another administrator must approve. Raises NotAllowed, NotFound."""
+    """Ask that a colleague's lost TOTP be removed; another administrator must approve within three days.
+
+    Raises NotAllowed, NotFound, WorksElsewhere, and ResetNeedsAnother while an earlier request stands.
+    """
     check_acts_at(tx, agency)
     if not await people.staff_roles(tx, person, agency):
         raise NotFound("There is no such colleague.")
     await _check_whole(tx, person)
+    await locked(tx, PersonRow, person)
+    earlier = await tx.scalars(sa.select(TotpResetRow).where(*_unapproved(person)))
+    if any([await queries.stands(tx, asked) for asked in earlier]):
+        raise rules.ResetNeedsAnother("This was asked for already: another administrator must approve it.")
+    await _end_resets(tx, person, principal)
     row = TotpResetRow(
         id=clock.new_id(),
         person=person,
@@ -193,14 +202,6 @@ async def ask_reset(tx: Tx, principal: Principal, person: UUID, agency: str, why
         approved_by=None,
         approved_at=None,
     )
-    open_one = await tx.scalar(
-        sa.select(TotpResetRow).where(TotpResetRow.person == person, TotpResetRow.approved_at.is_(None))
-    )
-    if open_one is not None and await _still_administers(tx, open_one):
-        return
-    if open_one is not None:
-        await tx.delete(open_one)
-        await tx.flush()
     tx.add(row)
     await audit.note(tx, agency=agency, actor=principal, action="totp.reset.ask", subject=person, why=why)
 
@@ -208,16 +209,21 @@ async def ask_reset(tx: Tx, principal: Principal, person: UUID, agency: str, why
 async def approve_reset(tx: Tx, principal: Principal, reset: UUID) -> None:
     """Remove a lost TOTP: its person is signed out and enrols anew at the next sign-in.
 
-    Raises NotFound, WorksElsewhere, and ResetNeedsAnother for whoever asked or lost it, or once the asker is gone.
+    Raises NotFound, WorksElsewhere, and ResetNeedsAnother for whoever asked or lost it, or once the request is old or
+    its asker gone.
     """
     row = await locked(tx, TotpResetRow, reset)
     if row is None or row.approved_at is not None:
         raise NotFound("Nothing waits for approval here.")
     rules.check_second_person(row.asked_by, row.person, principal.id)
-    if not await _still_administers(tx, row):
-        raise rules.ResetNeedsAnother("Whoever asked for this is no administrator here any more: ask anew.")
+    if not await queries.stands(tx, row):
+        raise rules.ResetNeedsAnother(
+            "This was asked more than three days ago, or by somebody who is no administrator here any more: ask anew."
+        )
     await _check_whole(tx, row.person)
     row.approved_by, row.approved_at = principal.id, clock.now()
+    await tx.flush()
+    await _end_resets(tx, row.person, principal)
     person = await locked(tx, PersonRow, row.person)
     person.totp_secret, person.totp_step = None, 0
     await tx.execute(sa.delete(RecoveryCodeRow).where(RecoveryCodeRow.person == row.person))
@@ -228,9 +234,15 @@ async def approve_reset(tx: Tx, principal: Principal, reset: UUID) -> None:
     )
 
 
-async def _still_administers(tx: Tx, asked: TotpResetRow) -> bool:
-    """Whether whoever asked is an administrator still: two persons count only while both are active."""
-    return "administrator" in await people.staff_roles(tx, asked.asked_by, asked.agency)
+def _unapproved(person: UUID) -> tuple[sa.ColumnElement[bool], ...]:
+    return TotpResetRow.person == person, TotpResetRow.approved_at.is_(None)
+
+
+async def _end_resets(tx: Tx, person: UUID, actor: Principal | str) -> None:
+    """Drop what was asked for and never approved: it is too old, it was done, or the phone was found."""
+    ended = sa.delete(TotpResetRow).where(*_unapproved(person)).returning(TotpResetRow.agency)
+    for agency in list(await tx.scalars(ended)):
+        await audit.note(tx, agency=agency, actor=actor, action="totp.reset.end", subject=person)
 
 
 async def _check_whole(tx: Tx, person: UUID) -> None:

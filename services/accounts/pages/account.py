@@ -307,7 +307,7 @@ async def _organisation(
     request: Web, tx: Tx, form: OrganisationForm, error: str | None = None, status_code: int = 200
 ) -> Template:
     principal, _ = await the_person(request, tx)
-    open_ones = [(a.code, a.name) for a in await queries.open_agencies(tx) if a.active_from]
+    open_ones = [(a.code, a.name) for a in await queries.open_agencies(tx)]
     return page(
         request,
         "accounts_organisation.html",

@@ -55,11 +55,9 @@ async def show_keys(
 async def _keys(request: Web, tx: Tx, made: UUID | None = None) -> Template:
     principal, _ = await the_person(request, tx)
     found = await queries.keys(tx, organisation=principal.organisation)
-    known = await queries.agencies(tx)
-    names = {a.code: a.name for a in known}
+    names = {a.code: a.name for a in await queries.agencies(tx)}
     names |= {sandbox.of(code): f"{name} · {sandbox.LABEL}" for code, name in names.items()}
-    registered = keys.is_registered.agencies(principal)
-    open_ones = [a.code for a in known if a.code in registered]
+    own = await keys.agency_of(tx, principal.organisation) if principal.organisation else ""
     shown = page(
         request,
         "accounts_keys.html",
@@ -68,8 +66,7 @@ async def _keys(request: Web, tx: Tx, made: UUID | None = None) -> Template:
         fresh=await keys.shown_again(tx, request.app.state.settings, principal, made) if made else "",
         scopes=[(scope, label) for scope, label in SCOPES.items() if scope != "keys:manage"],
         names=names,
-        agencies=[(code, names[code]) for code in open_ones]
-        + [(sandbox.of(code), names[sandbox.of(code)]) for code in open_ones],
+        agencies=[(code, names[code]) for code in (own, sandbox.of(own)) if own],
         tabs=account_tabs(request, principal),
     )
     shown.headers["cache-control"] = "no-store"

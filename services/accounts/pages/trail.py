@@ -13,6 +13,7 @@ from services.accounts import queries, rules
 from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import people_tabs, state_of
 from services.accounts.pages.rights import may_read_trail
+from services.accounts.queries import trail
 from shared import auth
 from shared.db import Tx
 from shared.errors import NotFound
@@ -32,8 +33,8 @@ async def show_audit(
     principal = auth.principal_of(request)
     codes = await _trail_agencies(tx, principal)
     code = agency if agency in codes else codes[0]
-    entries = await queries.audit(tx, code, before, limit=PAGE + 1)
-    known = await queries.names_of(tx, [e.actor for e in entries] + [f"person:{e.subject}" for e in entries])
+    entries = await trail.audit(tx, code, before, limit=PAGE + 1)
+    known = await trail.names_of(tx, [e.actor for e in entries] + [f"person:{e.subject}" for e in entries])
     lang = language_of(request)
     return page(
         request,
@@ -42,7 +43,7 @@ async def show_audit(
         code=code,
         codes=codes,
         names={a.code: a.name for a in await queries.agencies(tx)},
-        broken=await queries.broken_entries(tx, [code]),
+        broken=await trail.broken_entries(tx, [code]),
         next=f"/desk/audit?agency={code}&before={entries[PAGE - 1].number}" if len(entries) > PAGE else None,
         tabs=people_tabs(request, principal),
     )
@@ -59,7 +60,7 @@ async def export_audit(request: Web, tx: NamedDependency[Tx], agency: FromQuery[
     name = f'attachment; filename="audit-{agency}.ndjson"'
     headers = {"content-disposition": name, "cache-control": "no-store"}
     return Response(
-        await queries.exported_audit(tx, agency), headers=headers, media_type="application/x-ndjson"
+        await trail.exported_audit(tx, agency), headers=headers, media_type="application/x-ndjson"
     )
 
 
@@ -86,7 +87,7 @@ async def show_messages(
     )
 
 
-def _told(lang: str, entry: queries.Entry, known: dict[str, str]) -> dict[str, Any]:
+def _told(lang: str, entry: trail.Entry, known: dict[str, str]) -> dict[str, Any]:
     """An audit entry as a row: names instead of ids where this reader may see them."""
     nobodies = {
         "nobody:": translate(lang, "Khách chưa đăng nhập"),

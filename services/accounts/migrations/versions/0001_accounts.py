@@ -248,7 +248,7 @@ def _second_step() -> None:
     op.create_index(
         "totp_reset_open",
         "totp_reset",
-        ["person"],
+        ["person", "agency"],
         unique=True,
         postgresql_where=sa.text("approved_at IS NULL"),
     )

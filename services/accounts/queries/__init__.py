@@ -1,6 +1,5 @@
 """Every read of accounts, as Structs."""
 
-import re
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -8,7 +7,8 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.accounts.tables import PersonRow, SessionRow
+from services.accounts.rules import RESET_TTL
+from services.accounts.tables import PersonRow, SessionRow, TotpResetRow
 from shared import clock
 from shared.agencies import lineage as known_lineage
 from shared.auth import Principal
@@ -88,26 +88,12 @@ class Invitation(msgspec.Struct, frozen=True):
 
 class Reset(msgspec.Struct, frozen=True):
     id: UUID
+    agency: str
     person: UUID
     name: str
     why: str
     asked_by: UUID
     asked_at: datetime
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """An audit entry as it was written."""
-
-    number: int
-    at: datetime
-    agency: str
-    actor: str
-    action: str
-    subject: str
-    before: Any
-    after: Any
-    why: str
-    hash: str
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -121,9 +107,6 @@ class Message(msgspec.Struct, frozen=True):
     error: str
     created_at: datetime
     sent_at: datetime | None
-
-
-_PERSON = re.compile(r"person:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def _all(tx: Tx, kind: type[Any], sql: str, **values: object) -> list[Any]:
@@ -150,27 +133,18 @@ async def lineage(tx: Tx, codes: list[str]) -> list[str]:
     return sorted(found, key=lambda code: (not known.open_on(code, today), code))
 
 
-async def names_of(tx: Tx, subjects: list[str]) -> dict[str, str]:
-    """Names of the persons among audit subjects (`person:<id>`), as far as the transaction may see them."""
-    ids = {s.removeprefix("person:") for s in subjects if _PERSON.fullmatch(s)}
-    rows = await tx.execute(
-        sa.text("SELECT id, name, email FROM person WHERE id = ANY(CAST(:ids AS uuid[]))"),
-        {"ids": sorted(ids)},
-    )
-    return {f"person:{row.id}": row.name or row.email or str(row.id) for row in rows}
-
-
 async def open_agencies(tx: Tx) -> list[Agency]:
-    """The agencies that nobody has succeeded by today, by their code."""
+    """The agencies that have begun and that nobody has succeeded by today, by their code."""
     known, today = await known_lineage(tx), local_day(clock.now())
     found = sorted(await agencies(tx), key=lambda a: a.code)
-    return [agency for agency in found if known.open_on(agency.code, today)]
+    begun = [agency for agency in found if agency.active_from is not None and agency.active_from <= today]
+    return [agency for agency in begun if known.open_on(agency.code, today)]
 
 
 async def reader_agency(tx: Tx) -> str:
     """The agency under which a reader's account is made: the newest open news agency."""
     ready = sorted(await open_agencies(tx), key=lambda a: a.active_from or date.min, reverse=True)
-    ready.sort(key=lambda a: (a.active_from is None, a.kind == "magazine"))
+    ready.sort(key=lambda a: a.kind == "magazine")
     return ready[0].code if ready else ""
 
 
@@ -313,56 +287,24 @@ async def invitations(tx: Tx, codes: list[str]) -> list[Invitation]:
 
 async def resets(tx: Tx, codes: list[str]) -> list[Reset]:
     """Lost numbers for which a second administrator is awaited."""
-    return await _all(
+    found: list[Reset] = await _all(
         tx,
         Reset,
-        "SELECT t.id, t.person, p.name, t.why, t.asked_by, t.asked_at FROM totp_reset t "
+        "SELECT t.id, t.agency, t.person, p.name, t.why, t.asked_by, t.asked_at FROM totp_reset t "
         "JOIN person p ON p.id = t.person WHERE t.agency = ANY(:codes) AND t.approved_at IS NULL ORDER BY t.asked_at",
         codes=codes,
     )
+    return [asked for asked in found if await stands(tx, asked)]
 
 
-_BROKEN = (
-    "SELECT count(*) FROM (SELECT hash, sha256(coalesce(lag(hash) OVER chain, ''::bytea) "
-    "|| convert_to(body, 'UTF8')) AS should, number, row_number() OVER chain AS place FROM audit "
-    "WHERE agency = ANY(:codes) WINDOW chain AS (PARTITION BY agency ORDER BY number)) entry "
-    "WHERE hash <> should OR number <> place"
-)
-
-
-async def broken_entries(tx: Tx, codes: list[str]) -> int:
-    """How many audit entries of these agencies no longer fit the chain; 0 when nobody touched it."""
-    return int(await tx.scalar(sa.text(_BROKEN), {"codes": codes}) or 0)
-
-
-async def audit(tx: Tx, agency: str, before: int | None = None, limit: int = 50) -> list[Entry]:
-    """Entries of one agency, the newest first."""
-    rows = await tx.execute(
-        sa.text(
-            "SELECT number, body, hash FROM audit WHERE agency = :agency "
-            "AND (CAST(:before AS bigint) IS NULL OR number < :before) ORDER BY number DESC LIMIT :limit"
-        ),
-        {"agency": agency, "before": before, "limit": limit},
-    )
-    return [
-        msgspec.convert(
-            {**msgspec.json.decode(row.body), "number": row.number, "hash": row.hash.hex()}, Entry
-        )
-        for row in rows
-    ]
-
-
-async def exported_audit(tx: Tx, agency: str) -> str:
-    """One JSON object a line, oldest first: number, hash, and the body that the hash covers.
-
-    hash(n) = SHA-256(hash(n - 1) + body(n) in UTF-8), beginning with nothing.
-    """
-    rows = await tx.execute(
-        sa.text("SELECT number, hash, body FROM audit WHERE agency = :agency ORDER BY number"),
-        {"agency": agency},
-    )
-    lines = ({"number": row.number, "hash": row.hash.hex(), "body": row.body} for row in rows)
-    return "".join(msgspec.json.encode(line).decode() + "\n" for line in lines)
+async def stands(tx: Tx, asked: Reset | TotpResetRow) -> bool:
+    """Whether a reset may be approved still: asked of late, by an administrator of today, for staff of today."""
+    today = local_day(clock.now())
+    heir = (await known_lineage(tx)).heir_of(asked.agency, today)
+    asker = (await roles_of(tx, asked.asked_by)).get(heir, [])
+    loser = (await roles_of(tx, asked.person)).get(heir, [])
+    late = asked.asked_at <= clock.now() - RESET_TTL
+    return not late and "administrator" in asker and is_staff({heir: loser})
 
 
 _MESSAGE = (
