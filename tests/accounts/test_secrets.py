@@ -177,6 +177,20 @@ async def test_just_after_the_sign_in_nobody_is_asked_again(flat):
     assert (await browser.post("/account/security/recovery")).status_code == 200
 
 
+@pytest.mark.promise("T10")
+async def test_a_session_of_one_step_renews_no_recovery_codes_even_just_after_its_sign_in(flat):
+    person, _ = await a_person(flat)
+    browser = Browser(flat)
+    await browser.post("/account/password", identifier=LAN, password=PASSWORD)
+    sealed = secrets.seal(flat.house.settings, secrets.new_totp_secret())
+    async with flat.tx() as tx:
+        await tx.execute(
+            sa.text("UPDATE person SET totp_secret = :sealed WHERE id = :person"),
+            {"sealed": sealed, "person": person},
+        )
+    assert (await browser.post("/account/security/recovery", proof=PASSWORD)).status_code == 422
+
+
 async def test_the_second_step_proves_it_too_and_each_code_once(flat):
     person, secret = await a_person(flat, roles=["finance"], totp=True)
     browser = Browser(flat)

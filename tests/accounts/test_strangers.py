@@ -1,5 +1,6 @@
 """A stranger stops neither the code nor the password of another, fills no mailbox, and guesses nothing."""
 
+import asyncio
 import re
 from typing import Any
 from uuid import UUID, uuid4
@@ -164,6 +165,40 @@ async def test_however_many_codes_strangers_ask_for_the_mailbox_gets_few_letters
     again = (await letters(flat))[-1]
     assert again["next_at"] - waiting["created_at"] >= rules.LATER_APART
     assert (await letters(flat))[-2]["id"] == waiting["id"], "one an hour"
+
+
+async def asked_by_all(flat: Any, count: int) -> None:
+    for n in range(count):
+        await a_stranger(flat, n).post("/account/sign-in", identifier=LAN)
+
+
+@pytest.mark.promise("T10")
+async def test_of_codes_asked_for_at_once_no_more_are_short_than_a_day_has(flat):
+    asked = [a_stranger(flat, n) for n in range(rules.CODES_A_DAY + 6)]
+    await asyncio.gather(*(browser.post("/account/sign-in", identifier=LAN) for browser in asked))
+    kinds = [m["template"] for m in await letters(flat)]
+    assert sorted(kinds) == ["code"] * rules.CODES_A_DAY + ["codes"]
+
+
+async def test_a_code_that_comes_later_is_good_for_ten_minutes_after_its_letter_left(flat):
+    await asked_by_all(flat, rules.CODES_A_DAY + 1)
+    await make_due(flat)
+    await a_stranger(flat, 500).post("/account/sign-in", identifier=LAN)
+    newest = sa.text("SELECT expires_at FROM challenge ORDER BY created_at DESC LIMIT 1")
+    async with flat.tx() as tx:
+        assert await tx.scalar(newest) == (await letters(flat))[-1]["next_at"] + rules.CODE_TTL
+
+
+async def test_a_letter_under_way_takes_no_further_code_which_it_would_not_bring(flat):
+    await asked_by_all(flat, rules.CODES_A_DAY + 1)
+    handed_over = (
+        "UPDATE message SET attempts = 1, next_at = now() + interval '2 minutes' WHERE template = 'codes'"
+    )
+    async with flat.tx() as tx:
+        await tx.execute(sa.text(handed_over))
+    await a_stranger(flat, 500).post("/account/sign-in", identifier=LAN)
+    shared = [m["params"]["codes"] for m in await letters(flat) if m["template"] == "codes"]
+    assert [len(codes) for codes in shared] == [1, 1]
 
 
 async def test_one_network_that_asks_without_end_waits(flat):

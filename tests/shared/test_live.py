@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -12,8 +13,10 @@ from litestar import Litestar, Request, get
 from litestar.datastructures import State
 from litestar.params import FromQuery
 from litestar.response import ServerSentEvent
+from litestar.types import ASGIApp, Receive, Scope, Send
 
-from shared import live
+from shared import clock, live
+from shared.auth import Principal
 from shared.service import problem_of
 from tests.shared.browser import served
 
@@ -27,12 +30,28 @@ async def watch(request: Request[Any, Any, Any], lasts_s: FromQuery[float] = 30)
     return live.stream(request, looks())
 
 
+def by_name(app: ASGIApp) -> ASGIApp:
+    """Take a header's word for who asks, as the service takes a token's."""
+
+    async def named(scope: Scope, receive: Receive, send: Send) -> None:
+        if person := dict(scope.get("headers", ())).get(b"x-person"):
+            scope["user"] = Principal(kind="person", id=UUID(person.decode()))
+        await app(scope, receive, send)
+
+    return named
+
+
 @pytest.fixture
 def app() -> Litestar:
     state = State({"streams": Counter()})
     handlers = {Exception: problem_of}
     return Litestar(
-        [watch], state=state, exception_handlers=handlers, logging_config=None, openapi_config=None
+        [watch],
+        state=state,
+        middleware=[by_name],
+        exception_handlers=handlers,
+        logging_config=None,
+        openapi_config=None,
     )
 
 
@@ -42,11 +61,13 @@ def client(app: Litestar) -> Iterator[httpx.Client]:
         yield made
 
 
-def opened(streams: ExitStack, client: httpx.Client, count: int, address: str = "10.0.0.1") -> None:
+def opened(
+    streams: ExitStack, client: httpx.Client, count: int, address: str = "10.0.0.1", **headers: str
+) -> None:
     """Open streams and read a line of each; one whose lines nobody holds any more is closed by the client."""
     for _ in range(count):
         answer = streams.enter_context(
-            client.stream("GET", "/api/ads/v1/live", headers={"X-Forwarded-For": address})
+            client.stream("GET", "/api/ads/v1/live", headers={"X-Forwarded-For": address, **headers})
         )
         lines = streams.enter_context(closing(answer.iter_lines()))
         assert next(lines).startswith("data: still here")
@@ -72,6 +93,34 @@ def test_one_caller_has_so_many_streams_and_a_closed_one_makes_room(app, client,
     until_closed(app)
     with ExitStack() as streams:
         opened(streams, client, 2)
+
+
+@pytest.mark.promise("F5")
+def test_who_is_signed_in_has_so_many_streams_of_their_own_wherever_they_are(app, client, monkeypatch):
+    monkeypatch.setattr(live, "MOST_EACH", 2)
+    monkeypatch.setattr(live, "MOST_ADDRESS", 1)
+    mine, other = ({"X-Person": str(clock.new_id())} for _ in "ab")
+    with ExitStack() as streams:
+        opened(streams, client, 1)
+        opened(streams, client, 1, **mine)
+        opened(streams, client, 1, "10.0.0.2", **mine)
+        refused = client.get("/api/ads/v1/live", headers={"X-Forwarded-For": "10.0.0.3", **mine})
+        assert (refused.status_code, refused.json()["code"]) == (429, "too-many")
+        opened(streams, client, 2, **other)
+    until_closed(app)
+
+
+async def test_streams_that_are_asked_for_at_once_are_bounded_where_they_begin():
+    async def message() -> AsyncIterator[str]:
+        yield "still here"
+
+    counted: Counter[str] = Counter()
+    asked = [live._counted(counted, "10.0.0.1", 2, message()) for _ in range(4)]
+    begun = [await anext(stream, None) for stream in asked]
+    assert begun == ["still here"] * 2 + [None] * 2
+    for stream in asked:
+        await stream.aclose()
+    assert not counted
 
 
 @pytest.mark.promise("F5")
