@@ -100,10 +100,8 @@ CREATE TABLE version (
 )
 
 
-REVOKE UPDATE ON fact_log FROM {service}_web, {service}_worker
-
-
-REVOKE DELETE ON fact_log FROM {service}_web, {service}_worker
+-- Named one by one: who may change a part of a table needs no right to the whole.
+REVOKE UPDATE, DELETE ON fact_log, fact_log_early, fact_log_2026, fact_log_2027, fact_log_later FROM {service}_worker
 
 
 -- Requests say facts and read what all may know; what was said, heard and remembered is the worker's alone.
