@@ -15,7 +15,7 @@ from shared.errors import NotAllowed, Refused, Unprocessable
 CODE_TTL = timedelta(minutes=10)
 CODE_TRIES = 5
 CODES_A_DAY = 20
-"""Six-digit codes for one address that strangers' devices may ask for; further codes are long and come later."""
+"""Codes that leave at once, for one e-mail or phone: to strangers' devices, and to its person's; further ones later."""
 A_DAY = timedelta(days=1)
 LATER_FIRST = timedelta(minutes=2)
 LATER_APART = timedelta(hours=1)
@@ -155,6 +155,11 @@ def normal_phone(text: str) -> str:
 def identifier(text: str) -> tuple[Literal["email", "phone"], str]:
     """What a person typed to say who they are. Raises Unprocessable for neither e-mail nor phone."""
     return ("email", normal_email(text)) if "@" in text else ("phone", normal_phone(text))
+
+
+def is_phone(value: str) -> bool:
+    """Whether an identifier, once read, is a phone."""
+    return "@" not in value
 
 
 def tax_check_digit(nine: str) -> int:

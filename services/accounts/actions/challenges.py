@@ -16,7 +16,7 @@ from shared.db import Tx
 from shared.house import House
 from shared.settings import Settings
 
-Answer = Literal["in", "totp", "enrol", "sent", "later", "wrong", "locked", "expired", "too-many", "known"]
+Answer = Literal["in", "totp", "enrol", "sent", "wrong", "locked", "expired", "too-many", "known"]
 
 ENROLMENT_TRIES = 10
 
@@ -38,7 +38,6 @@ class Outcome(msgspec.Struct, frozen=True):
     next: str = "/account"
     challenge_secret: str = ""
     opened: sessions.Opened | None = None
-    asked_by: Literal["email", "phone"] = "email"
     tries_left: int = 0
     recovery_codes: tuple[str, ...] = ()
 
@@ -91,6 +90,18 @@ async def was_going(tx: Tx, secret: str) -> str:
     """Where the person of a step wanted to go, also when its time is over; nothing for a secret that is not ours."""
     found = await tx.scalar(sa.select(ChallengeRow.next).where(ChallengeRow.secret_hash == digest(secret)))
     return found or ""
+
+
+async def code_comes(tx: Tx, secret: str) -> Literal["at-once", "later", "to-a-phones-e-mail"]:
+    """How the code of a step reaches its person, and so which kind it is: six digits only where it comes at once.
+
+    The same for every phone, whether it has an account or not.
+    """
+    sent = sa.select(ChallengeRow.identifier, ChallengeRow.later)
+    row = (await tx.execute(sent.where(ChallengeRow.secret_hash == digest(secret)))).one_or_none()
+    if row is not None and rules.is_phone(row.identifier):
+        return "to-a-phones-e-mail"
+    return "later" if row is not None and row.later else "at-once"
 
 
 async def second_step(

@@ -22,20 +22,20 @@ from shared.web.formats import moment
 LETTER: messages.Own = "codes"
 
 
-async def at_once(tx: Tx, house: House, box: str, asker: strangers.Asker) -> bool:
-    """Whether a code for this box leaves now: the asker has some left, and strangers together too."""
-    if await strangers.spend(house, f"codes:{box}", house.settings.budget_codes, asker):
+async def at_once(tx: Tx, house: House, identifier: str, asker: strangers.Asker) -> bool:
+    """Whether a code leaves now: the asker has some left, and strangers together, or the person's browsers, too."""
+    if await strangers.spend(house, f"codes:{identifier}", house.settings.budget_codes, asker):
         return False
-    return bool(asker.known) or await _asked_today(tx, box) < rules.CODES_A_DAY
+    return await _asked_today(tx, identifier, known=bool(asker.known)) < rules.CODES_A_DAY
 
 
-async def _asked_today(tx: Tx, box: str) -> int:
-    """How many six-digit codes strangers asked for in a day; each of them may be guessed at five times."""
+async def _asked_today(tx: Tx, identifier: str, *, known: bool) -> int:
+    """How many codes that leave at once were asked for in a day; each with six digits may be guessed at five times."""
     count = await tx.scalar(
         sa.select(sa.func.count()).where(
-            ChallengeRow.identifier == box,
+            ChallengeRow.identifier == identifier,
             ChallengeRow.kind == "code",
-            ChallengeRow.known_device.is_(False),
+            ChallengeRow.known_device.is_(known),
             ChallengeRow.later.is_(False),
             ChallengeRow.created_at > clock.now() - rules.A_DAY,
         )
@@ -46,8 +46,11 @@ async def _asked_today(tx: Tx, box: str) -> int:
 async def send(
     tx: Tx, settings: Settings, row: ChallengeRow, browser: Browser, letter: dict[str, Any]
 ) -> None:
-    """Make the code of a step and put it in a letter; `letter` says to whom and in which language."""
-    code = recovery_code() if row.later else six_digits()
+    """Make the code of a step and put it in a letter; `letter` says to whom and in which language.
+
+    Six digits are few enough to be counted: by e-mail at once. All others are long.
+    """
+    code = recovery_code() if row.later or rules.is_phone(row.identifier) else six_digits()
     row.code_hash = short_digest(settings, code, row.id)
     if not row.later:
         await messages.queue(tx, **letter, template="code", params={"code": code})
@@ -62,6 +65,7 @@ def _line(code: str, browser: Browser) -> dict[str, str]:
 
 async def _into_the_next_letter(tx: Tx, letter: dict[str, Any], line: dict[str, str]) -> datetime:
     """Add a line to the letter that waits for an address, or open the next one; returns when it leaves."""
+    await messages.one_at_a_time(tx, letter["address"])
     now = clock.now()
     of_address = (MessageRow.address == letter["address"], MessageRow.template == LETTER)
     waiting = await tx.scalar(

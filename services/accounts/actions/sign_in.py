@@ -30,31 +30,32 @@ async def ask_code(
     """Send a code to an e-mail; the answer is the same whether it has an account or not.
 
     Whoever asked for many gets theirs later, in a letter that all of them share; nobody's asking uses up another's.
-    Raises Unprocessable for what is neither e-mail nor phone.
+    A phone is counted by itself and always answered `sent`, so that nothing ties it to an e-mail. Raises Unprocessable
+    for what is neither e-mail nor phone.
     """
     kind, value = rules.identifier(identifier)
     person = await find_person(tx, kind, value)
-    address = person.email if person else value if kind == "email" else None
-    box = address or value
-    # One at a time for each box: codes asked for at once would each find the day's number not yet reached.
-    await messages.one_at_a_time(tx, box)
+    # One at a time for each: codes asked for at once would each find the day's number not yet reached.
+    await messages.one_at_a_time(tx, value)
     asker = await asker_for(tx, person, browser)
-    later = not await codes.at_once(tx, house, box, asker)
-    if later and await strangers.spend(house, f"later:{box}", house.settings.budget_codes, asker):
+    later = not await codes.at_once(tx, house, value, asker)
+    over = later and await strangers.spend(house, f"later:{value}", house.settings.budget_codes, asker)
+    if over and kind == "email":
         return Outcome("too-many")
     secret = clock.new_secret(256)
     home = person.agency if person else agency or await queries.reader_agency(tx)
     row = challenge(
         "code",
         secret,
-        box,
+        value,
         person.id if person else None,
         home,
         next_path,
         known=bool(asker.known),
         later=later,
     )
-    if address:
+    address = person.email if person else value if kind == "email" else None
+    if address and not over:
         letter = {
             "agency": home,
             "recipient": person.id if person else None,
@@ -63,8 +64,7 @@ async def ask_code(
         }
         await codes.send(tx, house.settings, row, browser, letter)
     tx.add(row)
-    # Of a phone number even "later" would tell something.
-    return Outcome("later" if later and kind == "email" else "sent", challenge_secret=secret, asked_by=kind)
+    return Outcome("sent", challenge_secret=secret)
 
 
 async def enter_code(tx: Tx, settings: Settings, secret: str, code: str, browser: Browser) -> Outcome:

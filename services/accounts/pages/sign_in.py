@@ -27,10 +27,8 @@ UNSCOPED = {"worker": True}
 
 STEPS = {
     "sent": "/account/code",
-    "later": "/account/code?later=yes",
     "totp": "/account/totp",
     "enrol": "/account/enrol",
-    "known": "/account/password",
 }
 
 not_too_often = within("sign-in", lambda settings: settings.budget_sign_in)
@@ -87,8 +85,7 @@ async def ask_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
         return _ask(request, form.next, form.identifier, NOT_AN_IDENTIFIER, status_code=422)
     if outcome.answer == "too-many":
         return _ask(request, form.next, form.identifier, TOO_MANY_CODES, status_code=429)
-    steps = STEPS if outcome.asked_by == "email" else {"sent": "/account/code?by=phone"}
-    return cookies.go(request, outcome, browser, steps)
+    return cookies.go(request, outcome, browser, STEPS)
 
 
 @get("/account/code", include_in_schema=False, opt=UNSCOPED)
@@ -244,13 +241,10 @@ def _ask(
 
 
 async def _code_page(request: Web, tx: Tx, tries_left: int | None = None, status_code: int = 200) -> Template:
-    """The page that waits for a code; how it was asked for says where it went, and that tells no secret.
-
-    A new code leads where the first one would have.
-    """
-    how = next((name for name in ("by", "later") if name in request.query_params), "")
-    target = await challenges.was_going(tx, cookies.given(request, cookies.STEP))
-    context = {"tries_left": tries_left, "how": how, "next": target}
+    """The page that waits for a code. A new code leads where the first one would have."""
+    step = cookies.given(request, cookies.STEP)
+    comes, target = await challenges.code_comes(tx, step), await challenges.was_going(tx, step)
+    context = {"tries_left": tries_left, "comes": comes, "next": target}
     return page(request, "accounts_code.html", status_code=status_code, **context)
 
 
