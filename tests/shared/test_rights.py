@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared import clock
 from shared.agencies import Lineage
 from shared.auth import Principal, Reach, Right
-from shared.db import enter
+from shared.db import HOUSE_TABLES, enter
 from shared.errors import BadInput, NotAllowed
 from shared.settings import SERVICES
 from tests.conftest import Flats
@@ -142,6 +142,36 @@ async def test_a_request_reads_no_copies_and_changes_nothing_that_all_rely_on(se
         with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
             async with flat.house.database.web_tx(["bkh"]) as tx:
                 await tx.execute(sa.text(statement))
+
+
+HELD = {
+    ("agency", "SELECT"),
+    *(("idempotency", right) for right in ("INSERT", "SELECT", "UPDATE")),
+    ("outbox", "INSERT"),
+    ("revoked", "SELECT"),
+    ("version", "SELECT"),
+}
+"""All that requests hold over the tables that every service has, parts included; of `retry` single columns."""
+
+RAISED = {("version", right) for right in ("INSERT", "UPDATE")}
+MORE = {"accounts": RAISED | {("revoked", "INSERT")}, "ads": RAISED, "subscriptions": RAISED}
+"""Whose pages change what snapshots are made of, and whose end keys and sessions."""
+
+
+@pytest.mark.promise("T9")
+@pytest.mark.parametrize("service", SERVICES)
+async def test_requests_hold_these_rights_over_what_every_service_keeps_and_no_further_one(
+    service: str, flats: Flats
+):
+    flat = await flats.start(service)
+    held = sa.text(
+        "SELECT relname, held FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) held "
+        "WHERE relkind IN ('r', 'p') AND has_table_privilege(:role, pg_class.oid, held) "
+        "AND (relname = ANY (:tables) OR pg_class.oid IN (SELECT inhrelid FROM pg_inherits))"
+    )
+    async with flat.tx() as tx:
+        rows = await tx.execute(held, {"role": f"{service}_web", "tables": [*HOUSE_TABLES]})
+        assert {(row.relname, row.held) for row in rows} == HELD | MORE.get(service, set())
 
 
 @pytest.mark.promise("T9")
