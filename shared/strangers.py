@@ -6,8 +6,10 @@ the network's budget is spent gets the slower way that the door offers (a wait, 
 nothing, and what strangers spend is never taken from somebody known.
 """
 
+import contextlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -93,6 +95,33 @@ async def spend(house: House, name: str, budget: Budget, asker: Asker, cost: int
     """
     count = budget.known if asker.known else budget.network
     return await limits.take(house, f"{name}:{asker.mark}", count, budget.per_s, cost)
+
+
+class Share(msgspec.Struct):
+    """What one order takes of what the newcomers of its network share."""
+
+    crowded: bool = False
+    """Whether they hold so much that this one has to hurry."""
+    used: bool = False
+    """Whether a newcomer holds it: it was neither refused nor asked for by somebody who counts alone."""
+
+
+@contextlib.asynccontextmanager
+async def sharing(
+    connection: ASGIConnection[Any, Any, Any, Any], name: str, budget: Budget, quantity: int
+) -> AsyncIterator[Share]:
+    """A part of what a network shares, however known who asks is; given back unless it was `used`.
+
+    Entered before the transaction and left after it: nobody holds a connection while Redis is asked.
+    """
+    spend_on = partial(spend, connection.app.state.house, name, budget, Asker(asker_of(connection).network))
+    share, used = Share(crowded=await spend_on(quantity) > 0), False
+    try:
+        yield share
+        used = share.used
+    finally:
+        if not used and not share.crowded:
+            await spend_on(-quantity)
 
 
 def within(name: str, budget_of: Callable[[Settings], Budget]) -> Guard:

@@ -12,9 +12,8 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.events import queries
 from services.events.actions import catalogue, registrations, sponsorships
-from services.events.actions.access import patron_of, runner_of, within
-from services.events.actions.holding import sharing
-from services.events.actions.invoices import Asked, Patron, pay_link
+from services.events.actions.access import agencies_of, check_within, patron_of, runner_of, within
+from services.events.actions.invoices import Asked, pay_link
 from services.events.actions.sponsorships import Application
 from services.events.rules.tickets import MOST, Entry
 from services.events.tables import DeliverableRow, EventRow, SponsorshipRow
@@ -25,6 +24,7 @@ from shared.http import etag, once, require_match
 from shared.limits import limited
 from shared.lists import Limit, Page, decode_cursor, page_of
 from shared.service import transaction
+from shared.strangers import Share, sharing
 
 Caller = Request[Any, Any, Any]
 BASE = "/api/events/v1"
@@ -179,19 +179,21 @@ async def _editable(request: Caller, tx: Tx, slug: str) -> EventRow:
 async def take_package(request: Caller, data: JSONBody[TakePackage]) -> Order:
     """Hold a package for some hours and ask for its first instalment; `expires_at` says until when.
 
-    Who has paid here before holds it for a day, and up to three at once; others one. Refused with `sold-out`,
-    `industry-taken` or `held-unpaid` (409); then nothing is held and nothing is charged.
+    Who has paid for one here before holds it for a day, and up to three at once; others one. Whoever let two go in a
+    day holds the next for a quarter of an hour, and waits an hour before it. Refused with `sold-out`,
+    `industry-taken`, `held-unpaid` or `let-go` (409); then nothing is held and nothing is charged.
     """
+    patron = patron_of(auth.principal_of(request))
     application = msgspec.convert(msgspec.to_builtins(data), _Unchecked)
 
-    async def work(tx: Tx, patron: Patron) -> Order:
+    async def work(tx: Tx, share: Share) -> Order:
         await within(tx, auth.principal_of(request), package=data.package)
-        asked = await sponsorships.take_package(tx, patron, data.package, application, clock.now())
+        asked = await sponsorships.take_package(tx, patron, data.package, application, clock.now(), share)
         return _order(request, asked)
 
-    buyer = patron_of(auth.principal_of(request))
-    async with sharing(request, buyer, "package", 1) as patron, transaction(request) as tx:
-        return await once(request, tx, work(tx, patron))
+    budget = request.app.state.settings.budget_packages
+    async with sharing(request, "hold:package", budget, 1) as share, transaction(request) as tx:
+        return await once(request, tx, work(tx, share))
 
 
 class _Unchecked(Application, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -208,10 +210,16 @@ def _order(request: Caller, asked: Asked) -> Order:
 async def list_sponsorships(
     request: Caller, tx: NamedDependency[Tx], cursor: FromQuery[str] = "", limit: Limit = 50
 ) -> Page[queries.SponsorshipView]:
-    """Your sponsorships, the newest first."""
-    owner = patron_of(auth.principal_of(request)).owner
-    before = decode_cursor(cursor, UUID)
-    return page_of(await queries.sponsorships_of(tx, owner, limit=limit, before=before), limit)
+    """Your sponsorships, the newest first; of a key, those with its agency."""
+    principal, before = auth.principal_of(request), decode_cursor(cursor, UUID)
+    found = await queries.sponsorships_of(
+        tx,
+        patron_of(principal).owner,
+        limit=limit,
+        before=before,
+        agencies=await agencies_of(tx, principal),
+    )
+    return page_of(found, limit)
 
 
 @get(f"{BASE}/sponsorships/{{sponsorship:uuid}}", guards=[may_sponsor])
@@ -219,7 +227,10 @@ async def show_sponsorship(
     request: Caller, tx: NamedDependency[Tx], sponsorship: FromPath[UUID]
 ) -> queries.SponsorshipView:
     """One of your sponsorships, with its instalments and deliverables."""
-    return await queries.sponsorship(tx, sponsorship, patron_of(auth.principal_of(request)).owner)
+    principal = auth.principal_of(request)
+    seen = await queries.sponsorship(tx, sponsorship, patron_of(principal).owner)
+    await check_within(tx, principal, seen.agency)
+    return seen
 
 
 @post(f"{BASE}/sponsorships/{{sponsorship:uuid}}/cancellation", guards=[may_sponsor])
@@ -227,10 +238,12 @@ async def cancel_sponsorship(
     request: Caller, tx: NamedDependency[Tx], sponsorship: FromPath[UUID]
 ) -> queries.SponsorshipView:
     """Give a package back before its first payment; it is free again once payments has closed the invoice."""
-    owner = patron_of(auth.principal_of(request)).owner
+    principal = auth.principal_of(request)
+    owner = patron_of(principal).owner
 
     async def work() -> queries.SponsorshipView:
         seen = await queries.sponsorship(tx, sponsorship, owner)
+        await check_within(tx, principal, seen.agency)
         await enter(tx, [seen.agency], owner)
         await sponsorships.cancel(tx, await tx.get_one(SponsorshipRow, sponsorship), clock.now())
         return seen
@@ -243,17 +256,18 @@ async def register(request: Caller, data: JSONBody[Register]) -> Order:
     """Hold tickets for a quarter of an hour and ask for the money. `sold-out` (409) holds and charges nothing.
 
     Who has paid here before may hold 40 unpaid, others ten (`held-unpaid`, 409), and in a crowd for five minutes.
+    Whoever let two orders go in a day holds the next for five minutes, and waits as long before it (`let-go`, 409).
     """
+    patron = runner_of(auth.principal_of(request))
 
-    async def work(tx: Tx, patron: Patron) -> Order:
+    async def work(tx: Tx, share: Share) -> Order:
         await within(tx, auth.principal_of(request), slug=data.event)
-        return _order(
-            request, await registrations.register(tx, patron, data.event, data.entries, clock.now())
-        )
+        asked = await registrations.register(tx, patron, data.event, data.entries, clock.now(), share)
+        return _order(request, asked)
 
-    buyer = runner_of(auth.principal_of(request))
-    async with sharing(request, buyer, "ticket", len(data.entries)) as patron, transaction(request) as tx:
-        return await once(request, tx, work(tx, patron))
+    budget, count = request.app.state.settings.budget_holds, len(data.entries)
+    async with sharing(request, "hold:ticket", budget, count) as share, transaction(request) as tx:
+        return await once(request, tx, work(tx, share))
 
 
 @get(f"{BASE}/registrations/{{registration:uuid}}", guards=[may_register])
@@ -261,7 +275,10 @@ async def show_registration(
     request: Caller, tx: NamedDependency[Tx], registration: FromPath[UUID]
 ) -> queries.RegistrationView:
     """One of your orders, with its bibs once it is paid."""
-    return await queries.registration(tx, registration, runner_of(auth.principal_of(request)).owner)
+    principal = auth.principal_of(request)
+    seen = await queries.registration(tx, registration, runner_of(principal).owner)
+    await check_within(tx, principal, seen.agency)
+    return seen
 
 
 @post(f"{BASE}/events/{{slug:str}}/check-ins", guards=[may_check_in])

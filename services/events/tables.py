@@ -86,6 +86,8 @@ class HoldRow(Base):
         sa.CheckConstraint("quantity > 0", name="hold_quantity"),
         sa.CheckConstraint("freed_at IS NULL OR sold_at IS NULL", name="hold_one_end"),
         sa.Index("hold_sellable", "sellable"),
+        sa.Index("hold_owner", "owner"),
+        sa.Index("hold_person", "person"),
         sa.Index(
             "hold_expiring",
             "expires_at",
@@ -96,6 +98,9 @@ class HoldRow(Base):
     agency: Mapped[str]
     sellable: Mapped[UUID] = mapped_column(sa.ForeignKey("sellable.id"))
     invoice: Mapped[UUID]
+    owner: Mapped[UUID]
+    """Whose order it is, and who placed it: unpaid holds are counted by both, since organisations cost nothing."""
+    person: Mapped[UUID | None]
     quantity: Mapped[int]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]

@@ -128,6 +128,35 @@ async def test_a_key_buys_for_its_organisation_and_only_what_its_agency_sells(fl
     assert len((await flat.client.get(SPONSORSHIPS, headers=colleague)).json()["items"]) == 1
 
 
+async def test_a_key_sees_and_cancels_only_what_was_bought_at_its_agency(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat, agency="tcnt")
+    gold, ticket = (await stock(flat))["Vàng"]["id"], (await stock(flat))["5 km"]["id"]
+    organisation = uuid4()
+
+    def key(agency: str) -> dict[str, str]:
+        scopes = ["events:sponsor", "events:register"]
+        return bearer(flats.key(id=uuid4(), organisation=organisation, agency=agency, scopes=scopes))
+
+    taken = await flat.client.post(SPONSORSHIPS, json=a_body(gold), headers=key("tcnt"))
+    entries = [{"ticket": str(ticket), "name": "Lan"}]
+    bought = await flat.client.post(
+        "/api/events/v1/registrations", json={"event": "night-run", "entries": entries}, headers=key("tcnt")
+    )
+    one = f"{SPONSORSHIPS}/{taken.json()['order']['id']}"
+    doors = [
+        ("GET", one),
+        ("GET", f"/api/events/v1/registrations/{bought.json()['order']['id']}"),
+        ("POST", f"{one}/cancellation"),
+    ]
+    assert (await flat.client.get(SPONSORSHIPS, headers=key("bkh"))).json()["items"] == []
+    for method, door in doors:
+        assert (await flat.client.request(method, door, headers=key("bkh"))).status_code == 404, door
+    assert len((await flat.client.get(SPONSORSHIPS, headers=key("tcnt"))).json()["items"]) == 1
+    for method, door in doors:
+        assert (await flat.client.request(method, door, headers=key("tcnt"))).status_code in (200, 201), door
+
+
 async def test_a_repeated_request_gets_the_first_answer_and_holds_one(flats: Flats) -> None:
     flat = await flats.start("events")
     await an_event(flat)

@@ -1,7 +1,7 @@
 """Unpaid holds under the strangers' rule: a stranger takes no stock hostage, and a crowd still gets through."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.events.actions import registrations, sponsorships
-from services.events.rules.holding import LIMITS, PACKAGES, TICKETS, HeldUnpaid, Record, hold_s
+from services.events.rules.holding import LIMITS, PACKAGES, TICKETS, HeldUnpaid, LetGo, Record, hold_s
 from services.events.rules.tickets import MOST, Entry
 from shared import clock
 from shared.contracts.events import InvoiceOpened
 from shared.settings import Budget, Settings
 from tests.conftest import Flat, Flats
-from tests.events import BEER, a_capture, a_closing, a_package, a_patron, an_application, an_event
+from tests.events import BEER, a_body, a_capture, a_closing, a_package, a_patron, an_application, an_event
 from tests.events import stock as stocks
 from tests.events.test_pages import Browser
+
+NOW = datetime(2026, 11, 27, 12)  # noqa: DTZ001 - only differences count
 
 
 async def order(flat: Flat, patron: Any, count: int, **changes: Any) -> Any:
@@ -67,35 +69,126 @@ async def test_of_orders_of_one_buyer_at_once_no_more_than_the_limit_are_held(fl
 
 
 async def test_a_newcomer_holds_one_package_for_hours_and_one_who_paid_holds_it_for_a_day(flat):
-    package, patron = (await stocks(flat))["Vàng"]["id"], a_patron()
-
-    async def take() -> Any:
-        async with flat.tx() as tx:
-            return await sponsorships.take_package(
-                tx, patron, package, an_application(industry=BEER), clock.now()
-            )
-
-    first = await take()
+    patron = a_patron()
+    first = await take(flat, patron)
     assert lasts_s(first) == PACKAGES.first_s
     with pytest.raises(HeldUnpaid):
-        await take()
+        await take(flat, patron)
     await pay(flat, first.invoice)
-    assert lasts_s(await take()) == PACKAGES.known_s
+    assert lasts_s(await take(flat, patron)) == PACKAGES.known_s
 
 
 def lasts_s(asked: Any) -> int:
     return round((asked.expires_at - clock.now()).total_seconds())
 
 
-async def test_who_lets_orders_run_out_twice_holds_the_next_for_minutes(flat):
+async def let_go(flat: Flat, invoice: UUID, outcome: str = "expired", ago: str = "0 seconds") -> None:
+    """What was held is free again, since a while."""
+    await flat.receive(a_closing(invoice, outcome))
+    async with flat.tx() as tx:
+        await tx.execute(sa.text(f"UPDATE hold SET freed_at = freed_at - interval '{ago}'"))
+
+
+@pytest.mark.parametrize("outcome", ["expired", "withdrawn"])
+async def test_who_lets_two_orders_go_waits_while_others_have_their_turn_and_then_holds_for_minutes(
+    flat, outcome
+):
+    """Whether they ran out or were given back a minute before: nobody has a thing for ever unpaid."""
     patron = a_patron()
     for _ in range(2):
         asked = await order(flat, patron, 10)
         assert lasts_s(asked) == TICKETS.first_s
-        async with flat.tx() as tx:
-            await tx.execute(sa.text("UPDATE hold SET expires_at = now() - interval '1 second'"))
-        await flat.receive(a_closing(asked.invoice, "expired"))
-    assert lasts_s(await order(flat, patron, 10)) == TICKETS.haste_s
+        await let_go(flat, asked.invoice, outcome)
+    with pytest.raises(LetGo, match="let 2 unpaid orders go of late: ask again in 5 minutes") as refused:
+        await order(flat, patron, 10)
+    assert 0 < refused.value.more["retry_after_s"] <= TICKETS.pause_s
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE hold SET freed_at = freed_at - interval '5 minutes'"))
+    again = await order(flat, patron, 10)
+    assert lasts_s(again) == TICKETS.haste_s
+    await let_go(flat, again.invoice, ago="1 day")
+    assert lasts_s(await order(flat, patron, 10)) == TICKETS.first_s, "a day later it is forgotten"
+
+
+async def take(flat: Flat, patron: Any) -> Any:
+    package = (await stocks(flat))["Vàng"]["id"]
+    async with flat.tx() as tx:
+        return await sponsorships.take_package(
+            tx, patron, package, an_application(industry=BEER), clock.now()
+        )
+
+
+async def test_a_buyer_who_paid_and_lets_two_go_counts_as_a_newcomer_that_day(flat):
+    patron = a_patron()
+    await pay(flat, (await take(flat, patron)).invoice)
+    for _ in range(2):
+        asked = await take(flat, patron)
+        assert lasts_s(asked) == PACKAGES.known_s
+        await let_go(flat, asked.invoice, "withdrawn")
+    with pytest.raises(LetGo):
+        await take(flat, patron)
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE hold SET freed_at = freed_at - interval '1 hour'"))
+    assert lasts_s(await take(flat, patron)) == PACKAGES.haste_s
+    with pytest.raises(HeldUnpaid, match="hold 1 unpaid and may hold 1"):
+        await take(flat, patron)
+
+
+async def test_another_organisation_holds_nothing_more_for_the_same_person(flat):
+    """Organisations cost nothing: whoever registers the next one is still who holds for the last."""
+    person = uuid4()
+
+    def acting() -> Any:
+        return msgspec.structs.replace(a_patron(), person=person)
+
+    asked = await take(flat, acting())
+    with pytest.raises(HeldUnpaid):
+        await take(flat, acting())
+    await let_go(flat, asked.invoice)
+    await let_go(flat, (await take(flat, acting())).invoice)
+    with pytest.raises(LetGo):
+        await take(flat, acting())
+    assert lasts_s(await take(flat, a_patron())) == PACKAGES.first_s, "nobody else pays for it"
+
+
+async def test_who_paid_for_a_ticket_is_no_known_sponsor_and_a_sponsor_is_a_known_runner(flat):
+    runner, sponsor = a_patron(), a_patron()
+    await pay(flat, (await order(flat, runner, 1)).invoice)
+    assert lasts_s(await take(flat, runner)) == PACKAGES.first_s
+    await pay(flat, (await take(flat, sponsor)).invoice)
+    for _ in range(2):
+        await order(flat, sponsor, MOST)
+
+
+async def test_money_that_came_too_late_and_was_given_back_makes_nobody_known(flat):
+    patron = a_patron()
+    late = await order(flat, patron, 10)
+    await let_go(flat, late.invoice, ago="2 days")
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE sellable SET capacity = 5 WHERE title = '5 km'"))
+    await pay(flat, late.invoice)
+    async with flat.tx() as tx:
+        assert await tx.scalar(sa.text("SELECT paid_at = credited_at FROM registration"))
+        await tx.execute(sa.text("UPDATE sellable SET capacity = 500 WHERE kind = 'ticket'"))
+    await order(flat, patron, 10)
+    with pytest.raises(HeldUnpaid, match="may hold 10"):
+        await order(flat, patron, 1)
+
+
+async def test_what_is_held_at_another_agency_counts_too(flats):
+    flat = await flats.start("events")
+    for agency, slug in (("bkh", "night-run"), ("tcnt", "other")):
+        await an_event(flat, agency=agency, slug=slug, packages=[a_package(exclusive=False)])
+    async with flat.tx() as tx:
+        packages = list(await tx.scalars(sa.text("SELECT id FROM sellable WHERE kind = 'package'")))
+    person = flats.token(id=uuid4(), roles={})
+    said = []
+    for package in packages:
+        headers = {"Authorization": f"Bearer {person}", "Idempotency-Key": str(uuid4())}
+        body = a_body(package, industry=BEER)
+        answer = await flat.client.post("/api/events/v1/sponsorships", json=body, headers=headers)
+        said.append((answer.status_code, answer.json().get("code")))
+    assert said == [(201, None), (409, "held-unpaid")]
 
 
 class Crowd:
@@ -162,21 +255,32 @@ async def test_an_order_that_is_refused_or_repeated_takes_nothing_of_what_newcom
 
 @given(
     st.sampled_from(["ticket", "package"]),
-    st.builds(Record, paid=st.booleans(), held=st.integers(0, 50), lapsed=st.integers(0, 9)),
+    st.builds(
+        Record,
+        paid=st.booleans(),
+        held=st.integers(0, 50),
+        lapsed=st.integers(0, 9),
+        lapsed_at=st.datetimes(NOW - timedelta(days=1), NOW),
+    ),
     st.integers(1, 10),
     st.booleans(),
 )
 def test_a_hold_always_lasts_long_enough_to_begin_paying(thing, seen, quantity, crowded):
-    most = LIMITS[thing].known if seen.paid else LIMITS[thing].first
+    limits = LIMITS[thing]
+    most = limits.known if seen.known else limits.first
     try:
-        seconds = hold_s(thing, seen, quantity, crowded=crowded)
+        seconds = hold_s(thing, seen, quantity, NOW, crowded=crowded)
     except HeldUnpaid:
         assert seen.held + quantity > most
         return
+    except LetGo:
+        assert seen.hasty
+        assert NOW - seen.lapsed_at < timedelta(seconds=limits.pause_s)
+        return
     assert seen.held + quantity <= most
     assert seconds >= 300
-    if seen.paid:
-        assert seconds == LIMITS[thing].known_s
+    if seen.known:
+        assert seconds == limits.known_s
 
 
 def test_the_numbers_let_an_opening_through_and_no_stranger_take_the_stock():
@@ -186,6 +290,7 @@ def test_the_numbers_let_an_opening_through_and_no_stranger_take_the_stock():
     assert settings.budget_holds.per_s == TICKETS.first_s, "what is held is free again when the budget is"
     assert TICKETS.first >= MOST, "one full order is never refused to anybody"
     assert (TICKETS.known, PACKAGES.first, PACKAGES.known) == (40, 1, 3), "what the README and the API say"
+    assert (TICKETS.pause_s, PACKAGES.pause_s) == (5 * 60, 3600), "as long as the hold, and a way for others"
     hours_a_day = 2 * settings.budget_packages.network * PACKAGES.first_s / 3600
     assert hours_a_day <= 48, (
         "at most two packages at a time on average, held for hours by one network's newcomers"

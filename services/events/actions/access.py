@@ -48,8 +48,19 @@ async def within(tx: Tx, principal: Principal, *, package: UUID | None = None, s
     else:
         of = of.where(EventRow.slug == slug)
     agency = await tx.scalar(of)
-    if agency is None:
-        return
-    known = await lineage(tx)
-    if agency not in known.with_predecessors([principal.agency], local_day(clock.now())):
+    if agency is not None:
+        await check_within(tx, principal, agency)
+
+
+async def agencies_of(tx: Tx, principal: Principal) -> list[str] | None:
+    """At which agencies a key works: its own and what that has absorbed; None for a person, who buys anywhere."""
+    if principal.kind != "key":
+        return None
+    return (await lineage(tx)).with_predecessors([principal.agency], local_day(clock.now()))
+
+
+async def check_within(tx: Tx, principal: Principal, agency: str) -> None:
+    """Raises NotFound where a key asks for what was bought, or is to be bought, elsewhere than at its agency."""
+    known = await agencies_of(tx, principal)
+    if known is not None and agency not in known:
         raise NotFound("This key's agency sells no such thing.")

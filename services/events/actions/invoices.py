@@ -19,22 +19,12 @@ SPONSORSHIP: Stream = "sponsorship.cash"
 """What events sells; money for anything else is another seller's."""
 
 
-class Share(msgspec.Struct):
-    """What one order takes of what the newcomers of its network share."""
-
-    crowded: bool = False
-    """Whether they hold so much that this one has to hurry."""
-    used: bool = False
-    """Whether a newcomer holds it: it was neither refused nor asked for by a buyer who counts alone."""
-
-
 class Patron(msgspec.Struct, frozen=True):
     """Who buys: whose rows these will be, whom accounts may write to, and who the buyer is towards the books."""
 
     owner: UUID
     person: UUID | None
     buyer: Buyer
-    share: Share = msgspec.field(default_factory=Share)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from shared.contracts.payments import PaymentCaptured
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound, Refused, Unprocessable
 from shared.outbox import emit
+from shared.strangers import Share
 
 
 class AlreadyIn(Refused):
@@ -29,10 +30,18 @@ class NotPaid(Refused):
     """The ticket has no bib, because its order is not paid."""
 
 
-async def register(tx: Tx, patron: Patron, slug: str, entries: Sequence[Entry], now: datetime) -> Asked:
-    """Hold tickets for up to ten runners and ask for the money.
+async def register(
+    tx: Tx,
+    patron: Patron,
+    slug: str,
+    entries: Sequence[Entry],
+    now: datetime,
+    share: Share | None = None,
+) -> Asked:
+    """Hold tickets for up to ten runners and ask for the money; notes in `share` whether they took their part.
 
-    Raises SoldOut when one of the kinds has too few left (then nothing is held), HeldUnpaid, SalesClosed, NotFound.
+    Raises SoldOut when one of the kinds has too few left (then nothing is held), HeldUnpaid, LetGo, SalesClosed,
+    NotFound.
     """
     if not 1 <= len(entries) <= MOST:
         raise Unprocessable(f"An order has 1 to {MOST} tickets.")
@@ -43,7 +52,8 @@ async def register(tx: Tx, patron: Patron, slug: str, entries: Sequence[Entry], 
     check_open(event.title, event.sales_end_at, now)
     quantities = wanted(entries)
     sellables = await _tickets(tx, event, [ticket for ticket, _ in quantities])
-    allowed = await holding.allowed(tx, patron, "ticket", len(entries), now)
+    share = share or Share()
+    allowed = await holding.allowed(tx, patron, "ticket", len(entries), now, crowded=share.crowded)
     lines = [_line(event, sellables[ticket], quantity, now) for ticket, quantity in quantities]
     registration = RegistrationRow(
         id=clock.new_id(),
@@ -73,8 +83,8 @@ async def register(tx: Tx, patron: Patron, slug: str, entries: Sequence[Entry], 
         expires_at=registration.expires_at,
     )
     await emit(tx, prepaid(asked, patron.buyer, now, f"/events/registrations/{registration.id}", lines))
-    await stock.hold(tx, registration.invoice, quantities, now, allowed.ttl_s)
-    patron.share.used = not allowed.known
+    await stock.hold(tx, patron, registration.invoice, quantities, now, allowed.ttl_s)
+    share.used = not allowed.known
     return asked
 
 
@@ -214,6 +224,8 @@ async def erase_person(tx: Tx, person: UUID) -> None:
         ),
         {"person": person},
     )
-    await tx.execute(
-        sa.text("UPDATE registration SET person = NULL WHERE person = :person"), {"person": person}
-    )
+    for forget in ("registration", "hold"):
+        await tx.execute(
+            sa.text(f"UPDATE {forget} SET person = NULL WHERE person = :person"),  # noqa: S608 - our own names
+            {"person": person},
+        )

@@ -30,6 +30,7 @@ from shared.contracts.payments import PaymentCaptured
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound, Refused
 from shared.outbox import emit
+from shared.strangers import Share
 
 
 class NotCancellable(Refused):
@@ -53,11 +54,16 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 async def take_package(
-    tx: Tx, patron: Patron, package: UUID, application: Application, now: datetime
+    tx: Tx,
+    patron: Patron,
+    package: UUID,
+    application: Application,
+    now: datetime,
+    share: Share | None = None,
 ) -> Asked:
-    """Hold a package for a sponsor and ask for its first instalment.
+    """Hold a package for a sponsor and ask for its first instalment; notes in `share` whether it took its part.
 
-    Raises SoldOut, IndustryTaken, HeldUnpaid, SalesClosed, NotFound. Of any number who ask at once for the last
+    Raises SoldOut, IndustryTaken, HeldUnpaid, LetGo, SalesClosed, NotFound. Of any number who ask at once for the last
     one, exactly one gets it; the others' transactions leave nothing behind.
     """
     event, sellable, row = await _package(tx, package)
@@ -65,7 +71,8 @@ async def take_package(
     check_open(event.title, event.sales_end_at, now)
     if sellable.held + sellable.sold >= sellable.capacity:
         raise SoldOut(_sold_out(sellable, event))
-    allowed = await holding.allowed(tx, patron, "package", 1, now)
+    share = share or Share()
+    allowed = await holding.allowed(tx, patron, "package", 1, now, crowded=share.crowded)
     terms = terms_of(sellable, row)
     sponsorship = _sponsorship(event, sellable, patron, application, terms, now)
     tx.add(sponsorship)
@@ -92,8 +99,8 @@ async def take_package(
     await tx.flush()
     address = f"/events/sponsorships/{sponsorship.id}"
     await emit(tx, prepaid(asked, patron.buyer, now, address, [_line(event, terms, first)]))
-    await stock.hold(tx, asked.invoice, [(sellable.id, 1)], now, allowed.ttl_s)
-    patron.share.used = not allowed.known
+    await stock.hold(tx, patron, asked.invoice, [(sellable.id, 1)], now, allowed.ttl_s)
+    share.used = not allowed.known
     return asked
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
+from services.events.actions.invoices import Patron
 from services.events.rules.stock import SoldOut
 from services.events.tables import RecountRow
 from shared import clock
@@ -21,8 +22,9 @@ log = structlog.get_logger()
 _HOLD = sa.text(
     "WITH took AS (UPDATE sellable SET held = held + :quantity "
     "WHERE id = :sellable AND held + sold + :quantity <= capacity RETURNING id, agency) "
-    "INSERT INTO hold (id, agency, sellable, invoice, quantity, created_at, expires_at) "
-    "SELECT CAST(:id AS uuid), agency, id, CAST(:invoice AS uuid), :quantity, :now, :expires_at FROM took "
+    "INSERT INTO hold (id, agency, sellable, invoice, owner, person, quantity, created_at, expires_at) "
+    "SELECT CAST(:id AS uuid), agency, id, CAST(:invoice AS uuid), CAST(:owner AS uuid), CAST(:person AS uuid), "
+    ":quantity, :now, :expires_at FROM took "
     "RETURNING id"
 )
 
@@ -51,8 +53,10 @@ _AGAIN = sa.text(
 )
 
 
-async def hold(tx: Tx, invoice: UUID, wanted: Sequence[tuple[UUID, int]], now: datetime, ttl_s: int) -> None:
-    """Hold so many of each thing for an invoice. Raises SoldOut, and then the transaction must not commit.
+async def hold(
+    tx: Tx, patron: Patron, invoice: UUID, wanted: Sequence[tuple[UUID, int]], now: datetime, ttl_s: int
+) -> None:
+    """Hold so many of each thing for a patron's invoice. Raises SoldOut, and then the transaction must not commit.
 
     Call it last: from here to the commit every other buyer of the same thing waits.
     """
@@ -63,6 +67,8 @@ async def hold(tx: Tx, invoice: UUID, wanted: Sequence[tuple[UUID, int]], now: d
                 "id": clock.new_id(),
                 "sellable": sellable,
                 "invoice": invoice,
+                "owner": patron.owner,
+                "person": patron.person,
                 "quantity": quantity,
                 "now": now,
                 "expires_at": now + timedelta(seconds=ttl_s),

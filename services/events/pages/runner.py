@@ -13,8 +13,7 @@ from litestar.response import Redirect, Template
 from services.events import queries
 from services.events.actions import registrations
 from services.events.actions.access import runner_of
-from services.events.actions.holding import sharing
-from services.events.actions.invoices import Patron, pay_link
+from services.events.actions.invoices import pay_link
 from services.events.pages.common import (
     Caller,
     badge,
@@ -32,6 +31,7 @@ from shared.errors import Unprocessable
 from shared.http import once, read_form
 from shared.service import transaction
 from shared.settings import Settings
+from shared.strangers import Share, sharing
 from shared.web import page
 from shared.web.again import or_again
 from shared.web.formats import money
@@ -75,10 +75,11 @@ async def _form(request: Caller, tx: Tx, slug: str, rows: list[tuple[str, str]])
 async def register(request: Caller, slug: FromPath[str]) -> Response[Any]:
     """Hold the tickets, then off to pay; refused, the form comes back as it was filled in."""
     form = await request.form()
+    patron = runner_of(auth.principal_of(request))
 
-    async def work(tx: Tx, patron: Patron) -> Redirect:
+    async def work(tx: Tx, share: Share) -> Redirect:
         entries = _entries(read_form(form, RunnersForm))
-        asked = await registrations.register(tx, patron, slug, entries, clock.now())
+        asked = await registrations.register(tx, patron, slug, entries, clock.now(), share)
         settings = request.app.state.settings
         link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
         return Redirect(link, status_code=303)
@@ -88,10 +89,9 @@ async def register(request: Caller, slug: FromPath[str]) -> Response[Any]:
         rows = [(str(a), str(b)) for a, b in zip(names, tickets, strict=False)][:MOST]
         return await _form(request, tx, slug, rows or [("", "")])
 
-    buyer = runner_of(auth.principal_of(request))
-    count = len(form.getall("name", []))
-    async with sharing(request, buyer, "ticket", count) as patron, transaction(request) as tx:
-        return await or_again(request, tx, once(request, tx, work(tx, patron)), lambda: show(tx))
+    budget, count = request.app.state.settings.budget_holds, len(form.getall("name", []))
+    async with sharing(request, "hold:ticket", budget, count) as share, transaction(request) as tx:
+        return await or_again(request, tx, once(request, tx, work(tx, share)), lambda: show(tx))
 
 
 def _entries(form: RunnersForm) -> list[Entry]:

@@ -12,8 +12,7 @@ from litestar.response import Redirect, Template
 from services.events import queries
 from services.events.actions import sponsorships
 from services.events.actions.access import patron_of
-from services.events.actions.holding import sharing
-from services.events.actions.invoices import Patron, pay_link
+from services.events.actions.invoices import pay_link
 from services.events.actions.sponsorships import Application
 from services.events.pages.common import (
     Caller,
@@ -31,6 +30,7 @@ from shared.calendar import local_day
 from shared.db import Tx, enter
 from shared.http import once, read_form
 from shared.service import transaction
+from shared.strangers import Share, sharing
 from shared.web import language_of, page
 from shared.web.again import or_again
 
@@ -94,20 +94,21 @@ def _industries(lang: str) -> list[tuple[str, str]]:
 async def take_package(request: Caller, slug: FromPath[str], package: FromPath[UUID]) -> Response[Any]:
     """Hold the package, then off to pay; refused, the form comes back as it was filled in."""
     form = await request.form()
+    patron = patron_of(auth.principal_of(request))
 
-    async def work(tx: Tx, patron: Patron) -> Redirect:
+    async def work(tx: Tx, share: Share) -> Redirect:
         application = read_form(form, Application)
-        asked = await sponsorships.take_package(tx, patron, package, application, clock.now())
+        asked = await sponsorships.take_package(tx, patron, package, application, clock.now(), share)
         settings = request.app.state.settings
         link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
         return Redirect(link, status_code=303)
 
-    buyer = patron_of(auth.principal_of(request))
-    async with sharing(request, buyer, "package", 1) as patron, transaction(request) as tx:
+    budget = request.app.state.settings.budget_packages
+    async with sharing(request, "hold:package", budget, 1) as share, transaction(request) as tx:
         return await or_again(
             request,
             tx,
-            once(request, tx, work(tx, patron)),
+            once(request, tx, work(tx, share)),
             lambda: _form(request, tx, slug, package, EMPTY),
         )
 

@@ -111,13 +111,27 @@ async def sponsorship(tx: Tx, key: UUID, owner: UUID | None = None) -> Sponsorsh
 
 
 async def sponsorships_of(
-    tx: Tx, owner: UUID, *, limit: int | None = None, before: UUID | None = None
+    tx: Tx,
+    owner: UUID,
+    *,
+    limit: int | None = None,
+    before: UUID | None = None,
+    agencies: list[str] | None = None,
 ) -> list[SponsorshipView]:
-    """A buyer's sponsorships, the newest first, all without a limit; one more than it tells that others follow."""
+    """A buyer's sponsorships, or those with some agencies, the newest first, all without a limit.
+
+    One more than the limit tells that others follow.
+    """
     return await _sponsorships(
         tx,
-        "s.owner = :owner AND (CAST(:before AS uuid) IS NULL OR s.id < :before) ORDER BY s.id DESC LIMIT :limit",
-        {"owner": owner, "before": before, "limit": None if limit is None else limit + 1},
+        "s.owner = :owner AND (CAST(:before AS uuid) IS NULL OR s.id < :before) "
+        "AND (CAST(:agencies AS text[]) IS NULL OR s.agency = ANY(:agencies)) ORDER BY s.id DESC LIMIT :limit",
+        {
+            "owner": owner,
+            "before": before,
+            "agencies": agencies,
+            "limit": None if limit is None else limit + 1,
+        },
     )
 
 

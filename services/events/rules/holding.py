@@ -1,9 +1,11 @@
 """How much may be held unpaid, and for how long: the strangers' rule for stock.
 
 Who paid here before counts for themselves. Others hold one order at a time, and for a shorter while where many of
-their network hold, or where they let go twice of late: never nothing. A payment under way outlives every hold.
+their network hold. Whoever let go twice of late counts as a newcomer again, hurries, and gives others their turn
+between two holds: never nothing. A payment under way outlives every hold.
 """
 
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -15,42 +17,59 @@ class HeldUnpaid(Refused):
     """The buyer holds as much unpaid as one may: pay it, cancel it, or wait until it is free again."""
 
 
+class LetGo(Refused):
+    """The buyer let unpaid orders go of late, and others have their turn first: it can be asked for again soon."""
+
+
 class Limits(msgspec.Struct, frozen=True):
-    """How many a buyer may hold unpaid, and for how many seconds: known, the first time, and in haste."""
+    """How many a buyer may hold unpaid, and for how many seconds: known, the first time, in haste; and the pause."""
 
     known: int
     first: int
     known_s: int
     first_s: int
     haste_s: int
+    pause_s: int
 
 
-TICKETS = Limits(known=40, first=10, known_s=15 * 60, first_s=15 * 60, haste_s=5 * 60)
+TICKETS = Limits(known=40, first=10, known_s=15 * 60, first_s=15 * 60, haste_s=5 * 60, pause_s=5 * 60)
 """Five minutes reach the payment page and back; from there on the payment holds the tickets."""
 # A company's transfer takes hours, and its first instalment is large; who has paid before is given the day.
-PACKAGES = Limits(known=3, first=1, known_s=24 * 3600, first_s=4 * 3600, haste_s=15 * 60)
+PACKAGES = Limits(known=3, first=1, known_s=24 * 3600, first_s=4 * 3600, haste_s=15 * 60, pause_s=3600)
 LAPSES = 2
-"""So many unpaid orders that ran out of late make the next holds of a newcomer short."""
+"""So many unpaid orders let go of late, run out or given back, make the next holds short and apart."""
+LATELY = timedelta(days=1)
 
 Thing = Literal["ticket", "package"]
 LIMITS: dict[Thing, Limits] = {"ticket": TICKETS, "package": PACKAGES}
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What is known of a buyer: whether one paid before, what is held unpaid now, orders that ran out of late."""
+    """What is known of a buyer: whether one paid before, what is held unpaid now, orders let go of late."""
 
     paid: bool = False
     held: int = 0
     lapsed: int = 0
+    lapsed_at: datetime | None = None
+    """When the last of them was free again."""
+
+    @property
+    def hasty(self) -> bool:
+        return self.lapsed >= LAPSES
+
+    @property
+    def known(self) -> bool:
+        """Whether the buyer counts alone, not with the newcomers of the network."""
+        return self.paid and not self.hasty
 
 
-def hold_s(thing: Thing, seen: Record, quantity: int, *, crowded: bool) -> int:
-    """For how many seconds a buyer may hold so many more. Raises HeldUnpaid.
+def hold_s(thing: Thing, seen: Record, quantity: int, now: datetime, *, crowded: bool) -> int:
+    """For how many seconds a buyer may hold so many more. Raises HeldUnpaid, LetGo.
 
     `crowded`: newcomers of the same network hold so much that the next ones have to hurry.
     """
     limits = LIMITS[thing]
-    most = limits.known if seen.paid else limits.first
+    most = limits.known if seen.known else limits.first
     if seen.held + quantity > most:
         raise HeldUnpaid(
             f"You hold {seen.held} unpaid and may hold {most}: pay them, or wait until they are free again. "
@@ -58,6 +77,14 @@ def hold_s(thing: Thing, seen: Record, quantity: int, *, crowded: bool) -> int:
             held=seen.held,
             most=most,
         )
-    if seen.paid:
+    if seen.known:
         return limits.known_s
-    return limits.haste_s if crowded or seen.lapsed >= LAPSES else limits.first_s
+    if seen.hasty and seen.lapsed_at is not None:
+        wait_s = (seen.lapsed_at - now).total_seconds() + limits.pause_s
+        if wait_s > 0:
+            raise LetGo(
+                f"You let {seen.lapsed} unpaid orders go of late: ask again in {-(-wait_s // 60):.0f} minutes. "
+                "Nothing was charged.",
+                retry_after_s=int(-(-wait_s // 1)),
+            )
+    return limits.haste_s if crowded or seen.hasty else limits.first_s

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from services.events.actions import catalogue, registrations, sponsorships
 from services.events.actions.invoices import Patron
 from services.events.actions.sponsorships import Application
-from services.events.rules.holding import HeldUnpaid
+from services.events.rules.holding import HeldUnpaid, LetGo
 from services.events.rules.tickets import Entry
 from services.events.simulation.editions import Edition, editions
 from services.events.tables import DeliverableRow, EntrantRow, EventRow, SellableRow, SponsorshipRow
@@ -135,7 +135,7 @@ async def _sign(world: World, tx: Tx, one: Open, day: date) -> None:
         patron = Patron(organisation, organisation, Buyer("organisation", organisation))
         try:
             await sponsorships.take_package(tx, patron, one.packages[tier], application, clock.now())
-        except HeldUnpaid:
+        except (HeldUnpaid, LetGo):
             # Comes again once the package that it holds is paid.
             bisect.insort(one.coming, (day + timedelta(days=1), tier, number))
 
@@ -156,7 +156,7 @@ async def _sell(world: World, tx: Tx, one: Open, day: date) -> None:
         patron = Patron(person, person, Buyer("person", person))
         try:
             await registrations.register(tx, patron, one.edition.new.slug, entries, clock.now())
-        except HeldUnpaid:
+        except (HeldUnpaid, LetGo):
             one.owed += 1
 
 

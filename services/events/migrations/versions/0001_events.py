@@ -14,6 +14,22 @@ PUBLIC = ("event", "sellable", "package")
 OWNED = ("sponsorship", "instalment", "deliverable", "registration", "entrant")
 STAFF = ("hold", "claim", "recount")
 
+# A buyer's holds are counted over all agencies, of which whoever buys sees one. What was paid for and stands is sold;
+# what was freed was let go, whether it ran out or was given back.
+HELD_BY = """
+CREATE FUNCTION held_by(p_owner uuid, p_person uuid, p_kind text, p_since timestamptz)
+RETURNS TABLE (paid boolean, held bigint, lapsed bigint, lapsed_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT
+        coalesce(bool_or(sold_at IS NOT NULL AND price_vnd > 0), false),
+        coalesce(sum(quantity) FILTER (WHERE kind = p_kind AND sold_at IS NULL AND freed_at IS NULL), 0),
+        count(DISTINCT invoice) FILTER (WHERE kind = p_kind AND freed_at > p_since),
+        max(freed_at) FILTER (WHERE kind = p_kind AND freed_at > p_since)
+    FROM hold JOIN sellable ON sellable.id = hold.sellable
+    WHERE (hold.owner = p_owner OR hold.person = p_person) AND kind IN ('package', p_kind)
+$$
+"""
+
 
 def upgrade() -> None:
     for sql in house_ddl("events"):
@@ -29,6 +45,9 @@ def upgrade() -> None:
         _secure(secure_ddl("events", table, person="owner"))
     for table in STAFF:
         _secure(secure_ddl("events", table))
+    op.execute(HELD_BY)
+    op.execute("REVOKE ALL ON FUNCTION held_by FROM PUBLIC")
+    op.execute("GRANT EXECUTE ON FUNCTION held_by TO events_web, events_worker")
 
 
 def _secure(statements: list[str]) -> None:
@@ -96,6 +115,8 @@ def _stock() -> None:
         sa.Column("agency", sa.Text(), nullable=False),
         sa.Column("sellable", sa.Uuid(), nullable=False),
         sa.Column("invoice", sa.Uuid(), nullable=False),
+        sa.Column("owner", sa.Uuid(), nullable=False),
+        sa.Column("person", sa.Uuid(), nullable=True),
         sa.Column("quantity", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
@@ -116,6 +137,8 @@ def _stock() -> None:
         postgresql_where=sa.text("freed_at IS NULL AND sold_at IS NULL AND withdrawn_at IS NULL"),
     )
     op.create_index("hold_sellable", "hold", ["sellable"], unique=False)
+    op.create_index("hold_owner", "hold", ["owner"], unique=False)
+    op.create_index("hold_person", "hold", ["person"], unique=False)
     op.create_table(
         "recount",
         sa.Column("agency", sa.Text(), nullable=False),
