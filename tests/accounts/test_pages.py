@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import pyotp
 import pytest
@@ -260,6 +261,22 @@ async def test_every_page_shows_itself_in_both_languages(flat, lang):
         answer = await browser.get(f"{path}?lang={lang}")
         assert answer.status_code == 200, (path, answer.text)
         assert f'lang="{lang}"' in answer.text
+
+
+async def test_one_person_registers_three_organisations_a_day_and_no_more(flat):
+    await a_person(flat, "lan@example.vn")
+    browser = Browser(flat)
+    await browser.sign_in_by_code("lan@example.vn")
+
+    async def register(name: str) -> int:
+        form = {"kind": "sponsor", "agency": "bkh", "name": name, "tax_code": TAX_CODE, "contact_name": "Lan"}
+        answer = await browser.post("/account/organisation", **form, _idempotency_key=uuid4().hex)
+        return answer.status_code
+
+    assert [await register(f"Công ty {n}") for n in range(4)] == [303, 303, 303, 429]
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE organisation SET created_at = created_at - interval '1 day'"))
+    assert await register("Công ty mới") == 303
 
 
 async def test_a_reader_gets_no_staff_page_and_a_stranger_no_page_of_a_person(flat):

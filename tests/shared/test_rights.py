@@ -1,19 +1,24 @@
 """A right carries its scope, and a lineage its days: what a role, a scope or a succession opens, and from when on."""
 
+from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from litestar import Router
 
+from services.accounts.pages.desk import DESKS, OPENS
 from shared import clock
 from shared.agencies import Lineage
 from shared.auth import Principal, Reach, Right
 from shared.db import HOUSE_TABLES, enter
 from shared.errors import BadInput, NotAllowed
 from shared.settings import SERVICES
+from shared.web.page import DOORS
 from tests.conftest import Flats
 
 MERGER = date(2025, 4, 24)
@@ -31,6 +36,24 @@ def somebody(**roles: Any) -> Principal:
 
 def a_key(*scopes: str, **fields: Any) -> Principal:
     return Principal(kind="key", id=clock.new_id(), agency="bkh", scopes=list(scopes), **fields)
+
+
+@pytest.mark.promise("F6")
+def test_menu_and_home_of_the_desks_show_to_each_role_the_doors_that_open_to_it_and_no_others():
+    opens = {}
+    for service in SERVICES:
+        pages = import_module(f"services.{service}.pages")
+        for route in Router("/", route_handlers=pages.routes).routes:
+            for handler in getattr(route, "route_handlers", ()):
+                if "GET" in handler.http_methods:
+                    opens[route.path] = {role for guard in handler.guards or () for role in roles_of(guard)}
+    assert OPENS.keys() >= DOORS.keys() | {address for address, _, _ in DESKS}
+    for address, right in OPENS.items():
+        assert set(right.roles) == opens[address], address
+
+
+def roles_of(guard: Any) -> AbstractSet[str]:
+    return guard.roles if isinstance(guard, Right) else frozenset()
 
 
 @pytest.mark.promise("T9")

@@ -117,10 +117,16 @@ async def register_own(
 ) -> OrganisationRow:
     """Register an organisation for which the person acts from now on, in this session at once.
 
-    Raises as `register_organisation`, and Unprocessable for a person without an e-mail.
+    Raises as `register_organisation`, Unprocessable for a person without an e-mail, and TooMany for a fourth in a day:
+    what newcomers may hold unpaid is counted by organisation too.
     """
     if not person.email:
         raise Unprocessable("An organisation needs a contact with an e-mail address.")
+    await messages.one_at_a_time(tx, person.email)
+    if len(await _made_lately(tx, person.id)) >= rules.ORGANISATIONS_A_DAY:
+        raise TooMany(
+            "You registered enough organisations today: register the next tomorrow.", retry_after_s=86_400
+        )
     # The organisation belongs to an agency that the person does not work for: its rows are entered by its code.
     await enter(tx, [agency, sandbox.of(agency)], person.id)
     row = await register_organisation(
@@ -136,6 +142,15 @@ async def register_own(
     await join(tx, person.id, row)
     session.organisation = row.id
     return row
+
+
+async def _made_lately(tx: Tx, person: UUID) -> list[UUID]:
+    """The organisations of a person that were registered within a day."""
+    mine = sa.select(MemberRow.organisation).where(MemberRow.person == person)
+    found = sa.select(OrganisationRow.id).where(
+        OrganisationRow.id.in_(mine), OrganisationRow.created_at > clock.now() - rules.A_DAY
+    )
+    return list(await tx.scalars(found))
 
 
 async def join(tx: Tx, person: UUID, organisation: OrganisationRow) -> None:
