@@ -17,7 +17,7 @@ from litestar.handlers import BaseRouteHandler
 from shared import clock, revocations
 from shared.contracts import roles
 from shared.contracts.scopes import Scope
-from shared.db import Tx
+from shared.db import Tx, version
 from shared.errors import NotAllowed, NotSignedIn
 from shared.settings import Settings
 
@@ -99,7 +99,7 @@ class Verifier:
         self._keys = KeySet.import_key_set(json.loads(settings.token_public_keys or '{"keys": []}'))
         self._seen: OrderedDict[bytes, Principal] = OrderedDict()
         self.revoked: frozenset[str] = frozenset()
-        self._revocations = -1
+        self.revocations = -1
 
     def principal(self, token: str, *, grace_s: int = 0) -> Principal:
         """Whose token this is. Raises NotSignedIn when it is forged, revoked, or expired for longer than the grace.
@@ -137,9 +137,9 @@ class Verifier:
 
     async def refresh(self, tx: Tx) -> None:
         """Read anew what is revoked, when something was; run each second, so that a revocation holds within five."""
-        number = await revocations.number(tx)
-        if number != self._revocations:
-            self.revoked, self._revocations = await revocations.ids(tx), number
+        number = await version(tx, revocations.VERSION)
+        if number != self.revocations:
+            self.revoked, self.revocations = await revocations.ids(tx), number
 
 
 def principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:

@@ -7,7 +7,6 @@ from datetime import timedelta
 import sqlalchemy as sa
 import structlog
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import clock, counters, revocations
 from shared.bus import Bus, Intake, Relay
@@ -15,14 +14,14 @@ from shared.consume import Consumer
 from shared.db import Database
 from shared.files import Files
 from shared.jobs import Jobs, Scheduled
-from shared.leader import Leader
+from shared.leader import Leader, Session
 from shared.settings import Settings
 
 log = structlog.get_logger()
 
-_WAITING = sa.text(
+_WAITING = (
     "SELECT EXISTS (SELECT FROM outbox) AS facts, "
-    "EXISTS (SELECT FROM retry WHERE state <> 'parked' AND next_at <= :now) AS retries"
+    "EXISTS (SELECT FROM retry WHERE state <> 'parked' AND next_at <= %(now)s) AS retries"
 )
 """Beside an idle house this is all that asks the database for facts, twice a second."""
 
@@ -75,12 +74,15 @@ class House:
             for job in (*HOUSE_JOBS, *self.jobs.scheduled):
                 group.create_task(self.jobs.loop(self, job))
 
-    async def _look(self, session: AsyncConnection) -> None:
+    async def _look(self, session: Session) -> None:
         """Wake who has work: facts that another process wrote, and facts that are to be tried again."""
-        found = (await session.execute(_WAITING, {"now": clock.now()})).one()
-        if found.facts:
+        facts, retries = await (await session.execute(_WAITING, {"now": clock.now()})).fetchone() or (
+            False,
+            False,
+        )
+        if facts:
             self.relay.rung.set()
-        if found.retries:
+        if retries:
             self.retry_due.set()
 
     async def _retry(self) -> None:

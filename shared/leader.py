@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
+import psycopg
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.db import database_url
@@ -23,12 +25,13 @@ LOOK_S = 0.5
 
 STAND_BY_S = 1.0
 
-Look = Callable[[AsyncConnection], Awaitable[None]]
+Session = psycopg.AsyncConnection[Any]
+Look = Callable[[Session], Awaitable[None]]
 
 
-async def heartbeat(session: AsyncConnection) -> None:
+async def heartbeat(session: Session) -> None:
     """A look that sees nothing but that the session lives."""
-    await session.execute(sa.text("SELECT 1"))
+    await session.execute("SELECT 1")
 
 
 class ServiceRuns(Refused):
@@ -56,20 +59,21 @@ class Leader:
     async def run(self, work: Callable[[], Awaitable[None]], look: Look = heartbeat) -> None:
         """Lead whenever nobody else does, for ever; `look` is done again and again beside the work.
 
-        It is given the leader's own session, outside of transactions: one statement there costs a fraction of a
-        transaction of its own. An error of the work itself is passed on.
+        It is given the leader's own session, outside of transactions and past SQLAlchemy: one statement there costs
+        a fraction of a transaction of its own. An error of the work itself is passed on.
         """
         while True:
             try:
                 async with self._engine.connect() as session:
                     await session.execution_options(isolation_level="AUTOCOMMIT")
                     if await session.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
-                        await self._lead(session, work, look)
-            except (OSError, sa.exc.SQLAlchemyError) as error:
+                        plain = (await session.get_raw_connection()).driver_connection
+                        await self._lead(cast("Session", plain), work, look)
+            except (OSError, sa.exc.SQLAlchemyError, psycopg.Error) as error:
                 log.warning("leader's session ended", error=str(error)[:200])
             await asyncio.sleep(STAND_BY_S)
 
-    async def _lead(self, session: AsyncConnection, work: Callable[[], Awaitable[None]], look: Look) -> None:
+    async def _lead(self, session: Session, work: Callable[[], Awaitable[None]], look: Look) -> None:
         task = asyncio.ensure_future(work())
         self.leading = True
         try:

@@ -38,11 +38,6 @@ async def forget(tx: Tx) -> None:
     await tx.execute(sa.text("DELETE FROM revoked WHERE until < :now"), {"now": clock.now()})
 
 
-async def number(tx: Tx) -> int:
-    """Rises whenever something is revoked."""
-    return await tx.scalar(sa.text("SELECT number FROM version WHERE name = :name"), {"name": VERSION}) or 0
-
-
 async def ids(tx: Tx) -> frozenset[str]:
     """The keys and sessions that are refused."""
     return frozenset(str(found) for found in await tx.scalars(sa.text("SELECT id FROM revoked")))

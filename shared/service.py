@@ -20,7 +20,7 @@ from litestar.routes import ASGIRoute
 from litestar.types import Receive, Scope, Send
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import address, agencies, api_page, auth, clock, observe, outbox, web
+from shared import address, agencies, api_page, auth, clock, observe, outbox, revocations, web
 from shared.calendar import local_day
 from shared.consume import Consumer
 from shared.db import ACTS_AT, Tx, enter
@@ -94,7 +94,9 @@ class Service(InitPlugin):
             await self.house.stop()
 
     async def _refresh(self) -> None:
-        """Read the set of revoked keys."""
+        """Read the set of revoked keys, when it has changed."""
+        if await self.house.database.version(revocations.VERSION) == self.verifier.revocations:
+            return
         async with self.house.database.worker_tx() as tx:
             await self.verifier.refresh(tx)
 

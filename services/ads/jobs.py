@@ -31,8 +31,9 @@ async def close_ended_lines(house: House) -> None:
 @jobs.every(2)
 async def review_sandbox(house: House) -> None:
     """Play the reviewer in the sandbox."""
-    async with house.database.worker_tx() as tx:
-        await sandbox.review(tx)
+    if (await house.database.glance(sandbox.IS_WAITING)).any:
+        async with house.database.worker_tx() as tx:
+            await sandbox.review(tx)
 
 
 @jobs.every(20)

@@ -160,9 +160,12 @@ async def _sent_today(tx: Tx, recipients: list[UUID]) -> Counter[UUID]:
     return Counter({UUID(str(row[0])): row[1] for row in rows})
 
 
+_IS_DUE = "SELECT EXISTS (SELECT FROM message WHERE state = 'queued' AND next_at <= %(now)s) AS due"
+
+
 async def send_due(house: House) -> None:
     """Send what is due: into the embedded inbox, or through SMTP."""
-    while True:
+    while (await house.database.glance(_IS_DUE, {"now": clock.now()})).due:
         async with house.database.worker_tx() as tx:
             due = await _due(tx)
             names = await _names(tx) if due else {}

@@ -19,20 +19,22 @@ from shared.db import Tx
 AT_ONCE = 200
 
 
+_WAITING = (
+    sa.select(CreativeRow, OrderRow.name)
+    .join(OrderRow, OrderRow.id == CreativeRow.ad_order)
+    .where(
+        sa.text(sandbox.in_sql("ad_order.agency")),
+        OrderRow.submitted_at.is_not(None),
+        OrderRow.cancelled_at.is_(None),
+        ~sa.exists().where(ReviewRow.creative == CreativeRow.id),
+    )
+)
+IS_WAITING = str(sa.select(_WAITING.exists().label("any")).compile(compile_kwargs={"literal_binds": True}))
+
+
 async def review(tx: Tx) -> None:
     """Decide on the creatives that wait in the sandbox, by the rule that `booking.played_verdict` tells."""
-    waiting = await tx.execute(
-        sa.select(CreativeRow, OrderRow.name)
-        .join(OrderRow, OrderRow.id == CreativeRow.ad_order)
-        .where(
-            sa.text(sandbox.in_sql("ad_order.agency")),
-            OrderRow.submitted_at.is_not(None),
-            OrderRow.cancelled_at.is_(None),
-            ~sa.exists().where(ReviewRow.creative == CreativeRow.id),
-        )
-        .order_by(CreativeRow.id)
-        .limit(AT_ONCE)
-    )
+    waiting = await tx.execute(_WAITING.order_by(CreativeRow.id).limit(AT_ONCE))
     for creative, name in waiting.all():
         row = await lock_order(tx, creative.ad_order)
         verdict = booking.played_verdict(name)

@@ -84,9 +84,13 @@ class Server:
 
     async def refresh(self) -> None:
         """Follow the version row, renew the leases, write down what was rejected."""
+        today = local_day(clock.now())
+        number = await self.house.database.version(reading.VERSION)
+        stale = today != self._day or number != self.snapshot.version
+        if not stale and self._is_at_rest():
+            return
         async with self.house.database.worker_tx() as tx:
-            today = local_day(clock.now())
-            if today != self._day or await reading.version(tx) != self.snapshot.version:
+            if stale:
                 self.use(await reading.load(tx, today))
                 self._day = today
             granted = await self._lease(tx)
@@ -113,6 +117,23 @@ class Server:
                 row[n >> 3] |= 1 << (n & 7)
         self.snapshot.open = int.from_bytes(row, "little")
 
+    def _is_at_rest(self) -> bool:
+        """Whether no lease has to be renewed and nothing written down, as in most seconds of a quiet house."""
+        same_bucket = delivery.bucket_of(clock.now()) == self.bucket
+        return same_bucket and not self._used and not self._wanted({}) and not self.flusher.rejected
+
+    def _wanted(self, used: Mapping[UUID, int]) -> dict[UUID, int]:
+        """By line, what the next seconds need beyond what is left, by the use of the last."""
+        wanted, now_s = {}, clock.monotonic_s()
+        for line in self.snapshot.lines:
+            if line.tier == HOUSE_TIER or self._rests.get(line.id, 0.0) > now_s:
+                continue
+            need = max(LEAST_LEASE, 3 * used.get(line.id, 0))
+            left = self._left.get(line.id, 0)
+            if 2 * left < need:
+                wanted[line.id] = need - left
+        return wanted
+
     async def _lease(self, tx: Tx) -> dict[UUID, int]:
         """Ask for what the next seconds need, by the use of the last; returns what was granted."""
         bucket = delivery.bucket_of(clock.now())
@@ -122,15 +143,8 @@ class Server:
             await delivery.give_back(tx, unused, self.bucket)
             self.bucket = bucket
         used, self._used = self._used, {}
-        asked, now_s = {}, clock.monotonic_s()
-        for line in self.snapshot.lines:
-            if line.tier == HOUSE_TIER or self._rests.get(line.id, 0.0) > now_s:
-                continue
-            wanted = max(LEAST_LEASE, 3 * used.get(line.id, 0))
-            left = self._left.get(line.id, 0)
-            if 2 * left < wanted:
-                asked[line.id] = wanted - left
-        granted = await delivery.grant(tx, asked, bucket)
+        now_s = clock.monotonic_s()
+        granted = await delivery.grant(tx, self._wanted(used), bucket)
         # A line that is ahead of its plan is not asked for again at once: that would lock its row each second.
         self._rests = {line: until for line, until in self._rests.items() if until > now_s}
         self._rests |= {line: now_s + REST_S for line, n in granted.items() if n == 0}

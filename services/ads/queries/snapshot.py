@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from services.ads.rules.decision import HOUSE_TIER, Creative, Line, Placement, Snapshot
 from shared.contracts import sandbox
-from shared.db import Tx
+from shared.db import Tx, version
 
 VERSION = "ads"
 
@@ -46,14 +46,9 @@ _TARGET = sa.text(
 )
 
 
-async def version(tx: Tx) -> int:
-    """The number that rises whenever the snapshot's sources change."""
-    return await tx.scalar(sa.text("SELECT number FROM version WHERE name = :name"), {"name": VERSION}) or 0
-
-
 async def load(tx: Tx, today: date) -> Snapshot:
     """Read all lines of all agencies that are paid, approved and in flight on a day."""
-    number = await version(tx)
+    number = await version(tx, VERSION)
     rows = (await tx.execute(_LINES, {"today": today})).all()
     creatives: dict[UUID, list[Creative]] = defaultdict(list)
     for row in await tx.execute(_CREATIVES, {"orders": list({row.ad_order for row in rows})}):

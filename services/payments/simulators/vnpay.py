@@ -178,8 +178,13 @@ def notification_query(row: SimTransactionRow, known: dict[str, Terminal]) -> st
     return vnpay.signed_query(known[row.terminal].secret, said(row))
 
 
+_IS_DUE = "SELECT EXISTS (SELECT FROM sim_transaction WHERE notify_at <= %(now)s) AS due"
+
+
 async def send_notifications(house: House) -> None:
     """Send what is due, by real HTTP to the merchant's address; repeat until 00 or 02."""
+    if not (await house.database.glance(_IS_DUE, {"now": clock.now()})).due:
+        return
     known = vnpay.terminals(house.settings.vnpay_terminals)
     async with house.database.worker_tx() as tx:
         told = await behaviour(tx)

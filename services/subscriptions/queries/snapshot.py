@@ -15,14 +15,18 @@ from services.subscriptions.tables import PackageRow, PeriodRow, PolicyRow
 from shared import clock
 from shared.agencies import Lineage, lineage
 from shared.calendar import local_day
-from shared.db import Database, Tx
+from shared.db import Database, Tx, version
 
 log = structlog.get_logger()
 
 POLL_S = 1.0
 NOTHING: tuple[Entitlement, ...] = ()
 
-_POLL = sa.text("SELECT coalesce((SELECT number FROM version WHERE name = 'access'), 0)")
+VERSION = "access"
+_POLL = (
+    f"SELECT (SELECT number FROM version WHERE name = '{VERSION}'), "  # noqa: S608 - a name of ours
+    "ARRAY(SELECT CAST(agency AS text) FROM agency ORDER BY code)"
+)
 _NEWEST = (
     sa.select(PolicyRow)
     .ext(distinct_on(PolicyRow.agency))
@@ -41,6 +45,7 @@ class Snapshot:
         self._packages: dict[UUID, tuple[Grant, ...]] = {}
         self._periods: dict[UUID, dict[UUID, Entitlement]] = {}
         self._day = date.min
+        self._looked: tuple[Any, ...] = ()
 
     def policy(self, agency: str) -> tuple[int, WallPolicy]:
         """The wall in force and its version; version 0 is the house's default, until the agency sets one."""
@@ -61,8 +66,11 @@ class Snapshot:
     async def refresh(self, database: Database) -> None:
         """Read what changed since the last time."""
         today = local_day(clock.now())
+        looked = (today, *await database.glance(_POLL))
+        if looked == self._looked:
+            return
         async with database.worker_tx() as tx:
-            number = int((await tx.execute(_POLL)).scalar_one())
+            number = await version(tx, VERSION)
             known = await lineage(tx)
             if today != self._day:
                 # A new day: periods that are over can be forgotten.
@@ -72,6 +80,7 @@ class Snapshot:
             if today != self._day or known != self._lineage:
                 self._lineage, self._lines = known, {}
             self._day, self.number = today, number
+        self._looked = looked
 
     async def _load(self, tx: Tx, today: date, since: int) -> None:
         packages = (await tx.execute(sa.select(PackageRow.id, PackageRow.grants))).all()
