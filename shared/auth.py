@@ -204,6 +204,10 @@ class Right(msgspec.Struct, frozen=True, kw_only=True):
         return Reach(self.agencies(principal), principal.own if self.own else frozenset())
 
 
+is_registered = Right(roles={"advertiser", "sponsor"})
+"""Where the organisation that a person acts for is known; it buys in its own name there and nowhere else."""
+
+
 _REACH = "nguonthu_reach"
 
 

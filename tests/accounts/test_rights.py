@@ -14,7 +14,7 @@ from services.accounts.queries import trail
 from services.accounts.rules import AgencyClosed
 from services.accounts.tables import PersonRow
 from shared import clock, revocations
-from shared.auth import Principal
+from shared.auth import Principal, is_registered
 from shared.calendar import local_day
 from shared.contracts.accounts import SessionEnded
 from shared.errors import NotAllowed
@@ -274,6 +274,35 @@ async def test_the_database_too_lets_no_agency_alone_change_a_person_of_two(flat
     for codes, changed in ((["bkh"], 0), (["tcnt"], 0), (["bkh", "tcnt"], 1)):
         async with flat.house.database.web_tx(codes) as tx:
             assert len((await tx.execute(strip, {"id": person})).all()) == changed
+
+
+@pytest.mark.promise("F6")
+async def test_who_acts_for_one_organisation_buys_where_that_one_is_registered_and_not_where_others_are(flat):
+    buyer = Browser(flat)
+    await buyer.sign_in_by_code("lan@example.vn")
+    made = {}
+    for agency, tax_code in (("bkh", "4200123454"), ("tcnt", "4200456781")):
+        form = {
+            "kind": "advertiser",
+            "agency": agency,
+            "name": agency,
+            "contact_name": "Lan",
+            "tax_code": tax_code,
+        }
+        await buyer.post("/account/organisation", **form, _idempotency_key=uuid4().hex)
+        await buyer.get("/account/renew?next=/account")
+        made[agency] = buyer.principal().organisation
+    assert len(set(made.values())) == 2
+    key = {"name": "Máy", "scopes": ["ads:book"]}
+    for here, elsewhere in (("bkh", "tcnt"), ("tcnt", "bkh")):
+        await buyer.post("/account/act", organisation=made[here])
+        await buyer.get("/account/renew?next=/account")
+        principal = buyer.principal()
+        assert principal.organisation == made[here]
+        assert is_registered.agencies(principal) == {here}
+        for agency, status in ((here, 303), (elsewhere, 403)):
+            answer = await buyer.post("/account/keys", agency=agency, **key, _idempotency_key=uuid4().hex)
+            assert answer.status_code == status, (here, agency)
 
 
 @pytest.mark.promise("T9")

@@ -153,6 +153,19 @@ async def test_a_key_books_in_its_own_world_only_and_people_never_in_the_sandbox
     assert (await real.post("/orders", an_order())).status_code == 201
 
 
+@pytest.mark.promise("F6")
+async def test_a_person_books_where_the_organisation_is_registered_and_nowhere_else(flats, flat):
+    await a_rate_card(flat, "tcnt")
+    buyer = Advertiser(flats, flat)
+    token = flats.token(
+        id=uuid4(), organisation=uuid4(), roles={"bkh": ["advertiser"], "tcnt": ["reader", "ad_ops"]}
+    )
+    buyer.headers = {"authorization": f"Bearer {token}"}
+    refused = await buyer.post("/orders", an_order(agency="tcnt"))
+    assert (refused.status_code, refused.json()["code"]) == (403, "not-allowed"), refused.text
+    assert (await buyer.post("/orders", an_order())).status_code == 201
+
+
 async def test_the_database_refuses_a_placement_of_a_sandbox(flat):
     with pytest.raises(sa.exc.IntegrityError, match="placement_real"):
         await a_rate_card(flat, TRIAL)

@@ -151,18 +151,19 @@ async def reader_agency(tx: Tx) -> str:
 _ROLES = sa.text(
     "SELECT agency, role FROM person_role WHERE person = :person "
     "UNION SELECT organisation.agency, organisation.kind FROM member "
-    "JOIN organisation ON organisation.id = member.organisation WHERE member.person = :person"
+    "JOIN organisation ON organisation.id = member.organisation WHERE member.person = :person "
+    "AND organisation.id = coalesce(:organisation, organisation.id)"
 )
 
 
-async def roles_of(tx: Tx, person: UUID) -> dict[str, list[str]]:
-    """Roles by agency, those that follow from memberships included.
+async def roles_of(tx: Tx, person: UUID, organisation: UUID | None = None) -> dict[str, list[str]]:
+    """Roles by agency, also those of a member: of each organisation, or of the one that the person acts for.
 
     What was given at an agency that another has succeeded counts there, from the day on, and nowhere else.
     """
     known, today = await known_lineage(tx), local_day(clock.now())
     found: dict[str, set[str]] = {}
-    for row in await tx.execute(_ROLES, {"person": person}):
+    for row in await tx.execute(_ROLES, {"person": person, "organisation": organisation}):
         found.setdefault(known.heir_of(row.agency, today), set()).add(row.role)
     return {code: sorted(found[code]) for code in sorted(found)}
 
@@ -173,15 +174,11 @@ def is_staff(roles: dict[str, list[str]]) -> bool:
 
 async def principal(tx: Tx, session: SessionRow, person: PersonRow) -> Principal:
     """What a page token of this session says; staff roles only after the second step."""
-    roles = await roles_of(tx, person.id)
+    first = "SELECT organisation FROM member WHERE person = :person ORDER BY since, organisation LIMIT 1"
+    organisation = session.organisation or await tx.scalar(sa.text(first), {"person": person.id})
+    roles = await roles_of(tx, person.id, organisation)
     if not session.two_step:
         roles = {code: kept for code, held in roles.items() if (kept := [r for r in held if r not in STAFF])}
-    organisation = session.organisation or await tx.scalar(
-        sa.text(
-            "SELECT organisation FROM member WHERE person = :person ORDER BY since, organisation LIMIT 1"
-        ),
-        {"person": person.id},
-    )
     return Principal(
         kind="person",
         id=person.id,

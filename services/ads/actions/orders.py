@@ -87,7 +87,7 @@ async def book_order(
 ) -> orders.OrderView:
     """Price an order and keep it as a draft.
 
-    Raises NotAllowed without an organisation or at another agency than the key's, and the refusals of
+    Raises NotAllowed without an organisation, or where neither it nor the key is at home, and the refusals of
     `rules.booking.price`.
     """
     if principal.organisation is None:
@@ -96,6 +96,8 @@ async def book_order(
         raise NotAllowed(f"This key books at {principal.agency} only.")
     if principal.kind == "person" and sandbox.is_sandbox(wanted.agency):
         raise NotAllowed("The sandbox is for programs: only its keys book there.")
+    if principal.kind == "person" and wanted.agency not in auth.is_registered.agencies(principal):
+        raise NotAllowed("Your organisation is not registered with this agency.")
     row = await keep_order(tx, principal.organisation, principal.subject, wanted)
     return await orders.order(tx, settings, row.id)
 
