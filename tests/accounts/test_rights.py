@@ -1,9 +1,8 @@
 """Roles, successions and sessions end and begin on their day, and administrators stay in their own house."""
 
-import re
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +13,7 @@ from services.accounts.queries import trail
 from services.accounts.rules import AgencyClosed
 from services.accounts.tables import PersonRow
 from shared import clock, revocations
-from shared.auth import Principal, is_registered
+from shared.auth import Principal
 from shared.calendar import local_day
 from shared.contracts.accounts import SessionEnded
 from shared.errors import NotAllowed
@@ -112,42 +111,6 @@ async def test_a_reset_counts_only_while_whoever_asked_is_an_administrator_and_c
         (anew,) = await queries.resets(tx, ["bkh"])
         assert anew.asked_by == second_id
     assert (await third.post(f"/desk/people/resets/{anew.id}")).status_code == 303
-
-
-@pytest.mark.promise("F6")
-async def test_an_invitation_lets_nobody_in_once_who_sent_it_is_no_administrator(flat):
-    first, first_id = await an_administrator(flat, "mot@bkh.example", "bkh", "tcnt")
-    second, _ = await an_administrator(flat, "hai@bkh.example", "bkh")
-    links = {}
-    for agency in ("bkh", "tcnt"):
-        shown = await first.post("/desk/people", email="moi@bkh.example", agency=agency, roles=["finance"])
-        links[agency] = re.search(r"join\?token=(\w+)", shown.text)[1]
-    await second.post(f"/desk/people/{first_id}/roles", agency="bkh", roles=["auditor"], why="Đổi việc")
-    newcomer = Browser(flat)
-    assert (await newcomer.get(f"/account/join?token={links['bkh']}")).status_code == 410
-    late = {"name": "Mới", "password": "xK9#mQ2p-Lw7"}
-    assert (await newcomer.post("/account/join", token=links["bkh"], **late)).status_code == 410
-    async with flat.tx() as tx:
-        assert await tx.scalar(sa.text("SELECT count(*) FROM person WHERE email = 'moi@bkh.example'")) == 0
-    joined = await newcomer.post("/account/join", token=links["tcnt"], **late)
-    assert joined.headers["location"] == "/account/enrol", (
-        "where the right still stands, so does the invitation"
-    )
-
-
-@pytest.mark.promise("F6")
-async def test_a_server_key_whose_maker_is_no_administrator_any_more_says_so_to_those_who_are(flat):
-    first, first_id = await an_administrator(flat, "mot@bkh.example", "bkh")
-    second, _ = await an_administrator(flat, "hai@bkh.example", "bkh")
-    warning = "Người tạo không còn là quản trị"
-    key = {"agency": "bkh", "scopes": "ads:serve"}
-    for admin, name in ((first, "CMS cũ"), (second, "CMS mới")):
-        await admin.post("/desk/keys", name=name, _idempotency_key=uuid4().hex, **key)
-    assert warning not in (await second.get("/desk/keys")).text
-    await second.post(f"/desk/people/{first_id}/roles", agency="bkh", roles=["auditor"], why="Đổi việc")
-    shown = (await second.get("/desk/keys")).text
-    assert shown.count(warning) == 1
-    assert shown.index("CMS cũ") < shown.index(warning) < shown.index("CMS mới")
 
 
 @pytest.mark.promise("T12")
@@ -274,35 +237,6 @@ async def test_the_database_too_lets_no_agency_alone_change_a_person_of_two(flat
     for codes, changed in ((["bkh"], 0), (["tcnt"], 0), (["bkh", "tcnt"], 1)):
         async with flat.house.database.web_tx(codes) as tx:
             assert len((await tx.execute(strip, {"id": person})).all()) == changed
-
-
-@pytest.mark.promise("F6")
-async def test_who_acts_for_one_organisation_buys_where_that_one_is_registered_and_not_where_others_are(flat):
-    buyer = Browser(flat)
-    await buyer.sign_in_by_code("lan@example.vn")
-    made = {}
-    for agency, tax_code in (("bkh", "4200123454"), ("tcnt", "4200456781")):
-        form = {
-            "kind": "advertiser",
-            "agency": agency,
-            "name": agency,
-            "contact_name": "Lan",
-            "tax_code": tax_code,
-        }
-        await buyer.post("/account/organisation", **form, _idempotency_key=uuid4().hex)
-        await buyer.get("/account/renew?next=/account")
-        made[agency] = buyer.principal().organisation
-    assert len(set(made.values())) == 2
-    key = {"name": "Máy", "scopes": ["ads:book"]}
-    for here, elsewhere in (("bkh", "tcnt"), ("tcnt", "bkh")):
-        await buyer.post("/account/act", organisation=made[here])
-        await buyer.get("/account/renew?next=/account")
-        principal = buyer.principal()
-        assert principal.organisation == made[here]
-        assert is_registered.agencies(principal) == {here}
-        for agency, status in ((here, 303), (elsewhere, 403)):
-            answer = await buyer.post("/account/keys", agency=agency, **key, _idempotency_key=uuid4().hex)
-            assert answer.status_code == status, (here, agency)
 
 
 @pytest.mark.promise("T9")
