@@ -10,7 +10,7 @@ from statistics import NormalDist
 from bench import load
 from bench.ground import TRIVIAL, Server, most, paired, server, stores
 from bench.report import Row, figure, ratio
-from bench.stock import PLACES, READERS, SECTIONS, fill_ads, fill_subscriptions, key
+from bench.stock import PLACES, READERS, SECTIONS, cap_all, fill_ads, fill_subscriptions, key
 from bench.writing import writes
 from services.ads.rules import decision
 from shared import auth, clock
@@ -53,7 +53,38 @@ async def decisions(short: bool) -> list[Row]:
         async with server(stack, "ads", "ads") as ads, server(stack, "ads", "trivial") as plain:
             await _decides(ads)
             ours, theirs = await paired((ads.port, _asks()), (plain.port, TRIVIAL), short=short)
-    return [ratio("V1", "ad decision for one slot, 10,000 lines, caps on", ours, theirs, "/s", 0.85)]
+    what = "ad decision for one slot, 10,000 lines, caps on"
+    return [ratio("V1", what, ours, theirs, "/s", 0.85), await _caps()]
+
+
+CAPPED, CAP, CAPPED_VISITORS = 10, 3, 20
+
+
+async def _caps() -> Row:
+    """Visitors whom two workers answer at the same time, until every line was seen as often as its cap allows.
+
+    A line that is shown once too often shows in the sum: the others go on until their own caps.
+    """
+    async with stores("ads") as stack:
+        fill_ads(stack.admin_url("ads"), CAPPED)
+        cap_all(stack.admin_url("ads"), CAP)
+        async with server(stack, "ads", "ads") as one, server(stack, "ads", "ads") as other:
+            await _decides(one)
+            await _decides(other)
+            shown = [await _shown_by((one, other), f"capped-{n}") for n in range(CAPPED_VISITORS)]
+    beyond = max(abs(count - CAPPED * CAP) for count in shown)
+    said = f"ads beyond or short of a visitor's {CAPPED * CAP}, two workers asked at once, the most"
+    return figure("V1b", said, [beyond], "", 0)
+
+
+async def _shown_by(workers: tuple[Server, ...], visitor: str) -> int:
+    body = {"agency": "bkh", "placements": PLACES[:1], "section": SECTIONS[0], "visitor": visitor}
+    asked = load.request("POST", DECIDE, json.dumps(body).encode())
+    shown = 0
+    for _ in range(CAPPED * CAP):
+        answers = await asyncio.gather(*(load.ask(worker.port, asked) for worker in workers))
+        shown += sum(len(json.loads(answer)["ads"]) for _, answer in answers)
+    return shown
 
 
 async def decisions_beside_writes(short: bool) -> list[Row]:

@@ -92,6 +92,35 @@ def fill_ads(address: str, lines: int) -> None:
         database.execute("ANALYZE")
 
 
+def cap_all(address: str, cap_day: int) -> None:
+    """Let every line item in flight fill any slot, for one visitor so many times a day."""
+    with psycopg.connect(address, autocommit=True) as database:
+        database.execute(
+            "UPDATE line_item SET cap_day = %s, placements = %s, sections = '{}', devices = '{}', languages = '{}', "
+            "hours = '{}' WHERE ad_order IN (SELECT id FROM ad_order WHERE paid_at IS NOT NULL)",
+            [cap_day, list(PLACES)],
+        )
+
+
+_ITEMS = """
+INSERT INTO event (id, agency, slug, title, summary, place, starts_at, sales_end_at, charity, next_bib, version,
+    created_at)
+VALUES (md5('event')::uuid, 'bkh', 'bench', 'Bench', '', '', now() + interval '9 days', now() + interval '8 days', '',
+    1, 1, now());
+INSERT INTO sellable (id, agency, event, kind, title, position, price_vnd, capacity, held, sold)
+SELECT md5('item ' || n)::uuid, 'bkh', md5('event')::uuid, 'ticket', 'Item ' || n, n, 100000, {capacity}, 0, 0
+FROM generate_series(0, {count} - 1) AS n;
+ANALYZE;
+"""
+
+
+def fill_events(address: str, count: int, capacity: int) -> None:
+    """So many kinds of tickets for one event, and of each as many as the capacity says."""
+    with psycopg.connect(address, autocommit=True) as database:
+        for statement in _ITEMS.format(count=count, capacity=capacity).split(";\n")[:-1]:
+            database.execute(statement)
+
+
 READERS = 20_000
 _READERS = """
 INSERT INTO package (id, agency, code, title, title_en, summary, summary_en, reader_group, product_class, grants,

@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from bench import load, stock
+from bench import holding, load, recognising, stock
+from bench.ledger import capture
 from bench.report import Row, compared, table
 from services.ads.queries import snapshot as reading
+from services.ledger.actions.posting import post
 from services.subscriptions.queries.snapshot import Snapshot
 from shared import clock
 from shared.calendar import local_day
@@ -37,7 +41,7 @@ def test_a_ratio_is_the_median_of_pairs_and_may_fall_by_a_third():
 PROMISES = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.promise("V1", "V2", "V3", "V4", "V5", "V6", "V8", "V9", "V10", "V11")
+@pytest.mark.promise("V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8", "V9", "V10", "V11", "V12")
 def test_a_speed_is_called_kept_only_where_each_of_its_measurements_meets_its_bar():
     for name in re.findall(r"^\| (V\d+) \| [^|]+ \| kept \|", PROMISES, re.MULTILINE):
         said = re.findall(rf"^\| {name}(?:\D[^|]*)? \|.*\| (yes|\*\*no\*\*|) \|$", RECORD, re.MULTILINE)
@@ -98,3 +102,37 @@ async def test_the_subscriptions_service_reads_the_readers_that_the_benchmark_pu
     await snapshot.refresh(flat.house.database)
     held = [snapshot.entitlements(stock.key("person", n)) for n in (0, stock.READERS - 1)]
     assert all(held)
+
+
+async def test_the_ads_of_the_benchmark_are_capped_wherever_they_are_shown(flats: Any):
+    flat = await flats.start("ads")
+    address = flats.stack.admin_url("test_ads")
+    stock.fill_ads(address, 20)
+    stock.cap_all(address, 3)
+    async with flat.house.database.worker_tx() as tx:
+        found = await reading.load(tx, local_day(clock.now()))
+    assert {(line.cap_day, line.placements, line.hours) for line in found.lines} == {(3, stock.PLACES, ())}
+
+
+@pytest.mark.parametrize("hold", [holding.hold_one, holding.lock_and_count])
+async def test_both_ways_to_hold_the_last_pieces_that_the_benchmark_compares_hold_exactly_all(
+    flats: Any, hold: Any
+):
+    flat = await flats.start("events")
+    stock.fill_events(flats.stack.admin_url("test_events"), 1, 9)
+    assert await holding.rate(flat.house.database, stock.key("item", 0), 9, hold) > 0
+    async with flat.house.database.worker_tx() as tx:
+        held = await tx.scalar(sa.text("SELECT sum(quantity) FROM hold"))
+    assert held == 9
+
+
+async def test_every_live_line_that_the_benchmark_puts_there_earns_its_day_while_posting_goes_on(flats: Any):
+    flat = await flats.start("ledger")
+    waits: list[float] = []
+    database = flat.house.database
+    async with database.worker_tx() as tx:
+        await post(tx, [capture()])
+    recognising.fill_lines(flats.stack.admin_url("test_ledger"), 200)
+    async with recognising.posting_on(database, waits):
+        assert await recognising.recognised(database, local_day(clock.now()) + timedelta(days=1), 200) > 0
+    assert waits
