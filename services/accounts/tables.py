@@ -98,6 +98,8 @@ class SessionRow(Base):
     """Whether TOTP or a recovery code was shown; staff roles count only then."""
     organisation: Mapped[UUID | None]
     """For whom the person acts in this session."""
+    browser: Mapped[bytes]
+    """The hash of the device's secret, under which the browser is known while it is one of the person's."""
     device: Mapped[str]
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
@@ -106,7 +108,10 @@ class SessionRow(Base):
 
 
 class DeviceRow(Base):
-    """A browser from which the person has signed in before: strangers' failures do not lock it out."""
+    """A browser from which the person has signed in before, and was not signed out of from another since.
+
+    Strangers' failures do not lock it out.
+    """
 
     __tablename__ = "device"
     person: Mapped[UUID] = mapped_column(sa.ForeignKey("person.id"), primary_key=True)

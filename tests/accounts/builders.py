@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 import pyotp
+import sqlalchemy as sa
 
 from services.accounts import queries
 from services.accounts.actions import agencies, people
@@ -17,6 +18,7 @@ from shared.auth import Principal, Verifier
 
 TAX_CODE = "4200123454"
 PASSWORD = "mot-mat-khau-du-dai"
+LAN = "lan@baokh.example"
 OPENING: dict[str, Any] = {"kind": "newspaper", "active_from": date(2020, 1, 1), "actor": "test"}
 
 
@@ -103,3 +105,20 @@ class Browser:
     def principal(self) -> Principal:
         """What the page token in hand says."""
         return Verifier(self.flat.house.settings).principal(self.client.cookies["nt_token"])
+
+
+def a_stranger(flat: Any, network: int) -> Browser:
+    """A browser of a network of its own, as the edge tells it."""
+    browser = Browser(flat)
+    browser.client.headers["x-forwarded-for"] = f"10.{network // 256}.{network % 256}.7"
+    return browser
+
+
+async def letters(flat: Any, address: str = LAN) -> list[Any]:
+    """The letters to an address, as they are kept, oldest first."""
+    async with flat.tx() as tx:
+        rows = await tx.execute(
+            sa.text("SELECT * FROM message WHERE address = :address ORDER BY created_at"),
+            {"address": address},
+        )
+        return list(rows.mappings())

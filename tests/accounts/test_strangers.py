@@ -12,12 +12,19 @@ import sqlalchemy as sa
 
 from services.accounts import rules
 from services.accounts.actions import secrets
-from services.accounts.tables import PersonRow
 from shared.auth import Principal
 from shared.settings import Budget, Settings
-from tests.accounts.builders import PASSWORD, Browser, a_person, an_advertiser, some_agencies
+from tests.accounts.builders import (
+    LAN,
+    PASSWORD,
+    Browser,
+    a_person,
+    a_stranger,
+    an_advertiser,
+    letters,
+    some_agencies,
+)
 
-LAN = "lan@baokh.example"
 ORGANISATION = UUID("0199f3a0-7d2c-7c1e-9b64-3f2a5d8e1c70")
 
 
@@ -28,24 +35,8 @@ async def flat(flats: Any) -> Any:
     return made
 
 
-def a_stranger(flat: Any, network: int) -> Browser:
-    """A browser of a network of its own, as the edge tells it."""
-    browser = Browser(flat)
-    browser.client.headers["x-forwarded-for"] = f"10.{network // 256}.{network % 256}.7"
-    return browser
-
-
 async def tries(browser: Browser, password: str, identifier: str = LAN) -> httpx.Response:
     return await browser.post("/account/password", identifier=identifier, password=password)
-
-
-async def letters(flat: Any, address: str = LAN) -> list[Any]:
-    async with flat.tx() as tx:
-        rows = await tx.execute(
-            sa.text("SELECT * FROM message WHERE address = :address ORDER BY created_at"),
-            {"address": address},
-        )
-        return list(rows.mappings())
 
 
 @pytest.mark.promise("T10")
@@ -151,6 +142,34 @@ async def test_codes_that_strangers_ask_for_use_up_none_of_the_owners(flat):
     assert (await newcomer.post("/account/code", code=code.upper())).headers["location"] == "/account"
 
 
+async def known_browsers(flat: Any) -> int:
+    async with flat.tx() as tx:
+        return int(await tx.scalar(sa.text("SELECT count(*) FROM device")))
+
+
+@pytest.mark.promise("T10")
+async def test_a_browser_that_its_person_was_signed_out_of_from_another_is_a_stranger_again(flat):
+    await a_person(flat)
+    mine, theirs, third = (Browser(flat) for _ in range(3))
+    for browser in (mine, theirs, third):
+        await tries(browser, PASSWORD)
+    await theirs.post("/account/sign-out")
+    assert await known_browsers(flat) == 3, "who signs out comes back as known"
+    await mine.post("/account/security/device", session=third.principal().session)
+    assert await known_browsers(flat) == 2
+    await mine.post("/account/security/others")
+    assert await known_browsers(flat) == 1, "also one whose session was over"
+    await tries(third, PASSWORD)
+    changed = await mine.post("/account/security/password", old=PASSWORD, new="mua-thu-vang-la-bang-lang")
+    assert (changed.status_code, await known_browsers(flat)) == (303, 1)
+    for _ in range(5):
+        await tries(theirs, "sai")
+    assert (await tries(third, PASSWORD)).status_code == 429, "strangers of one network share"
+    assert (await tries(mine, "mua-thu-vang-la-bang-lang")).status_code == 303
+    told = [m for m in await letters(flat) if m["template"] == "changed"]
+    assert len(told) == 4, "two more browsers, the third once more, the password"
+
+
 async def make_due(flat: Any) -> None:
     async with flat.tx() as tx:
         await tx.execute(sa.text("UPDATE message SET next_at = now() WHERE state = 'queued'"))
@@ -222,71 +241,6 @@ async def test_a_letter_of_codes_repeats_no_word_of_who_asked(flat):
         await stranger.post("/account/sign-in", identifier=LAN)
     await make_due(flat)
     assert not [m for m in await letters(flat) if "evil" in m["body"] + m["subject"]]
-
-
-async def test_a_phone_number_is_never_told_whether_it_has_an_account(flat):
-    await a_person(flat)
-    browser = Browser(flat)
-    await tries(browser, PASSWORD)
-    await browser.post("/account/profile", name="Lan", lang="vi", phone="0905123456")
-    told = []
-    for number in ("0905123456", "0905999999"):
-        asking = a_stranger(flat, 7)
-        for _ in range(12):
-            asked = await asking.post("/account/sign-in", identifier=number)
-            shown = await asking.get(asked.headers["location"])
-            main = re.search(r"<main.*</main>", shown.text, re.DOTALL)[0]
-            told.append((asked.headers["location"], re.sub(r'value="[^"]*"', "", main)))
-    assert len(set(told)) == 1
-    assert (told[0][0], 'inputmode="text"' in told[0][1]) == ("/account/code", True)
-
-
-@pytest.mark.promise("T10")
-async def test_what_a_phone_is_asked_says_nothing_of_an_e_mail_nor_the_other_way_round(flat):
-    """Codes that are asked for by the one way are counted apart from those of the other."""
-    person, _ = await a_person(flat)
-    async with flat.tx() as tx:
-        (await tx.get_one(PersonRow, person)).phone = "+84905123456"
-    for n in range(rules.CODES_A_DAY + 4):
-        await a_stranger(flat, n // 4).post("/account/sign-in", identifier="0905123456")
-    newcomer = a_stranger(flat, 0)
-    await newcomer.post("/account/sign-in", identifier=LAN)
-    assert "Mã 6 số đã được gửi" in (await newcomer.get("/account/code")).text
-    for _ in range(10):
-        asked = await newcomer.post("/account/sign-in", identifier=LAN)
-    assert asked.status_code == 429
-    assert (await newcomer.post("/account/sign-in", identifier="0905123456")).status_code == 303
-
-
-@pytest.mark.promise("T10")
-async def test_a_code_asked_for_by_phone_is_a_long_one_and_at_once(flat):
-    person, _ = await a_person(flat)
-    async with flat.tx() as tx:
-        (await tx.get_one(PersonRow, person)).phone = "+84905123456"
-    browser = Browser(flat)
-    await browser.post("/account/sign-in", identifier="0905123456")
-    (letter,) = await letters(flat)
-    code = re.search(r"\b[a-z0-9]{5}-[a-z0-9]{5}\b", letter["subject"])[0]
-    assert (await browser.post("/account/code", code=code)).headers["location"] == "/account"
-
-
-async def test_the_address_of_the_code_page_says_nothing_of_the_code(flat):
-    browser = Browser(flat)
-    await browser.post("/account/sign-in", identifier=LAN)
-    shown = (await browser.get("/account/code?later=yes&by=phone")).text
-    assert ("Mã 6 số đã được gửi" in shown, 'inputmode="numeric"' in shown) == (True, True)
-
-
-@pytest.mark.promise("T10")
-async def test_from_a_known_browser_too_six_digits_are_asked_for_so_often_in_a_day(flat, monkeypatch):
-    monkeypatch.setattr(rules, "CODES_A_DAY", 3)
-    await a_person(flat)
-    mine = Browser(flat)
-    await tries(mine, PASSWORD)
-    for _ in range(3):
-        await mine.sign_in_by_code(LAN)
-    await mine.post("/account/sign-in", identifier=LAN)
-    assert [m["template"] for m in await letters(flat)] == ["code"] * 3 + ["codes"]
 
 
 @pytest.mark.promise("T10")

@@ -40,6 +40,7 @@ async def open_session(
         secret_hash=digest(secret),
         two_step=two_step,
         organisation=None,
+        browser=digest(device_secret),
         device=device,
         created_at=now,
         seen_at=now,
@@ -47,23 +48,22 @@ async def open_session(
         ended_at=None,
     )
     tx.add(row)
-    await _remember_device(tx, person, device_secret, device)
     await tx.flush()
+    await _remember_browser(tx, person, row)
     return Opened(secret, await queries.principal(tx, row, person), row.expires_at)
 
 
-async def _remember_device(tx: Tx, person: PersonRow, secret: str, label: str) -> None:
-    """Keep a browser as one of the person's; a new one beside others is told of in a letter."""
-    others = sa.select(sa.exists().where(DeviceRow.person == person.id))
-    has_others = await tx.scalar(others)
+async def _remember_browser(tx: Tx, person: PersonRow, row: SessionRow) -> None:
+    """Keep a browser as one of the person's; a new one after other sign-ins is told of in a letter."""
+    earlier = sa.select(sa.exists().where(SessionRow.person == person.id, SessionRow.id != row.id))
     added = await tx.execute(
         insert(DeviceRow)
-        .values(person=person.id, secret_hash=digest(secret), since=clock.now())
+        .values(person=person.id, secret_hash=row.browser, since=row.created_at)
         .on_conflict_do_nothing()
         .returning(DeviceRow.person)
     )
-    if has_others and added.first() is not None:
-        await messages.tell_of_change(tx, person, "device", device=label)
+    if added.first() is not None and await tx.scalar(earlier):
+        await messages.tell_of_change(tx, person, "device", device=row.device)
 
 
 async def renew(tx: Tx, session_secret: str) -> Opened | None:
@@ -103,6 +103,7 @@ async def end_session(tx: Tx, session_secret: str) -> None:
 async def end_sessions(tx: Tx, person: UUID, *, keep: UUID | None = None, only: UUID | None = None) -> None:
     """Sign a person out everywhere, everywhere but in one session, or in one session only.
 
+    The browsers of those sessions, and all that were ever known before, are strangers again: one of a thief too.
     Raises NoResultFound for somebody whom the caller does not see: row-level security would end nothing, and say so
     to nobody.
     """
@@ -113,6 +114,13 @@ async def end_sessions(tx: Tx, person: UUID, *, keep: UUID | None = None, only: 
     if only is not None:
         which.append(SessionRow.id == only)
     await _end(tx, *which)
+    await _forget_browsers(tx, person, keep, only)
+
+
+async def _forget_browsers(tx: Tx, person: UUID, keep: UUID | None, only: UUID | None) -> None:
+    named = DeviceRow.secret_hash.in_(sa.select(SessionRow.browser).where(SessionRow.id == (only or keep)))
+    forgotten = sa.delete(DeviceRow).where(DeviceRow.person == person)
+    await tx.execute(forgotten.where(named if only else ~named))
 
 
 async def _end(tx: Tx, *which: sa.ColumnElement[bool]) -> None:

@@ -167,6 +167,7 @@ def _sign_in() -> None:
         sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
         sa.Column("two_step", sa.Boolean(), nullable=False),
         sa.Column("organisation", sa.Uuid(), nullable=True),
+        sa.Column("browser", sa.LargeBinary(), nullable=False),
         sa.Column("device", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
