@@ -170,8 +170,8 @@ async def test_a_stranger_who_registered_an_organisation_loses_its_sandbox_to_wh
     assert ended == {trial["key_id"], second.json()["id"]}, "whatever it made in between too"
     made = await flat.client.post(f"{BASE}/keys", json=body, headers=bearer(key))
     assert made.status_code == 201
+    colleague, _ = await a_person(flat, "khac@yensao.example")
     async with flat.tx() as tx:
-        colleague, _ = await a_person(flat, "khac@yensao.example")
         await people.join(tx, colleague, await of_agency(tx, "bkh"))
     assert not [f for f in await flat.facts() if isinstance(f, KeyRevoked)], "a second one takes nothing over"
 
@@ -302,8 +302,8 @@ async def test_an_organisation_is_told_nothing_before_somebody_joined_it_and_the
             return [(row.address, row.state) for row in rows]
 
     assert await say() == [("", "unaddressed")] * 2
+    member, _ = await a_person(flat, "lan@xa.example")
     async with flat.tx() as tx:
-        member, _ = await a_person(flat, "lan@xa.example")
         await people.join(tx, member, await of_agency(tx, "bkh"))
     assert await say() == [("lan@xa.example", "queued")] * 2, "not the address that was only typed"
     await accepted(flat)
@@ -347,9 +347,9 @@ async def test_each_key_that_leaves_the_sandbox_is_told_to_whoever_answers_for_i
 async def test_a_key_that_a_colleague_revokes_is_told_and_ones_own_is_not(flat):
     await registered(flat)
     browser, _ = await accepted(flat)
+    colleague, _ = await a_person(flat, "khac@yensao.example", agency="tcnt")
     async with flat.tx() as tx:
         keys_ = list(await tx.scalars(sa.text("SELECT id FROM api_key WHERE agency = 'bkh'")))
-        colleague, _ = await a_person(flat, "khac@yensao.example", agency="tcnt")
         await people.join(tx, colleague, await of_agency(tx, "bkh"))
     other = Browser(flat)
     await other.sign_in_by_code("khac@yensao.example")
