@@ -103,6 +103,8 @@ FIRST_KEY = "Khóa đầu tiên"
 KEY_LIFE = timedelta(days=730)
 SANDBOX_KEY_LIFE = timedelta(days=90)
 KEY_SHOWN = timedelta(minutes=10)
+KEYS_A_DAY = 50
+"""Keys that an organisation makes in one world: each that ends is remembered by every service, for good."""
 
 MESSAGES_A_DAY = 20
 ORGANISATIONS_A_DAY = 3

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from services.accounts import rules
 from shared.auth import is_registered
 from tests.accounts.builders import Browser, some_agencies
 from tests.accounts.test_rights import an_administrator
@@ -82,3 +83,29 @@ async def test_who_acts_for_one_organisation_buys_where_that_one_is_registered_a
         for agency, status in ((here, 303), (elsewhere, 403)):
             answer = await buyer.post("/account/keys", agency=agency, **key, _idempotency_key=uuid4().hex)
             assert answer.status_code == status, (here, agency)
+
+
+@pytest.mark.promise("T11")
+async def test_an_organisation_makes_so_many_keys_a_day_however_slowly_and_its_sandbox_is_counted_apart(
+    flat, monkeypatch
+):
+    monkeypatch.setattr(rules, "KEYS_A_DAY", 2)
+    buyer = Browser(flat)
+    await buyer.sign_in_by_code("lan@example.vn")
+    form = {
+        "kind": "advertiser",
+        "agency": "bkh",
+        "name": "Y",
+        "contact_name": "Lan",
+        "tax_code": "4200123454",
+    }
+    await buyer.post("/account/organisation", **form, _idempotency_key=uuid4().hex)
+    await buyer.get("/account/renew?next=/account")
+    for agency in ("bkh", "bkh-sandbox"):
+        key = {"name": "Máy", "agency": agency, "scopes": ["ads:book"]}
+        asked = [
+            await buyer.post("/account/keys", **key, _idempotency_key=uuid4().hex)
+            for _ in range(rules.KEYS_A_DAY + 1)
+        ]
+        assert [answer.status_code for answer in asked] == [303, 303, 429], agency
+    assert "đã tạo đủ khóa" in asked[-1].text

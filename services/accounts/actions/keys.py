@@ -17,7 +17,7 @@ from shared.calendar import local_day
 from shared.contracts import sandbox
 from shared.contracts.accounts import KeyRevoked
 from shared.db import Tx, check_acts_at, locked, see_also
-from shared.errors import NotAllowed, NotFound
+from shared.errors import NotAllowed, NotFound, TooMany
 from shared.outbox import emit
 from shared.settings import Settings
 from shared.texts import clean_name
@@ -166,6 +166,7 @@ async def _make_own_key(tx: Tx, principal: Principal, agency: str, name: str, sc
     else:
         rules.check_scopes(scopes, rules.SANDBOX_SCOPES, "A key of the sandbox")
         organisation, member = await _in_sandbox(tx, principal.organisation), None
+    await _check_pace(tx, organisation)
     return await make_key(
         tx,
         agency=agency,
@@ -175,6 +176,17 @@ async def _make_own_key(tx: Tx, principal: Principal, agency: str, name: str, sc
         actor=principal,
         member=member,
     )
+
+
+async def _check_pace(tx: Tx, organisation: UUID) -> None:
+    """Raises TooMany where an organisation made keys enough today. One of its keys is made at a time."""
+    await locked(tx, OrganisationRow, organisation)
+    since = clock.now() - rules.A_DAY
+    made = sa.select(sa.func.count()).where(
+        ApiKeyRow.organisation == organisation, ApiKeyRow.created_at > since
+    )
+    if (await tx.scalar(made) or 0) >= rules.KEYS_A_DAY:
+        raise TooMany("Your organisation made keys enough today; try again tomorrow.", retry_after_s=86_400)
 
 
 async def agency_of(tx: Tx, organisation: UUID) -> str:
