@@ -125,7 +125,7 @@ def test_a_killed_supervisor_takes_its_parts_along_and_the_next_start_is_quick(h
     assert took < 25 * share()  # the old parts may take their ten seconds to finish
 
 
-@pytest.mark.promise("F1")
+@pytest.mark.promise("F1", "V9")
 def test_it_goes_down_within_three_seconds_and_up_again_within_ten(house: Path) -> None:
     pids = until_ready(house)
     begun = time.monotonic()
