@@ -1,5 +1,6 @@
 """A right carries its scope, and a lineage its days: what a role, a scope or a succession opens, and from when on."""
 
+import re
 from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 from importlib import import_module
@@ -20,6 +21,7 @@ from shared.errors import BadInput, NotAllowed
 from shared.settings import SERVICES
 from shared.web.page import DOORS
 from tests.conftest import Flats
+from tests.shared.homes import ROOT
 
 MERGER = date(2025, 4, 24)
 BEFORE = MERGER - timedelta(days=1)
@@ -129,6 +131,17 @@ def test_whatever_is_registered_a_line_ends_and_the_two_ways_to_ask_agree(
     assert line[-1] == known.heir_of(code, on)
     assert len(line) == len(set(line))
     assert all(code in known.with_predecessors([heir], on) for heir in line)
+
+
+SHOW_WHAT_WAS_REGISTERED = {"services/accounts/queries/__init__.py", "services/accounts/cli.py"}
+
+
+@pytest.mark.promise("F6")
+def test_who_stands_in_whose_place_is_read_from_its_rows_in_one_module_and_asked_with_a_day_elsewhere():
+    sources = [path for top in ("services", "shared", "demo") for path in (ROOT / top).rglob("*.py")]
+    reads = re.compile(r"\bsucceeded_on\b|\bsuccessor IS\b")
+    found = {str(path.relative_to(ROOT)) for path in sources if reads.search(path.read_text("utf-8"))}
+    assert found == {"shared/agencies.py", *SHOW_WHAT_WAS_REGISTERED}
 
 
 CLOSED = (
