@@ -16,8 +16,12 @@ TURNED, ZERO_WIDTH, CONTROL, TAG = "\u202e", "\u200b", "\x07", "\U000e0041"
 SEEN = "Công ty Yến sào\tKhánh Hòa\n(chi nhánh) 🐦 日本 – “xin chào”"
 
 
+BLANK = ["\u034f", "\u115f", "\u1160", "\u17b4", "\u180b", "\u2800", "\u3164", "\uffa0"]
+"""Letters and marks of scripts that show as nothing."""
+
+
 @pytest.mark.parametrize(
-    "sign", [TURNED, ZERO_WIDTH, CONTROL, TAG, "\u2066", "\ufeff", "\xad", "\x9f", "\u200d"]
+    "sign", [*BLANK, TURNED, ZERO_WIDTH, CONTROL, TAG, "\u2066", "\ufeff", "\xad", "\x9f", "\u200d"]
 )
 def test_zero_width_control_and_turned_characters_are_refused_at_both_doors(sign):
     for sent in (json.dumps({"name": f"A{sign}B"}), json.dumps({"name": f"A{sign}B"}, ensure_ascii=False)):
