@@ -84,8 +84,13 @@ async def lineage(tx: Tx) -> Lineage:
     return Lineage({row.code: (row.successor, row.succeeded_on) for row in rows})
 
 
-async def name_of(tx: Tx, code: str) -> str:
-    """The agency's name, or its code while the name has not arrived; a sandbox goes by its agency's name."""
+async def names_of(tx: Tx, codes: Iterable[str], word: str = sandbox.LABEL) -> dict[str, str]:
+    """The names of several agencies by their codes."""
+    return {code: await name_of(tx, code, word) for code in set(codes)}
+
+
+async def name_of(tx: Tx, code: str, word: str = sandbox.LABEL) -> str:
+    """The agency's name, or its code while the name has not arrived; a sandbox goes by its agency's name and a word."""
     real = sandbox.real(code)
     name = await tx.scalar(sa.text("SELECT name FROM agency WHERE code = :code"), {"code": real}) or real
-    return f"{name} · {sandbox.LABEL}" if sandbox.is_sandbox(code) else name
+    return sandbox.called(code, name, word)

@@ -6,19 +6,12 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, Router, get
+from litestar.response import Template
 
 from shared import clock, openapi
 from shared.calendar import local_day
 from shared.contracts.export import document
-from shared.web import static
-
-_PAGE = (
-    "<!doctype html><html lang='vi'><head><meta charset='utf-8'>"
-    "<meta name='viewport' content='width=device-width,initial-scale=1'>"
-    "<title>API · {service} · Nguồn Thu</title><link rel='stylesheet' href='{style}'></head>"
-    "<body><main id='swagger-ui' data-schema='/api/{service}/v1/openapi.json'></main>"
-    "<script src='{bundle}'></script><script src='{script}'></script></body></html>"
-)
+from shared.web import page
 
 
 @lru_cache(maxsize=8)
@@ -41,20 +34,10 @@ def show_asyncapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return document(house.service, house.consumer.subjects())
 
 
-@get("/docs", include_in_schema=False, media_type=MediaType.HTML, sync_to_thread=False)
-def show_page(request: Request[Any, Any, Any]) -> str:
-    """The page that shows the document to people."""
-    return page(request.app.state.house.service)
-
-
-def page(service: str) -> str:
-    """Swagger UI from its installed package: no inline script, nothing from elsewhere."""
-    return _PAGE.format(
-        service=service,
-        style=static("swagger/swagger-ui.css"),
-        bundle=static("swagger/swagger-ui-bundle.js"),
-        script=static("api-page.js"),
-    )
+@get("/docs", include_in_schema=False, sync_to_thread=False)
+def show_page(request: Request[Any, Any, Any]) -> Template:
+    """The page that shows the document to people: Swagger UI from its installed package, nothing from elsewhere."""
+    return page(request, "api_page.html", service=request.app.state.house.service, theme="light")
 
 
 def routes(service: str) -> Router:

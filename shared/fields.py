@@ -4,11 +4,12 @@ import re
 
 from shared.errors import Unprocessable
 
-_AT = re.compile(r"`\$\.(\w+)")
+_AT = re.compile(r"`\$(?:\[(\d+)\])?\.(\w+)")
 
 _FIELDS = [
     (re.compile(pattern), sentence)
     for pattern, sentence in (
+        (r"Expected `str` of length >= 1\b", "Fill this in."),
         (r"Expected `str` of length >= (\d+)", "Write at least {0} characters."),
         (r"Expected `str` of length <= (\d+)", "Write at most {0} characters."),
         (r"Expected `int` >= (-?\d+)", "The least is {0}."),
@@ -21,9 +22,12 @@ _FIELDS = [
 
 
 def field_refused(error: str) -> Unprocessable:
-    """The refusal of a form, with its `field` where there is one."""
+    """The refusal of a form, with its `field` where there is one; of rows that repeat, as `name-2` in the second."""
     for pattern, sentence in _FIELDS:
         if found := pattern.match(error):
-            named = _AT.search(error) or found
-            return Unprocessable(sentence.format(*found.groups()), field=named[1])
+            place = _AT.search(error)
+            row = f"-{int(place[1]) + 1}" if place and place[1] else ""
+            return Unprocessable(
+                sentence.format(*found.groups()), field=(place[2] if place else found[1]) + row
+            )
     return Unprocessable(f"The form cannot be read: {error}")

@@ -156,6 +156,8 @@ def _plain(name: str, value: Any, hint: Any) -> Any:
     if found := texts.hidden(text):
         raise Unprocessable(NO_HIDDEN.format(found), field=name)
     if hint is int or int in get_args(hint):
+        if not text:
+            raise Unprocessable("Fill this in.", field=name)
         try:
             return whole_number(text)
         except ValueError as error:

@@ -19,6 +19,7 @@ from litestar.typing import FieldDefinition
 from msgspec import Meta
 
 from shared import limits, strangers
+from shared.errors import OF_STATUS, Stale, VersionMissing
 from shared.glossary import explain, meaning
 
 REF = "#/components/schemas/{name}"
@@ -44,6 +45,14 @@ PROBLEMS = {
     429: "More requests than the limit; come back after `Retry-After` seconds.",
     503: "Something needed is away for a moment; come back after `Retry-After` seconds.",
 }
+
+CODES = {
+    **{status: kind.code for status, kind in OF_STATUS.items()},
+    409: "still-working",
+    412: Stale.code,
+    428: VersionMissing.code,
+}
+"""A code of each of them, for the examples."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -268,9 +277,18 @@ def _responses(one: Operation, refs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _problem(status: int, refs: dict[str, Any]) -> dict[str, Any]:
+    code = CODES[status]
+    # Without an example of ours the page that shows the document makes up letters.
+    example = {
+        "type": f"/docs/problems#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": PROBLEMS[status],
+    }
     made: dict[str, Any] = {
         "description": PROBLEMS[status],
-        "content": {"application/problem+json": {"schema": refs[repr(Problem)]}},
+        "content": {"application/problem+json": {"schema": refs[repr(Problem)], "example": example}},
     }
     if status in (429, 503):
         seconds = {"description": "Seconds to wait.", "schema": {"type": "integer"}}

@@ -183,11 +183,14 @@ def normal_tax_code(text: str) -> str:
     """A tax code (MST) as an invoice prints it: 10 digits, 10-3, or 12 without a check. Raises Unprocessable."""
     digits = re.sub(r"[\s-]", "", text)
     if not re.fullmatch(r"[0-9]{10}|[0-9]{12}|[0-9]{13}", digits):
-        raise Unprocessable("A tax code has 10, 12 or 13 digits.")
+        raise Unprocessable("A tax code has 10, 12 or 13 digits.", field="tax_code")
     if len(digits) == 12:  # noqa: PLR2004 - personal numbers since 1 July 2025 have no check digit
         return digits
     if tax_check_digit(digits[:9]) != int(digits[9]):
-        raise Unprocessable("The tenth digit of this tax code does not fit the first nine: check the number.")
+        raise Unprocessable(
+            "The tenth digit of this tax code does not fit the first nine: check the number.",
+            field="tax_code",
+        )
     return digits if len(digits) == 10 else f"{digits[:10]}-{digits[10:]}"  # noqa: PLR2004
 
 

@@ -20,7 +20,6 @@ from services.payments.tables import (
     RailRow,
     RefundRow,
 )
-from shared.agencies import name_of
 from shared.contracts.base import Collect, Line, Outcome, Rail
 from shared.db import Tx
 from shared.errors import NotFound
@@ -40,7 +39,6 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """What the pay page shows of an invoice."""
 
     invoice: Invoice
-    agency_name: str
     owed_vnd: int
     attempt: Attempt | None
     rails: frozenset[str]
@@ -140,7 +138,6 @@ async def bill(tx: Tx, invoice: UUID) -> Bill | None:
     )
     return Bill(
         invoice=msgspec.convert(row, Invoice, from_attributes=True),
-        agency_name=await name_of(tx, row.agency),
         owed_vnd=still_owed(row.total_vnd, int(credited or 0)),
         attempt=msgspec.convert(attempt, Attempt, from_attributes=True) if attempt is not None else None,
         rails=await rails_of(tx, row.agency),

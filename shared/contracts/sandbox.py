@@ -23,6 +23,11 @@ def is_sandbox(agency: str) -> bool:
     return agency.endswith(SUFFIX)
 
 
+def called(agency: str, name: str, word: str = LABEL) -> str:
+    """How people are shown whose it is: the agency's name, and behind it, of a sandbox, the word for one."""
+    return f"{name} · {word}" if is_sandbox(agency) else name
+
+
 def in_sql(column: str) -> str:
     """The same question to PostgreSQL, about a column."""
     return f"right({column}, {len(SUFFIX)}) = '{SUFFIX}'"

@@ -14,7 +14,7 @@ DEMO = "demo"
 PAGES: Final = {
     "/account": "accounts",
     "/dev/mail": "accounts",
-    "/docs/problems": "accounts",
+    "/docs": "accounts",
     "/static": "accounts",
     "/desk": "accounts",
     "/desk/ads": "ads",
@@ -130,7 +130,6 @@ def _site(edge: Edge) -> str:
         lines += _to(edge, f"/api/{service}", service)
     for path in sorted(PAGES, key=len, reverse=True):
         lines += _to(edge, path, PAGES[path], exact=path.endswith(".js"))
-    lines += ["\t@docs path /docs /docs/", "\thandle @docs {", *_docs(), "\t}"]
     lines += ["\thandle {", *_proxy(edge, DEMO), "\t}"]
     lines += [*_errors(policy), "}"]
     return "\n".join(lines) + "\n"
@@ -174,22 +173,6 @@ def _proxy(edge: Edge, name: str, *more: str) -> list[str]:
     # What was already sent is never sent twice: only a refused connection is tried again.
     orders = (f"lb_try_duration {edge.patience_s}s", "lb_try_interval 200ms", *more)
     return [f"\t\treverse_proxy {edge.apps[name]} {{", *(f"\t\t\t{order}" for order in orders), "\t\t}"]
-
-
-def _docs() -> list[str]:
-    links = "".join(
-        f'<li><a href="/api/{service}/v1/docs">{service}</a> · '
-        f'<a href="/api/{service}/v1/openapi.json">openapi.json</a></li>'
-        for service in SERVICES
-    )
-    page = (
-        '<!doctype html><html lang="vi"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="stylesheet" href="/static/nguonthu.css"><title>API · Nguồn Thu</title>'
-        "<main><h1>API</h1><p>Mỗi dịch vụ có một trang mô tả. <span lang=en>Each service describes its own.</span></p>"
-        f"<ul>{links}</ul></main></html>"
-    )
-    return ["\t\theader Content-Type text/html;charset=utf-8", f"\t\trespond `{page}` 200"]
 
 
 def _errors(policy: str) -> list[str]:

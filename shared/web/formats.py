@@ -1,7 +1,11 @@
 """How figures and dates are written on pages: the same in both languages where law and habit say so."""
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import count
+
+from markupsafe import Markup, escape
 
 from shared import calendar
 from shared import money as _money
@@ -41,6 +45,21 @@ def in_words(amount_vnd: int) -> str:
     return f"{words[:1].upper()}{words[1:]} đồng"
 
 
+def labelled(rows: Markup, heads: list[str | tuple[str, str]]) -> Markup:
+    """Rows of a table whose cells each bear their heading, for phones, where a row is shown as a card."""
+    texts = [escape(head if isinstance(head, str) else head[0]) for head in heads]
+    place = count()
+
+    def tell(found: re.Match[str]) -> str:
+        nonlocal place
+        if found[1] == "tr":
+            place = count()
+            return found[0]
+        return f'{found[0]} data-label="{texts[next(place)]}"'
+
+    return Markup(re.sub(r"<(tr|td|th)\b", tell, str(rows)))  # noqa: S704 - our own rows, their labels escaped
+
+
 FILTERS = {
     "money": money,
     "number": number,
@@ -48,4 +67,5 @@ FILTERS = {
     "day": day,
     "moment": moment,
     "in_words": in_words,
+    "labelled": labelled,
 }

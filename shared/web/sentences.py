@@ -25,8 +25,19 @@ def _vietnamese(sentence: str) -> str | None:
         return sentences()[sentence]
     for pattern, text in _patterns():
         if found := pattern.fullmatch(sentence):
-            return text.format(*(_vietnamese(part) or part for part in found.groups()))
+            return text.format(*(_vietnamese(part) or _local(part) for part in found.groups()))
     return None
+
+
+def _local(value: str) -> str:
+    """A value as it is written in Viet Nam: `57,000` with a dot, `2026-11-30` day first, `'a'` in our quotes."""
+    if re.fullmatch(r"\d{1,3}(,\d{3})+", value):
+        return value.replace(",", ".")
+    if found := re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)", value):
+        return "/".join(reversed(found.groups()))
+    if found := re.fullmatch(r"'(.*)'", value, re.DOTALL):
+        return f"“{found[1]}”"
+    return value
 
 
 @cache

@@ -194,6 +194,9 @@ async def test_an_organisation_asks_for_keys_of_its_sandbox_whenever_it_likes(fl
     principal = Verifier(flat.house.settings).principal(shown_key(shown.text))
     assert (principal.agency, str(principal.organisation)) == ("bkh-sandbox", trial["organisation"])
     assert "Báo Khánh Hòa · thử nghiệm" in shown.text
+    english = await browser.get("/account/keys?lang=en")
+    assert "Báo Khánh Hòa · sandbox" in english.text
+    assert "thử nghiệm" not in english.text
 
 
 async def test_a_key_of_the_sandbox_neither_sees_nor_revokes_the_others(flat):

@@ -80,6 +80,9 @@ async def test_the_page_of_a_sandbox_offers_its_own_rail_alone_and_says_that_it_
     assert "Đây là khu thử nghiệm" in shown
     assert "bkh · thử nghiệm" in shown
     assert "VNPAY" not in shown
+    english = (await flat.client.get(link(flat.house.settings, invoice) + "&lang=en")).text
+    assert "bkh · sandbox" in english
+    assert "thử nghiệm" not in english
 
 
 async def test_two_payments_of_one_trial_take_it_once(flats: Flats) -> None:

@@ -31,7 +31,7 @@ OPEN = {
 OPEN_PAGES = re.compile(
     r"/(account/(sign-in|sign-out|code|password|totp|enrol|join|renew)|subscribe|advertise|events|pay/\{invoice\}(/live)?"
     r"|subscribe/\{package\}(/contract)?|events/\{slug\}(/register|/sponsor/\{package\})?|events/tickets/\{key\}"
-    r"|docs/problems|gateway/vnpay(-sim)?/.*|dev/mail(/\{letter\})?|ads\.js|creatives/\{name\}|b/.*|static/.*|desk/components"
+    r"|docs(/problems)?|gateway/vnpay(-sim)?/.*|dev/mail(/\{letter\})?|ads\.js|creatives/\{name\}|b/.*|static/.*|desk/components"
     r"|health/(live|ready)|metrics)"
 )
 """Pages without a sign-in: where one signs in, catalogues, signed links, the gateway, and what only the house sees."""

@@ -16,6 +16,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from shared import glossary, openapi
 from shared.contracts.scopes import Scope
 from shared.settings import SERVICES, Settings
+from shared.web.problems import problems
 
 TODAY = date(2026, 11, 27)
 WITHOUT_KEY = {"submit", "review", "decide", "check_access", "check_access_batch"}
@@ -162,6 +163,17 @@ def test_every_body_has_an_example_that_its_own_reader_takes(app, document, oper
         jsonschema.Draft202012Validator({**content["schema"], "components": document["components"]}).validate(
             example
         )
+
+
+@pytest.mark.promise("F5")
+def test_every_refusal_has_an_example_with_a_code_that_the_list_of_problems_holds(document):
+    judge = jsonschema.Draft202012Validator(
+        {"$ref": "#/components/schemas/Problem", "components": document["components"]}
+    )
+    for status, answer in document["components"]["responses"].items():
+        example = answer["content"]["application/problem+json"]["example"]
+        judge.validate(example)
+        assert (example["code"], int(status)) in {(one.code, one.status) for one in problems()}
 
 
 def test_the_glossary_explains_no_word_that_nobody_uses():

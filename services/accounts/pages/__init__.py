@@ -1,6 +1,6 @@
-"""The doors for people: signing in, one's own account, the desks' home and people, the embedded inbox."""
+"""The doors for people: signing in, one's own account, the desks' home and people, the inbox, what programmers open."""
 
-from services.accounts.pages import account, desk, keys, mail, problems, sign_in, trail
+from services.accounts.pages import account, desk, docs, keys, mail, sign_in, trail
 
 routes = [
     *sign_in.routes,
@@ -9,5 +9,5 @@ routes = [
     *desk.routes,
     *trail.routes,
     *mail.routes,
-    *problems.routes,
+    *docs.routes,
 ]

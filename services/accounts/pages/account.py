@@ -32,6 +32,7 @@ is_signed_in = auth.Right(own=True)
 not_too_often = limited("account", per_minute=20, burst=20)
 
 Short = Annotated[str, Meta(max_length=200)]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 PURPOSES = (
     ("newsletter", N_("Bản tin"), N_("Cho phép gửi bản tin và bài chọn lọc tới e-mail của tôi.")),
@@ -51,7 +52,6 @@ COMMON = N_(
     "Mật khẩu này quá dễ đoán: nó phổ biến, hoặc ghép từ tên hay địa chỉ của bạn. Hãy dùng một câu khác."
 )
 WRONG_PROOF = N_("Hãy nhập mật khẩu hiện tại hoặc mã xác thực.")
-WRONG_TAX_CODE = N_("Mã số thuế không hợp lệ. Hãy kiểm tra lại 10, 12 hoặc 13 chữ số.")
 
 
 class ProfileForm(msgspec.Struct, frozen=True):
@@ -78,12 +78,12 @@ class ConsentForm(msgspec.Struct, frozen=True):
     granted: Literal["yes", "no"]
 
 
-class OrganisationForm(msgspec.Struct, frozen=True):
-    kind: Literal["advertiser", "sponsor"] = "advertiser"
-    agency: str = ""
-    name: Short = ""
-    tax_code: Short = ""
-    contact_name: Short = ""
+class OrganisationForm(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Literal["advertiser", "sponsor"]
+    agency: str
+    name: Name
+    tax_code: Name
+    contact_name: Name
     next: Annotated[str, Meta(max_length=500)] = ""
 
 
@@ -206,18 +206,17 @@ async def show_organisation(
     kind: FromQuery[Literal["advertiser", "sponsor"]] = "advertiser",
     next: FromQuery[str] = "",  # noqa: A002 - the query's name
 ) -> Template:
-    return await _organisation(request, tx, OrganisationForm(kind=kind, next=next))
+    return await _organisation(request, tx, kind, next)
 
 
 @post("/account/organisation", include_in_schema=False, guards=[is_signed_in, not_too_often])
 async def register_organisation(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
-    """Register the advertiser or sponsor for whom this person acts from now on."""
+    """Register the advertiser or sponsor for whom this person acts from now on; refused, the form comes back."""
     row, person = await sessions.current(tx, auth.principal_of(request))
-    form = read_form(await request.form(), OrganisationForm)
-    if not form.name or not form.contact_name:
-        return await _organisation(request, tx, form, status_code=422)
+    sent = await request.form()
 
     async def work() -> Redirect:
+        form = read_form(sent, OrganisationForm)
         made = await people.register_own(
             tx, person, row, kind=form.kind, agency=form.agency, name=form.name,
             tax_code=form.tax_code, contact_name=form.contact_name,
@@ -225,11 +224,10 @@ async def register_organisation(request: Web, tx: NamedDependency[Tx]) -> Respon
         own = "/advertise" if made.kind == "advertiser" else "/events"
         return _afresh(rules.safe_next(form.next) if form.next else own)
 
-    try:
-        rules.normal_tax_code(form.tax_code)
-    except Unprocessable:
-        return await _organisation(request, tx, form, WRONG_TAX_CODE, status_code=422)
-    return await once(request, tx, work())
+    async def show() -> Template:
+        return await _organisation(request, tx, sent.get("kind", ""), sent.get("next", ""))
+
+    return await or_again(request, tx, once(request, tx, work()), show)
 
 
 @post("/account/act", include_in_schema=False, guards=[is_signed_in])
@@ -303,19 +301,14 @@ async def _security(
     )
 
 
-async def _organisation(
-    request: Web, tx: Tx, form: OrganisationForm, error: str | None = None, status_code: int = 200
-) -> Template:
-    principal, _ = await the_person(request, tx)
-    open_ones = [(a.code, a.name) for a in await queries.open_agencies(tx)]
+async def _organisation(request: Web, tx: Tx, kind: str, next_path: str) -> Template:
+    await the_person(request, tx)
     return page(
         request,
         "accounts_organisation.html",
-        status_code=status_code,
-        form=form,
-        agencies=open_ones,
-        error=error,
-        tabs=account_tabs(request, principal),
+        kind=kind,
+        next=next_path,
+        agencies=[(a.code, a.name) for a in await queries.open_agencies(tx)],
     )
 
 

@@ -19,7 +19,7 @@ from shared.contracts import sandbox
 from shared.contracts.scopes import Scope
 from shared.db import Tx
 from shared.http import once, read_form
-from shared.web import N_, page
+from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again
 
 SCOPES = {
@@ -56,7 +56,8 @@ async def _keys(request: Web, tx: Tx, made: UUID | None = None) -> Template:
     principal, _ = await the_person(request, tx)
     found = await queries.keys(tx, organisation=principal.organisation)
     names = {a.code: a.name for a in await queries.agencies(tx)}
-    names |= {sandbox.of(code): f"{name} · {sandbox.LABEL}" for code, name in names.items()}
+    word = translate(language_of(request), sandbox.LABEL)
+    names |= {sandbox.of(code): sandbox.called(sandbox.of(code), name, word) for code, name in names.items()}
     own = await keys.agency_of(tx, principal.organisation) if principal.organisation else ""
     shown = page(
         request,

@@ -262,11 +262,13 @@ async def _enrolment(request: Web, error: str | None = None, status_code: int = 
     if found is None:
         return Redirect("/account/password", status_code=303)
     secret, email = found
+    address = totp_uri(secret, email)
     shown = page(
         request,
         "accounts_enrol.html",
         status_code=status_code,
-        picture=await qr_code(totp_uri(secret, email)),
+        address=address,
+        picture=await qr_code(address),
         secret=" ".join(secret[n : n + 4] for n in range(0, len(secret), 4)),
         error=error,
     )

@@ -36,13 +36,14 @@ async def show_audit(
     entries = await trail.audit(tx, code, before, limit=PAGE + 1)
     known = await trail.names_of(tx, [e.actor for e in entries] + [f"person:{e.subject}" for e in entries])
     lang = language_of(request)
+    names = {a.code: a.name for a in await queries.agencies(tx)}
     return page(
         request,
         "accounts_audit.html",
         entries=[_told(lang, entry, known) for entry in entries[:PAGE]],
         code=code,
-        codes=codes,
-        names={a.code: a.name for a in await queries.agencies(tx)},
+        agency_name=names.get(code, code),
+        agencies=[(f"/desk/audit?agency={each}", names.get(each, each)) for each in codes],
         broken=await trail.broken_entries(tx, [code]),
         next=f"/desk/audit?agency={code}&before={entries[PAGE - 1].number}" if len(entries) > PAGE else None,
         tabs=people_tabs(request, principal),

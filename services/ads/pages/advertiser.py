@@ -18,6 +18,7 @@ from services.ads.pages import words
 from services.ads.queries import catalogue, reports
 from services.ads.queries import orders as reading
 from shared import auth, clock
+from shared.agencies import names_of
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotAllowed, Refused
@@ -89,7 +90,8 @@ async def _orders(request: Call, tx: Tx, cursor: str) -> Template:
     before = decode_cursor(cursor, UUID)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
     more = f"?cursor={encode_cursor(found[PER_PAGE - 1].id)}" if len(found) > PER_PAGE else None
-    return page(request, "ads_orders.html", orders=found[:PER_PAGE], more=more, words=words)
+    names = await names_of(tx, [order.agency for order in found])
+    return page(request, "ads_orders.html", orders=found[:PER_PAGE], names=names, more=more, words=words)
 
 
 @get("/advertise/new", include_in_schema=False, guards=[is_signed_in])
@@ -152,6 +154,7 @@ async def _order(request: Call, tx: Tx, order_id: UUID) -> Template:
         request,
         "ads_order.html",
         order=order,
+        names=await names_of(tx, [order.agency]),
         days=await reports.by_day(tx, order_id),
         words=words,
         desk=False,

@@ -14,6 +14,7 @@ from services.ads.pages import words
 from services.ads.queries import orders as reading
 from services.ads.queries import reports
 from shared import auth, clock
+from shared.agencies import names_of
 from shared.db import Tx
 from shared.http import read_form
 from shared.lists import decode_cursor, encode_cursor
@@ -40,8 +41,15 @@ async def show_queue(request: Call, tx: NamedDependency[Tx]) -> Template:
 async def _queue(request: Call, tx: Tx) -> Template:
     queue = await reading.queue(tx, request.app.state.settings)
     rejected = await reports.rejections(tx, clock.now())
-    waiting = await reading.queue_length(tx)
-    return page(request, "ads_desk.html", queue=queue, waiting=waiting, rejected=rejected, words=words)
+    return page(
+        request,
+        "ads_desk.html",
+        queue=queue,
+        names=await names_of(tx, [item.agency for item in queue]),
+        waiting=await reading.queue_length(tx),
+        rejected=rejected,
+        words=words,
+    )
 
 
 @get("/desk/ads/orders", include_in_schema=False, guards=[may_see_desk])
@@ -49,9 +57,14 @@ async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[
     before = decode_cursor(cursor, UUID)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
     more = f"?cursor={encode_cursor(found[PER_PAGE - 1].id)}" if len(found) > PER_PAGE else None
-    waiting = await reading.queue_length(tx)
     return page(
-        request, "ads_desk_orders.html", orders=found[:PER_PAGE], more=more, waiting=waiting, words=words
+        request,
+        "ads_desk_orders.html",
+        orders=found[:PER_PAGE],
+        names=await names_of(tx, [order.agency for order in found]),
+        more=more,
+        waiting=await reading.queue_length(tx),
+        words=words,
     )
 
 
@@ -66,6 +79,7 @@ async def _order(request: Call, tx: Tx, order_id: UUID) -> Template:
         request,
         "ads_order.html",
         order=order,
+        names=await names_of(tx, [order.agency]),
         days=await reports.by_day(tx, order_id),
         words=words,
         desk=True,

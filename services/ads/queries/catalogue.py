@@ -65,7 +65,7 @@ async def placements(tx: Tx, today: date, agency: str = "") -> list[PlacementVie
 
 
 def _view(row: Any, asked: str) -> PlacementView:
-    name = f"{row.agency_name} · {sandbox.LABEL}" if sandbox.is_sandbox(asked) else row.agency_name
+    name = sandbox.called(asked, row.agency_name)
     return PlacementView(
         row.code, asked or row.agency, name, row.site, row.name, row.width, row.height, row.sections, []
     )

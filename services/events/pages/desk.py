@@ -15,6 +15,7 @@ from services.events.pages.common import Caller, badge, may_see_desk, may_work_d
 from services.events.rules import industries
 from services.events.tables import DeliverableRow
 from shared import clock
+from shared.agencies import names_of
 from shared.db import Tx, locked, seen
 from shared.errors import NotFound
 from shared.http import once, read_form
@@ -29,11 +30,13 @@ class ProofForm(msgspec.Struct, frozen=True):
 @get("/desk/events", guards=[may_see_desk], include_in_schema=False)
 async def show_desk(request: Caller, tx: NamedDependency[Tx]) -> Template:
     codes = seen(tx)
+    events, recounts = await queries.desk(tx, codes), await queries.recounts(tx, codes)
     return page(
         request,
         "desk_events.html",
-        events=await queries.desk(tx, codes),
-        recounts=await queries.recounts(tx, codes),
+        events=events,
+        recounts=recounts,
+        names=await names_of(tx, {e.agency for e in events} | {r.agency for r in recounts}),
         now=clock.now(),
     )
 

@@ -1,5 +1,6 @@
 """Runners take tickets, see their bibs, and show a signed code at the gate."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,7 @@ from shared.agencies import lineage
 from shared.calendar import local_day
 from shared.db import Tx, enter
 from shared.errors import Unprocessable
+from shared.fields import field_refused
 from shared.http import once, read_form
 from shared.service import transaction
 from shared.settings import Settings
@@ -73,8 +75,16 @@ async def _form(request: Caller, tx: Tx, slug: str, rows: list[tuple[str, str]])
 
 @post("/events/{slug:str}/register", guards=[may_buy, bookings], include_in_schema=False)
 async def register(request: Caller, slug: FromPath[str]) -> Response[Any]:
-    """Hold the tickets, then off to pay; refused, the form comes back as it was filled in."""
+    """Hold the tickets, then off to pay; refused, the form comes back as it was filled in.
+
+    With `_people` only the number of rows changes: nobody types the names again.
+    """
     form = await request.form()
+    names, tickets = form.getall("name", []), form.getall("ticket", [])
+    rows = [(str(a), str(b)) for a, b in zip(names, tickets, strict=False)][:MOST] or [("", "")]
+    if "_people" in form:
+        async with transaction(request) as tx:
+            return await _form(request, tx, slug, _resized(rows, form["_people"]))
     patron = runner_of(auth.principal_of(request))
 
     async def work(tx: Tx, share: Share) -> Redirect:
@@ -84,14 +94,16 @@ async def register(request: Caller, slug: FromPath[str]) -> Response[Any]:
         link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
         return Redirect(link, status_code=303)
 
-    async def show(tx: Tx) -> Template:
-        names, tickets = form.getall("name", []), form.getall("ticket", [])
-        rows = [(str(a), str(b)) for a, b in zip(names, tickets, strict=False)][:MOST]
-        return await _form(request, tx, slug, rows or [("", "")])
+    budget = request.app.state.settings.budget_holds
+    async with sharing(request, "hold:ticket", budget, len(names)) as share, transaction(request) as tx:
+        asked = once(request, tx, work(tx, share))
+        return await or_again(request, tx, asked, lambda: _form(request, tx, slug, rows))
 
-    budget, count = request.app.state.settings.budget_holds, len(form.getall("name", []))
-    async with sharing(request, "hold:ticket", budget, count) as share, transaction(request) as tx:
-        return await or_again(request, tx, once(request, tx, work(tx, share)), lambda: show(tx))
+
+def _resized(rows: list[tuple[str, str]], people: object) -> list[tuple[str, str]]:
+    """As many rows as were asked for; new ones run what the last one runs."""
+    wanted = int(people) if isinstance(people, str) and re.fullmatch(r"[0-9]{1,2}", people) else len(rows)
+    return (rows + [("", rows[-1][1])] * MOST)[: min(max(wanted, 1), MOST)]
 
 
 def _entries(form: RunnersForm) -> list[Entry]:
@@ -101,7 +113,7 @@ def _entries(form: RunnersForm) -> list[Entry]:
     try:
         return msgspec.convert(pairs, list[Entry])
     except msgspec.ValidationError as error:
-        raise Unprocessable(f"The form cannot be read: {error}") from error
+        raise field_refused(str(error)) from error
 
 
 @get("/events/registrations/{key:uuid}", guards=[may_buy], include_in_schema=False)

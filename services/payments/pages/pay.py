@@ -106,7 +106,7 @@ async def show_pay(
     bill = await queries.bill(tx, invoice)
     known = vnpay.terminals(request.app.state.settings.vnpay_terminals)
     address = f"/pay/{invoice}?{request.scope['query_string'].decode('latin-1')}"
-    agency_name = bill.agency_name if bill else await name_of(tx, link.agency)
+    agency = bill.invoice.agency if bill else link.agency
     state = state_of(bill, came_back=bool(link.back))
     if not in_time and state in PAYABLE:
         state = "late"
@@ -119,7 +119,7 @@ async def show_pay(
         state=state,
         address=address,
         live_address=address.replace("?", "/live?", 1),
-        agency_name=agency_name,
+        agency_name=await name_of(tx, agency, translate(language_of(request), sandbox.LABEL)),
         refresh_s=REFRESH_S if state in ("preparing", "waiting") else 0,
         failure=FAILURES.get(bill.attempt.response if bill and bill.attempt else "", FAILED),
         rail=_rail(bill, link.agency, known),
