@@ -214,7 +214,14 @@ async def test_a_person_registers_an_organisation_and_acts_for_it(flat):
     await browser.sign_in_by_code("lan@example.vn")
     form = {"kind": "sponsor", "agency": "tcnt", "name": "Công ty Yến sào", "contact_name": "Lan"}
     key = uuid4().hex
+    for missing in ("name", "tax_code", "contact_name"):
+        left_out = {**form, "tax_code": "4200123454", missing: ""}
+        answer = await browser.post("/account/organisation", **left_out, _idempotency_key=key)
+        assert answer.status_code == 422, missing
+        assert "Ô này còn trống." in answer.text.split(f'id="{missing}-error"')[1].split("</span>")[0]
     wrong = await browser.post("/account/organisation", **form, tax_code="4200123455", _idempotency_key=key)
+    assert 'value="4200123455"' in wrong.text
+    assert 'id="tax_code-error"' in wrong.text
     assert wrong.status_code == 422
     made = await browser.post("/account/organisation", **form, tax_code="4200123454", _idempotency_key=key)
     assert made.headers["location"] == "/account/renew?next=%2Fevents"

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared import clock
+from shared.settings import SERVICES
 from shared.web.problems import problems
 from tests.accounts.builders import PASSWORD, TAX_CODE, Browser, a_person, some_agencies
 
@@ -357,6 +358,18 @@ async def test_an_auditor_reads_and_changes_nothing(flat):
     assert (await browser.get("/desk/people")).status_code == 403
     answer = await browser.post("/desk/people", email="x@y.vn", name="X", agency="bkh", roles=["finance"])
     assert answer.status_code == 403
+
+
+async def test_the_page_for_programmers_leads_to_each_api_and_speaks_the_readers_language(flat):
+    shown = (await flat.client.get("/docs")).text
+    for service in SERVICES:
+        assert f'href="/api/{service}/v1/docs"' in shown
+        assert f'href="/api/{service}/v1/openapi.json"' in shown
+    assert "Dành cho lập trình viên" in shown
+    assert 'href="/docs/problems"' in shown
+    english = (await flat.client.get("/docs?lang=en")).text
+    assert "For programmers" in english
+    assert "Mở tài liệu" not in english
 
 
 async def test_the_type_of_every_problem_leads_to_its_line(flat):

@@ -143,6 +143,30 @@ async def test_runners_pay_get_bibs_and_are_let_in_once(flats: Flats) -> None:
     assert (await gate.post("/desk/events/night-run/check-in", {"ticket": "999"})).status_code == 404
 
 
+async def test_a_runners_form_says_which_row_is_wrong_and_grows_without_losing_a_name(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat)
+    ticket = str((await stock(flat))["5 km"]["id"])
+    person = Browser(flat, flats.token(id=uuid4(), name="Minh"))
+    path = "/events/night-run/register"
+    await person.get(path)
+    sent = {"name": ["Minh", "B"], "ticket": [ticket, ticket]}
+    wrong = await person.post(path, sent)
+    assert wrong.status_code == 422
+    field = wrong.text.split('id="name-2"')[1].split(">")[0]
+    assert 'value="B"' in field
+    assert "autofocus" in field
+    assert "Hãy viết ít nhất 2 ký tự." in wrong.text.split('id="name-2-error"')[1].split("</span>")[0]
+    assert 'id="name-1-error"' not in wrong.text
+    for people in ("3", "1", "99", "x"):
+        shown = await person.post(path, {**sent, "_people": people})
+        assert shown.status_code == 200
+        rows = {"3": 3, "1": 1, "99": 10, "x": 2}[people]
+        assert shown.text.count('name="name"') == rows
+        assert 'value="Minh"' in shown.text
+    assert await flat.facts() == []
+
+
 async def test_the_desk_shows_stock_sponsors_and_the_recount_to_its_own_staff_only(flats: Flats) -> None:
     flat = await flats.start("events")
     await an_event(flat)

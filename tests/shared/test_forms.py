@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import http
-from shared.errors import BadInput
+from shared.errors import BadInput, Unprocessable
 from tests.shared.door import Booking
 
-MISSPELT = ["--5", "5e3", "1.5e3", "9" * 5000, "९", "", "-", "5000.00", "1.5", "1.5000", "0.123", "1234.567"]
+MISSPELT = ["--5", "5e3", "1.5e3", "9" * 5000, "९", "-", "5000.00", "1.5", "1.5000", "0.123", "1234.567"]
 MISSPELT += ["1.234.56", ".5", "5.", "1,234", "1.234,5", "1..234", "5 ₫ ₫", "₫5"]
 
 
@@ -20,6 +20,13 @@ MISSPELT += ["1.234.56", ".5", "5.", "1,234", "1.234,5", "1..234", "5 ₫ ₫", 
 def test_a_form_takes_no_other_spelling_of_a_whole_number_and_says_which_is_right(text):
     with pytest.raises(http.NotAWholeNumber, match=r"budget_vnd: .*Write 5000000 or 5\.000\.000"):
         http.read_form({"budget_vnd": text}, Booking)
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_a_number_that_is_left_out_is_asked_for_and_not_called_wrong(text):
+    with pytest.raises(Unprocessable, match=r"^Fill this in\.$") as refused:
+        http.read_form({"budget_vnd": text}, Booking)
+    assert refused.value.more["field"] == "budget_vnd"
 
 
 @pytest.mark.parametrize("behind", ["", " ₫", "\u00a0₫", "đ"])

@@ -64,6 +64,16 @@ def test_every_sentence_of_a_refusal_that_a_page_can_show_has_its_vietnamese() -
     assert not missing, f"add them to shared/web/locale/vi.po: {missing}"
 
 
+def test_the_values_of_a_sentence_are_written_as_in_viet_nam() -> None:
+    assert said("vi", "The flight starts on 2020-01-31, which is past.") == "Ngày bắt đầu 31/01/2020 đã qua."
+    small = "The least line is 1,000 impressions, here 57,000 đồng."
+    assert said("vi", small) == "Một dòng ít nhất 1.000 lượt hiển thị, ở đây là 57.000 đồng."
+    wrong = "budget_vnd: '5,000' is not a whole number. Write 5000000 or 5.000.000, without decimals."
+    # What was typed is shown as it was typed.
+    assert said("vi", wrong).startswith("“5,000” ")
+    assert said("en", wrong) == wrong
+
+
 def test_a_vietnamese_sentence_uses_only_values_that_the_english_has() -> None:
     for english, vietnamese in sentences().items():
         said_of = vietnamese.format(*["x"] * english.count("{}"))
