@@ -25,7 +25,7 @@ from shared.settings import SERVICES, Settings
 from shared.web import component_routes, page, static, static_router, template_config, translate, translate_n
 from shared.web.assets import assets
 from shared.web.formats import day as show_day
-from shared.web.formats import in_words, labelled, moment, money, number, percent
+from shared.web.formats import in_words, moment, money, number, percent
 from shared.web.page import NAVIGATION
 from shared.web.problems import REASONS, WAYS, explain
 from shared.web.words import ROOT, folders, missing_in, read_english
@@ -123,14 +123,6 @@ def test_money_numbers_and_dates_are_written_as_in_viet_nam():
     assert moment(EVENING_UTC) == "02/03/2026 01:30"
     assert show_day(date(2026, 3, 1)) == "01/03/2026"
     assert in_words(1_200_000) == "Một triệu hai trăm nghìn đồng"
-
-
-def test_each_cell_of_a_hand_written_table_bears_its_heading_for_phones():
-    rows = Markup('<tr class="a"><td>1</td><th scope="row">2</th></tr>\n<tr><td class="num">3</td></tr>')
-    assert labelled(rows, ["<Nợ>", ("Có", "num")]) == (
-        '<tr class="a"><td data-label="&lt;Nợ&gt;">1</td><th data-label="Có" scope="row">2</th></tr>\n'
-        '<tr><td data-label="&lt;Nợ&gt;" class="num">3</td></tr>'
-    )
 
 
 def test_a_text_is_filled_and_what_is_put_in_is_escaped_once():
