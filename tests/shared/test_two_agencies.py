@@ -24,8 +24,10 @@ MIXED: tuple[tuple[Role, Role], ...] = (
 )
 """The role at bkh and the role at tcnt of one person."""
 
-CHANCE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,}|\b\d\d:\d\d(:\d\d)?\b")
-"""What differs from one answer to the next for the same reader: ids, tokens, the time of day."""
+CHANCE = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,}|\b\d\d:\d\d(:\d\d)?\b|\bexp=\d+"
+)
+"""What differs from one answer to the next for the same reader: ids, tokens, the time of day, the end of a link."""
 
 MENU = re.compile(r'<nav class="nav".*?</nav>', re.DOTALL)
 
