@@ -46,8 +46,8 @@ class WallForm(msgspec.Struct, frozen=True, kw_only=True):
     agency: Cell
     version: int
     """The version that was in force when the table was read."""
-    over: int | None = None
-    """A newer version that was shown since, and may be overwritten."""
+    over: int = 0
+    """A newer version that was shown since, and may be overwritten; 0 for none."""
     crawlers: Cell
     article_path: Annotated[str, msgspec.Meta(max_length=200)]
     section: list[Cell]
@@ -151,8 +151,7 @@ async def _rows(request: Request[Any, Any, Any]) -> list[tuple[str, dict[str, st
 
 
 async def _change(tx: Tx, form: WallForm, by: UUID | None) -> Redirect:
-    seen = form.version if form.over is None else form.over
-    await change_policy(tx, form.agency, _policy(form), seen, by)
+    await change_policy(tx, form.agency, _policy(form), form.over or form.version, by)
     return Redirect(f"{WALLS}?agency={form.agency}", status_code=303)
 
 
