@@ -167,6 +167,28 @@ async def test_codes_that_strangers_ask_for_and_letters_of_changes_take_nothing_
     assert "capped" not in {message.state for message in await rows(flat)}
 
 
+async def test_a_letter_that_waited_stands_in_the_inbox_where_it_arrived(flat, monkeypatch):
+    monkeypatch.setattr("services.accounts.pages.mail.PAGE", 1)
+    browser = Browser(flat)
+    await browser.post("/account/sign-in", identifier="lan@example.vn")
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE message SET next_at = now() + interval '1 hour', state = 'queued'"))
+    await browser.post("/account/sign-in", identifier="hoa@example.vn")
+    await flat.tick()
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE message SET next_at = now()"))
+    await flat.tick()
+    first = (await browser.get("/dev/mail")).text
+    (more,) = re.findall(r'href="(/dev/mail\?before=[^"]+)" rel="next"', first)
+    second = (await browser.get(more)).text
+    assert ["lan@" in first, "hoa@" in first, "lan@" in second, "hoa@" in second] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
 async def test_smtp_gets_the_letter_and_nothing_of_it_stays_here(flats):
     smtp = SmtpServer()
     async with smtp.at() as address:

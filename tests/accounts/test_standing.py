@@ -28,7 +28,9 @@ async def test_an_invitation_lets_nobody_in_once_who_sent_it_is_no_administrator
     for agency in ("bkh", "tcnt"):
         shown = await first.post("/desk/people", email="moi@bkh.example", agency=agency, roles=["finance"])
         links[agency] = re.search(r"join\?token=(\w+)", shown.text)[1]
+    assert "moi@bkh.example" in (await second.get("/desk/people")).text
     await second.post(f"/desk/people/{first_id}/roles", agency="bkh", roles=["auditor"], why="Đổi việc")
+    assert "moi@bkh.example" not in (await second.get("/desk/people")).text, "it waits for nobody any more"
     newcomer = Browser(flat)
     assert (await newcomer.get(f"/account/join?token={links['bkh']}")).status_code == 410
     late = {"name": "Mới", "password": "xK9#mQ2p-Lw7"}

@@ -245,15 +245,9 @@ async def invitation(tx: Tx, token: str) -> InvitationRow:
         sa.select(InvitationRow).where(InvitationRow.token_hash == digest(token)).with_for_update()
     )
     over = row is None or row.accepted_at is not None or row.expires_at <= clock.now()
-    if row is None or over or (row.roles and not await _may_still_give(tx, row)):
+    if row is None or over or (row.roles and not await queries.may_still_give(tx, row)):
         raise LinkExpired("This invitation was used or has expired; ask for a new one.")
     return row
-
-
-async def _may_still_give(tx: Tx, row: InvitationRow) -> bool:
-    """Whether the administrator who sent an invitation is one still; the operator, who sent the first, always is."""
-    kind, _, inviter = row.invited_by.partition(":")
-    return kind != "person" or "administrator" in await staff_roles(tx, UUID(inviter), row.agency)
 
 
 async def newcomer(tx: Tx, token: str) -> tuple[str, bool] | None:

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from services.accounts.rules import RESET_TTL
-from services.accounts.tables import PersonRow, SessionRow, TotpResetRow
+from services.accounts.tables import InvitationRow, PersonRow, SessionRow, TotpResetRow
 from shared import clock
 from shared.agencies import lineage as known_lineage
 from shared.auth import Principal
@@ -83,6 +83,7 @@ class Invitation(msgspec.Struct, frozen=True):
     name: str
     agency: str
     roles: list[str]
+    invited_by: str
     expires_at: datetime
 
 
@@ -271,15 +272,25 @@ async def staff(tx: Tx, codes: list[str]) -> list[StaffMember]:
 
 
 async def invitations(tx: Tx, codes: list[str]) -> list[Invitation]:
-    """Staff invitations that still wait."""
-    return await _all(
+    """Staff invitations that still wait, sent by who may still give the roles."""
+    found: list[Invitation] = await _all(
         tx,
         Invitation,
-        "SELECT id, email, name, agency, roles, expires_at FROM invitation WHERE agency = ANY(:codes) "
+        "SELECT id, email, name, agency, roles, invited_by, expires_at FROM invitation WHERE agency = ANY(:codes) "
         "AND accepted_at IS NULL AND expires_at > :now AND organisation IS NULL ORDER BY created_at DESC",
         codes=codes,
         now=clock.now(),
     )
+    return [one for one in found if await may_still_give(tx, one)]
+
+
+async def may_still_give(tx: Tx, invited: Invitation | InvitationRow) -> bool:
+    """Whether the administrator who sent an invitation is one still; the operator, who sent the first, always is."""
+    kind, _, inviter = invited.invited_by.partition(":")
+    if kind != "person":
+        return True
+    heir = (await known_lineage(tx)).heir_of(invited.agency, local_day(clock.now()))
+    return "administrator" in (await roles_of(tx, UUID(inviter))).get(heir, [])
 
 
 async def resets(tx: Tx, codes: list[str]) -> list[Reset]:
@@ -309,13 +320,17 @@ _MESSAGE = (
 )
 
 
+_ARRIVED = "(SELECT last.sent_at, last.id FROM message AS last WHERE last.id = :before)"
+
+
 async def inbox(tx: Tx, address: str = "", limit: int = 50, before: UUID | None = None) -> list[Message]:
-    """What the embedded inbox shows, the newest first."""
+    """What the embedded inbox shows, what arrived last first."""
     return await _all(
         tx,
         Message,
         _MESSAGE + "WHERE state = 'sent' AND (:address = '' OR address = :address) "
-        "AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit",
+        "AND (CAST(:before AS uuid) IS NULL OR (sent_at, id) < " + _ARRIVED + ") "
+        "ORDER BY sent_at DESC, id DESC LIMIT :limit",
         address=address,
         limit=limit,
         before=before,
