@@ -80,6 +80,25 @@ async def test_every_page_of_a_sponsor_opens_and_the_form_leads_to_the_pay_link(
     assert "Ngân hàng Biển Xanh" in await somebody.get("/events/night-run")
 
 
+async def test_whoever_gives_a_package_back_reads_so_and_is_asked_for_no_money_any_more(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat)
+    gold = (await stock(flat))["Vàng"]["id"]
+    person = Browser(flat, flats.token(id=uuid4(), name="Hoa"))
+    form = f"/events/night-run/sponsor/{gold}"
+    await person.get(form)
+    await person.post(form, SPONSOR_FORM, str(uuid4()))
+    (opened,) = await flat.facts()
+    assert isinstance(opened, InvoiceOpened)
+    assert "Trả lại gói" in await person.get(opened.return_url)
+    answer = await person.post(f"{opened.return_url}/cancellation", {}, str(uuid4()))
+    assert answer.headers["location"].endswith(opened.return_url)
+    page = await person.get(opened.return_url)
+    assert "Bạn đã trả lại gói" in page
+    assert "/pay/" not in page
+    assert "/cancellation" not in page
+
+
 async def test_a_refused_form_comes_back_as_it_was_filled_in_and_holds_nothing(flats: Flats) -> None:
     flat = await flats.start("events")
     await an_event(flat)

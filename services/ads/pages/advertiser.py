@@ -14,6 +14,7 @@ from litestar.response import Redirect, Template
 from services.ads.actions import creatives, orders
 from services.ads.actions.images import Picture
 from services.ads.actions.uploads import taken
+from services.ads.api.orders import booking_limit
 from services.ads.pages import words
 from services.ads.queries import catalogue, reports
 from services.ads.queries import orders as reading
@@ -116,7 +117,7 @@ async def _booking(request: Call, tx: Tx, placement: str = "") -> Template:
     )
 
 
-@post("/advertise/new", include_in_schema=False, guards=[is_signed_in])
+@post("/advertise/new", include_in_schema=False, guards=[is_signed_in, booking_limit])
 async def book(request: Call, tx: NamedDependency[Tx]) -> Response[Any]:
     """Book; refused, the form comes back as it was filled in."""
 
@@ -161,7 +162,11 @@ async def _order(request: Call, tx: Tx, order_id: UUID) -> Template:
     )
 
 
-@post("/advertise/orders/{order_id:uuid}/creatives", include_in_schema=False, guards=[is_signed_in])
+@post(
+    "/advertise/orders/{order_id:uuid}/creatives",
+    include_in_schema=False,
+    guards=[is_signed_in, booking_limit],
+)
 async def upload(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
     _as_advertiser(request)
     state = request.app.state

@@ -32,7 +32,7 @@ from shared.http import once, read_form
 from shared.service import transaction
 from shared.strangers import Share, sharing
 from shared.web import language_of, page
-from shared.web.again import or_again
+from shared.web.again import or_again, tell, told
 
 EMPTY = {
     "organisation": "",
@@ -126,11 +126,13 @@ async def show_sponsorship(request: Caller, tx: NamedDependency[Tx], key: FromPa
         industry=industries.name(seen.industry, language_of(request)),
         state=badge(request, seen.state),
         links=[part_link(request, seen, part) for part in seen.instalments],
+        given_back=bool(told(request)),
     )
 
 
 @post("/events/sponsorships/{key:uuid}/cancellation", guards=[may_buy], include_in_schema=False)
-async def cancel(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Redirect:
+async def cancel(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Response[Any]:
+    """Give the package back; the page says so, for until payments has answered it is still held."""
     owner = patron_of(auth.principal_of(request)).owner
 
     async def work() -> Redirect:
@@ -139,7 +141,7 @@ async def cancel(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) 
         await sponsorships.cancel(tx, await tx.get_one(SponsorshipRow, key), clock.now())
         return Redirect(f"/events/sponsorships/{key}", status_code=303)
 
-    return await once(request, tx, work())
+    return tell(request, await once(request, tx, work()), f"/events/sponsorships/{key}", given_back=True)
 
 
 routes = [show_form, take_package, show_sponsorship, cancel]
