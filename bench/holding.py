@@ -12,8 +12,10 @@ from bench.ground import stores
 from bench.report import Row, ratio
 from bench.stock import fill_events, key
 from services.events.actions import stock
+from services.events.actions.invoices import Patron
 from services.events.rules.stock import SoldOut
 from shared import clock
+from shared.contracts.base import Buyer
 from shared.db import Database, Tx
 
 BUYERS = 16
@@ -56,21 +58,25 @@ async def rate(
             held += 1
 
     started = time.perf_counter()
-    await asyncio.gather(*(buyer() for _ in range(BUYERS)))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(BUYERS):
+            group.create_task(buyer())
     seconds = time.perf_counter() - started
     assert held == capacity, f"{held} of {capacity} were held"
     return held / seconds
 
 
 async def hold_one(tx: Tx, item: UUID) -> None:
-    await stock.hold(tx, clock.new_id(), [(item, 1)], clock.now(), HOLD_S)
+    owner = clock.new_id()
+    patron = Patron(owner, None, Buyer(kind="person", id=owner))
+    await stock.hold(tx, patron, clock.new_id(), [(item, 1)], clock.now(), HOLD_S)
 
 
 # A statement sees what was committed when it began: the lock must be there before the one that counts.
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:item AS text), 0))")
 _COUNT = sa.text(
-    "INSERT INTO hold (id, agency, sellable, invoice, quantity, created_at, expires_at) "
-    "SELECT :id, agency, id, :invoice, 1, :now, :expires_at FROM sellable WHERE id = :item AND capacity > "
+    "INSERT INTO hold (id, agency, sellable, invoice, owner, quantity, created_at, expires_at) "
+    "SELECT :id, agency, id, :invoice, :owner, 1, :now, :expires_at FROM sellable WHERE id = :item AND capacity > "
     "(SELECT coalesce(sum(quantity), 0) FROM hold WHERE sellable = :item AND freed_at IS NULL) RETURNING id"
 )
 
@@ -85,6 +91,7 @@ async def lock_and_count(tx: Tx, item: UUID) -> None:
             "id": clock.new_id(),
             "item": item,
             "invoice": clock.new_id(),
+            "owner": clock.new_id(),
             "now": now,
             "expires_at": now + timedelta(seconds=HOLD_S),
         },

@@ -73,6 +73,7 @@ async def test_nobody_gets_in_with_no_key_or_an_expired_revoked_or_forged_one(
     revoked = clock.new_id()
     async with visitor.flat.tx() as tx:
         await revocations.keep_key(KeyRevoked(agency="bkh", key=revoked), tx)
+    async with visitor.flat.tx() as tx:
         await visitor.flat.app.state.verifier.refresh(tx)
     good = visitor.key(agency="bkh")["Authorization"]
     callers = {
