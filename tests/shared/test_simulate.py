@@ -209,7 +209,6 @@ def test_the_history_of_a_first_start_begins_a_year_before_and_ends_yesterday(
 
 def test_the_command_refuses_while_the_house_runs() -> None:
     with a_folder() as home:
-        # It works in the folder, and is ended with it.
         stand_in = psutil.Popen(["sleep", "100"], cwd=home)
         made = stand_in.create_time()
         note = {"pid": stand_in.pid, "created": made, "address": "http://127.0.0.1:1", "ready": True}
@@ -229,4 +228,5 @@ def test_the_command_refuses_while_the_house_runs() -> None:
         assert "nguonthu down" in told.stderr
         assert not (home / "demo.json").exists()
         assert not (home / "postgres").exists()
-    stand_in.wait()
+        stand_in.kill()
+        stand_in.wait()
