@@ -12,6 +12,7 @@ from bench import load
 from bench.ledger import capture
 from bench.stock import PENDING, key
 from services.ads.actions.creatives import CHECKS
+from services.ads.actions.orders import STREAM
 from shared import auth, clock, outbox
 from shared.bus import Bus, Relay
 from shared.db import Database
@@ -58,7 +59,7 @@ async def _write(payments: Database, headers: dict[str, str], port: int, done: l
         status, said = await load.ask(port, load.request("POST", path, body, headers))
         assert status == 200, said
         async with payments.worker_tx() as tx:
-            await outbox.emit(tx, capture(key("unpaid invoice", n)))
+            await outbox.emit(tx, capture(key("unpaid invoice", n), STREAM))
         done.append(n)
         await asyncio.sleep(1)
 

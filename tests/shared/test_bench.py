@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from bench import holding, load, recognising, stock
 from bench.ledger import capture
 from bench.report import Row, compared, table
+from services.ads.actions.orders import STREAM
 from services.ads.queries import snapshot as reading
+from services.ads.tables import OrderRow
 from services.ledger.actions.posting import post
 from services.subscriptions.queries.snapshot import Snapshot
 from shared import clock
@@ -93,6 +95,10 @@ async def test_the_ads_service_reads_the_line_items_that_the_benchmark_puts_ther
         found = await reading.load(tx, local_day(clock.now()))
     assert len(found.lines) == 40
     assert {line.cap_day for line in found.lines} == {0, 20}
+    invoice = stock.key("unpaid invoice", 0)
+    await flat.receive(capture(invoice, STREAM))
+    async with flat.house.database.worker_tx() as tx:
+        assert await tx.scalar(sa.select(OrderRow.paid_at).where(OrderRow.invoice == invoice))
 
 
 async def test_the_subscriptions_service_reads_the_readers_that_the_benchmark_puts_there(flats: Any):
