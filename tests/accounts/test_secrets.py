@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import re
-import time
 from typing import Any
 
 import pyotp
 import pytest
 import sqlalchemy as sa
+from zxcvbn import zxcvbn
 
 from services.accounts import rules
 from services.accounts.actions import challenges, second_step, secrets, sign_in
@@ -87,21 +87,22 @@ def test_eight_random_characters_do_beside_a_second_step():
 
 @pytest.mark.promise("T10")
 @pytest.mark.parametrize(
-    "worst",
-    [
-        '4@8({[<369&#!1/|0$5+7%2"*3' * 9,
-        "aAbBcCdDeE4@8({[<369&#!1/|0$5+7%2" * 6,
-        "l1!|i" * 51,
-        "4@3$" * 64,
-        "a" * 256,
-        "password" * 32,
-    ],
+    "longest",
+    ['4@8({[<369&#!1/|0$5+7%2"*3' * 9, "aAbBcCdDeE4@8({[<369&#!1/|0$5+7%2" * 6, "l1!|i" * 51, "a" * 256],
 )
-def test_measuring_the_longest_password_takes_no_second(worst):
-    began = time.process_time()
+def test_of_a_long_password_no_more_is_measured_than_takes_a_tenth_of_a_second(longest, monkeypatch):
+    """What zxcvbn searches grows with the length so steeply that thirty characters can take it half a minute."""
+    measured = []
+
+    def noting(text: str, **known: Any) -> Any:
+        measured.append(text)
+        return zxcvbn(text, **known)
+
+    monkeypatch.setattr(secrets, "zxcvbn", noting)
     with contextlib.suppress(rules.CommonPassword):
-        check(worst)
-    assert time.process_time() - began < 1
+        check(longest)
+    assert measured
+    assert max(map(len, measured)) <= 16
 
 
 @pytest.mark.promise("T10")
