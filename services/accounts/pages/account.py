@@ -16,7 +16,7 @@ from services.accounts.actions import consents, people, second_step, sessions
 from services.accounts.actions.secrets import compare_password, new_password
 from services.accounts.pages import cookies
 from services.accounts.pages.cookies import Web
-from services.accounts.pages.names import ROLES, account_tabs
+from services.accounts.pages.names import ROLES, account_tabs, no_password
 from services.accounts.pages.rights import is_staff
 from services.accounts.tables import PersonRow
 from shared import auth
@@ -46,10 +46,6 @@ PURPOSES = (
 )
 WRONG_OLD = N_(
     "Mật khẩu hiện tại không đúng. Chưa có mật khẩu? Hãy đăng nhập lại bằng mã rồi đặt trong 5 phút."
-)
-WEAK = N_("Mật khẩu cần ít nhất 14 ký tự, hoặc 8 ký tự đối với nhân viên có mã xác thực.")
-COMMON = N_(
-    "Mật khẩu này quá dễ đoán: nó phổ biến, hoặc ghép từ tên hay địa chỉ của bạn. Hãy dùng một câu khác."
 )
 WRONG_PROOF = N_("Hãy nhập mật khẩu hiện tại hoặc mã xác thực.")
 
@@ -123,7 +119,7 @@ async def change_password(request: Web) -> Response[Any]:
     try:
         hashed = await new_password(form.new, totp=holder.totp, about=holder.about)
     except (Unprocessable, rules.CommonPassword) as refusal:
-        error = COMMON if isinstance(refusal, rules.CommonPassword) else WEAK
+        error = no_password(refusal)
         async with transaction(request) as tx:
             return await _security(request, tx, error, status_code=422)
     old = await compare_password(form.old, holder.hashed)

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 from services.accounts.pages.cookies import Web
 from services.accounts.pages.rights import may_manage_people
+from services.accounts.rules import CommonPassword
 from shared.auth import Principal
+from shared.errors import Refused
 from shared.web import N_, language_of, translate
 
 ROLES = {
@@ -19,6 +21,11 @@ ROLES = {
     "administrator": N_("Quản trị"),
     "auditor": N_("Kiểm toán (chỉ đọc)"),
 }
+
+WEAK = N_("Mật khẩu cần ít nhất 14 ký tự, hoặc 8 ký tự đối với nhân viên có mã xác thực.")
+COMMON = N_(
+    "Mật khẩu này quá dễ đoán: nó phổ biến, hoặc ghép từ tên, địa chỉ hay số điện thoại của bạn. Hãy dùng một câu khác."
+)
 
 STATES = {
     "queued": (N_("Đang chờ"), "info"),
@@ -64,3 +71,8 @@ def people_tabs(request: Web, principal: Principal) -> list[tuple[str, str]]:
             *tabs,
         ]
     return tabs
+
+
+def no_password(refusal: Refused) -> str:
+    """Why a new password is none, at the field where it was typed."""
+    return COMMON if isinstance(refusal, CommonPassword) else WEAK

@@ -14,6 +14,7 @@ from services.accounts.actions import challenges, people, second_step, sessions,
 from services.accounts.actions.secrets import compare_password, new_password, totp_uri
 from services.accounts.pages import cookies
 from services.accounts.pages.cookies import Web
+from services.accounts.pages.names import no_password
 from shared.db import Tx
 from shared.errors import Unprocessable
 from shared.http import read_form
@@ -40,11 +41,6 @@ TOO_MANY_CODES = N_("Bạn đã yêu cầu nhiều mã. Hãy dùng mã trong th�
 NOT_AN_IDENTIFIER = N_("Hãy nhập một địa chỉ e-mail hoặc số điện thoại.")
 STEP_OVER = N_("Bước đăng nhập này đã hết hạn. Hãy bắt đầu lại.")
 WRONG_TOTP = N_("Mã không đúng hoặc đã được dùng. Hãy chờ mã tiếp theo.")
-WEAK_PASSWORD = N_("Mật khẩu cần ít nhất 14 ký tự, hoặc 8 ký tự đối với nhân viên có mã xác thực.")
-
-COMMON_PASSWORD = N_(
-    "Mật khẩu này quá dễ đoán: nó phổ biến, hoặc ghép từ tên hay địa chỉ của bạn. Hãy dùng một câu khác."
-)
 
 
 class AskForm(msgspec.Struct, frozen=True):
@@ -192,7 +188,7 @@ async def accept_invitation(request: Web) -> Response[Any]:
             email, totp = newcomer
             hashed = await new_password(form.password, totp=totp, about=[email, form.name])
     except (Unprocessable, rules.CommonPassword) as refusal:
-        error = COMMON_PASSWORD if isinstance(refusal, rules.CommonPassword) else WEAK_PASSWORD
+        error = no_password(refusal)
         async with transaction(request) as tx:
             return await _invitation(request, tx, form.token, error, status_code=422)
     async with transaction(request) as tx:
