@@ -97,24 +97,27 @@ class Line:
                 except Crash:
                     await asyncio.sleep(0)
 
-    async def live(self, relay=Relay, intake=None):
-        """Run until everything said was heard, or for a bounded time; returns (heard, counted)."""
+    async def live(self, relay=Relay, intake=None, patience_s=60):
+        """Run until nothing is on its way any more, or for a bounded number of looks; returns what was heard."""
         running = [
             asyncio.create_task(self.relay(relay)),
             asyncio.create_task(self.intake(intake or CrashingIntake)),
         ]
         await asyncio.gather(self.write_late(), self.write(), self.write())
-        heard: list = []
-        for _ in range(60):
-            await asyncio.sleep(0.1)
-            heard = [row.fact for row in await self.sample.rows("SELECT fact FROM heard")]
-            if len(set(heard)) == len(self.said) and not await self.sample.rows("SELECT 1 FROM outbox"):
-                await asyncio.sleep(1.2)  # a redelivery that is still to come must change nothing
-                heard = [row.fact for row in await self.sample.rows("SELECT fact FROM heard")]
+        for _ in range(patience_s * 10):
+            if not await self.under_way():
                 break
+            await asyncio.sleep(0.1)
         self.stop = True
         await asyncio.gather(*running)
-        return heard
+        return [row.fact for row in await self.sample.rows("SELECT fact FROM heard")]
+
+    async def under_way(self):
+        """Whether a fact waits in the outbox or the stream, or is in the hands of somebody who crashed with it."""
+        if await self.sample.rows("SELECT FROM outbox LIMIT 1"):
+            return True
+        lag = await Intake(self.bus, self.sample.house.database, self.consumer).lag()
+        return lag != {"ads": 0}
 
 
 class CrashingIntake(Intake):
@@ -235,7 +238,8 @@ class TestPlantedBugs:
 
     async def test_a_relay_that_remembers_the_last_number_is_caught(self, line):
         run = line(7)
-        assert len(set(await run.live(relay=Watermark))) < len(run.said)
+        heard = await run.live(relay=Watermark, patience_s=5)  # what it overlooked stays under way for ever
+        assert len(set(heard)) < len(run.said)
 
     async def test_a_consumer_without_inbox_is_caught(self, line, monkeypatch):
         monkeypatch.setattr(
