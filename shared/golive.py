@@ -5,13 +5,17 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from shared.keys import CASHIER, OPERATOR, SELLERS
-from shared.settings import DEMO_SECRET, HOUSE, PREFIX, SERVICES, Settings, is_loopback
+from shared.settings import HOUSE, PREFIX, SERVICES, Settings, is_loopback
 
 PUBLISHED = "TESTSECRET"
 """What each secret of the VNPay simulator's terminals contains; they stand in the source for everybody to read."""
 
+DEMO = "demo-only"
+"""What the demo's secret is made of, however it is written again."""
+
 MAIL, PAPER = "accounts", "demo"
 SHORTEST_SECRET = 32
+SHORT = "is not set, or shorter than 32 characters"
 
 
 class Check(NamedTuple):
@@ -23,12 +27,28 @@ class Check(NamedTuple):
     otherwise: str
 
 
+def _name(address: str) -> str:
+    """The host of an address; the root's dot behind it is the same name."""
+    return (urlsplit(address).hostname or "").removesuffix(".")
+
+
 def _is_public(address: str) -> bool:
-    return address.startswith("https://") and not is_loopback(address)
+    nowhere = _name(address) == "0.0.0.0"
+    return address.startswith("https://") and "." in _name(address) and not (nowhere or is_loopback(address))
 
 
 def _is_secret(text: str) -> bool:
-    return text != DEMO_SECRET and len(text) >= SHORTEST_SECRET
+    return DEMO not in text.lower() and len(text) >= SHORTEST_SECRET
+
+
+def _is_the_bank(address: str) -> bool:
+    """Whether money moves there: VNPay's own place for trials takes cards that it prints itself."""
+    return _is_public(address) and "sandbox" not in _name(address)
+
+
+def _last_parts(text: str) -> list[str]:
+    """The secrets of a list whose parts end in one each, as in `seller:key`."""
+    return [part.rpartition(":")[2].strip() for part in text.split(",")]
 
 
 ALL = (HOUSE, OPERATOR, PAPER, *SERVICES)
@@ -45,22 +65,23 @@ CHECKS = (
         "CREATIVES_URL",
         ALL,
         lambda settings: (
-            _is_public(settings.creatives_url)
-            and urlsplit(settings.creatives_url).hostname != urlsplit(settings.base_url).hostname
+            _is_public(settings.creatives_url) and _name(settings.creatives_url) != _name(settings.base_url)
         ),
         "is no https address of a second public name",
     ),
     Check(
         "VNPAY_URL",
         (HOUSE, CASHIER),
-        lambda settings: settings.vnpay_url.startswith("https://"),
-        "is not VNPay's https address, so that the simulator would take the place of the bank",
+        lambda settings: _is_the_bank(settings.vnpay_url),
+        "is not VNPay's https address, so that a simulator, ours or its sandbox, would take the place of the bank",
     ),
     Check(
         "VNPAY_TERMINALS",
         (HOUSE, CASHIER),
-        lambda settings: bool(settings.vnpay_terminals) and PUBLISHED not in settings.vnpay_terminals,
-        "holds no terminals of VNPay's, or the simulator's, whose secrets are published",
+        lambda settings: (
+            all(_last_parts(settings.vnpay_terminals)) and PUBLISHED not in settings.vnpay_terminals
+        ),
+        "holds no terminals of VNPay's with their secrets, or the simulator's, whose secrets are published",
     ),
     Check(
         "SMTP_URL",
@@ -87,14 +108,21 @@ CHECKS = (
         "is the demo's, or shorter than 32 characters",
     ),
     Check(
+        "OPERATOR_SECRET",
+        (OPERATOR,),
+        # A command in a service's own place holds what that service holds, and asks for nothing derived.
+        lambda settings: not settings.operator_secret or _is_secret(settings.operator_secret),
+        "is shorter than 32 characters, and all that the services hold is derived from it",
+    ),
+    Check(
         "PAY_LINK_KEYS",
         (*SELLERS, CASHIER),
-        lambda settings: bool(settings.pay_link_keys),
-        "is not set, so that no invoice can be paid",
+        lambda settings: all(map(_is_secret, _last_parts(settings.pay_link_keys))),
+        "is not set, or holds a key shorter than 32 characters",
     ),
-    Check("POSTGRES_PASSWORD", SERVICES, lambda settings: bool(settings.postgres_password), "is not set"),
-    Check("NATS_PASSWORD", SERVICES, lambda settings: bool(settings.nats_password), "is not set"),
-    Check("REDIS_PASSWORD", SERVICES, lambda settings: bool(settings.redis_password), "is not set"),
+    Check("POSTGRES_PASSWORD", SERVICES, lambda settings: _is_secret(settings.postgres_password), SHORT),
+    Check("NATS_PASSWORD", SERVICES, lambda settings: _is_secret(settings.nats_password), SHORT),
+    Check("REDIS_PASSWORD", SERVICES, lambda settings: _is_secret(settings.redis_password), SHORT),
     Check("TOKEN_PUBLIC_KEYS", SERVICES, lambda settings: bool(settings.token_public_keys), "is not set"),
     Check("TOKEN_PRIVATE_KEY", (MAIL,), lambda settings: bool(settings.token_private_key), "is not set"),
 )
