@@ -169,6 +169,18 @@ def identifier(text: str) -> tuple[Literal["email", "phone"], str]:
     return ("email", normal_email(text)) if "@" in text else ("phone", normal_phone(text))
 
 
+def mailbox(value: str) -> str:
+    """Under which name letters to an e-mail are counted; a phone, and whatever else is none, under its own.
+
+    What follows a `+`, and at Gmail each dot, is for sorting: thousands of such addresses are one mailbox.
+    """
+    name, at, host = value.partition("@")
+    if not at:
+        return value
+    name = name.partition("+")[0]
+    return (name.replace(".", "") if host == "gmail.com" else name) + at + host
+
+
 def is_phone(value: str) -> bool:
     """Whether an identifier, once read, is a phone."""
     return "@" not in value

@@ -123,11 +123,13 @@ class ChallengeRow(Base):
     """A sign-in half done: a code was sent, or the second step is due."""
 
     __tablename__ = "challenge"
-    __table_args__ = (sa.Index("challenge_asked", "identifier", "created_at"),)
+    __table_args__ = (sa.Index("challenge_asked", "mailbox", "created_at"),)
     id: Mapped[UUID] = mapped_column(primary_key=True)
     secret_hash: Mapped[bytes] = mapped_column(unique=True)
     kind: Mapped[str]
     identifier: Mapped[str]
+    mailbox: Mapped[str]
+    """Under which name codes are counted."""
     person: Mapped[UUID | None]
     code_hash: Mapped[str]
     totp_secret: Mapped[bytes | None]
@@ -184,6 +186,8 @@ class InvitationRow(Base):
     token_hash: Mapped[bytes] = mapped_column(unique=True)
     agency: Mapped[str]
     email: Mapped[str]
+    mailbox: Mapped[str]
+    """Under which name its letter is counted."""
     name: Mapped[str]
     roles: Mapped[list[str]]
     organisation: Mapped[UUID | None] = mapped_column(sa.ForeignKey("organisation.id"))

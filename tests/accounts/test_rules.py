@@ -47,6 +47,21 @@ def test_one_phone_has_one_spelling(text):
 
 
 @pytest.mark.parametrize(
+    ("value", "counted"),
+    [
+        ("lan@example.vn", "lan@example.vn"),
+        ("lan+tin@example.vn", "lan@example.vn"),
+        ("lan+tin+nua@example.vn", "lan@example.vn"),
+        ("l.a.n@example.vn", "l.a.n@example.vn"),
+        ("l.a.n+tin@gmail.com", "lan@gmail.com"),
+        ("+84905123456", "+84905123456"),
+    ],
+)
+def test_letters_to_one_mailbox_are_counted_under_one_name(value, counted):
+    assert rules.mailbox(value) == counted
+
+
+@pytest.mark.parametrize(
     "text", ["lan", "lan@", "@vn.vn", "lan@vn", "a b@vn.vn", "1234", "lan@vn.vn\r\nBcc: x@y.vn", ""]
 )
 def test_what_is_neither_e_mail_nor_phone_is_refused(text):

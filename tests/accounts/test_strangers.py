@@ -234,6 +234,21 @@ async def test_one_network_that_asks_without_end_waits(flat):
     assert (await a_stranger(flat, 2).post("/account/sign-in", identifier=LAN)).status_code == 303
 
 
+@pytest.mark.promise("T10")
+async def test_addresses_that_are_one_mailbox_are_counted_as_one_and_each_still_gets_its_codes(flat):
+    name, _, host = LAN.partition("@")
+    for n in range(rules.CODES_A_DAY + 3):
+        asked = await a_stranger(flat, n).post("/account/sign-in", identifier=f"{name}+{n}@{host}")
+        assert asked.headers["location"] == "/account/code"
+    async with flat.tx() as tx:
+        kinds = list(await tx.scalars(sa.text("SELECT template FROM message ORDER BY created_at, id")))
+    assert kinds == ["code"] * rules.CODES_A_DAY + ["codes"] * 3
+    stranger = a_stranger(flat, 600)
+    asked = [await stranger.post("/account/sign-in", identifier=f"{name}+more{n}@{host}") for n in range(6)]
+    assert [a.status_code for a in asked] == [303] * 5 + [429], "one network's letters to it"
+    assert (await stranger.post("/account/sign-in", identifier=f"khac@{host}")).status_code == 303
+
+
 async def test_a_letter_of_codes_repeats_no_word_of_who_asked(flat):
     for n in range(rules.CODES_A_DAY + 1):
         stranger = a_stranger(flat, n)
@@ -288,6 +303,8 @@ async def test_a_stranger_sends_an_address_few_invitations_and_no_word_of_their_
     assert int(answers[-1].headers["retry-after"]) > 0
     elsewhere = await register(flat, agency="tcnt", tax_code="0101248141")
     assert elsewhere.status_code == 429, "over all agencies"
+    same = await register(flat, email="ketoan+khac@yensao.example", tax_code="0101248141")
+    assert same.status_code == 429, "it is the same mailbox"
     await flat.tick()
     sent = await letters(flat, "ketoan@yensao.example")
     assert [m["template"] for m in sent] == ["invitation"] * rules.STRANGERS_LETTERS_A_DAY

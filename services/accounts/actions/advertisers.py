@@ -20,7 +20,7 @@ async def register_advertiser(
     may be somebody else, so that neither the organisation nor a key of it is shown.
     Raises Unprocessable for a wrong tax code or e-mail, NotFound or AgencyClosed for the agency.
     """
-    await messages.one_at_a_time(tx, rules.normal_email(email))
+    await messages.one_at_a_time(tx, rules.mailbox(rules.normal_email(email)))
     waiting = await _waiting(tx, agency, rules.normal_tax_code(tax_code), rules.normal_email(email))
     if waiting is not None:
         await _invite(tx, settings, waiting)

@@ -60,6 +60,7 @@ def challenge(
         secret_hash=digest(secret),
         kind=kind,
         identifier=identifier,
+        mailbox=rules.mailbox(identifier),
         person=person,
         code_hash="",
         totp_secret=None,

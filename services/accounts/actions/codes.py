@@ -22,18 +22,18 @@ from shared.web.formats import moment
 LETTER: messages.Own = "codes"
 
 
-async def at_once(tx: Tx, house: House, identifier: str, asker: strangers.Asker) -> bool:
+async def at_once(tx: Tx, house: House, mailbox: str, asker: strangers.Asker) -> bool:
     """Whether a code leaves now: the asker has some left, and strangers together, or the person's browsers, too."""
-    if await strangers.spend(house, f"codes:{identifier}", house.settings.budget_codes, asker):
+    if await strangers.spend(house, f"codes:{mailbox}", house.settings.budget_codes, asker):
         return False
-    return await _asked_today(tx, identifier, known=bool(asker.known)) < rules.CODES_A_DAY
+    return await _asked_today(tx, mailbox, known=bool(asker.known)) < rules.CODES_A_DAY
 
 
-async def _asked_today(tx: Tx, identifier: str, *, known: bool) -> int:
+async def _asked_today(tx: Tx, mailbox: str, *, known: bool) -> int:
     """How many codes that leave at once were asked for in a day; each with six digits may be guessed at five times."""
     count = await tx.scalar(
         sa.select(sa.func.count()).where(
-            ChallengeRow.identifier == identifier,
+            ChallengeRow.mailbox == mailbox,
             ChallengeRow.kind == "code",
             ChallengeRow.known_device.is_(known),
             ChallengeRow.later.is_(False),
@@ -65,7 +65,7 @@ def _line(code: str, browser: Browser) -> dict[str, str]:
 
 async def _into_the_next_letter(tx: Tx, letter: dict[str, Any], line: dict[str, str]) -> datetime:
     """Add a line to the letter that waits for an address, or open the next one; returns when it leaves."""
-    await messages.one_at_a_time(tx, letter["address"])
+    await messages.one_at_a_time(tx, rules.mailbox(letter["address"]))
     now = clock.now()
     of_address = (MessageRow.address == letter["address"], MessageRow.template == LETTER)
     waiting = await tx.scalar(

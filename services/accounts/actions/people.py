@@ -196,6 +196,7 @@ async def invite(
         token_hash=digest(token),
         agency=agency,
         email=address,
+        mailbox=rules.mailbox(address),
         name=clean_name(name),
         roles=sorted(set(roles)),
         organisation=organisation,
@@ -223,11 +224,12 @@ async def invite(
 
 
 async def _check_letters_of_strangers(tx: Tx, address: str) -> None:
-    """Raises TooMany where strangers had enough letters sent to an address today; it signs in with a code meanwhile."""
-    await messages.one_at_a_time(tx, address)
+    """Raises TooMany where strangers had enough letters sent to a mailbox today; it signs in with a code meanwhile."""
+    mailbox = rules.mailbox(address)
+    await messages.one_at_a_time(tx, mailbox)
     sent = await tx.scalar(
-        sa.text("SELECT strangers_letters(:address, :since)"),
-        {"address": address, "since": clock.now() - rules.A_DAY},
+        sa.text("SELECT strangers_letters(:mailbox, :since)"),
+        {"mailbox": mailbox, "since": clock.now() - rules.A_DAY},
     )
     if sent >= rules.STRANGERS_LETTERS_A_DAY:
         raise TooMany(

@@ -35,11 +35,12 @@ async def ask_code(
     """
     kind, value = rules.identifier(identifier)
     person = await find_person(tx, kind, value)
+    mailbox = rules.mailbox(value)
     # One at a time for each: codes asked for at once would each find the day's number not yet reached.
-    await messages.one_at_a_time(tx, value)
+    await messages.one_at_a_time(tx, mailbox)
     asker = await asker_for(tx, person, browser)
-    later = not await codes.at_once(tx, house, value, asker)
-    over = later and await strangers.spend(house, f"later:{value}", house.settings.budget_codes, asker)
+    later = not await codes.at_once(tx, house, mailbox, asker)
+    over = later and await strangers.spend(house, f"later:{mailbox}", house.settings.budget_codes, asker)
     if over and kind == "email":
         return Outcome("too-many")
     secret = clock.new_secret(256)

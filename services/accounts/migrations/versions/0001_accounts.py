@@ -50,10 +50,10 @@ $$
 
 # Letters are counted over all agencies, of which whoever registers sees one.
 STRANGERS_LETTERS = """
-CREATE FUNCTION strangers_letters(p_address text, p_since timestamptz) RETURNS bigint
+CREATE FUNCTION strangers_letters(p_mailbox text, p_since timestamptz) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT count(*) FROM invitation
-    WHERE email = p_address AND invited_by = 'nobody:' AND created_at > p_since
+    WHERE mailbox = p_mailbox AND invited_by = 'nobody:' AND created_at > p_since
 $$
 """
 STAFF_AGENCIES = """
@@ -198,6 +198,7 @@ def _sign_in() -> None:
         sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("identifier", sa.Text(), nullable=False),
+        sa.Column("mailbox", sa.Text(), nullable=False),
         sa.Column("person", sa.Uuid(), nullable=True),
         sa.Column("code_hash", sa.Text(), nullable=False),
         sa.Column("totp_secret", sa.LargeBinary(), nullable=True),
@@ -212,7 +213,7 @@ def _sign_in() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("secret_hash"),
     )
-    op.create_index("challenge_asked", "challenge", ["identifier", "created_at"], unique=False)
+    op.create_index("challenge_asked", "challenge", ["mailbox", "created_at"], unique=False)
 
 
 def _second_step() -> None:
@@ -259,6 +260,7 @@ def _second_step() -> None:
         sa.Column("token_hash", sa.LargeBinary(), nullable=False),
         sa.Column("agency", sa.Text(), nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("mailbox", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("roles", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("organisation", sa.Uuid(), nullable=True),
