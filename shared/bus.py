@@ -23,7 +23,7 @@ from shared import clock, contracts, outbox
 from shared.consume import Consumer
 from shared.contracts import Fact, envelope
 from shared.db import Database
-from shared.keys import nats_door
+from shared.keys import OPERATOR, STREAMS, nats_door
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -62,7 +62,8 @@ class Bus:
     def js(self) -> JetStreamContext:
         if self.client is None:
             raise nats.errors.ConnectionClosedError
-        return self.client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+        inside = self.service == OPERATOR or not self.settings.nats_password
+        return self.client.jetstream(timeout=PUBLISH_TIMEOUT_S, **({} if inside else {"prefix": STREAMS}))
 
     async def connect(self) -> None:
         """Connect, for as long as it takes; later breaks are mended by the client itself."""

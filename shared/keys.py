@@ -12,6 +12,9 @@ from shared.settings import Settings
 OPERATOR = "operator"
 """Who makes databases, roles, streams and consumers; its name on NATS."""
 
+STREAMS = "house"
+"""The account of NATS in which the streams stand, and the name by which a service calls JetStream from its own."""
+
 SELLERS = ("ads", "subscriptions", "events")
 CASHIER = "payments"
 

@@ -18,7 +18,8 @@ from shared import counters
 from shared.embedded.keys import NATS_USERS, Keys, write_private
 from shared.embedded.ports import Ports
 from shared.embedded.process import CannotStart, Part, launched
-from shared.keys import OPERATOR, redis_password
+from shared.keys import OPERATOR, STREAMS, redis_password
+from shared.settings import SERVICES
 from shared.wheels import folder_of
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -225,18 +226,46 @@ def _forget_dead_postmaster(data: Path) -> None:
 def nats_authorization() -> str:
     """Who may say and hear what: a service its own facts, what its own consumers fetch, and its own answers.
 
-    Secrets are `$NATS_<USER>`, taken by the server from its environment.
+    NATS leads an answer to whatever subject the asker names, and looks at nobody's rights: beside the streams, that
+    subject could be a call that deletes one. So they stand in the operator's account, and each service in one of its
+    own, from where it reaches what is named here and nothing else. Secrets are `$NATS_<USER>`, taken by the server
+    from its environment.
     """
-    users = []
-    for user in NATS_USERS:
-        if user == OPERATOR:
-            rights = 'publish: ">", subscribe: ">"'
-        else:
-            api = [f"$JS.API.CONSUMER.{call}.*.{user}" for call in ("INFO", "MSG.NEXT")]
-            allow = ", ".join(f'"{subject}"' for subject in (f"{user}.>", *api, *_acknowledgements(user)))
-            rights = f'publish: [{allow}], subscribe: ["_INBOX_{user}.>"]'
-        users.append(f"    {{user: {user}, password: $NATS_{user.upper()}, permissions: {{{rights}}}}}")
-    return "authorization {\n  timeout: 5\n  users: [\n" + "\n".join(users) + "\n  ]\n}\n"
+    offers, accounts = [], []
+    for service in SERVICES:
+        reached = _reached(service)
+        offers += [
+            f'{{service: "{there}", accounts: [{service}], response_type: {kind}}}'
+            for there, _, kind in reached
+        ]
+        taken = [
+            f'{{service: {{account: {STREAMS}, subject: "{there}"}}, to: "{here}"}}'
+            for there, here, _ in reached
+        ]
+        said = ", ".join(f'"{here}"' for _, here, _ in reached)
+        user = _nats_user(service, f'publish: [{said}], subscribe: ["_INBOX_{service}.>"]')
+        accounts.append(f"  {service}: {{\n    users: [{user}]\n    imports: {_listed(taken)}\n  }}\n")
+    user = _nats_user(OPERATOR, 'publish: ">", subscribe: ">"')
+    streams = f"  {STREAMS}: {{\n    jetstream: enabled\n    users: [{user}]\n    exports: {_listed(offers)}\n  }}\n"
+    return "authorization {timeout: 5}\naccounts {\n" + streams + "".join(accounts) + "}\n"
+
+
+def _nats_user(user: str, rights: str) -> str:
+    return f"{{user: {user}, password: $NATS_{user.upper()}, permissions: {{{rights}}}}}"
+
+
+def _listed(parts: list[str]) -> str:
+    return "[\n" + "".join(f"      {part}\n" for part in parts) + "    ]"
+
+
+def _reached(service: str) -> list[tuple[str, str, str]]:
+    """What a service reaches of the streams' account: the subject there, its name here, how many answers come."""
+    api = [
+        (f"$JS.API.CONSUMER.{call}.*.{service}", f"{STREAMS}.CONSUMER.{call}.*.{service}", kind)
+        for call, kind in (("INFO", "singleton"), ("MSG.NEXT", "stream"))
+    ]
+    own = [(subject, subject, "singleton") for subject in (f"{service}.>", *_acknowledgements(service))]
+    return [*own, *api]
 
 
 def _acknowledgements(service: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from shared.consume import Consumer
 from shared.contracts.ads import InvoiceWithdrawn
 from shared.house import House
 from shared.jobs import Jobs
-from shared.keys import nats_door
+from shared.keys import STREAMS, nats_door
 from shared.streams import durable, lay_out, stream
 from tests.sample import withdrawn
 from tests.shared.test_facts import until
@@ -76,7 +76,8 @@ async def test_a_service_can_neither_change_nor_make_nor_empty_a_stream(nats_of,
         ("STREAM.SNAPSHOT.PAYMENTS", {"deliver_subject": "_INBOX_ads.x"}),
         ("STREAM.LIST", {}),
     ):
-        assert await refused(ads, f"$JS.API.{call}", said(body)), call
+        for api in ("$JS.API", STREAMS):
+            assert await refused(ads, f"{api}.{call}", said(body)), call
     assert [info.config for info in await operator.js.streams_info()] == before
 
 
@@ -94,7 +95,8 @@ async def test_a_service_can_neither_make_nor_delete_nor_use_a_consumer_of_other
         ("CONSUMER.INFO.PAYMENTS.ledger", {}),
         ("CONSUMER.PAUSE.PAYMENTS.ledger", {}),
     ):
-        assert await refused(ads, f"$JS.API.{call}", said(body)), call
+        for api in ("$JS.API", STREAMS):
+            assert await refused(ads, f"{api}.{call}", said(body)), call
     assert await operator.js.consumer_info("PAYMENTS", "ledger")
 
 
@@ -126,8 +128,8 @@ async def test_what_nats_answers_is_led_into_no_stream_of_another(nats_of):
     asked = [
         (f"{door}.order.signed.v1", b"{}"),  # acknowledged
         (f"{door}.order.signed.v1", b"{" * 2**20),  # refused
-        ("$JS.API.CONSUMER.INFO.PAYMENTS.ads", b""),
-        ("$JS.API.CONSUMER.MSG.NEXT.PAYMENTS.ads", said({"batch": 1, "no_wait": True})),
+        (f"{STREAMS}.CONSUMER.INFO.PAYMENTS.ads", b""),
+        (f"{STREAMS}.CONSUMER.MSG.NEXT.PAYMENTS.ads", said({"batch": 1, "no_wait": True})),
     ]
     for subject, body in asked:
         for reply in (CAPTURED, "payments.made.up", f"{door.replace('ads', 'payments', 1)}.made.up"):
@@ -141,6 +143,27 @@ async def test_what_nats_answers_is_led_into_no_stream_of_another(nats_of):
 
     await until(answered)
     assert (await operator.js.stream_info("PAYMENTS")).state.messages == 0
+
+
+@pytest.mark.promise("T11")
+async def test_what_nats_answers_is_no_call_of_jetstream(nats_of):
+    """An answer that there is nothing has no body, as a call that deletes a stream: ads could have sent it there."""
+    ads, operator = await nats_of("ads"), await nats_of("operator")
+    door = nats_door(ads.settings.nats_password, "ads")
+    for call in (
+        "STREAM.DELETE.LEDGER",
+        "CONSUMER.DELETE.PAYMENTS.ledger",
+        "STREAM.LEADER.STEPDOWN.PAYMENTS",
+    ):
+        for api in ("$JS.API", STREAMS):
+            nothing, reply = said({"batch": 1, "no_wait": True}), f"{api}.{call}"
+            await ads.client.publish(f"{STREAMS}.CONSUMER.MSG.NEXT.PAYMENTS.ads", nothing, reply=reply)
+            await ads.client.publish(f"{STREAMS}.CONSUMER.INFO.PAYMENTS.ads", b"", reply=reply)
+    await ads.js.publish(f"{door}.order.signed.v1", b"{}")
+    assert not ads.denied, "NATS looks at no subject that an answer is to be led to"
+    await asyncio.sleep(0.5)
+    assert await operator.js.stream_info("LEDGER")
+    assert await operator.js.consumer_info("PAYMENTS", "ledger")
 
 
 @pytest.mark.promise("T11")
