@@ -2,6 +2,7 @@
 
 import math
 import time
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -46,7 +47,7 @@ async def take(house: House, name: str, count: int, per_s: float, cost: int = 1)
 
 
 def limited(name: str, per_minute: int, burst: int) -> Guard:
-    """Make a guard that lets a principal (or, for nobody, an address) through so often and no more.
+    """Make a guard that lets a principal (or, for nobody, a neighbourhood) through so often and no more.
 
     Raises TooMany with the seconds to wait. Carriers put thousands of phones behind one address: limits for
     nobody must be generous.
@@ -56,7 +57,7 @@ def limited(name: str, per_minute: int, burst: int) -> Guard:
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         principal = principal_of(connection)
-        who = principal.spender if principal.kind != "nobody" else client_address(connection)
+        who = principal.spender if principal.kind != "nobody" else neighbourhood(connection)
         refuse_after(await take(connection.app.state.house, f"{name}:{who}", count, per_s))
 
     return guard
@@ -73,6 +74,25 @@ def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
     forwarded = connection.headers.get("x-forwarded-for", "").split(",")[0].strip()
     address = forwarded or (connection.client.host if connection.client else "")
     return address.removeprefix("::ffff:")
+
+
+def neighbourhood(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Where a caller comes from: an IPv4 address, or the block of an IPv6 one, of which its customer has billions."""
+    return block_of(client_address(connection), 32)
+
+
+def block_of(address: str, ipv4: int) -> str:
+    """The block that an address lies in: IPv4 by a prefix of this length, IPv6 by /48; what is none shares one.
+
+    A /48 is the smallest block of IPv6 that the internet routes; a customer is given a /56 or /64 of it whole.
+    """
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return str(ip_network((ip, ipv4 if ip.version == 4 else 48), strict=False))  # noqa: PLR2004 - IPv4
 
 
 def _locally(key: str, cost_us: float, window_us: float) -> int:

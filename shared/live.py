@@ -15,16 +15,22 @@ from litestar.response import ServerSentEvent
 from shared import clock
 from shared.auth import principal_of
 from shared.errors import TooMany, Unavailable
-from shared.limits import client_address
+from shared.limits import neighbourhood
 
 MOST = 400
 """Streams of one worker, well below the connections that it takes."""
+
+MOST_STRANGERS = 300
+"""Those of whoever is not signed in, all together: the rest is kept for those who are."""
 
 MOST_EACH = 6
 """Streams of one person or key: as many pages as one looks at."""
 
 MOST_ADDRESS = 60
 """Streams of those who are not signed in behind one address, which they share with a whole network."""
+
+STRANGER = "stranger "
+"""Before the neighbourhood under which strangers' streams are counted."""
 
 LASTS_S = 240.0
 COME_BACK_S = 30
@@ -35,11 +41,11 @@ def stream(request: Request[Any, Any, Any], messages: AsyncIterator[str]) -> Ser
     opened: Counter[str] = request.app.state.streams
     principal = principal_of(request)
     known = principal.kind != "nobody"
-    who = principal.spender if known else client_address(request)
+    who = principal.spender if known else STRANGER + neighbourhood(request)
     most = MOST_EACH if known else MOST_ADDRESS
     if opened[who] >= most:
         raise TooMany(f"Only {most} live pages at a time; close one.", retry_after_s=COME_BACK_S)
-    if opened.total() >= MOST:
+    if _full(opened, who):
         raise Unavailable("Too many live pages are open; try again later.", retry_after_s=COME_BACK_S)
     return ServerSentEvent(_counted(opened, who, most, messages))
 
@@ -48,7 +54,7 @@ async def _counted(
     opened: Counter[str], who: str, most: int, messages: AsyncIterator[str]
 ) -> AsyncIterator[str]:
     # Counted from the first message on: what a client left before that was never begun, and would never end.
-    if opened[who] >= most or opened.total() >= MOST:
+    if opened[who] >= most or _full(opened, who):
         return
     opened[who] += 1
     try:
@@ -58,6 +64,11 @@ async def _counted(
         opened[who] -= 1
         if not opened[who]:
             del opened[who]
+
+
+def _full(opened: Counter[str], who: str) -> bool:
+    strangers = sum(count for other, count in opened.items() if other.startswith(STRANGER))
+    return opened.total() >= MOST or (who.startswith(STRANGER) and strangers >= MOST_STRANGERS)
 
 
 async def ticks(every_s: float, lasts_s: float = LASTS_S) -> AsyncIterator[None]:

@@ -10,7 +10,6 @@ import contextlib
 import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 import msgspec
@@ -47,13 +46,7 @@ def network_of(address: str) -> str:
     These are the smallest blocks that the internet routes, so nobody has fresh ones for nothing. A single IPv6
     customer is given a /64 or /56 and could be thousands by /64 alone.
     """
-    try:
-        ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return "unknown"
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    return str(ip_network((ip, 24 if ip.version == 4 else 48), strict=False))  # noqa: PLR2004 - IPv4
+    return limits.block_of(address, 24)
 
 
 def asker_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Asker:

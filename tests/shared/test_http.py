@@ -224,6 +224,13 @@ class TestLimits:
         other = await door.client.get("/api/ads/v1/limited", headers=door.headers())
         assert other.status_code == 200, "another key has a limit of its own"
 
+    async def test_a_customer_of_ipv6_is_one_caller_however_many_addresses_they_ask_from(self, door):
+        asked = [{"X-Forwarded-For": f"2405:4800:1:{n:x}::{n}"} for n in range(8)]
+        answers = [await door.client.get("/api/ads/v1/limited", headers=headers) for headers in asked]
+        assert 429 in {a.status_code for a in answers}
+        other = await door.client.get("/api/ads/v1/limited", headers={"X-Forwarded-For": "2405:4800:2::1"})
+        assert other.status_code == 200
+
     async def test_the_limit_holds_while_redis_is_away(self, door):
         await door.app.state.house.redis.aclose()
         door.app.state.house.redis.connection_pool.connection_kwargs["port"] = 1

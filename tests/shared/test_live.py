@@ -110,6 +110,24 @@ def test_who_is_signed_in_has_so_many_streams_of_their_own_wherever_they_are(app
     until_closed(app)
 
 
+@pytest.mark.promise("F5")
+def test_however_many_addresses_a_stranger_has_some_streams_are_left_for_who_is_signed_in(
+    app, client, monkeypatch
+):
+    monkeypatch.setattr(live, "MOST_ADDRESS", 2)
+    monkeypatch.setattr(live, "MOST_STRANGERS", 3)
+    with ExitStack() as streams:
+        opened(streams, client, 1, "2405:4800:1:2::5")
+        opened(streams, client, 1, "2405:4800:1:2::6")
+        refused = client.get("/api/ads/v1/live", headers={"X-Forwarded-For": "2405:4800:1:3::7"})
+        assert refused.status_code == 429, "one customer of IPv6 has billions of addresses"
+        opened(streams, client, 1)
+        refused = client.get("/api/ads/v1/live", headers={"X-Forwarded-For": "10.0.0.2"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+        opened(streams, client, 2, **{"X-Person": str(clock.new_id())})
+    until_closed(app)
+
+
 async def test_streams_that_are_asked_for_at_once_are_bounded_where_they_begin():
     async def message() -> AsyncIterator[str]:
         yield "still here"
