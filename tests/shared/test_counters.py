@@ -1,6 +1,8 @@
 """Redis keeps the services apart: one user each, its own keys, and no command that reaches beyond them."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,28 @@ def test_no_command_of_a_service_reaches_beyond_its_own_keys(
 ) -> None:
     with pytest.raises(NoPermissionError, match="no permissions"):
         ads.execute_command(*words)
+
+
+def test_an_endless_script_of_one_service_makes_no_other_wait(stack: Stack) -> None:
+    with (
+        entered(stack, "ads") as ads,
+        entered(stack, "ledger") as ledger,
+        entered(stack, OPERATOR) as operator,
+    ):
+        assert ledger.ping(), "connected before"
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(ads.eval, "while true do end", 0)
+            try:
+                time.sleep(0.3)
+                begun = time.monotonic()
+                with pytest.raises(ResponseError, match="busy"):
+                    ledger.get("ledger:kept")
+                assert time.monotonic() - begun < 1
+            finally:
+                operator.execute_command("SCRIPT KILL")
+            with pytest.raises(ResponseError, match="killed"):
+                running.result()
+        assert ledger.get("ledger:kept") is None
 
 
 def test_one_services_password_opens_no_other_service_and_nobody_enters_without_a_name(stack: Stack) -> None:
