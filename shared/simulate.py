@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -14,7 +14,8 @@ from zlib import crc32
 
 import sqlalchemy as sa
 
-from shared import agencies, clock, outbox
+from shared import agencies, clock, contracts, outbox
+from shared.aside import Aside, Told
 from shared.calendar import days, start_of
 from shared.contracts import Fact
 from shared.errors import Refused
@@ -29,6 +30,8 @@ NEWCOMERS = ("accounts",)
 COLLECTORS = ("payments", "ledger")
 LISTENERS = ("accounts", "ledger")
 """Who answers no fact with another: they hear a day's facts in the evening."""
+ASIDE = "ledger"
+"""Whom nobody hears and nobody meets: it lives in a process of its own, a little behind the others."""
 
 SUNDAY = 6
 OPENING_HOUR = 8
@@ -112,19 +115,9 @@ async def simulate(
     demo: dict[str, Any] = {}
     with clock.driven(clocks):
         worlds = {
-            name: World(
-                house=_house(name, settings_of(name)),
-                random=random.Random(crc32(f"{seed}:{name}".encode())),  # noqa: S311 - repeatable on purpose
-                settings=settings_of(name),
-                scale=scale,
-                actors=actors,
-                demo=demo,
-                end=end,
-                until=until,
-            )
+            name: _world(name, settings_of(name), seed, scale, actors=actors, demo=demo, end=end, until=until)
             for name in SERVICES
         }
-        town = Town(worlds, clocks, until)
         for world in worlds.values():
             outbox.listen(world.house.database.name, world.bell)
         try:
@@ -132,11 +125,13 @@ async def simulate(
                 for world in worlds.values():
                     await standing_in.enter_async_context(world.house.leader.standing_in())
                 await _refuse_second(worlds)
-                await town.begin()
-                span = list(days(start, end))
-                for n, day in enumerate(span, start=1):
-                    await town.live(day, last=day == end)
-                    progress(n, len(span), f"{day:%d/%m/%Y}")
+                async with Aside(_live_aside, ASIDE, settings_of(ASIDE), seed, scale, start) as aside:
+                    town = Town(worlds, clocks, until, aside)
+                    await town.begin(start)
+                    span = list(days(start, end))
+                    for n, day in enumerate(span, start=1):
+                        await town.live(day, last=day == end)
+                        progress(n, len(span), f"{day:%d/%m/%Y}")
         finally:
             for world in worlds.values():
                 outbox.unlisten(world.house.database.name, world.bell)
@@ -144,42 +139,64 @@ async def simulate(
     return demo
 
 
+async def _live_aside(
+    told: Iterator[Told], name: str, settings: Settings, seed: int, scale: float, start: date
+) -> None:
+    """What the process aside does: one act after the other, and what the flat says is kept and heard by nobody."""
+    clocks = Clocks(start_of(start), seed)
+    Clocks.flat.set(name)
+    with clock.driven(clocks):
+        world = _world(name, settings, seed, scale, actors={}, demo={})
+        try:
+            for step in told:
+                clocks.move_to(step.instant)
+                world.heard += [contracts.decode(fact) for fact in step.facts]
+                await ACTS[step.act](world, step.day)
+                async with world.house.database.worker_tx() as tx:
+                    while await outbox.archive(tx):
+                        pass
+        finally:
+            await world.house.stop()
+
+
+def _world(name: str, settings: Settings, seed: int, scale: float, **shared: Any) -> World:
+    own = random.Random(crc32(f"{seed}:{name}".encode()))  # noqa: S311 - repeatable on purpose
+    return World(house=_house(name, settings), random=own, settings=settings, scale=scale, **shared)
+
+
 class Town:
     """The six flats, their clocks, and the days they live."""
 
-    def __init__(self, worlds: dict[str, World], clocks: Clocks, until: datetime) -> None:
+    def __init__(self, worlds: dict[str, World], clocks: Clocks, until: datetime, aside: Aside) -> None:
         self.worlds = worlds
         self.clocks = clocks
         self.until = until
+        self.aside = aside
 
-    async def begin(self) -> None:
+    async def begin(self, day: date) -> None:
         """Make each flat's demo catalogue, one after the other: later ones meet the people of earlier ones."""
-        for name, world in self.worlds.items():
-            await _room(name).begin(world)
-            await self.pump()
+        for world in self.worlds.values():
+            await self._side_by_side([world], "begin", day)
+            await self.pump(day)
 
     async def live(self, day: date, *, last: bool) -> None:
         """One day: people come, the flats sell, then collect; after each, facts flow until quiet.
 
         On Sundays, at a month's end and on the last day the jobs run too: each catches up with what it missed.
         """
-
-        async def room(world: World) -> None:
-            await _room(world.house.service).live_day(world, day)
-
         self._move_to(day, OPENING_HOUR)
         for names in (NEWCOMERS, SELLERS, COLLECTORS):
-            await self._side_by_side((self.worlds[name] for name in names), room)
-            await self.pump(() if names == COLLECTORS else LISTENERS)
+            await self._side_by_side((self.worlds[name] for name in names), "live_day", day)
+            await self.pump(day, () if names == COLLECTORS else LISTENERS)
         if last or day.weekday() == SUNDAY or (day + timedelta(days=1)).day == 1:
             self._move_to(day, CLOSING_HOUR)
-            await self._side_by_side(self.worlds.values(), _run_jobs)
-            await self.pump()
+            await self._side_by_side(self.worlds.values(), "run_jobs", day)
+            await self.pump(day)
 
     def _move_to(self, day: date, hour: int) -> None:
         self.clocks.move_to(min(start_of(day) + timedelta(hours=hour), self.until))
 
-    async def pump(self, patient: Iterable[str] = ()) -> None:
+    async def pump(self, day: date, patient: Iterable[str] = ()) -> None:
         """Move facts from every outbox that was written to, to every consumer, until nothing is left to say.
 
         What is meant for the patient is kept for them: one large batch costs less than several small ones.
@@ -192,26 +209,37 @@ class Town:
             hearing = [world for world in listening if world.heard]
             if not said and not hearing:
                 return
-            await self._side_by_side(hearing, _hear)
+            await self._side_by_side(hearing, "hear", day)
 
-    async def _side_by_side(self, worlds: Iterable[World], act: Callable[[World], Awaitable[None]]) -> None:
+    async def _side_by_side(self, worlds: Iterable[World], act: str, day: date) -> None:
         """Let flats work at the same time: one thinks while another waits for its database."""
-
-        async def alone(world: World) -> None:
-            Clocks.flat.set(world.house.service)
-            await act(world)
-
         self.clocks.meet()
         async with asyncio.TaskGroup() as group:
             for world in worlds:
-                group.create_task(alone(world))
+                group.create_task(self._do(world, act, day))
+
+    async def _do(self, world: World, act: str, day: date) -> None:
+        Clocks.flat.set(world.house.service)
+        if world.house.service == ASIDE:
+            heard, world.heard = world.heard, []
+            await self.aside.tell(Told(act, day, clock.now(), [contracts.encode(fact) for fact in heard]))
+        else:
+            await ACTS[act](world, day)
 
 
-async def _run_jobs(world: World) -> None:
+async def _begin(world: World, _day: date) -> None:
+    await _room(world.house.service).begin(world)
+
+
+async def _live_day(world: World, day: date) -> None:
+    await _room(world.house.service).live_day(world, day)
+
+
+async def _run_jobs(world: World, _day: date) -> None:
     await world.house.jobs.run_all(world.house)
 
 
-async def _hear(world: World) -> None:
+async def _hear(world: World, _day: date) -> None:
     heard, world.heard = world.heard, []
     consumer, database = world.house.consumer, world.house.database
     await consumer.handle(database, heard)
@@ -219,6 +247,9 @@ async def _hear(world: World) -> None:
         await consumer.again(database)
         async with database.worker_tx() as tx:
             consumer.kept = bool(await tx.scalar(sa.text("SELECT EXISTS (SELECT FROM retry)")))
+
+
+ACTS = {"begin": _begin, "live_day": _live_day, "run_jobs": _run_jobs, "hear": _hear}
 
 
 def _house(name: str, settings: Settings) -> House:

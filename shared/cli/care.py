@@ -144,6 +144,7 @@ def _simulate(start: date, end: date, seed: int, scale: float) -> None:
     import uvloop
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from shared.aside import YOUNG
     from shared.errors import Refused
     from shared.migrate import migrate_all
     from shared.simulate import simulate as live
@@ -177,9 +178,8 @@ def _simulate(start: date, end: date, seed: int, scale: float) -> None:
                 return settings_of(reached, service)
 
             try:
-                # What was loaded stays, what is made dies young: a collector that looks often costs a fifth.
                 gc.freeze()
-                gc.set_threshold(20_000, 50, 100)
+                gc.set_threshold(*YOUNG)
                 demo = uvloop.run(live(own, start, end, seed, progress, scale))
             except Refused as refusal:
                 raise Sorry(refusal.sentence) from refusal
