@@ -1,4 +1,4 @@
-"""Years of business from a seed: six services in one process, a driven clock, real actions, facts pumped day by day."""
+"""Years of business from a seed: six services, a driven clock, real actions, facts pumped day by day."""
 
 import asyncio
 import json
