@@ -19,7 +19,7 @@ from shared.contracts import roles
 from shared.contracts.scopes import Scope
 from shared.db import Tx, version
 from shared.errors import NotAllowed, NotSignedIn
-from shared.settings import Settings
+from shared.settings import PREFIX, BadSetting, Settings
 
 PAGE_TOKEN_S = 300
 PAGE_COOKIE = "nt_token"
@@ -96,7 +96,11 @@ class Verifier:
     """Everybody's half: checks a token offline; what was verified once is remembered by its hash."""
 
     def __init__(self, settings: Settings) -> None:
-        self._keys = KeySet.import_key_set(json.loads(settings.token_public_keys or '{"keys": []}'))
+        if not settings.token_public_keys:
+            raise BadSetting(
+                f"{PREFIX}TOKEN_PUBLIC_KEYS is not set: no sign-in and no key could be verified."
+            )
+        self._keys = KeySet.import_key_set(json.loads(settings.token_public_keys))
         self._seen: OrderedDict[bytes, Principal] = OrderedDict()
         self.revoked: frozenset[str] = frozenset()
         self.revocations = -1

@@ -93,7 +93,8 @@ def invite_admin(
         return await _invite(tx, settings, agency or open_ones[0], email)
 
     with house() as reached:
-        say(_in(reached.settings, lambda tx: work(tx, reached.settings)))
+        own = settings_of(reached, "accounts")
+        say(_in(own, lambda tx: work(tx, own)))
 
 
 @app.command()

@@ -54,7 +54,10 @@ def trial_balance(
     day = a_day(on)
 
     async def read(tx: Tx) -> books.TrialBalance:
-        return await books.trial_balance(tx, [agency] if agency else await books.all_agencies(tx), day)
+        booked = await books.all_agencies(tx)
+        if agency and agency not in booked:
+            raise Sorry(f"The books hold nothing of an agency {agency}.", "They hold: " + ", ".join(booked))
+        return await books.trial_balance(tx, [agency] if agency else booked, day)
 
     with house() as reached:
         found = asyncio.run(inside(settings_of(reached, "ledger"), "worker", read))

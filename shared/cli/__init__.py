@@ -62,6 +62,14 @@ def root(
 root.__doc__ = HELP
 
 
+def _sentence(error: Exception) -> str:
+    """What is said of an error that no command foresaw: of a file its name and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}."
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no more is known'}"
+
+
 def main() -> None:
     """Run a command; whatever goes wrong is one sentence and a hint, and an exit code that is not zero."""
     try:
@@ -73,9 +81,8 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        lines = str(error).strip().splitlines()
         complain(
-            Sorry(f"{type(error).__name__}: {lines[0] if lines else 'no more is known'}"),
+            Sorry(_sentence(error)),
             "nguonthu --debug and the command shows where it came from.",
         )
     else:

@@ -129,7 +129,9 @@ def simulate(
     start: Annotated[str, typer.Option("--from", help="First day, as 2024-01-01.")] = "2024-01-01",
     end: Annotated[str, typer.Option("--to", help="Last day, or `today`: up to now.")] = "today",
     seed: Annotated[int, typer.Option(help="The same seed makes the same books.")] = SEED,
-    scale: Annotated[float, typer.Option(help="How busy the agencies are; 1 is as they are.")] = 1.0,
+    scale: Annotated[
+        float, typer.Option(min=0.001, help="How busy the agencies are; 1 is as they are.")
+    ] = 1.0,
     first: Annotated[bool, typer.Option("--first", help="The shorter history of a first `make up`.")] = False,
 ) -> None:
     """Live through years of business by the real actions, on a driven clock. The house must be empty and at rest."""

@@ -21,7 +21,7 @@ FOLLOW_S = 0.5
 @app.command()
 def tail(
     service: Annotated[str, typer.Argument(help="Publisher; all six when left out.")] = "",
-    lines: Annotated[int, typer.Option("-n", help="How many of the newest to begin with.")] = 20,
+    lines: Annotated[int, typer.Option("-n", min=0, help="How many of the newest to begin with.")] = 20,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as new ones come.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
 ) -> None:
@@ -128,6 +128,8 @@ def replay(
     from shared.replay import again, hand_on
 
     service_named(service)
+    if since and not publisher:
+        raise Sorry("--since says from when in a publisher's log.", "Name the publisher with --from.")
     with house() as reached:
         settings = settings_of(reached, service)
         if publisher:

@@ -52,7 +52,10 @@ def up(
 
     home = home_of()
     if running := read_run(home):
+        if not running.ready:
+            raise Sorry("The house is being started already.", "How far it is: nguonthu status")
         say(f"The house already stands: {running.address}")
+        _sign_ins(home)
         return
     if detach:
         _up_detached(home, demo=demo)
@@ -95,6 +98,7 @@ def _up_detached(home: Path, *, demo: bool) -> None:
         time.sleep(0.1)
     _pass_on(log, told)
     say(f"The house stands: {run.address} (stop it with: nguonthu down)")
+    _sign_ins(home)
 
 
 def _pass_on(log: Path, told: int) -> int:
@@ -111,13 +115,19 @@ def _pass_on(log: Path, told: int) -> int:
 
 
 def _welcome(stack: "Stack") -> None:
-    from shared.embedded.supervisor import read_sign_ins
-
     out.print(f"\n[bold]The house stands: [link={stack.address}]{stack.address}[/link][/bold]\n")
     width = max(len(stack.address + place) for place, _ in PLACES)
     for place, what in PLACES:
         out.print(f"  {(stack.address + place).ljust(width)}  [dim]{what}[/dim]", soft_wrap=True)
-    people = read_sign_ins(stack.home)
+    _sign_ins(stack.home)
+    out.print(f"\n[dim]Ctrl-C stops all of it. Data stays in {stack.home}.[/dim]", soft_wrap=True)
+
+
+def _sign_ins(home: Path) -> None:
+    """Name the demo's people and what opens for each; nobody in a house without a demo."""
+    from shared.embedded.supervisor import read_sign_ins
+
+    people = read_sign_ins(home)
     if people:
         out.print("\n[bold]Demo sign-ins[/bold]")
         width = max(len(person["email"]) for person in people)
@@ -129,7 +139,6 @@ def _welcome(stack: "Stack") -> None:
             )
             out.print(f"    [dim]{person['who']}: {person['opens']}[/dim]", soft_wrap=True)
         out.print("  [dim]A code instead of an authenticator: nguonthu accounts totp E-MAIL[/dim]")
-    out.print(f"\n[dim]Ctrl-C stops all of it. Data stays in {stack.home}.[/dim]", soft_wrap=True)
 
 
 def down() -> None:
@@ -145,8 +154,8 @@ def down() -> None:
 
 def run(
     service: Annotated[str, typer.Argument(help="One of: " + ", ".join((*SERVICES, "demo")))],
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    workers: Annotated[int, typer.Option(help="Processes that share the port.")] = 1,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
 ) -> None:
     """Run one service in the foreground, with the settings of the environment."""
     if service not in (*SERVICES, "demo"):
@@ -171,7 +180,7 @@ def status(
         table(("part", "state", "process", "port", "what it waits for"), rows)
     else:
         say("The house does not run. Start it with: nguonthu up")
-    if not state.parts or not all(part.ready for part in state.parts):
+    if not state.ready:
         raise typer.Exit(1)
 
 

@@ -25,10 +25,15 @@ class PartState(msgspec.Struct, frozen=True):
 
 
 class HouseState(msgspec.Struct, frozen=True):
-    """The house as `status --json` tells it; without an address it does not run."""
+    """The house as `status --json` tells it; without an address it does not run, or not yet."""
 
     address: str
     parts: list[PartState]
+
+    @property
+    def ready(self) -> bool:
+        """Whether all of it serves."""
+        return bool(self.address) and all(part.ready for part in self.parts)
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -55,7 +60,9 @@ def look(home: Path) -> HouseState:
     run = read_run(home)
     if run is None:
         return HouseState("", [])
-    return HouseState(run.address, [_look_at(home, name, note) for name, note in run.parts.items()])
+    return HouseState(
+        run.address if run.ready else "", [_look_at(home, name, note) for name, note in run.parts.items()]
+    )
 
 
 def _look_at(home: Path, name: str, note: dict[str, float]) -> PartState:

@@ -106,6 +106,9 @@ def test_help_imports_no_service() -> None:
         (("simulate", "--from", "2024-02-01", "--to", "2024-01-01"), "is before the first day"),
         (("simulate", "--to", "2999-01-01"), "has not come yet"),
         (("restore", "/nowhere", "--to", "/nowhere/else"), "is no backup"),
+        (("secrets", "/proc/nothing"), "/proc/nothing: No such file or directory."),
+        (("facts", "replay", "ledger", "--since", "2026-01-01"), "--since says from when"),
+        (("run", "ads"), "NGUONTHU_TOKEN_PUBLIC_KEYS is not set"),
     ],
 )
 @pytest.mark.promise("F2")
@@ -115,6 +118,17 @@ def test_an_error_is_one_sentence_and_no_trace(words: tuple[str, ...], sentence:
     assert sentence in told.stderr
     assert "Traceback" not in told.stderr + told.stdout
     assert len(told.stderr.strip().splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    "words", [("facts", "tail", "-n", "-5"), ("simulate", "--scale", "-1"), ("run", "ads", "--port", "0")]
+)
+def test_a_number_that_cannot_be_meant_is_refused_before_anything_is_done(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    told = nguonthu(*words, NGUONTHU_HOME=str(tmp_path / "home"))
+    assert (told.returncode, "Invalid value for" in told.stderr) == (2, True)
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
@@ -166,6 +180,12 @@ def test_init_makes_an_empty_production_with_one_door_for_its_administrator(fold
     assert "☐ NGUONTHU_PRODUCTION is not true" in told.stdout
     agencies = nguonthu("accounts", "agencies", "--json", NGUONTHU_HOME=str(folder / "home"))
     assert [agency["code"] for agency in json.loads(agencies.stdout)] == ["bkh"]
+    invited = nguonthu("accounts", "invite-admin", "hai@example.vn", NGUONTHU_HOME=str(folder / "home"))
+    assert "/account/join?token=" in invited.stdout, invited.stderr
+    nameless = nguonthu("accounts", "register-agency", "xyz", " ", NGUONTHU_HOME=str(folder / "home"))
+    assert (nameless.returncode, "An agency has a name." in nameless.stderr) == (1, True)
+    strange = nguonthu("ledger", "trial-balance", "--agency", "xyz", NGUONTHU_HOME=str(folder / "home"))
+    assert (strange.returncode, "hold nothing of an agency xyz" in strange.stderr) == (1, True)
     (folder / "home" / "demo.json").write_text("{}")
     told = nguonthu(*words, NGUONTHU_HOME=str(folder / "home"))
     assert (told.returncode, "holds a demo" in told.stderr) == (1, True)

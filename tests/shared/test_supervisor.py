@@ -94,6 +94,28 @@ def test_a_second_up_says_where_the_house_stands(house: Path) -> None:
     assert told.stdout.strip() == f"The house already stands: {status(house)['address']}"
 
 
+def test_a_house_that_is_still_being_started_says_so_and_is_not_called_standing(
+    house: Path, tmp_path: Path
+) -> None:
+    run = json.loads((house / "run.json").read_text(encoding="utf-8"))
+    (tmp_path / "run.json").write_text(
+        json.dumps({**run, "ready": False, "parts": {"ads": run["parts"]["ads"]}})
+    )
+    told = nguonthu(tmp_path, "up", "--detach")
+    assert (told.returncode, "is being started already" in told.stderr) == (1, True)
+    looked = nguonthu(tmp_path, "status")
+    assert (looked.returncode, "(still starting)" in looked.stdout) == (1, True)
+
+
+def test_who_starts_it_detached_or_again_is_told_the_demo_sign_ins_too(house: Path, tmp_path: Path) -> None:
+    person = {"who": "Tài chính", "email": "tai@chinh.example", "password": "bien-xanh", "opens": "/finance"}
+    (tmp_path / "demo.json").write_text(json.dumps({"sign_ins": [{**person, "totp_secret": "ABC"}]}))
+    (tmp_path / "run.json").write_bytes((house / "run.json").read_bytes())
+    told = nguonthu(tmp_path, "up")
+    assert told.returncode == 0
+    assert "tai@chinh.example  bien-xanh  TOTP ABC" in told.stdout
+
+
 def test_a_command_that_needs_quiet_refuses_while_the_house_runs(house: Path) -> None:
     told = nguonthu(house, "simulate", "--from", "2026-01-01", "--to", "2026-01-02")
     assert told.returncode == 1

@@ -8,15 +8,19 @@ from services.accounts.rules import AgencyClosed, AgencyKnown, check_agency_code
 from shared import agencies
 from shared.contracts.accounts import AgencyKind, AgencyRegistered, AgencySucceeded
 from shared.db import Tx
-from shared.errors import NotFound
+from shared.errors import NotFound, Unprocessable
 from shared.outbox import emit
+from shared.texts import clean_name
 
 
 async def register_agency(
     tx: Tx, code: str, name: str, kind: AgencyKind, active_from: date, actor: str
 ) -> None:
-    """Let an agency exist from a day on. Raises AgencyKnown, or Unprocessable for a code that is none."""
+    """Let an agency exist from a day on. Raises AgencyKnown, or Unprocessable for a code or name that is none."""
     check_agency_code(code)
+    name = clean_name(name)
+    if not name:
+        raise Unprocessable("An agency has a name.", field="name")
     if await queries.agency(tx, code) is not None:
         raise AgencyKnown(f"There is an agency {code} already.")
     fact = AgencyRegistered(agency=code, name=name, kind=kind, active_from=active_from)
