@@ -101,7 +101,7 @@ async def register_advertiser(
     Keys for the agency itself can be made once the link in the letter to the given address was followed. A repeat
     with the same Idempotency-Key gets the answer without the key: whoever registers has not signed in, and could be
     a neighbour behind the same address. An advertiser that waits for its invitation already is mailed it once more,
-    with neither organisation nor key in the answer.
+    with neither organisation nor key in the answer. Where there is no key, `note` says why.
     """
     settings = request.app.state.settings
     await enter(tx, [data.agency, sandbox.of(data.agency)])

@@ -150,7 +150,7 @@ def normal_email(text: str) -> str:
     """An e-mail as we compare it: NFKC, lower case. Raises Unprocessable."""
     email = unicodedata.normalize("NFKC", text).strip().lower()
     if len(email) > 254 or not _EMAIL.fullmatch(email):  # noqa: PLR2004 - RFC 5321
-        raise Unprocessable("This is not an e-mail address.")
+        raise Unprocessable("This is not an e-mail address.", field="email")
     return email
 
 

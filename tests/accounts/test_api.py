@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from services.accounts.actions import keys
+from services.accounts.actions import advertisers, keys
 from shared import clock
 from shared.auth import Verifier
 from shared.contracts.accounts import KeyRevoked
@@ -85,7 +85,8 @@ async def test_a_repeated_registration_registers_once_and_its_key_is_not_shown_t
     other = await flat.client.post(f"{BASE}/advertisers", json=an_advertiser(name="Khác"), headers=headers)
     assert Verifier(flat.house.settings).principal(first.json()["key"])
     assert neighbour.status_code == first.status_code == 201
-    assert neighbour.json() == {**first.json(), "key": ""}
+    assert first.json()["note"] == "", "there is nothing to say where the key is"
+    assert neighbour.json() == {**first.json(), "key": "", "note": advertisers.SHOWN_ONCE}
     assert (other.status_code, other.json()["code"]) == (422, "key-reused")
     async with flat.tx() as tx:
         assert await tx.scalar(sa.text("SELECT count(*) FROM organisation WHERE agency = 'bkh'")) == 1
@@ -98,6 +99,13 @@ async def test_who_is_signed_in_sees_a_new_key_again_when_its_answer_was_lost(fl
     answers = [await flat.client.post(f"{BASE}/keys", json=asked, headers=headers) for _ in range(2)]
     found = [Verifier(flat.house.settings).principal(answer.json()["key"]).id for answer in answers]
     assert found[0] == found[1]
+
+
+async def test_a_wrong_address_is_refused_at_its_field(flat):
+    answer = await flat.client.post(
+        f"{BASE}/advertisers", json=an_advertiser(email="yensao.example"), headers=once()
+    )
+    assert (answer.status_code, answer.json()["field"]) == (422, "email")
 
 
 async def test_an_old_repeat_shows_no_key(flat):

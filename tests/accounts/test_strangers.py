@@ -317,6 +317,7 @@ async def test_a_registration_repeated_is_mailed_once_more_and_makes_nothing_ane
     first, again = await register(flat), await register(flat, contact_name="Kẻ khác")
     assert first.json()["key"]
     assert (again.status_code, again.json()["key"], again.json()["organisation"]) == (201, "", None)
+    assert "was mailed once more" in again.json()["note"], "an answer without a key says why"
     async with flat.tx() as tx:
         assert await tx.scalar(sa.text("SELECT count(*) FROM organisation")) == 2, "itself and its sandbox"
         assert await tx.scalar(sa.text("SELECT count(*) FROM api_key")) == 1

@@ -144,6 +144,23 @@ async def test_a_wrong_line_is_refused_clearly(advertiser, change, status):
     assert (await advertiser.get("/orders")).json()["items"] == []
 
 
+async def test_an_order_has_a_name_that_can_be_read(advertiser):
+    answer = await advertiser.post("/orders", {**an_order(), "name": "   "})
+    assert (answer.status_code, "$.name" in answer.json()["detail"]) == (400, True)
+
+
+async def test_an_upload_names_the_field_that_is_missing_or_unknown(advertiser):
+    order = (await advertiser.post("/orders", an_order())).json()["id"]
+    image = {"file": ("a.png", an_image(), "image/png")}
+    for data, files, field in (
+        ({"click_url": "https://x.vn/"}, {"other": image["file"]}, "file"),
+        ({}, image, "click_url"),
+        ({"click_url": "https://x.vn/", "alt": "x"}, image, "alt"),
+    ):
+        answer = await advertiser.post(f"/orders/{order}/creatives", data=data, files=files)
+        assert (answer.status_code, answer.json()["field"]) == (400, field)
+
+
 async def test_only_real_images_of_the_right_size_are_taken_and_no_others_kept(flat, advertiser):
     order = (await advertiser.post("/orders", an_order())).json()["id"]
     svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="300" height="250"><script>alert(1)</script></svg>'

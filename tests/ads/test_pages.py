@@ -134,6 +134,18 @@ async def test_a_refused_booking_comes_back_as_it_was_filled_in_with_the_reason_
     assert sentence not in english
 
 
+async def test_the_booking_page_offers_only_where_the_organisation_is_registered_and_says_what_to_do(
+    flats, flat
+):
+    await a_rate_card(flat, "tcnt")
+    person = Person(flats, flat, roles=KNOWN, organisation=uuid4())
+    page = (await person.get("/advertise/new?placement=tcnt/article-mid")).text
+    assert 'value="bkh/article-mid"' in page
+    assert 'value="tcnt/' not in page
+    assert 'href="/account/organisation?kind=advertiser&amp;next=/advertise/new"' in page
+    assert "bkh" in page.split("Tổ chức của bạn đặt được ở nơi đã đăng ký:")[1].split("</p>")[0]
+
+
 async def test_a_shop_owners_first_click_leads_to_registering_and_back_to_the_booking(flats, flat):
     owner = Person(flats, flat)
     answer = await owner.get("/advertise/new?placement=bkh/article-mid")

@@ -10,6 +10,15 @@ from shared.contracts import sandbox
 from shared.db import Tx
 from shared.settings import Settings
 
+SHOWN_ONCE = (
+    "The key was in the first answer and is not shown again. If that was lost: follow the letter to the given "
+    "address and make a key at /account/keys."
+)
+MAILED_AGAIN = (
+    "This organisation is registered and waits for its invitation, which was mailed once more to the given address. "
+    "Nothing was made anew, and no key is shown: follow the letter, and make one at /account/keys."
+)
+
 
 async def register_advertiser(
     tx: Tx, settings: Settings, *, agency: str, name: str, tax_code: str, email: str, contact_name: str
@@ -32,6 +41,7 @@ async def register_advertiser(
             scopes=[],
             created_at=clock.now(),
             expires_at=clock.now(),
+            note=MAILED_AGAIN,
         )
     organisation = await people.register_organisation(
         tx,
@@ -63,6 +73,7 @@ async def register_advertiser(
         scopes=made.scopes,
         created_at=made.created_at,
         expires_at=made.expires_at,
+        note=SHOWN_ONCE,
     )
 
 

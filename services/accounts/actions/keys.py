@@ -50,11 +50,12 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     tax_code: str
     key_id: UUID | None = None
-    """None where the organisation waits for its invitation already: that was mailed once more."""
     scopes: list[str]
     created_at: datetime
     expires_at: datetime
     key: str = ""
+    note: str = ""
+    """Where the answer holds no key, the reason, and how to get one."""
 
 
 NewKey = TypeVar("NewKey", Made, Registered)
@@ -72,7 +73,10 @@ def with_signature(settings: Settings, made: NewKey) -> NewKey:
         scopes=made.scopes,
         agency=made.agency,
     )
-    return msgspec.structs.replace(made, key=Signer(settings).api_key(principal, made.expires_at))
+    signed = Signer(settings).api_key(principal, made.expires_at)
+    if isinstance(made, Registered):
+        return msgspec.structs.replace(made, key=signed, note="")
+    return msgspec.structs.replace(made, key=signed)
 
 
 async def make_key(

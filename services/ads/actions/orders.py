@@ -31,8 +31,8 @@ PRODUCT_CLASS = "advertising.web.cpm"
 GUARANTEED = 2
 
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$")]
-# PostgreSQL keeps no NUL, so none is let in.
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+# PostgreSQL keeps no NUL, so none is let in; and a name of blanks names nothing.
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
 
 
 class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

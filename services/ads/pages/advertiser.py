@@ -104,13 +104,14 @@ async def show_booking(
 
 async def _booking(request: Call, tx: Tx, placement: str = "") -> Template:
     today = local_day(clock.now())
-    placements = await catalogue.placements(tx, today)
-    _as_advertiser(request)
+    own = auth.is_registered.agencies(_as_advertiser(request))
+    names = await names_of(tx, own)
     return page(
         request,
         "ads_booking.html",
-        placements=placements,
+        placements=[found for found in await catalogue.placements(tx, today) if found.agency in own],
         chosen=placement,
+        known_at=", ".join(names[agency] for agency in sorted(own)),
         words=words,
         starts_on=today + timedelta(days=FIRST_DAYS),
         ends_on=today + timedelta(days=FIRST_DAYS + FLIGHT_DAYS - 1),
