@@ -1,10 +1,13 @@
 """How figures and dates are written on pages: the same in both languages where law and habit say so."""
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import count
+from typing import Any
 
+from jinja2 import pass_context
 from markupsafe import Markup, escape
 
 from shared import calendar
@@ -36,12 +39,13 @@ def moment(value: datetime) -> str:
     return f"{value.astimezone(calendar.ZONE):%d/%m/%Y %H:%M}"
 
 
-def in_words(amount_vnd: int) -> str:
-    """An amount as an invoice spells it: `Một triệu hai trăm nghìn đồng`."""
+@pass_context
+def in_words(context: Mapping[str, Any], amount_vnd: int) -> str:
+    """An amount as an invoice spells it, in the language of its page: `Một triệu hai trăm nghìn đồng`."""
     # Imported when the first amount is spelled: it brings sixty languages, which no start should wait for.
     from num2words import num2words
 
-    words = str(num2words(amount_vnd, lang="vi"))
+    words = str(num2words(amount_vnd, lang=context["lang"]))
     return f"{words[:1].upper()}{words[1:]} đồng"
 
 

@@ -122,7 +122,8 @@ def test_money_numbers_and_dates_are_written_as_in_viet_nam():
     assert show_day(EVENING_UTC) == "02/03/2026"
     assert moment(EVENING_UTC) == "02/03/2026 01:30"
     assert show_day(date(2026, 3, 1)) == "01/03/2026"
-    assert in_words(1_200_000) == "Một triệu hai trăm nghìn đồng"
+    assert in_words({"lang": "vi"}, 1_200_000) == "Một triệu hai trăm nghìn đồng"
+    assert in_words({"lang": "en"}, 1_200_000) == "One million, two hundred thousand đồng"
 
 
 def test_a_text_is_filled_and_what_is_put_in_is_escaped_once():
