@@ -4,6 +4,7 @@ import contextlib
 import string
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,7 +40,10 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 
 
 class Service(InitPlugin):
-    """Wire a service: `Litestar(route_handlers=[…], plugins=[Service("ads", settings, consumer, jobs)])`."""
+    """Wire a service: `Litestar(route_handlers=[…], plugins=[Service("ads", settings, consumer, jobs)])`.
+
+    An app may be started again after it has stopped: each start reads `app.state.settings` and has a house of its own.
+    """
 
     def __init__(
         self, name: str, settings: Settings, consumer: Consumer | None = None, jobs: Jobs | None = None
@@ -48,18 +52,11 @@ class Service(InitPlugin):
         agencies.listen(consumer)
         self.name = name
         self.settings = settings
-        self.house = House(name, settings, consumer, jobs or Jobs(name))
-        self.verifier = auth.Verifier(settings)
+        self.consumer = consumer
+        self.jobs = jobs or Jobs(name)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        app_config.state = State(
-            {
-                "house": self.house,
-                "settings": self.settings,
-                "verifier": self.verifier,
-                "streams": Counter(),
-            }
-        )
+        app_config.state = State({"settings": self.settings})
         app_config.request_class = StrictRequest
         app_config.dependencies = {"tx": Provide(provide_tx), **app_config.dependencies}
         app_config.exception_handlers = {Exception: problem_of, **app_config.exception_handlers}
@@ -81,30 +78,37 @@ class Service(InitPlugin):
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
-        # Around the router, since Litestar's middleware never sees what no route or method fits.
-        app.asgi_handler = answering_head(Caller(app, self))
+        settings: Settings = app.state.settings
+        app.state.house = house = House(self.name, settings, self.consumer, self.jobs)
+        app.state.verifier = auth.Verifier(settings)
+        app.state.streams = Counter()
         app.state.parameters = address.parameters(app)
         # Litestar reads this off the app itself and passes over what a plugin's configuration says.
         app.request_max_body_size = MAX_BODY_BYTES
-        await self.house.start()
+        # Around the router, since Litestar's middleware never sees what no route or method fits.
+        router = app.asgi_handler
+        app.asgi_handler = answering_head(Caller(app))
+        await house.start()
         try:
-            async with repeating(self._refresh, REFRESH_S):
+            async with repeating(partial(refresh, house, app.state.verifier), REFRESH_S):
                 yield
         finally:
-            await self.house.stop()
+            await house.stop()
+            app.asgi_handler = router
 
-    async def _refresh(self) -> None:
-        """Read the set of revoked keys, when it has changed."""
-        if await self.house.database.version(revocations.VERSION) == self.verifier.revocations:
-            return
-        async with self.house.database.worker_tx() as tx:
-            await self.verifier.refresh(tx)
+
+async def refresh(house: House, verifier: auth.Verifier) -> None:
+    """Read the set of revoked keys, when it has changed."""
+    if await house.database.version(revocations.VERSION) == verifier.revocations:
+        return
+    async with house.database.worker_tx() as tx:
+        await verifier.refresh(tx)
 
 
 class Caller:
     """Finds out who calls, gives the request its id, and logs the answer. Raw ASGI: it runs on the hot paths too."""
 
-    def __init__(self, app: Litestar, service: Service) -> None:
+    def __init__(self, app: Litestar) -> None:
         self.app = app.asgi_handler
         self.service_app = app
         self.direct = {
@@ -112,8 +116,8 @@ class Caller:
             for route in app.routes
             if isinstance(route, ASGIRoute) and route.route_handler.opt.get("direct")
         }
-        self.service = service
-        self.cookie = auth.PAGE_COOKIE if not service.settings.secure else f"__Host-{auth.PAGE_COOKIE}"
+        self.verifier: auth.Verifier = app.state.verifier
+        self.cookie = auth.PAGE_COOKIE if not app.state.settings.secure else f"__Host-{auth.PAGE_COOKIE}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -147,7 +151,7 @@ class Caller:
         if not token:
             return auth.NOBODY
         try:
-            return self.service.verifier.principal(token)
+            return self.verifier.principal(token)
         except NotSignedIn as refusal:
             scope["nguonthu_refusal"] = refusal.sentence  # type: ignore[typeddict-unknown-key]
             return auth.NOBODY
@@ -237,4 +241,4 @@ def _folder(name: str) -> str:
     return str(Path(__file__).parent.parent / "services" / name)
 
 
-__all__ = ["Service", "enter_as", "provide_tx", "transaction"]
+__all__ = ["Service", "enter_as", "provide_tx", "refresh", "transaction"]

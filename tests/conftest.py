@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from litestar import Litestar
 from redis.asyncio import Redis
 
-from shared import auth, counters
+from shared import auth, counters, db
 from shared.contracts import Fact
 from shared.db import Tx
 from shared.embedded import Stack, bootstrap_databases, clone_database
@@ -26,7 +27,7 @@ from shared.keys import OPERATOR
 from shared.migrate import migrate
 from shared.outbox import archive
 from shared.settings import Settings
-from tests.shared.homes import a_folder
+from tests.shared.homes import a_folder, in_memory
 
 
 @pytest.hookimpl(wrapper=True)
@@ -48,9 +49,21 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """One embedded stack a test worker; no fsync, since no test with this fixture cuts the power."""
-    with a_folder() as home, Stack(home, say=lambda *_: None, durable=False) as stack:
+    """One embedded stack a test worker; in memory, since no test with this fixture cuts the power."""
+    with a_folder(in_memory()) as home, Stack(home, say=lambda *_: None, durable=False) as stack:
+        with psycopg.connect(stack.admin_url(), autocommit=True) as admin:
+            # The passwords are random, so that stretching them protects nobody, and each test opens some sessions.
+            admin.execute("ALTER SYSTEM SET scram_iterations = 1")
+            admin.execute("SELECT pg_reload_conf()")
         yield stack
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engines() -> Iterator[None]:
+    """One engine an address for the whole session: closed, it has no connection left, and knows its compiled SQL."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db, "_engine", cache(db._engine))
+        yield
 
 
 class Templates:
@@ -136,6 +149,10 @@ class Running:
         await self._task
 
 
+_resting: dict[Any, Litestar] = {}
+"""Stopped apps by their service and what was changed: wiring one costs more than most tests, and it starts anew."""
+
+
 class Flats:
     """Starts services against fresh databases, on demand."""
 
@@ -143,7 +160,7 @@ class Flats:
         self.stack = stack
         self.templates = templates
         self.tmp_path = tmp_path
-        self._open: list[Any] = []
+        self._open: list[tuple[Any, Running, httpx.AsyncClient]] = []
 
     def settings(self, service: str | None, **changes: Any) -> Settings:
         given = {
@@ -158,20 +175,23 @@ class Flats:
     async def start(self, service: str, **changes: Any) -> Flat:
         """A service on a database of its own; relay, consumers and jobs run only when the test says so."""
         clone_database(self.stack.admin_url("postgres"), self.templates.name(service), f"test_{service}")
-        app = import_module(f"services.{service}.app").create_app(self.settings(service, **changes))
+        settings, wired = self.settings(service, **changes), (service, *sorted(changes.items()))
+        app = _resting.pop(wired, None) or import_module(f"services.{service}.app").create_app(settings)
+        app.state.settings = settings
         running = Running(app)
         await running.started()
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         client = httpx.AsyncClient(
             transport=transport, base_url="http://localhost:8080", follow_redirects=False
         )
-        self._open.append((running, client))
+        self._open.append((wired, running, client))
         return Flat(app, app.state.house, client)
 
     async def close(self) -> None:
-        for running, client in reversed(self._open):
+        for wired, running, client in reversed(self._open):
             await client.aclose()
             await running.stop()
+            _resting[wired] = running.app
 
     def token(self, **principal: Any) -> str:
         """A page token for a person, made as accounts makes it."""

@@ -3,7 +3,7 @@
 from litestar import Litestar
 
 from services.ads import api, pages
-from services.ads.actions.serving import Server
+from services.ads.actions.serving import serving
 from services.ads.consumers import consumer
 from services.ads.jobs import jobs
 from shared.service import Service
@@ -11,8 +11,8 @@ from shared.settings import Settings
 
 
 def create_app(settings: Settings) -> Litestar:
-    service = Service("ads", settings, consumer, jobs)
-    server = Server(service.house)
-    app = Litestar(route_handlers=[*api.routes, *pages.routes], plugins=[service], lifespan=[server.lifespan])
-    app.state.server = server
-    return app
+    return Litestar(
+        route_handlers=[*api.routes, *pages.routes],
+        lifespan=[serving],
+        plugins=[Service("ads", settings, consumer, jobs)],
+    )

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,13 +21,20 @@ async def _answering(listening: socket.socket) -> None:
     writer.close()
 
 
+@pytest.fixture(scope="session")
+def door() -> Iterator[socket.socket]:
+    """One port for the whole session, so that payments keeps its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
 @pytest.fixture
-async def serve(flats: Flats) -> AsyncIterator[Serve]:
+async def serve(flats: Flats, door: socket.socket) -> AsyncIterator[Serve]:
     """Payments behind a real port, which is its base address."""
     running: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []
 
     async def start(**changes: Any) -> Flat:
-        listening = socket.create_server(("127.0.0.1", 0))
+        listening = door.dup()
         base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         flat = await flats.start("payments", base_url=base_url, **changes)
         server = uvicorn.Server(uvicorn.Config(flat.app, lifespan="off", log_config=None))

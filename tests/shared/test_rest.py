@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from shared.jobs import run_one
-from shared.service import Service
+from shared.service import refresh
 from shared.settings import SERVICES
 from tests.conftest import Flat, Flats
 
@@ -22,7 +22,7 @@ def looks(flat: Flat) -> list[Any]:
     found: list[Any] = [
         partial(run_one, house, job) for job in house.jobs.scheduled if job.every_s <= OFTEN_S
     ]
-    found.append(flat.app.plugins.get(Service)._refresh)
+    found.append(partial(refresh, house, flat.app.state.verifier))
     if house.service == "ads":
         found.append(flat.app.state.server.refresh)
     if house.service == "subscriptions":

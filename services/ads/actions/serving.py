@@ -164,7 +164,7 @@ class Server:
             await asyncio.sleep(PAUSE_S)
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, _app: Litestar) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         """Run beside the web, and give back the lease at the end."""
         tasks = [asyncio.create_task(self.flusher.run())]
         if self.settings.background:
@@ -179,3 +179,11 @@ class Server:
             with contextlib.suppress(Exception):
                 async with self.house.database.worker_tx() as tx:
                     await delivery.give_back(tx, self._left, self.bucket)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Litestar) -> AsyncIterator[None]:
+    """Have the serving half of this worker at `app.state.server` for as long as the service runs."""
+    app.state.server = Server(app.state.house)
+    async with app.state.server.running():
+        yield
