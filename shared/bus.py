@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import nats
@@ -269,14 +270,22 @@ class Intake:
                         "VALUES (:id, :subject, :body, 'parked', :error, :now, :now) ON CONFLICT DO NOTHING"
                     ),
                     {
-                        "id": (message.headers or {}).get("Nats-Msg-Id") or str(clock.new_id()),
+                        "id": _id_of(message),
                         "subject": message.subject,
                         "body": message.data,
-                        "error": str(error),
+                        "error": str(error).replace("\0", "?"),
                         "now": clock.now(),
                     },
                 )
             return None
+
+
+def _id_of(message: Msg) -> UUID:
+    """The id that a message bears; a new one where it bears none, or a text that is none."""
+    try:
+        return UUID((message.headers or {}).get("Nats-Msg-Id", ""))
+    except ValueError:
+        return clock.new_id()
 
 
 def _decoded(message: Msg) -> Fact:

@@ -29,14 +29,16 @@ WAIT_MAX_S = 60
 Handler = Callable[..., Awaitable[None]]
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Awaitable[None]])
 
+# By subject too, which NATS guards: an id can be anybody's, and would make another publisher's fact look handled.
 _CLAIM = sa.text(
-    "INSERT INTO inbox (fact_id, handled_at) SELECT unnest(CAST(:ids AS uuid[])), :now "
-    "ON CONFLICT DO NOTHING RETURNING fact_id"
+    "INSERT INTO inbox (fact_id, subject, handled_at) SELECT id, subject, :now "
+    "FROM unnest(CAST(:ids AS uuid[]), CAST(:subjects AS text[])) AS said (id, subject) "
+    "ON CONFLICT DO NOTHING RETURNING fact_id, subject"
 )
 _KEEP = sa.text(
     "INSERT INTO retry (fact_id, subject, body, state, waits_for, attempts, error, since, next_at) "
     "VALUES (:id, :subject, :body, :state, :key, :attempts, :error, :now, :next_at) "
-    "ON CONFLICT (fact_id) DO UPDATE SET state = excluded.state, waits_for = excluded.waits_for, "
+    "ON CONFLICT (fact_id, subject) DO UPDATE SET state = excluded.state, waits_for = excluded.waits_for, "
     "attempts = excluded.attempts, error = excluded.error, next_at = excluded.next_at"
 )
 _DUE = sa.text(
@@ -108,10 +110,11 @@ class Consumer:
             async with database.worker_tx() as tx:
                 taken = await tx.execute(
                     sa.text(
-                        "DELETE FROM retry WHERE fact_id = (SELECT fact_id FROM retry WHERE fact_id = :id "
-                        "AND state <> 'parked' FOR UPDATE SKIP LOCKED) RETURNING fact_id"
+                        "DELETE FROM retry WHERE (fact_id, subject) = (SELECT fact_id, subject FROM retry "
+                        "WHERE fact_id = :id AND subject = :subject AND state <> 'parked' "
+                        "FOR UPDATE SKIP LOCKED) RETURNING fact_id"
                     ),
-                    {"id": fact.id},
+                    {"id": fact.id, "subject": fact.subject()},
                 )
                 if taken.first() is None:
                     return False
@@ -122,13 +125,15 @@ class Consumer:
         return True
 
     async def _run(self, tx: Tx, facts: Sequence[Fact]) -> None:
-        ids = [fact.id for fact in facts]
-        claimed = {r.fact_id for r in await tx.execute(_CLAIM, {"ids": ids, "now": clock.now()})}
+        said = {"ids": [fact.id for fact in facts], "subjects": [fact.subject() for fact in facts]}
+        rows = await tx.execute(_CLAIM, {**said, "now": clock.now()})
+        claimed = {(row.fact_id, row.subject) for row in rows}
         wholes: dict[Handler, list[Fact]] = {}
         for fact in facts:
-            if fact.id not in claimed:
+            name = (fact.id, fact.subject())
+            if name not in claimed:
                 continue
-            claimed.discard(fact.id)  # the same fact twice in one batch is handled once
+            claimed.discard(name)  # the same fact twice in one batch is handled once
             handler, whole = self.handlers.get(type(fact), (_ignore, False))
             if whole:
                 wholes.setdefault(handler, []).append(fact)
@@ -149,7 +154,8 @@ class Consumer:
             parked = attempts >= len(BACKOFF_S)
             state, key = ("parked", "") if parked else ("retry", "")
             delay = 0 if parked else BACKOFF_S[attempts]
-            text = "".join(traceback.format_exception_only(error)).strip()[:2000]
+            # PostgreSQL keeps no NUL: a text of the fact's own may have one, and the fact must be kept all the same.
+            text = "".join(traceback.format_exception_only(error)).strip()[:2000].replace("\0", "?")
             log.warning("fact failed", fact=str(fact.id), subject=fact.subject(), state=state, error=text)
         async with database.worker_tx() as tx:
             await tx.execute(
@@ -191,7 +197,10 @@ async def wait(tx: Tx, fact: Fact, key: str) -> None:
     """Let one fact of a whole batch wait for `key` while the others are handled; its claim is given back."""
     now = clock.now()
     tx.info["kept"] = True
-    await tx.execute(sa.text("DELETE FROM inbox WHERE fact_id = :id"), {"id": fact.id})
+    await tx.execute(
+        sa.text("DELETE FROM inbox WHERE fact_id = :id AND subject = :subject"),
+        {"id": fact.id, "subject": fact.subject()},
+    )
     await tx.execute(
         _KEEP,
         {

@@ -38,14 +38,16 @@ CREATE TABLE fact_log_later PARTITION OF fact_log DEFAULT
 
 -- Facts that were handled. A second delivery finds its id here and does nothing.
 CREATE TABLE inbox (
-    fact_id uuid PRIMARY KEY,
-    handled_at timestamptz NOT NULL
+    fact_id uuid NOT NULL,
+    subject text NOT NULL,
+    handled_at timestamptz NOT NULL,
+    PRIMARY KEY (fact_id, subject)
 )
 
 
 -- Facts that could not be handled yet: tried again, waiting for a predecessor, or parked for a person.
 CREATE TABLE retry (
-    fact_id uuid PRIMARY KEY,
+    fact_id uuid NOT NULL,
     subject text NOT NULL,
     body bytea NOT NULL,
     state text NOT NULL CHECK (state IN ('retry', 'waiting', 'parked')),
@@ -53,7 +55,8 @@ CREATE TABLE retry (
     attempts integer NOT NULL DEFAULT 0,
     error text NOT NULL DEFAULT '',
     since timestamptz NOT NULL,
-    next_at timestamptz NOT NULL
+    next_at timestamptz NOT NULL,
+    PRIMARY KEY (fact_id, subject)
 )
 
 

@@ -78,7 +78,8 @@ def _queue(link: psycopg.Connection[Row], rows: list[Row]) -> int:
         "INSERT INTO retry (fact_id, subject, body, state, since, next_at) "
         "SELECT id, subject, body, 'retry', %(now)s, %(now)s "
         "FROM unnest(%(ids)s::uuid[], %(subjects)s::text[], %(bodies)s::bytea[]) AS said (id, subject, body) "
-        "WHERE NOT EXISTS (SELECT FROM inbox WHERE fact_id = said.id) ON CONFLICT DO NOTHING",
+        "WHERE NOT EXISTS (SELECT FROM inbox WHERE fact_id = said.id AND inbox.subject = said.subject) "
+        "ON CONFLICT DO NOTHING",
         {
             "now": clock.now(),
             "ids": [row["id"] for row in rows],

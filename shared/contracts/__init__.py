@@ -40,7 +40,10 @@ def decoder() -> msgspec.json.Decoder[Any]:
 
 def decode(body: bytes) -> Fact:
     """Read a fact by its tag. Raises msgspec.ValidationError for an unknown tag or a broken body."""
-    fact: Fact = decoder().decode(body)
+    try:
+        fact: Fact = decoder().decode(body)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.ValidationError(str(error)) from error
     return fact
 
 

@@ -245,7 +245,10 @@ class TestPlantedBugs:
         monkeypatch.setattr(
             consume,
             "_CLAIM",
-            sa.text("SELECT unnest(CAST(:ids AS uuid[])) AS fact_id, CAST(:now AS timestamptz)"),
+            sa.text(
+                "SELECT id AS fact_id, subject, CAST(:now AS timestamptz) "
+                "FROM unnest(CAST(:ids AS uuid[]), CAST(:subjects AS text[])) AS said (id, subject)"
+            ),
         )
         run = line(8)
         heard = await run.live()
