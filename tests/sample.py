@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared import clock
+from shared.bus import Bus
 from shared.consume import Consumer
 from shared.contracts.ads import InvoiceWithdrawn
 from shared.contracts.payments import InvoiceClosed
@@ -18,6 +19,7 @@ from shared.embedded import Stack, bootstrap_databases
 from shared.errors import Waits
 from shared.house import House
 from shared.jobs import Jobs
+from shared.streams import lay_out
 
 
 @dataclass
@@ -72,3 +74,18 @@ async def sample(stack: Stack) -> AsyncIterator[Sample]:
 
     yield made
     await house.stop()
+
+
+@pytest.fixture
+async def line(sample: Sample, stack: Stack) -> AsyncIterator[tuple[Sample, Bus, Bus]]:
+    """The sample with NATS between what it says and what it hears, and the operator's way there."""
+    operator = Bus(stack.settings(), "operator")
+    await operator.connect()
+    for stream in await operator.js.streams_info():
+        await operator.js.delete_stream(str(stream.config.name))
+    await lay_out(stack.settings(), [sample.house.consumer])
+    bus = sample.house.bus
+    await bus.connect()
+    yield sample, bus, operator
+    await bus.close()
+    await operator.close()

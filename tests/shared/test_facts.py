@@ -7,10 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from shared import clock, contracts, outbox
-from shared.bus import Bus, Intake, Relay
+from shared.bus import Intake, Relay
 from shared.consume import BACKOFF_S, arrived, wait
-from shared.contracts.payments import InvoiceClosed
-from shared.keys import nats_door
 from shared.leader import LOOK_S, Leader
 from shared.streams import lay_out
 from tests.sample import withdrawn
@@ -92,22 +90,6 @@ class TestConsumer:
         assert (kept.fact_id, kept.state) == (bad.id, "retry")
         assert "cannot handle bad" in kept.error
 
-    @pytest.mark.promise("T1")
-    async def test_a_fact_under_the_id_of_anothers_keeps_that_one_from_nobody(self, sample):
-        said = withdrawn()
-        truth = InvoiceClosed(id=said.id, agency="bkh", invoice=clock.new_id(), outcome="paid")
-        await sample.house.consumer.handle(sample.house.database, [said, said])
-        async with sample.house.database.worker_tx() as tx:
-            await tx.execute(sa.text("DELETE FROM thing"))
-        await sample.house.consumer.handle(sample.house.database, [said, truth])
-        assert sample.seen == [said, truth]
-
-    async def test_a_fact_whose_refusal_names_what_postgresql_cannot_keep_is_kept(self, sample):
-        sample.failing = {"b\0d"}
-        await sample.house.consumer.handle(sample.house.database, [withdrawn("b\0d")])
-        [kept] = await sample.rows("SELECT state, error FROM retry")
-        assert (kept.state, "cannot handle b?d" in kept.error) == ("retry", True)
-
     async def test_a_fact_that_fails_for_a_while_is_tried_again_and_then_done(self, sample):
         sample.failing = {"bad"}
         await sample.house.consumer.handle(sample.house.database, [withdrawn("bad")])
@@ -159,19 +141,6 @@ class TestConsumer:
 
 class TestOverNats:
     """The whole way, on the real server."""
-
-    @pytest.fixture
-    async def line(self, sample, stack):
-        operator = Bus(stack.settings(), "operator")
-        await operator.connect()
-        for stream in await operator.js.streams_info():
-            await operator.js.delete_stream(stream.config.name)
-        await lay_out(stack.settings(), [sample.house.consumer])
-        bus = sample.house.bus
-        await bus.connect()
-        yield sample, bus, operator
-        await bus.close()
-        await operator.close()
 
     async def info(self, operator):
         return await operator.js.stream_info("ADS")
@@ -266,32 +235,6 @@ class TestOverNats:
             return bool(sample.seen) and bool(await sample.rows("SELECT * FROM retry WHERE state = 'parked'"))
 
         await until(parked)
-        running.cancel()
-        assert sample.seen == [fact]
-
-    @pytest.mark.promise("T1")
-    async def test_no_bytes_that_a_publisher_sends_end_or_block_who_hears_it(self, line):
-        sample, bus, _ = line
-        fact, subject = withdrawn(), "ads.invoice.withdrawn.v1"
-        body = contracts.encode(fact)
-        hostile = [
-            body[:-1] + b',"more":' + b"[" * 5000 + b"]" * 5000 + b"}",
-            body.replace(b"bkh", b"b\xffh"),
-            b"[" * 100_000,
-        ]
-        door = nats_door(bus.settings.nats_password, "ads") + subject.removeprefix("ads")
-        # The empty one is last: NATS takes it for the end of what was fetched, and brings the rest half a minute later.
-        for sent in (*hostile, body, b""):
-            headers = {"Nats-Msg-Id": "no id at all"} if sent is hostile[0] else None
-            await bus.js.publish(door, sent, headers=headers)
-        running = asyncio.create_task(Intake(bus, sample.house.database, sample.house.consumer).run("ads"))
-
-        async def parked():
-            rows = await sample.rows("SELECT * FROM retry WHERE state = 'parked'")
-            return bool(sample.seen) and len(rows) == len(hostile) + 1
-
-        await until(parked, 20)
-        assert not running.done()
         running.cancel()
         assert sample.seen == [fact]
 
