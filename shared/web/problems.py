@@ -74,7 +74,7 @@ REASONS = {
     "already-paid": "Phiếu này đã được trả đủ, bạn không phải trả thêm.",
     "already-reviewed": "Mẫu quảng cáo này đã có người duyệt trước đó.",
     "already-subscribed": "Bạn đang có kỳ đọc của gói này, hoặc kỳ sắp tới đã trả tiền.",
-    "attempt-under-way": "Lần thanh toán trước còn đang chờ ngân hàng trả lời; hãy đợi kết quả rồi mới trả lại.",
+    "attempt-under-way": "Lần thanh toán trước còn đang chờ ngân hàng trả lời; hãy đợi kết quả rồi mới trả lần nữa.",
     "bad-click-url": "Địa chỉ mở khi bấm vào quảng cáo không dùng được.",
     "bad-flight": "Không bán được quảng cáo cho những ngày này.",
     "bad-signature": "Chữ ký của thông báo không khớp.",

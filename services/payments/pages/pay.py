@@ -36,10 +36,10 @@ FAILURES = {
         "Thẻ hoặc tài khoản chưa đăng ký thanh toán trực tuyến. Hãy đăng ký với ngân hàng hoặc dùng thẻ khác."
     ),
     "10": N_("Thông tin thẻ bị nhập sai quá ba lần. Hãy kiểm tra thẻ rồi thử lại."),
-    "11": N_("Đã hết thời gian chờ ở ngân hàng. Hãy trả lại từ đầu."),
+    "11": N_("Đã hết thời gian chờ ở ngân hàng. Hãy trả lần nữa từ đầu."),
     "12": N_("Thẻ hoặc tài khoản đang bị khóa. Hãy dùng thẻ khác hoặc hỏi ngân hàng."),
     "13": N_("Mã OTP không đúng. Hãy thử lại và nhập mã mới nhất."),
-    "24": N_("Bạn đã hủy ở trang ngân hàng. Bạn có thể trả lại bất cứ lúc nào."),
+    "24": N_("Bạn đã hủy ở trang ngân hàng. Muốn trả, hãy bấm nút dưới đây lần nữa."),
     "51": N_("Tài khoản không đủ số dư. Hãy nạp thêm hoặc dùng thẻ khác."),
     "65": N_("Tài khoản đã vượt hạn mức trong ngày. Hãy dùng thẻ khác hoặc thử lại ngày mai."),
     "75": N_("Ngân hàng đang bảo trì. Hãy thử lại sau ít phút hoặc chọn ngân hàng khác."),
@@ -149,6 +149,8 @@ def state_of(bill: queries.Bill | None, *, came_back: bool) -> str:
     if attempt is not None and attempt.state in ("open", "held"):
         # Until the bank's time is over the buyer may go there again; after that we ask, and the buyer waits.
         asking = came_back or now >= attempt.expires_at
+        if attempt.state == "open" and not asking and bill.invoice.withdrawn_at is not None:
+            return "withdrawn"
         return "held" if attempt.state == "held" else "waiting" if asking else "open"
     face = rules.standing(bill.invoice, now)
     return "failed" if face == "new" and attempt is not None else face
