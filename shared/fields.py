@@ -20,6 +20,9 @@ _FIELDS = [
     )
 ]
 
+_WRITTEN = {"email": "This is not an e-mail address.", "phone": "This is not a phone number."}
+"""What is said of a field that does not look as it has to, by the end of its name."""
+
 
 def field_refused(error: str) -> Unprocessable:
     """The refusal of a form, with its `field` where there is one; of rows that repeat, as `name-2` in the second."""
@@ -30,4 +33,7 @@ def field_refused(error: str) -> Unprocessable:
             return Unprocessable(
                 sentence.format(*found.groups()), field=(place[2] if place else found[1]) + row
             )
+    if error.startswith("Expected `str` matching regex") and (place := _AT.search(error)):
+        named = [sentence for end, sentence in _WRITTEN.items() if place[2].endswith(end)]
+        return Unprocessable(*named or ("Check how this is written.",), field=place[2])
     return Unprocessable(f"The form cannot be read: {error}")

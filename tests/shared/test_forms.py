@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared import http
 from shared.errors import BadInput, Unprocessable
+from shared.web.sentences import said
 from tests.shared.door import Booking
 
 MISSPELT = ["--5", "5e3", "1.5e3", "9" * 5000, "९", "-", "5000.00", "1.5", "1.5000", "0.123", "1234.567"]
@@ -27,6 +28,22 @@ def test_a_number_that_is_left_out_is_asked_for_and_not_called_wrong(text):
     with pytest.raises(Unprocessable, match=r"^Fill this in\.$") as refused:
         http.read_form({"budget_vnd": text}, Booking)
     assert refused.value.more["field"] == "budget_vnd"
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ("contact_email", "This is not an e-mail address."),
+        ("contact_phone", "This is not a phone number."),
+        ("code", "Check how this is written."),
+    ],
+)
+def test_what_is_written_in_no_form_that_fits_is_refused_at_its_field_without_a_pattern(field, sentence):
+    kind = msgspec.defstruct("Form", [(field, Annotated[str, msgspec.Meta(pattern="^[0-9]@$")])])
+    with pytest.raises(Unprocessable) as refused:
+        http.read_form({field: "x"}, kind)
+    assert (refused.value.sentence, refused.value.more["field"]) == (sentence, field)
+    assert said("vi", sentence)
 
 
 @pytest.mark.parametrize("behind", ["", " ₫", "\u00a0₫", "đ"])
