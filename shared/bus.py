@@ -35,7 +35,7 @@ BATCH = 500
 PUBLISH_TIMEOUT_S = 2.0
 POLL_S = 5.0
 """How long a relay rests that nobody rings: who commits facts in its process does, and the leader's look does."""
-ACK_WAIT_S = 30
+ACK_WAIT_S = 30.0
 MAX_ACK_PENDING = 2 * BATCH
 KNOWN_ID_IN_BATCH = 10201
 """JetStream's error for an atomic batch in which one message id is known already."""

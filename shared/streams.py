@@ -68,7 +68,7 @@ def durable(service: str, subjects: list[str]) -> Json:
         "durable_name": service,
         "deliver_policy": "all",
         "ack_policy": "explicit",
-        "ack_wait": ACK_WAIT_S * 10**9,
+        "ack_wait": round(ACK_WAIT_S * 10**9),
         "max_deliver": -1,
         "max_ack_pending": MAX_ACK_PENDING,
         "filter_subjects": subjects,

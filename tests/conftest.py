@@ -27,7 +27,10 @@ from shared.keys import OPERATOR
 from shared.migrate import migrate
 from shared.outbox import archive
 from shared.settings import Settings
+from tests.shared.browser import browser, one_chromium
 from tests.shared.homes import a_folder, in_memory
+
+__all__ = ["browser", "one_chromium"]
 
 
 @pytest.hookimpl(wrapper=True)

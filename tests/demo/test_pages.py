@@ -14,6 +14,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from litestar import Litestar
+from playwright.sync_api import Browser
 
 from demo import pictures, queries
 from demo.app import create_app
@@ -22,7 +23,7 @@ from demo.queries import Article
 from shared.settings import Settings
 from shared.web.assets import assets
 from tests.demo.conftest import Upstream
-from tests.shared.browser import DESKTOP, PHONE, accessible, chromium, served
+from tests.shared.browser import DESKTOP, PHONE, accessible, served
 
 HTML = {"accept": "text/html"}
 PREMIUM = next(a for a in queries.articles().values() if a.premium)
@@ -326,23 +327,6 @@ async def test_ads_have_reserved_places(client: httpx.AsyncClient, upstream: Ups
         assert ">Quảng cáo</p>" in page
 
 
-@pytest.mark.browser
-@pytest.mark.promise("W4")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_the_paper_is_accessible_and_stands_still_when_ads_arrive(tmp_path: Path, scheme: Any, size: Any):
-    app: Litestar = create_app(Settings(home=tmp_path, base_url="http://127.0.0.1:9"))
-    with served(app) as address, chromium() as browser:
-        tab = browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
-        tab.route("**/ads.js", lambda route: route.fulfill(content_type="text/javascript", body=ADS))
-        for path in ("/", PREMIUM.address, FREE.address, "/chuyen-muc/van-hoa", "/su-kien"):
-            tab.goto(address + path)
-            tab.wait_for_selector(".ad-slot img", state="attached") if path != "/su-kien" else None
-            assert tab.evaluate(SHIFT) == 0
-            assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
-            accessible(tab)
-
-
 ADS = """setTimeout(() => document.querySelectorAll("[data-nguonthu-ad]").forEach((slot) => {
   const picture = new Image(2000, 2000);
   picture.alt = "";
@@ -355,3 +339,23 @@ SHIFT = """new Promise((done) => {
     .observe({type: "layout-shift", buffered: true});
   setTimeout(() => done(sum), 200);
 })"""
+
+
+@pytest.mark.browser
+class TestInChromium:
+    @pytest.mark.promise("W4")
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+    def test_the_paper_is_accessible_and_stands_still_when_ads_arrive(
+        self, browser: Browser, tmp_path: Path, scheme: Any, size: Any
+    ):
+        app: Litestar = create_app(Settings(home=tmp_path, base_url="http://127.0.0.1:9"))
+        with served(app) as address:
+            tab = browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+            tab.route("**/ads.js", lambda route: route.fulfill(content_type="text/javascript", body=ADS))
+            for path in ("/", PREMIUM.address, FREE.address, "/chuyen-muc/van-hoa", "/su-kien"):
+                tab.goto(address + path)
+                tab.wait_for_selector(".ad-slot img", state="attached") if path != "/su-kien" else None
+                assert tab.evaluate(SHIFT) == 0
+                assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
+                accessible(tab)

@@ -3,6 +3,7 @@
 import re
 import time
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -107,8 +108,9 @@ def first_key(house: WholeHouse, email: str) -> str:
     return key.group()
 
 
+@cache
 def staff(house: WholeHouse, opens: str) -> Client:
-    """The member of staff whose work is at an address, signed in."""
+    """The member of staff whose work is at an address, signed in once: the next code is half a minute away."""
     who = house.sign_in(opens)
     client = Client(house)
     client.form("/account/password", identifier=who["email"], password=who["password"], next="/account")

@@ -12,16 +12,18 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from shared.embedded import state
 from shared.embedded.process import is_same
+from tests.shared.browser import chromium
 from tests.shared.homes import a_folder
 from tests.template import copy_lived
 
 ARTEFACTS = Path(__file__).parent.parent.parent / "artefacts"
 
 
-@dataclass
+@dataclass(eq=False)
 class WholeHouse:
     """A running house: its address, its demo sign-ins, and the command line."""
 
@@ -108,3 +110,10 @@ def house(request: pytest.FixtureRequest) -> Iterator[WholeHouse]:
         whole.address = state.look(home).address
         yield whole
         whole.command("down")
+
+
+@pytest.fixture(scope="package")
+def one_chromium() -> Iterator[Browser]:
+    """One Chromium for all journeys."""
+    with chromium() as browser:
+        yield browser

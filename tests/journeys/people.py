@@ -85,9 +85,9 @@ _used: dict[str, int] = {}
 
 
 def totp_code(secret: str) -> str:
-    """A code that was not used before: each of them works once, so the second within 30 seconds has to wait."""
+    """A code that was not used before: each works once, and the house takes one up to a step before its time."""
     step = max(int(time.time()) // 30, _used.get(secret, 0) + 1)
-    time.sleep(max(0.0, step * 30 - time.time()))
+    time.sleep(max(0.0, (step - 1) * 30 - time.time()))
     _used[secret] = step
     return pyotp.TOTP(secret).at(step * 30)
 

@@ -42,6 +42,8 @@ class Deployed:
         write_secrets(home / "secrets")
         # The stores' passwords come from the same secrets, as they do in the containers.
         self.stack = opened.enter_context(Stack(home, durable=False))
+        self.running: list[subprocess.Popen[bytes]] = []
+        opened.callback(self.stop)
 
     def env(self, name: str) -> dict[str, str]:
         """What compose would give a container, its network's names replaced by what they stand for here."""
@@ -79,9 +81,14 @@ class Deployed:
 
     def start(self, name: str, argv: list[str], env: dict[str, str]) -> None:
         log = self.opened.enter_context((self.home / "logs" / f"{name}.log").open("wb"))
-        process = subprocess.Popen(argv, env=env, cwd=ROOT, stdout=log, stderr=log)
-        self.opened.callback(process.wait)
-        self.opened.callback(process.terminate)
+        self.running.append(subprocess.Popen(argv, env=env, cwd=ROOT, stdout=log, stderr=log))
+
+    def stop(self) -> None:
+        """End all of it at the same time, as compose would."""
+        for process in self.running:
+            process.terminate()
+        for process in self.running:
+            process.wait()
 
     def start_service(self, name: str) -> None:
         command = [*PARTS[name]["command"], "--port", str(self.port)]

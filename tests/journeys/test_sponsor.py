@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
@@ -15,7 +16,7 @@ from shared.calendar import local_day
 from tests.journeys import buyers
 from tests.journeys.books import Books
 from tests.journeys.people import pay_at_the_bank, picture, sign_in_by_code, visitor
-from tests.shared.browser import PHONE, chromium
+from tests.shared.browser import PHONE
 
 pytestmark = [
     pytest.mark.promise("W9"),
@@ -92,27 +93,26 @@ def deferred(books, amount_vnd):
 
 
 @pytest.mark.timeout(240)
-def test_a_sponsor_takes_gold_and_pays_the_first_instalment(house):
+def test_a_sponsor_takes_gold_and_pays_the_first_instalment(house, browser):
     slug, gold = night_run_with_gold_left(house, 2)
     books, first = Books(house), gold["price_vnd"] * gold["instalments"][0]["share"] // 100
     before = deferred(books, first)
-    with chromium() as browser:
-        page = visitor(browser, house, "desktop").new_page()
-        industry = hold_gold(page, house, slug, "Công ty Biển Xanh", branches())
-        assert industry, "every industry has its sponsor"
-        expect(page.get_by_role("button", name=re.compile("VNPAY"))).to_be_visible(timeout=15_000)
-        pay_at_the_bank(page)
-        expect(page.get_by_text("Đã nhận tiền")).to_be_visible(timeout=15_000)
-        page.get_by_role("link", name="Tiếp tục").click()
-        expect(page.get_by_text("Cảm ơn nhà tài trợ")).to_be_visible(timeout=15_000)
-        expect(page.get_by_text("Đã trả", exact=True)).to_have_count(1)
-        picture(page, "sponsorship-desktop")
-        page.set_viewport_size(PHONE)
-        picture(page, "sponsorship-phone")
+    page = visitor(browser, house, "desktop").new_page()
+    industry = hold_gold(page, house, slug, "Công ty Biển Xanh", branches())
+    assert industry, "every industry has its sponsor"
+    expect(page.get_by_role("button", name=re.compile("VNPAY"))).to_be_visible(timeout=15_000)
+    pay_at_the_bank(page)
+    expect(page.get_by_text("Đã nhận tiền")).to_be_visible(timeout=15_000)
+    page.get_by_role("link", name="Tiếp tục").click()
+    expect(page.get_by_text("Cảm ơn nhà tài trợ")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("Đã trả", exact=True)).to_have_count(1)
+    picture(page, "sponsorship-desktop")
+    page.set_viewport_size(PHONE)
+    picture(page, "sponsorship-phone")
 
-        rival = visitor(browser, house, "phone").new_page()
-        assert not hold_gold(rival, house, slug, "Công ty Sóng Mới", [industry]), "two in one industry"
-        picture(rival, "industry-taken")
+    rival = visitor(browser, house, "phone").new_page()
+    assert not hold_gold(rival, house, slug, "Công ty Sóng Mới", [industry]), "two in one industry"
+    picture(rival, "industry-taken")
     assert night_run(house)[1]["left"] == gold["left"] - 1
     house.until(lambda: deferred(books, first) == before + 1, "half of the price is in the books, deferred")
     assert books.trial_balance()["sum_vnd"] == 0
@@ -122,8 +122,12 @@ def test_a_sponsor_takes_gold_and_pays_the_first_instalment(house):
 def test_of_200_buyers_of_the_last_package_one_gets_it_and_nobody_else_is_charged(house):
     slug, gold = night_run_with_gold_left(house, 2)
     # A newcomer holds one unpaid package, so that each of those sold before the last needs a holder of its own.
-    sponsors = [buyers.advertiser(house) for _ in range(gold["left"] - 1 + RIVALS)]
-    held, answers = asyncio.run(storm(house, sponsors, gold))
+    newcomers = gold["left"] - 1 + RIVALS
+    with ThreadPoolExecutor(
+        newcomers
+    ) as beside:  # their letters come together; this thread's loop is the browser's
+        sponsors = list(beside.map(buyers.advertiser, [house] * newcomers))
+        held, answers = beside.submit(asyncio.run, storm(house, sponsors, gold)).result()
     try:
         assert Counter(a.status_code for a in answers) == {201: 1, 409: 199}
         refusals = {a.json()["code"] for a in answers if a.status_code == 409}

@@ -21,6 +21,10 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+AXE = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
+    "resultTypes": ["violations"],  # what passes is counted, not written down element by element
+}
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 900}
 
@@ -36,6 +40,33 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@pytest.fixture(scope="class")
+def one_chromium() -> Iterator[Browser]:
+    """One Chromium for a class of tests, for its launch takes as long as many of them.
+
+    It brings a loop of its own, so that no other test of the class may have one.
+    """
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(one_chromium: Browser) -> Iterator[Browser]:
+    """A browser that knows nobody: who visited leaves with the test."""
+    with among_strangers(one_chromium):
+        yield one_chromium
+
+
+@contextlib.contextmanager
+def among_strangers(browser: Browser) -> Iterator[None]:
+    """In the end whoever visited leaves."""
+    try:
+        yield
+    finally:
+        for context in browser.contexts:
+            context.close()
 
 
 @contextlib.contextmanager
@@ -58,5 +89,5 @@ def served(app: Litestar) -> Iterator[str]:
 
 def accessible(tab: Page) -> None:
     """Fail with axe's report where the page breaks WCAG 2.2 A or AA."""
-    results = Axe().run(tab, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
+    results = Axe().run(tab, options=AXE)
     assert results.violations_count == 0, f"{tab.url}: {results.generate_report()}"

@@ -8,13 +8,14 @@ import pytest
 from litestar import Litestar, Response, Router, get
 from litestar.config.csrf import CSRFConfig
 from litestar.datastructures import State
+from playwright.sync_api import Browser
 
 from shared import api_page, openapi
 from shared.embedded.edge import FALLBACK_POLICY
 from shared.settings import SERVICES, Settings
 from shared.web import static_router, template_config
 from shared.web.words import ROOT
-from tests.shared.browser import PHONE, chromium, served
+from tests.shared.browser import PHONE, served
 from tests.shared.test_openapi import TODAY, app_of
 
 
@@ -42,25 +43,28 @@ def _document(text: bytes) -> Any:
 
 
 @pytest.mark.browser
-@pytest.mark.promise("F5")
-@pytest.mark.parametrize("service", SERVICES)
-def test_the_page_of_each_service_shows_its_operations_and_no_error(service: str):
-    with served(pages(service)) as address, chromium() as browser:
-        tab = browser.new_page(viewport=PHONE, color_scheme="dark")
-        said: list[str] = []
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        asked: list[str] = []
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(f"{address}/api/{service}/v1/docs")
-        tab.wait_for_selector(".opblock")
-        document = openapi.document(app_of(service), service, TODAY)
-        operations = sum(len(found) for found in document["paths"].values())
-        assert tab.locator(".opblock").count() == operations
-        tab.locator(".opblock-summary").first.click()
-        tab.wait_for_selector(".opblock-body .responses-table")
-        assert tab.locator(".errors-wrapper").count() == 0, tab.locator(".errors-wrapper").all_text_contents()
-        assert [one for one in said if "Content Security" in one or "rror" in one] == [], said
-        assert all(url.startswith((address, "data:")) for url in asked), asked
-        assert tab.locator('a[href="/docs"]').inner_text() == "Dành cho lập trình viên"
-        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+class TestInChromium:
+    @pytest.mark.promise("F5")
+    @pytest.mark.parametrize("service", SERVICES)
+    def test_the_page_of_each_service_shows_its_operations_and_no_error(self, browser: Browser, service: str):
+        with served(pages(service)) as address:
+            tab = browser.new_page(viewport=PHONE, color_scheme="dark")
+            said: list[str] = []
+            tab.on("console", lambda message: said.append(message.text))
+            tab.on("pageerror", lambda error: said.append(str(error)))
+            asked: list[str] = []
+            tab.on("request", lambda request: asked.append(request.url))
+            tab.goto(f"{address}/api/{service}/v1/docs")
+            tab.wait_for_selector(".opblock")
+            document = openapi.document(app_of(service), service, TODAY)
+            operations = sum(len(found) for found in document["paths"].values())
+            assert tab.locator(".opblock").count() == operations
+            tab.locator(".opblock-summary").first.click()
+            tab.wait_for_selector(".opblock-body .responses-table")
+            assert tab.locator(".errors-wrapper").count() == 0, tab.locator(
+                ".errors-wrapper"
+            ).all_text_contents()
+            assert [one for one in said if "Content Security" in one or "rror" in one] == [], said
+            assert all(url.startswith((address, "data:")) for url in asked), asked
+            assert tab.locator('a[href="/docs"]').inner_text() == "Dành cho lập trình viên"
+            assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

@@ -19,6 +19,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 from litestar.response import ServerSentEvent, Template
 from markupsafe import Markup
+from playwright.sync_api import Browser
 
 from shared.http import problem
 from shared.settings import SERVICES, Settings
@@ -29,7 +30,7 @@ from shared.web.formats import in_words, moment, money, number, percent
 from shared.web.page import NAVIGATION
 from shared.web.problems import REASONS, WAYS, explain
 from shared.web.words import ROOT, folders, missing_in, read_english
-from tests.shared.browser import DESKTOP, PHONE, accessible, chromium, served
+from tests.shared.browser import DESKTOP, PHONE, accessible, served
 
 # What the content security policy would block, and what would hide from a search for it.
 INLINE = re.compile(
@@ -323,77 +324,76 @@ def test_our_scripts_use_no_eval_and_no_markup_from_strings():
 
 
 @pytest.mark.browser
-@pytest.mark.promise("W3")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_the_parts_are_accessible_in_both_themes_on_phone_and_desktop(app: Litestar, scheme: Any, size: Any):
-    with served(app) as address, chromium() as browser:
-        tab = browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
-        said: list[str] = []
-        tab.on("console", lambda message: said.append(message.text))
-        tab.goto(f"{address}/desk/components")
-        accessible(tab)
-        assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        small = tab.evaluate(SMALL_TARGETS)
-        assert not small
-        assert not said, said
+class TestInChromium:
+    @pytest.mark.promise("W3")
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+    def test_the_parts_are_accessible_in_both_themes_on_phone_and_desktop(
+        self, browser: Browser, app: Litestar, scheme: Any, size: Any
+    ):
+        with served(app) as address:
+            tab = browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+            said: list[str] = []
+            tab.on("console", lambda message: said.append(message.text))
+            tab.goto(f"{address}/desk/components")
+            accessible(tab)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            small = tab.evaluate(SMALL_TARGETS)
+            assert not small
+            assert not said, said
 
+    def test_the_keyboard_reaches_the_content_and_the_theme_changes_without_a_reload(
+        self, browser: Browser, app: Litestar
+    ):
+        with served(app) as address:
+            tab = browser.new_page(viewport=DESKTOP)
+            tab.goto(f"{address}/desk/components")
+            tab.keyboard.press("Tab")
+            assert tab.evaluate("document.activeElement.className") == "skip"
+            tab.keyboard.press("Enter")
+            assert tab.evaluate("document.activeElement.id") == "main"
+            tab.fill("#memo", "nửa câu")
+            tab.click("[data-theme-choice=dark]")
+            assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
+            assert tab.input_value("#memo") == "nửa câu"
 
-@pytest.mark.browser
-def test_the_keyboard_reaches_the_content_and_the_theme_changes_without_a_reload(app: Litestar):
-    with served(app) as address, chromium() as browser:
-        tab = browser.new_page(viewport=DESKTOP)
-        tab.goto(f"{address}/desk/components")
-        tab.keyboard.press("Tab")
-        assert tab.evaluate("document.activeElement.className") == "skip"
-        tab.keyboard.press("Enter")
-        assert tab.evaluate("document.activeElement.id") == "main"
-        tab.fill("#memo", "nửa câu")
-        tab.click("[data-theme-choice=dark]")
-        assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
-        assert tab.input_value("#memo") == "nửa câu"
+    def test_live_figures_arrive_as_text_and_questions_hold_a_form_back(
+        self, browser: Browser, app: Litestar
+    ):
+        with served(app) as address:
+            tab = browser.new_page()
+            tab.goto(f"{address}/comforts")
+            tab.wait_for_function("document.getElementById('figure').textContent === '<b>42</b>'")
+            assert tab.evaluate("document.getElementById('bar').value") == 7
+            tab.once("dialog", lambda dialog: dialog.dismiss())
+            tab.click("text=ask")
+            tab.once("dialog", lambda dialog: dialog.accept())
+            tab.click("text=ask")
+            tab.wait_for_selector("text=sent")
+            assert app.state.sent == ["ask"]
 
+    def test_a_second_tap_does_not_send_a_form_twice(self, browser: Browser, app: Litestar):
+        with served(app) as address:
+            tab = browser.new_page()
+            tab.goto(f"{address}/comforts")
+            tab.evaluate(
+                "for (const ms of [0, 200, 400]) setTimeout(() => document.querySelector('[value=go]').click(), ms)"
+            )
+            tab.wait_for_selector("text=sent")
+            assert app.state.sent == ["go"]
 
-@pytest.mark.browser
-def test_live_figures_arrive_as_text_and_questions_hold_a_form_back(app: Litestar):
-    with served(app) as address, chromium() as browser:
-        tab = browser.new_page()
-        tab.goto(f"{address}/comforts")
-        tab.wait_for_function("document.getElementById('figure').textContent === '<b>42</b>'")
-        assert tab.evaluate("document.getElementById('bar').value") == 7
-        tab.once("dialog", lambda dialog: dialog.dismiss())
-        tab.click("text=ask")
-        tab.once("dialog", lambda dialog: dialog.accept())
-        tab.click("text=ask")
-        tab.wait_for_selector("text=sent")
-        assert app.state.sent == ["ask"]
-
-
-@pytest.mark.browser
-def test_a_second_tap_does_not_send_a_form_twice(app: Litestar):
-    with served(app) as address, chromium() as browser:
-        tab = browser.new_page()
-        tab.goto(f"{address}/comforts")
-        tab.evaluate(
-            "for (const ms of [0, 200, 400]) setTimeout(() => document.querySelector('[value=go]').click(), ms)"
-        )
-        tab.wait_for_selector("text=sent")
-        assert app.state.sent == ["go"]
-
-
-@pytest.mark.browser
-def test_everything_works_without_javascript(app: Litestar):
-    with served(app) as address, chromium() as browser:
-        tab = browser.new_context(java_script_enabled=False).new_page()
-        tab.goto(f"{address}/comforts")
-        assert not tab.is_visible("text=Chép")
-        assert not tab.is_visible("#inside")
-        tab.click("text=Mở")
-        assert tab.is_visible("#inside")
-        tab.click("text=Đóng")
-        tab.click("footer >> text=English")
-        assert tab.get_attribute("html", "lang") == "en"
-        tab.click("text=Dark")
-        assert tab.get_attribute("html", "data-theme") == "dark"
-        tab.click("[value=go]")
-        assert app.state.sent == ["go"]
+    def test_everything_works_without_javascript(self, browser: Browser, app: Litestar):
+        with served(app) as address:
+            tab = browser.new_context(java_script_enabled=False).new_page()
+            tab.goto(f"{address}/comforts")
+            assert not tab.is_visible("text=Chép")
+            assert not tab.is_visible("#inside")
+            tab.click("text=Mở")
+            assert tab.is_visible("#inside")
+            tab.click("text=Đóng")
+            tab.click("footer >> text=English")
+            assert tab.get_attribute("html", "lang") == "en"
+            tab.click("text=Dark")
+            assert tab.get_attribute("html", "data-theme") == "dark"
+            tab.click("[value=go]")
+            assert app.state.sent == ["go"]

@@ -192,7 +192,7 @@ class NewIds(Relay):
 
 @pytest.fixture
 async def line(sample, stack, monkeypatch):
-    monkeypatch.setattr(streams, "ACK_WAIT_S", 1)
+    monkeypatch.setattr(streams, "ACK_WAIT_S", 0.2)
     operator = Bus(stack.settings(), "operator")
     await operator.connect()
     for stream in await operator.js.streams_info():
