@@ -16,7 +16,7 @@ from shared.db import Tx
 from shared.house import House
 from shared.settings import Settings
 
-Answer = Literal["in", "totp", "enrol", "sent", "wrong", "locked", "expired", "too-many", "known"]
+Answer = Literal["in", "totp", "enrol", "sent", "wrong", "locked", "expired", "known"]
 
 ENROLMENT_TRIES = 10
 

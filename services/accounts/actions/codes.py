@@ -44,27 +44,33 @@ async def _asked_today(tx: Tx, mailbox: str, *, known: bool) -> int:
 
 
 async def send(
-    tx: Tx, settings: Settings, row: ChallengeRow, browser: Browser, letter: dict[str, Any]
+    tx: Tx, settings: Settings, row: ChallengeRow, browser: Browser, letter: dict[str, Any], *, shared: bool
 ) -> None:
     """Make the code of a step and put it in a letter; `letter` says to whom and in which language.
 
-    Six digits are few enough to be counted: by e-mail at once. All others are long.
+    Six digits are few enough to be counted: by e-mail at once. All others are long, and a `shared` one is that of
+    another step where its letter still waits: only who reads the letter has it, and any browser may have asked.
     """
     code = recovery_code() if row.later or rules.is_phone(row.identifier) else six_digits()
-    row.code_hash = short_digest(settings, code, row.id)
-    if not row.later:
+    if row.later:
+        code, leaves_at = await _into_the_next_letter(tx, letter, _line(code, browser), shared=shared)
+        row.expires_at = leaves_at + rules.CODE_TTL
+    else:
         await messages.queue(tx, **letter, template="code", params={"code": code})
-        return
-    leaves_at = await _into_the_next_letter(tx, letter, _line(code, browser))
-    row.expires_at = leaves_at + rules.CODE_TTL
+    row.code_hash = short_digest(settings, code, row.id)
 
 
 def _line(code: str, browser: Browser) -> dict[str, str]:
     return {"code": code, "device": browser.label, "asked_at": moment(clock.now())}
 
 
-async def _into_the_next_letter(tx: Tx, letter: dict[str, Any], line: dict[str, str]) -> datetime:
-    """Add a line to the letter that waits for an address, or open the next one; returns when it leaves."""
+async def _into_the_next_letter(
+    tx: Tx, letter: dict[str, Any], line: dict[str, str], *, shared: bool
+) -> tuple[str, datetime]:
+    """Add a line to the letter that waits for an address, share its last, or open the next one.
+
+    Returns the code, and when the letter leaves.
+    """
     await messages.one_at_a_time(tx, rules.mailbox(letter["address"]))
     now = clock.now()
     of_address = (MessageRow.address == letter["address"], MessageRow.template == LETTER)
@@ -73,10 +79,12 @@ async def _into_the_next_letter(tx: Tx, letter: dict[str, Any], line: dict[str, 
         .where(*of_address, MessageRow.state == "queued", MessageRow.attempts == 0, MessageRow.next_at > now)
         .with_for_update()
     )
+    if waiting is not None and shared:
+        return waiting.params["codes"][-1]["code"], waiting.next_at
     if waiting is not None:
         waiting.params = {"codes": [*waiting.params["codes"], line]}
-        return waiting.next_at
+        return line["code"], waiting.next_at
     last = await tx.scalar(sa.select(sa.func.max(MessageRow.created_at)).where(*of_address))
     leaves_at = rules.later_at(last, now)
     await messages.queue(tx, **letter, template=LETTER, params={"codes": [line]}, next_at=leaves_at)
-    return leaves_at
+    return line["code"], leaves_at

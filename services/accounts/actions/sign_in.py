@@ -30,8 +30,10 @@ async def ask_code(
     """Send a code to an e-mail; the answer is the same whether it has an account or not.
 
     Whoever asked for many gets theirs later, in a letter that all of them share; nobody's asking uses up another's.
-    A phone is counted by itself and always answered `sent`, so that nothing ties it to an e-mail. Raises Unprocessable
-    for what is neither e-mail nor phone.
+    Where a whole network asked for many, its steps share a code of that letter too: a neighbour's asking keeps nobody
+    out. Only further addresses of one mailbox, and a phone, then get nothing; the answer is the same.
+    A phone is counted by itself, so that nothing ties it to an e-mail. Raises Unprocessable for what is neither e-mail
+    nor phone.
     """
     kind, value = rules.identifier(identifier)
     person = await find_person(tx, kind, value)
@@ -41,8 +43,6 @@ async def ask_code(
     asker = await asker_for(tx, person, browser)
     later = not await codes.at_once(tx, house, mailbox, asker)
     over = later and await strangers.spend(house, f"later:{mailbox}", house.settings.budget_codes, asker)
-    if over and kind == "email":
-        return Outcome("too-many")
     secret = clock.new_secret(256)
     home = person.agency if person else agency or await queries.reader_agency(tx)
     row = challenge(
@@ -56,14 +56,15 @@ async def ask_code(
         later=later,
     )
     address = person.email if person else value if kind == "email" else None
-    if address and not over:
+    further = kind == "phone" or (person is None and value != mailbox)
+    if address and not (over and further):
         letter = {
             "agency": home,
             "recipient": person.id if person else None,
             "address": address,
             "lang": person.lang if person else browser.lang,
         }
-        await codes.send(tx, house.settings, row, browser, letter)
+        await codes.send(tx, house.settings, row, browser, letter, shared=bool(over))
     tx.add(row)
     return Outcome("sent", challenge_secret=secret)
 

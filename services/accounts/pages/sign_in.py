@@ -37,7 +37,6 @@ not_too_often = within("sign-in", lambda settings: settings.budget_sign_in)
 WRONG_PASSWORD = N_("E-mail, số điện thoại hoặc mật khẩu không đúng.")
 LOCKED = N_("Đã nhập sai nhiều lần. Hãy chờ vài phút, hoặc đăng nhập bằng mã gửi tới e-mail.")
 LOCKED_TOTP = N_("Đã nhập sai nhiều lần. Hãy chờ vài phút, hoặc nhập một mã khôi phục.")
-TOO_MANY_CODES = N_("Bạn đã yêu cầu nhiều mã. Hãy dùng mã trong thư gần nhất, hoặc thử lại sau vài phút.")
 NOT_AN_IDENTIFIER = N_("Hãy nhập một địa chỉ e-mail hoặc số điện thoại.")
 STEP_OVER = N_("Bước đăng nhập này đã hết hạn. Hãy bắt đầu lại.")
 WRONG_TOTP = N_("Mã không đúng hoặc đã được dùng. Hãy chờ mã tiếp theo.")
@@ -79,8 +78,6 @@ async def ask_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
         outcome = await sign_in.ask_code(tx, request.app.state.house, form.identifier, target, browser)
     except Unprocessable:
         return _ask(request, form.next, form.identifier, NOT_AN_IDENTIFIER, status_code=422)
-    if outcome.answer == "too-many":
-        return _ask(request, form.next, form.identifier, TOO_MANY_CODES, status_code=429)
     return cookies.go(request, outcome, browser, STEPS)
 
 
