@@ -3,10 +3,10 @@
 import asyncio
 import os
 import re
+from collections import defaultdict
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import psycopg
 import pytest
 from litestar import Litestar
 from redis.asyncio import Redis
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import auth, counters, db
 from shared.contracts import Fact
@@ -63,9 +65,25 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session", autouse=True)
 def engines() -> Iterator[None]:
-    """One engine an address for the whole session: closed, it has no connection left, and knows its compiled SQL."""
+    """An engine whose database was closed serves the next one of its address: it knows the SQL that it compiled."""
+    make, close = db._engine, db.Database.close
+    resting: dict[Any, list[AsyncEngine]] = defaultdict(list)
+    taken: dict[AsyncEngine, Any] = {}
+
+    def take(url: URL, size: int, *, durable: bool) -> AsyncEngine:
+        left = resting[url, size, durable]
+        engine = left.pop() if left else make(url, size, durable=durable)
+        taken[engine] = (url, size, durable)
+        return engine
+
+    async def give_back(database: db.Database) -> None:
+        await close(database)
+        for engine in {database.web, database.worker} & taken.keys():
+            resting[taken.pop(engine)].append(engine)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(db, "_engine", cache(db._engine))
+        patch.setattr(db, "_engine", take)
+        patch.setattr(db.Database, "close", give_back)
         yield
 
 

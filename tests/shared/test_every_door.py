@@ -8,12 +8,16 @@ from typing import Any, get_args
 from uuid import UUID
 
 import psycopg
+import pytest
 
 from services.accounts.rules import BUYER_SCOPES
 from shared import clock, revocations
 from shared.contracts.accounts import KeyRevoked
 from shared.contracts.roles import Role
 from tests.shared.visitor import UUIDS, Answer, Door, Visitor, counts, doors, filled, secrets_of
+
+# The week that these tests look into is lived once.
+pytestmark = pytest.mark.xdist_group("lived")
 
 OPEN = {
     "/api/accounts/v1/advertisers",

@@ -14,6 +14,8 @@ from shared.contracts.roles import Role
 from tests.shared.filling import Sent, fitting
 from tests.shared.visitor import UUIDS, Answer, Door, Visitor, counts, doors, filled, secrets_of
 
+pytestmark = pytest.mark.xdist_group("lived")
+
 MIXED: tuple[tuple[Role, Role], ...] = (
     ("finance", "ad_ops"),
     ("ad_ops", "finance"),
