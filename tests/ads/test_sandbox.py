@@ -65,6 +65,7 @@ async def test_a_program_goes_from_rate_card_to_delivery_in_the_sandbox(flats, f
     advertiser = Advertiser(flats, flat, TRIAL)
     card = (await flat.client.get(f"/api/ads/v1/placements?agency={TRIAL}")).json()
     real = (await flat.client.get("/api/ads/v1/placements?agency=bkh")).json()
+    assert (await flat.client.get("/api/ads/v1/placements?agency=-sandbox")).json() == [], "of no agency"
     assert [(p["code"], p["rates"]) for p in card] == [(p["code"], p["rates"]) for p in real]
     assert {p["agency"] for p in card} == {TRIAL}
     order = await live(flat, advertiser)

@@ -53,7 +53,9 @@ async def placements(tx: Tx, today: date, agency: str = "") -> list[PlacementVie
 
     A placement of an agency that another one has succeeded is no longer for sale.
     """
-    rows = await tx.execute(_PLACEMENTS, {"today": today, "agency": sandbox.real(agency).replace("\0", "?")})
+    rows = await tx.execute(
+        _PLACEMENTS, {"today": today, "agency": (sandbox.real(agency) or agency).replace("\0", "?")}
+    )
     known = await lineage(tx)
     found: dict[tuple[str, str], PlacementView] = {}
     for row in rows:
