@@ -150,6 +150,17 @@ async def test_a_refused_phone_number_comes_back_in_its_field_with_the_name_that
     assert "Đây không phải là số điện thoại." in refused.text.split('id="phone-error"')[1]
 
 
+async def test_what_was_saved_and_a_changed_password_are_said_once(flat):
+    browser = Browser(flat)
+    await browser.sign_in_by_code("lan@example.vn")
+    await browser.post("/account/profile", name="Lan Anh", phone="", lang="vi")
+    home = [(await browser.get("/account")).text for _ in range(2)]
+    assert ["Đã lưu thông tin của bạn" in page for page in home] == [True, False]
+    await browser.post("/account/security/password", new="gio nom qua cau Xom Bong 9")
+    shown = [(await browser.get("/account/security")).text for _ in range(2)]
+    assert ["Đã đổi mật khẩu" in page for page in shown] == [True, False]
+
+
 async def test_whoever_registers_on_the_way_to_a_booking_goes_on_to_it(flat):
     browser = Browser(flat)
     await browser.sign_in_by_code("chu.quan@example.vn")

@@ -78,6 +78,7 @@ async def test_a_file_of_entries_holds_all_of_them_however_many_a_read_takes(
 async def test_each_table_can_be_taken_away_as_csv(flat: Any, cookie: dict[str, str], path: str) -> None:
     answer = await flat.client.get(f"/finance/{path}", headers=cookie)
     assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.content.startswith(b"\xef\xbb\xbf")
     assert len(answer.text.splitlines()) > 1
 
@@ -109,6 +110,18 @@ async def test_live_figures_follow_a_payment(flat: Any, flats: Any) -> None:
 )
 async def test_bad_fields_are_named_and_nothing_breaks(flat: Any, cookie: dict[str, str], path: str) -> None:
     assert (await flat.client.get(path, headers=cookie)).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/finance", "/finance/accounts", "/finance/revenue.csv"])
+async def test_what_is_no_day_is_named_on_every_page(flat: Any, cookie: dict[str, str], path: str) -> None:
+    answer = await flat.client.get(f"{path}?on=mai", headers={**cookie, "accept": "text/html"})
+    assert "“mai” không phải là ngày; hãy viết như 2026-11-30." in answer.text
+
+
+async def test_finance_gets_from_the_books_to_the_desk_where_payments_wait(
+    flat: Any, cookie: dict[str, str]
+) -> None:
+    assert '<a href="/desk">Bàn việc</a>' in await page(flat, cookie, "/finance")
 
 
 async def test_an_empty_ledger_says_so(flats: Any, cookie: dict[str, str], november: Any) -> None:

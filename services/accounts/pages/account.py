@@ -26,7 +26,7 @@ from shared.http import once, read_form
 from shared.limits import limited
 from shared.service import transaction
 from shared.web import N_, language_of, page, translate
-from shared.web.again import or_again
+from shared.web.again import or_again, tell, told
 
 is_signed_in = auth.Right(own=True)
 not_too_often = limited("account", per_minute=20, burst=20)
@@ -101,7 +101,8 @@ async def save_profile(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
         await people.save_profile(tx, person, form.name, form.lang, form.phone)
         return _afresh("/account")
 
-    return await or_again(request, tx, work(), lambda: _home(request, tx))
+    done = await or_again(request, tx, work(), lambda: _home(request, tx))
+    return tell(request, done, "/account", saved=True) if isinstance(done, Redirect) else done
 
 
 @get("/account/security", include_in_schema=False, guards=[is_signed_in])
@@ -128,7 +129,8 @@ async def change_password(request: Web) -> Response[Any]:
         if secret is None:
             return await _security(request, tx, WRONG_OLD, status_code=422)
         made = await _rotated(request, tx, secret)
-    return Redirect("/account/security", status_code=303, cookies=made, background=cookies.send_now(request))
+    done = Redirect("/account/security", status_code=303, cookies=made, background=cookies.send_now(request))
+    return tell(request, done, "/account/security", changed=True)
 
 
 @post("/account/security/others", include_in_schema=False, guards=[is_signed_in])
@@ -242,6 +244,7 @@ async def _home(request: Web, tx: Tx) -> Template:
         me=row,
         principal=principal,
         is_staff=bool(is_staff.agencies(principal)),
+        saved=bool(told(request)),
         organisations=await queries.organisations(tx, row.id),
         roles=ROLES,
         names={a.code: a.name for a in await queries.agencies(tx)},
@@ -291,6 +294,7 @@ async def _security(
         me=row,
         devices=await queries.devices(tx, row.id),
         this=principal.session,
+        changed=bool(told(request)),
         error=error,
         recovery_error=recovery_error,
         tabs=account_tabs(request, principal),

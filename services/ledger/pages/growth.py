@@ -12,6 +12,7 @@ from litestar.response import ServerSentEvent, Template
 
 from services.ledger.api import bounded, may_read_books
 from services.ledger.pages import labels
+from services.ledger.pages.books import as_day
 from services.ledger.queries import books, revenue
 from services.ledger.rules import charts, growth
 from shared import live, money
@@ -46,9 +47,9 @@ async def show_growth(
     request: Request[Any, Any, Any],
     tx: NamedDependency[Tx],
     agency: FromQuery[str] = "",
-    on: FromQuery[date | None] = None,
+    on: FromQuery[str] = "",
 ) -> Template:
-    found = await figures(tx, agency, on)
+    found = await figures(tx, agency, as_day(on))
     agencies = await books.visible(tx)
     headline = {m.window.name: m for m in found.views[0].measures}
     shown = [a for a in agencies if any(c.agency == a.code for c in found.cells)]
@@ -70,7 +71,7 @@ async def show_growth(
         ],
         tabs=labels.agency_tabs(request, agencies),
         here_tab=labels.at_agency(request, agency),
-        on=on,
+        on=as_day(on),
         agency=agency,
         months=[_month(pair) for pair in found.months],
     )
@@ -104,13 +105,13 @@ def _month(pair: growth.MonthPair) -> dict[str, Any]:
 async def draw_growth(
     request: Request[Any, Any, Any],
     agency: FromQuery[str] = "",
-    on: FromQuery[date | None] = None,
+    on: FromQuery[str] = "",
     ink: FromQuery[Literal["light", "dark"]] = "light",
     size: FromQuery[Literal["wide", "narrow"]] = "wide",
 ) -> Response[bytes]:
     """The months of this year beside last year's, with the line that +20 % asks for."""
     async with transaction(request) as tx:
-        found = await figures(tx, agency, on)
+        found = await figures(tx, agency, as_day(on))
     # Drawn after the transaction: a chart may take a second, and connections are few.
     lang = language_of(request)
     words = {

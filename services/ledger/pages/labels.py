@@ -16,6 +16,7 @@ NAVIGATION = [
     ("/finance", N_("Tăng trưởng")),
     ("/finance/accounts", N_("Cân đối tài khoản")),
     ("/finance/entries", N_("Nhật ký bút toán")),
+    ("/desk", N_("Bàn việc")),
     ("/account", N_("Hồ sơ của tôi")),
 ]
 

@@ -69,10 +69,10 @@ async def export_entries(
 
 @get("/revenue.csv", guards=[may_read_books], include_in_schema=False)
 async def export_revenue(
-    request: Call, agency: FromQuery[str] = "", on: FromQuery[date | None] = None
+    request: Call, agency: FromQuery[str] = "", on: FromQuery[str] = ""
 ) -> Response[bytes]:
     async with transaction(request) as tx:
-        found = await figures(tx, agency, on)
+        found = await figures(tx, agency, as_day(on))
     rows = [(c.stream, c.agency, c.current_vnd, c.base_vnd) for c in found.cells]
     return await as_csv("revenue", ("stream", "agency", "year_to_date_vnd", "same_days_last_year_vnd"), rows)
 
@@ -93,7 +93,7 @@ async def as_csv(name: str, heads: Sequence[str], rows: Iterable[Sequence[Any]])
         "cache-control": "private, no-store",
     }
     content = await asyncio.to_thread(written)
-    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(content, media_type="text/csv", headers=headers)
 
 
 handlers = [export_accounts, export_entries, export_revenue]
