@@ -250,6 +250,9 @@ def test_a_publishers_log_is_handed_to_a_consumer_once(ledger: Run) -> None:
 
 # Backup
 
+ONE_HOME = pytest.mark.xdist_group("backup")
+"""One worker makes the home for all of these tests."""
+
 
 @pytest.fixture(scope="module")
 def lived() -> Iterator[tuple[Path, Path]]:
@@ -275,6 +278,7 @@ def _lived(home: Path) -> tuple[Path, Path]:
     return home, next((home / "copies").iterdir())
 
 
+@ONE_HOME
 @pytest.mark.promise("F2")
 def test_a_backup_restores_to_another_home_with_its_facts_handed_on(
     lived: tuple[Path, Path], folder: Path
@@ -299,6 +303,7 @@ def test_a_backup_restores_to_another_home_with_its_facts_handed_on(
         stack.stop()
 
 
+@ONE_HOME
 def test_a_backup_that_was_altered_is_refused_and_nothing_is_made(
     lived: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -312,6 +317,7 @@ def test_a_backup_that_was_altered_is_refused_and_nothing_is_made(
     assert not (tmp_path / "new").exists()
 
 
+@ONE_HOME
 def test_a_restore_never_overwrites_a_home(lived: tuple[Path, Path]) -> None:
     home, backup = lived
     told = nguonthu("restore", str(backup), "--to", str(home))
@@ -319,6 +325,7 @@ def test_a_restore_never_overwrites_a_home(lived: tuple[Path, Path]) -> None:
     assert "is not empty" in told.stderr
 
 
+@ONE_HOME
 @pytest.mark.promise("F2")
 def test_an_upgrade_backs_up_first_and_says_the_way_back(lived: tuple[Path, Path]) -> None:
     home, _ = lived

@@ -46,9 +46,9 @@ async def pay(flat: Flat, said: dict[str, int]) -> None:
         said[fact.subject()] = said.get(fact.subject(), 0) + 1
         if isinstance(fact, InvoiceOpened):
             said[fact.agency] = said.get(fact.agency, 0) + fact.total_vnd
-    for fact in facts:
-        if isinstance(fact, InvoiceOpened):
-            await flat.receive(captured(fact), closed(fact))
+    opened = [fact for fact in facts if isinstance(fact, InvoiceOpened)]
+    if opened:
+        await flat.receive(*(paid for fact in opened for paid in (captured(fact), closed(fact))))
 
 
 async def test_readers_come_renew_leave_and_follow_the_merger(flats: Flats) -> None:
