@@ -121,13 +121,13 @@ def test_an_endless_script_of_one_service_makes_no_other_wait(stack: Stack) -> N
                 time.sleep(0.3)
                 begun = time.monotonic()
                 with pytest.raises(ResponseError, match="busy"):
-                    ledger.get("ledger:kept")
+                    ledger.get("ledger:asked")
                 assert time.monotonic() - begun < 1
             finally:
                 operator.execute_command("SCRIPT KILL")
             with pytest.raises(ResponseError, match="killed"):
                 running.result()
-        assert ledger.get("ledger:kept") is None
+        assert ledger.get("ledger:asked") is None
 
 
 def test_one_services_password_opens_no_other_service_and_nobody_enters_without_a_name(stack: Stack) -> None:
