@@ -12,6 +12,7 @@ from bench.ground import stores
 from bench.report import Row, ratio
 from bench.stock import fill_events, key
 from services.events.actions import stock
+from services.events.actions.holding import Allowed
 from services.events.actions.invoices import Patron
 from services.events.rules.stock import SoldOut
 from shared import clock
@@ -69,7 +70,7 @@ async def rate(
 async def hold_one(tx: Tx, item: UUID) -> None:
     owner = clock.new_id()
     patron = Patron(owner, None, Buyer(kind="person", id=owner))
-    await stock.hold(tx, patron, clock.new_id(), [(item, 1)], clock.now(), HOLD_S)
+    await stock.hold(tx, patron, clock.new_id(), [(item, 1)], clock.now(), Allowed(HOLD_S))
 
 
 # A statement sees what was committed when it began: the lock must be there before the one that counts.

@@ -95,6 +95,8 @@ class Share(msgspec.Struct):
 
     crowded: bool = False
     """Whether they hold so much that this one has to hurry."""
+    network: str = ""
+    """The network's pseudonym, for a count that is kept."""
     used: bool = False
     """Whether a newcomer holds it: it was neither refused nor asked for by somebody who counts alone."""
 
@@ -107,8 +109,10 @@ async def sharing(
 
     Entered before the transaction and left after it: nobody holds a connection while Redis is asked.
     """
-    spend_on = partial(spend, connection.app.state.house, name, budget, Asker(asker_of(connection).network))
-    share, used = Share(crowded=await spend_on(quantity) > 0), False
+    network = asker_of(connection).network
+    spend_on = partial(spend, connection.app.state.house, name, budget, Asker(network))
+    pseudonym = links.pseudonym(connection.app.state.settings, network)
+    share, used = Share(crowded=await spend_on(quantity) > 0, network=pseudonym), False
     try:
         yield share
         used = share.used

@@ -181,7 +181,8 @@ async def take_package(request: Caller, data: JSONBody[TakePackage]) -> Order:
 
     Who has paid for one here before holds it for a day, and up to three at once; others one. Whoever let two go in a
     day holds the next for a quarter of an hour, and waits an hour before it. Refused with `sold-out`,
-    `industry-taken`, `held-unpaid` or `let-go` (409); then nothing is held and nothing is charged.
+    `industry-taken`, `held-unpaid` or `let-go` (409); then nothing is held and nothing is charged. Where a newcomer of
+    the same network let this package go unpaid, other newcomers wait an hour for it, and hold it for a quarter of one.
     """
     patron = patron_of(auth.principal_of(request))
     application = msgspec.convert(msgspec.to_builtins(data), _Unchecked)

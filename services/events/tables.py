@@ -101,6 +101,8 @@ class HoldRow(Base):
     owner: Mapped[UUID]
     """Whose order it is, and who placed it: unpaid holds are counted by both, since organisations cost nothing."""
     person: Mapped[UUID | None]
+    crowd: Mapped[str] = mapped_column(server_default="")
+    """By which network a newcomer's hold is counted too, as a pseudonym; empty for who counts alone."""
     quantity: Mapped[int]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]

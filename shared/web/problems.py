@@ -90,7 +90,7 @@ REASONS = {
     "industry-taken": "Ngành hàng này đã có nhà tài trợ độc quyền của sự kiện.",
     "key-missing": "Biểu mẫu này thiếu mã của lần gửi; hãy tải lại trang rồi gửi lại.",
     "key-reused": "Biểu mẫu này đã được gửi trước đó với nội dung khác; hãy tải lại trang rồi gửi lại.",
-    "let-go": "Gần đây bạn đã bỏ nhiều lần giữ chưa thanh toán. Hãy chờ ít phút rồi đặt lại.",
+    "let-go": "Bạn, hoặc người mới cùng mạng, vừa giữ mà không thanh toán. Hãy chờ để người khác có lượt.",
     "link-expired": "Đường dẫn đã hết hạn; hãy xin đường dẫn mới ở nơi bạn đã nhận nó.",
     "no-day": "Có ô ngày tháng chưa đúng.",
     "no-such-placement": "Cơ quan này không bán vị trí đó.",

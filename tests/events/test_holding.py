@@ -239,6 +239,46 @@ async def test_newcomers_of_a_crowded_network_hurry_others_and_buyers_who_paid_d
     assert await crowd.hold(uuid4(), ELSEWHERE) == TICKETS.first_s
 
 
+class Sponsors(Crowd):
+    """The same crowd, whose newcomers ask for the one package again and again."""
+
+    async def take(self, person: UUID, address: str, package: UUID) -> Any:
+        body, headers = a_body(package, industry=BEER), self.headers(person, address)
+        return await self.flat.client.post("/api/events/v1/sponsorships", json=body, headers=headers)
+
+    async def held_s(self, person: UUID, address: str, package: UUID) -> int:
+        answer = await self.take(person, address, package)
+        assert answer.status_code == 201, answer.text
+        order = answer.json()["order"]
+        until = datetime.fromisoformat(order["expires_at"])
+        await let_go(self.flat, UUID(order["invoice"]))
+        return round((until - clock.now()).total_seconds() / 60) * 60
+
+    async def later(self, ago: str) -> None:
+        async with self.flat.tx() as tx:
+            await tx.execute(sa.text(f"UPDATE hold SET freed_at = freed_at - interval '{ago}'"))
+
+
+@pytest.fixture
+async def sponsors(flats: Flats) -> Sponsors:
+    flat = await flats.start("events")
+    await an_event(flat, packages=[a_package(exclusive=False)])
+    return Sponsors(flats, flat, (await stocks(flat))["5 km"]["id"])
+
+
+async def test_new_accounts_of_one_network_do_not_hold_a_package_without_a_gap(sponsors):
+    package = (await stocks(sponsors.flat))["Vàng"]["id"]
+    assert await sponsors.held_s(uuid4(), HERE, package) == PACKAGES.first_s
+    refused = await sponsors.take(uuid4(), "14.160.3.77", package)
+    assert (refused.status_code, refused.json()["code"]) == (409, "let-go")
+    assert 0 < refused.json()["retry_after_s"] <= PACKAGES.pause_s
+    assert await sponsors.held_s(uuid4(), ELSEWHERE, package) == PACKAGES.first_s, "others have their turn"
+    await sponsors.later("1 hour")
+    assert await sponsors.held_s(uuid4(), HERE, package) == PACKAGES.haste_s, "slower, never nothing"
+    await sponsors.later("1 day")
+    assert await sponsors.held_s(uuid4(), HERE, package) == PACKAGES.first_s
+
+
 async def test_an_order_that_is_refused_or_repeated_takes_nothing_of_what_newcomers_share(crowd):
     await order(crowd.flat, a_patron(), 10)
     await order(crowd.flat, a_patron(), 7)
@@ -265,18 +305,20 @@ async def test_an_order_that_is_refused_or_repeated_takes_nothing_of_what_newcom
     ),
     st.integers(1, 10),
     st.booleans(),
+    st.none() | st.datetimes(NOW - timedelta(days=1), NOW),
 )
-def test_a_hold_always_lasts_long_enough_to_begin_paying(thing, seen, quantity, crowded):
+def test_a_hold_always_lasts_long_enough_to_begin_paying(thing, seen, quantity, crowded, let_go_at):
     limits = LIMITS[thing]
     most = limits.known if seen.known else limits.first
     try:
-        seconds = hold_s(thing, seen, quantity, NOW, crowded=crowded)
+        seconds = hold_s(thing, seen, quantity, NOW, crowded=crowded, let_go_at=let_go_at)
     except HeldUnpaid:
         assert seen.held + quantity > most
         return
     except LetGo:
-        assert seen.hasty
-        assert NOW - seen.lapsed_at < timedelta(seconds=limits.pause_s)
+        pause = timedelta(seconds=limits.pause_s)
+        assert not seen.known
+        assert (seen.hasty and NOW - seen.lapsed_at < pause) or (let_go_at and NOW - let_go_at < pause)
         return
     assert seen.held + quantity <= most
     assert seconds >= 300

@@ -53,7 +53,7 @@ async def register(
     quantities = wanted(entries)
     sellables = await _tickets(tx, event, [ticket for ticket, _ in quantities])
     share = share or Share()
-    allowed = await holding.allowed(tx, patron, "ticket", len(entries), now, crowded=share.crowded)
+    allowed = await holding.allowed(tx, patron, "ticket", len(entries), now, share)
     lines = [_line(event, sellables[ticket], quantity, now) for ticket, quantity in quantities]
     registration = RegistrationRow(
         id=clock.new_id(),
@@ -83,7 +83,7 @@ async def register(
         expires_at=registration.expires_at,
     )
     await emit(tx, prepaid(asked, patron.buyer, now, f"/events/registrations/{registration.id}", lines))
-    await stock.hold(tx, patron, registration.invoice, quantities, now, allowed.ttl_s)
+    await stock.hold(tx, patron, registration.invoice, quantities, now, allowed)
     share.used = not allowed.known
     return asked
 

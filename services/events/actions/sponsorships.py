@@ -72,7 +72,7 @@ async def take_package(
     if sellable.held + sellable.sold >= sellable.capacity:
         raise SoldOut(_sold_out(sellable, event))
     share = share or Share()
-    allowed = await holding.allowed(tx, patron, "package", 1, now, crowded=share.crowded)
+    allowed = await holding.allowed(tx, patron, "package", 1, now, share, sellable.id)
     terms = terms_of(sellable, row)
     sponsorship = _sponsorship(event, sellable, patron, application, terms, now)
     tx.add(sponsorship)
@@ -99,7 +99,7 @@ async def take_package(
     await tx.flush()
     address = f"/events/sponsorships/{sponsorship.id}"
     await emit(tx, prepaid(asked, patron.buyer, now, address, [_line(event, terms, first)]))
-    await stock.hold(tx, patron, asked.invoice, [(sellable.id, 1)], now, allowed.ttl_s)
+    await stock.hold(tx, patron, asked.invoice, [(sellable.id, 1)], now, allowed)
     share.used = not allowed.known
     return asked
 

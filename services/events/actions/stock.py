@@ -7,6 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
+from services.events.actions.holding import Allowed
 from services.events.actions.invoices import Patron
 from services.events.rules.stock import SoldOut
 from services.events.tables import RecountRow
@@ -22,9 +23,9 @@ log = structlog.get_logger()
 _HOLD = sa.text(
     "WITH took AS (UPDATE sellable SET held = held + :quantity "
     "WHERE id = :sellable AND held + sold + :quantity <= capacity RETURNING id, agency) "
-    "INSERT INTO hold (id, agency, sellable, invoice, owner, person, quantity, created_at, expires_at) "
+    "INSERT INTO hold (id, agency, sellable, invoice, owner, person, crowd, quantity, created_at, expires_at) "
     "SELECT CAST(:id AS uuid), agency, id, CAST(:invoice AS uuid), CAST(:owner AS uuid), CAST(:person AS uuid), "
-    ":quantity, :now, :expires_at FROM took "
+    ":crowd, :quantity, :now, :expires_at FROM took "
     "RETURNING id"
 )
 
@@ -54,7 +55,12 @@ _AGAIN = sa.text(
 
 
 async def hold(
-    tx: Tx, patron: Patron, invoice: UUID, wanted: Sequence[tuple[UUID, int]], now: datetime, ttl_s: int
+    tx: Tx,
+    patron: Patron,
+    invoice: UUID,
+    wanted: Sequence[tuple[UUID, int]],
+    now: datetime,
+    allowed: Allowed,
 ) -> None:
     """Hold so many of each thing for a patron's invoice. Raises SoldOut, and then the transaction must not commit.
 
@@ -69,9 +75,10 @@ async def hold(
                 "invoice": invoice,
                 "owner": patron.owner,
                 "person": patron.person,
+                "crowd": allowed.crowd,
                 "quantity": quantity,
                 "now": now,
-                "expires_at": now + timedelta(seconds=ttl_s),
+                "expires_at": now + timedelta(seconds=allowed.ttl_s),
             },
         )
         if kept.first() is None:

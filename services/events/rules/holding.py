@@ -2,10 +2,12 @@
 
 Who paid here before counts for themselves. Others hold one order at a time, and for a shorter while where many of
 their network hold. Whoever let go twice of late counts as a newcomer again, hurries, and gives others their turn
-between two holds: never nothing. A payment under way outlives every hold.
+between two holds: never nothing. So do the newcomers of a network of whom one let the very package go, since a new
+account costs nothing. A payment under way outlives every hold.
 """
 
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Literal
 
 import msgspec
@@ -18,7 +20,7 @@ class HeldUnpaid(Refused):
 
 
 class LetGo(Refused):
-    """The buyer let unpaid orders go of late, and others have their turn first: it can be asked for again soon."""
+    """The buyer, or a newcomer of the same network, let it go unpaid of late: others have their turn first."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -63,10 +65,19 @@ class Record(msgspec.Struct, frozen=True):
         return self.paid and not self.hasty
 
 
-def hold_s(thing: Thing, seen: Record, quantity: int, now: datetime, *, crowded: bool) -> int:
+def hold_s(
+    thing: Thing,
+    seen: Record,
+    quantity: int,
+    now: datetime,
+    *,
+    crowded: bool,
+    let_go_at: datetime | None = None,
+) -> int:
     """For how many seconds a buyer may hold so many more. Raises HeldUnpaid, LetGo.
 
-    `crowded`: newcomers of the same network hold so much that the next ones have to hurry.
+    `crowded`: newcomers of the same network hold so much that the next ones have to hurry. `let_go_at`: when one of
+    them last let this very thing go of late.
     """
     limits = LIMITS[thing]
     most = limits.known if seen.known else limits.first
@@ -79,12 +90,21 @@ def hold_s(thing: Thing, seen: Record, quantity: int, now: datetime, *, crowded:
         )
     if seen.known:
         return limits.known_s
-    if seen.hasty and seen.lapsed_at is not None:
-        wait_s = (seen.lapsed_at - now).total_seconds() + limits.pause_s
-        if wait_s > 0:
-            raise LetGo(
-                f"You let {seen.lapsed} unpaid orders go of late: ask again in {-(-wait_s // 60):.0f} minutes. "
-                "Nothing was charged.",
-                retry_after_s=int(-(-wait_s // 1)),
-            )
-    return limits.haste_s if crowded or seen.hasty else limits.first_s
+    if seen.hasty and (wait_s := _wait_s(seen.lapsed_at, limits, now)):
+        raise LetGo(
+            f"You let {seen.lapsed} unpaid orders go of late: ask again in {-(-wait_s // 60)} minutes. "
+            "Nothing was charged.",
+            retry_after_s=wait_s,
+        )
+    if wait_s := _wait_s(let_go_at, limits, now):
+        raise LetGo(
+            "Somebody new of your network let this go unpaid of late, and others have their turn first: "
+            f"ask again in {-(-wait_s // 60)} minutes. Nothing was charged.",
+            retry_after_s=wait_s,
+        )
+    return limits.haste_s if crowded or seen.hasty or let_go_at is not None else limits.first_s
+
+
+def _wait_s(since: datetime | None, limits: Limits, now: datetime) -> int:
+    """How long others still have their turn, in whole seconds."""
+    return 0 if since is None else max(0, ceil((since - now).total_seconds() + limits.pause_s))

@@ -117,6 +117,7 @@ def _stock() -> None:
         sa.Column("invoice", sa.Uuid(), nullable=False),
         sa.Column("owner", sa.Uuid(), nullable=False),
         sa.Column("person", sa.Uuid(), nullable=True),
+        sa.Column("crowd", sa.Text(), server_default="", nullable=False),
         sa.Column("quantity", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
