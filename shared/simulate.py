@@ -176,7 +176,9 @@ class Town:
     async def begin(self, day: date) -> None:
         """Make each flat's demo catalogue, one after the other: later ones meet the people of earlier ones."""
         for world in self.worlds.values():
-            await self._side_by_side([world], "begin", day)
+            self.clocks.meet()
+            # In no task of its own: payments sets for all days to come how it reaches the bank.
+            await self._do(world, "begin", day)
             await self.pump(day)
 
     async def live(self, day: date, *, last: bool) -> None:

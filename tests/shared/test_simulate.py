@@ -16,6 +16,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from services.payments import gateways
 from shared import clock
 from shared.calendar import ZONE, start_of
 from shared.cli import care
@@ -50,6 +51,8 @@ class Town:
         self.statements = 0
         self.by_evening: list[int] = []
         """How many statements it had taken by the end of each day."""
+        self.wires: set[Any] = set()
+        """How payments reached the bank."""
         for service in SERVICES:
             clone_database(stack.admin_url("postgres"), templates.name(service), f"{name}_{service}")
 
@@ -64,6 +67,7 @@ class Town:
         def evening(*step: Any) -> None:
             told.append(step)
             self.by_evening.append(self.statements)
+            self.wires.add(gateways.wire.get())
 
         sa.event.listen(sa.Engine, "before_cursor_execute", self._count)
         try:
@@ -181,6 +185,11 @@ def test_a_lived_day_takes_no_more_statements_than_a_first_start_has_time_for(li
     begun, ended = lived.by_evening[0], lived.by_evening[-1]
     a_day = (ended - begun) / (len(lived.by_evening) - 1)
     assert a_day <= MOST_A_DAY, f"{a_day:.0f} statements a day"
+
+
+def test_while_years_pass_the_bank_is_reached_without_any_server(lived: Town) -> None:
+    assert lived.wires
+    assert gateways.over_http not in lived.wires
 
 
 def test_what_was_recorded_later_bears_no_earlier_date(lived: Town) -> None:
