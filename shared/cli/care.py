@@ -20,7 +20,7 @@ from shared.golive import checks
 from shared.keys import OPERATOR
 from shared.settings import HOUSE, PREFIX, SERVICES, Settings, load
 
-FIRST_SCALE = 0.195
+FIRST_SCALE = 0.175
 """How busy the agencies are in the demo of a first start.
 
 It begins last January, so that growth can be measured, and ends yesterday: today is the newcomer's.
