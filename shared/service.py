@@ -50,6 +50,9 @@ class Service(InitPlugin):
     ) -> None:
         consumer = consumer or Consumer(name)
         agencies.listen(consumer)
+        auth.Verifier(
+            settings
+        )  # an app without public keys is refused here, in a sentence, and not while it starts
         self.name = name
         self.settings = settings
         self.consumer = consumer
