@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
+import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,21 @@ def main() -> int:
     if unknown:
         words.error(f"no such row: {', '.join(sorted(unknown))}")
     rows: list[Row] = []
+    broken: list[str] = []
     for name in given.rows or MEASURES:
         print(f"{name} …", flush=True)
-        rows += asyncio.run(MEASURES[name](given.short))
+        try:
+            measured = asyncio.run(MEASURES[name](given.short))
+        except Exception:  # noqa: BLE001 - a measure that breaks off takes no other's figures with it
+            traceback.print_exc()
+            broken.append(name)
+            continue
+        print(table(measured), flush=True)
+        rows += measured
     print(table(rows))
+    if broken:
+        print(f"Broke off, so that nothing is written down: {', '.join(broken)}.", file=sys.stderr)
+        return 1
     if not given.rows and not given.short:
         DOCUMENT.write_text(document(rows), encoding="utf-8")
         BASELINE.write_text(json.dumps({row.name: row.ratio for row in rows if row.ratio}, indent=1) + "\n")

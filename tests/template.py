@@ -1,4 +1,4 @@
-"""A house with the history of a first start: lived once for one state of the sources and one day, then copied."""
+"""A house with a history as a first start makes it: lived once for one state of the sources and one day, then copied."""
 
 import fcntl
 import hashlib
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from shared.cli.where import today
@@ -34,7 +35,7 @@ def fingerprint() -> str:
 def copy_lived(cache: Path, environ: dict[str, str], home: Path) -> None:
     """Put a lived house that is at rest into a home, which must not be there; the first to ask lives the history.
 
-    It is lived by a first start, as a newcomer sees it. The cache holds the last one.
+    The cache holds the last one.
     """
     with _alone(cache):
         kept, said, wanted = cache / "home", cache / "fingerprint", fingerprint()
@@ -49,7 +50,10 @@ def copy_lived(cache: Path, environ: dict[str, str], home: Path) -> None:
 
 
 def _live(environ: dict[str, str]) -> None:
-    for words in (("up", "--detach"), ("down",)):
+    """Live as many days as a first start does, with fewer people: `.ci/run` starts a house as a newcomer would."""
+    last = today() - timedelta(days=1)
+    days = ("--from", f"{last.year - 1}-01-01", "--to", str(last))
+    for words in (("simulate", *days, "--scale", "0.05"), ("up", "--detach"), ("down",)):
         told = subprocess.run(
             [sys.executable, "-P", "-m", "shared.cli", *words],
             env=environ,

@@ -22,7 +22,7 @@ from shared.embedded.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, Superviso
 from tests.shared.homes import a_folder
 from tests.shared.keeper import at_work_in
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("house")]
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("supervisor")]
 
 PARTS = ("postgres", "nats", "redis", *APPS, "caddy")
 
@@ -162,8 +162,10 @@ def test_it_goes_down_within_three_seconds_and_up_again_within_ten(house: Path) 
 
 def _interrupted(number: signal.Signals, moment: Callable[[Path], bool]) -> Path:
     """Run a test that brings a house up, interrupt it at a moment of that, and return the folder it had."""
+    # A shell that starts a run behind itself has it ignore interrupts, and so would this test's own.
     code = (
-        "import time; from tests.shared.homes import a_folder\n"
+        "import signal, time; from tests.shared.homes import a_folder\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from tests.shared.test_supervisor import nguonthu\n"
         "with a_folder() as home:\n"
         "    print(home, flush=True); nguonthu(home, 'up', '--detach', '--no-demo'); time.sleep(60)"
@@ -178,7 +180,7 @@ def _interrupted(number: signal.Signals, moment: Callable[[Path], bool]) -> Path
         assert time.monotonic() < end
         time.sleep(0.02)
     test.send_signal(number)
-    test.wait()
+    test.wait(timeout=30 * share())
     test.stdout.close()
     return home
 
