@@ -1,4 +1,4 @@
-"""A house with a history as a first start makes it: lived once for one state of the sources and one day, then copied."""
+"""A house with a history like a first start's: lived once for one state of the sources and one day, then copied."""
 
 import fcntl
 import hashlib
