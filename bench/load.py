@@ -86,10 +86,17 @@ def request(method: str, path: str, body: bytes = b"", headers: dict[str, str] |
 async def ask(port: int, asked: bytes) -> tuple[int, bytes]:
     """One request on a connection of its own; its status and body."""
     answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    connection = await connect(port, lambda _, status: answer.set_result(status))
+
+    def heard(_: Connection, status: int) -> None:
+        if not answer.done():  # who gave up asking hears no more
+            answer.set_result(status)
+
+    connection = await connect(port, heard)
     connection.send(asked, 0.0)
-    status = await asyncio.wait_for(answer, READY_S)
-    connection.transport.close()
+    try:
+        status = await asyncio.wait_for(answer, READY_S)
+    finally:
+        connection.transport.close()
     return status, connection.body
 
 

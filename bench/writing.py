@@ -29,21 +29,21 @@ async def writes(stack: Stack, port: int) -> AsyncIterator[None]:
     bus = Bus(stack.settings("payments"), "payments")
     await bus.connect()
     done: list[int] = []
-    tasks = [
-        asyncio.create_task(Relay(bus, payments).run()),
-        asyncio.create_task(_write(payments, _reviewer(stack), port, done)),
-    ]
+    relay = asyncio.create_task(Relay(bus, payments).run())
+    writer = asyncio.create_task(_write(payments, _reviewer(stack), port, done))
     try:
         yield
-        for task in tasks:
+        for task in (relay, writer):
             assert not task.done(), task.exception()
+        writer.cancel()
+        await asyncio.wait([writer])
+        await _arrived(stack, len(done))  # what was said last is still on its way: the relay goes on
     finally:
-        for task in tasks:
+        for task in (relay, writer):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(relay, writer, return_exceptions=True)
         await bus.close()
         await payments.close()
-    await _arrived(stack, len(done))
 
 
 def _reviewer(stack: Stack) -> dict[str, str]:
