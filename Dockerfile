@@ -6,6 +6,7 @@ RUN /opt/nguonthu/bin/pip install --no-cache-dir --disable-pip-version-check --r
 COPY pyproject.toml README.md /src/
 COPY shared /src/shared
 COPY services /src/services
+COPY ops /src/ops
 COPY demo /src/demo
 RUN /opt/nguonthu/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation /src
 

@@ -14,9 +14,9 @@ from statistics import median
 import psutil
 
 from bench import load
-from shared.embedded import Stack
-from shared.migrate import migrate
-from shared.streams import lay_out
+from ops.embedded import Stack
+from ops.migrate import migrate
+from ops.streams import lay_out
 from tests.shared.homes import a_folder
 
 PAIRS, SHORT_PAIRS = 7, 7

@@ -16,8 +16,8 @@ import psutil
 import psycopg
 
 from bench.report import Row, figure
+from ops.embedded import Stack
 from shared import auth, clock, links
-from shared.embedded import Stack
 from tests.shared.homes import a_folder
 from tests.shared.keeper import at_work_in
 
@@ -28,7 +28,7 @@ VIEWERS = 12
 
 def _command(home: Path, *words: str) -> None:
     environ = {**os.environ, "NGUONTHU_HOME": str(home)}
-    subprocess.run([sys.executable, "-m", "shared.cli", *words], env=environ, check=True, timeout=900)
+    subprocess.run([sys.executable, "-m", "ops.cli", *words], env=environ, check=True, timeout=900)
 
 
 async def second_start(short: bool) -> list[Row]:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from bench.bare import bare_rate
 from bench.ground import server, stores
 from bench.report import Row, figure, ratio
+from ops.embedded import Stack
 from services.ledger.actions.posting import post
 from services.ledger.actions.rebuilding import verify
 from services.ledger.consumers import consumer
@@ -25,7 +26,6 @@ from shared.calendar import local_day
 from shared.contracts.base import Line, PaidLine, Period, Stream
 from shared.contracts.payments import PaymentCaptured
 from shared.db import Database, Tx
-from shared.embedded import Stack
 from shared.house import House
 
 BATCH = 500

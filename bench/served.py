@@ -7,8 +7,8 @@ from importlib import import_module
 import uvicorn
 from litestar import Litestar, get
 
-from shared.server import SERVER
-from shared.settings import load
+from ops.golive import load
+from ops.serve import SERVER
 
 
 def trivial() -> Litestar:

@@ -12,9 +12,9 @@ from bench.ground import TRIVIAL, Server, most, paired, server, stores
 from bench.report import Row, figure, ratio
 from bench.stock import PLACES, READERS, SECTIONS, cap_all, fill_ads, fill_subscriptions, key
 from bench.writing import writes
+from ops.embedded import Stack
 from services.ads.rules import decision
 from shared import auth, clock
-from shared.embedded import Stack
 
 VISITORS = 5_000
 FILLED_S = 180

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from bench import load
 from bench.ledger import capture
 from bench.stock import PENDING, key
+from ops.embedded import Stack
 from services.ads.actions.creatives import CHECKS
 from services.ads.actions.orders import STREAM
 from shared import auth, clock, outbox
 from shared.bus import Bus, Relay
 from shared.db import Database
-from shared.embedded import Stack
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from litestar.response import Template
 
 from shared import clock, openapi
 from shared.calendar import local_day
-from shared.contracts.export import document
+from shared.contracts.asyncapi import document
 from shared.web import page
 
 

@@ -1,10 +1,8 @@
 """Redis: each service enters under its own name and finds the keys that begin with it, and no others."""
 
-import hashlib
 from urllib.parse import quote, urlsplit
 
-from shared.keys import OPERATOR, redis_password
-from shared.settings import SERVICES, Settings
+from shared.settings import Settings
 
 COMMANDS = (
     # what every client says when it enters, and asks of a line that was idle
@@ -28,20 +26,3 @@ def address(settings: Settings, user: str) -> str:
     url = urlsplit(settings.redis_url)
     place = url.netloc.rpartition("@")[2]
     return url._replace(netloc=f"{user}:{quote(settings.redis_password, safe='')}@{place}").geturl()
-
-
-def configuration(operator_secret: str) -> str:
-    """What Redis keeps and whom it lets in: passwords stand in it by their hashes alone.
-
-    Append-only, and refusing rather than forgetting when full.
-    """
-    told = " ".join(f"+{command}" for command in COMMANDS)
-    rights = {OPERATOR: "~* &* +@all"} | {service: f"~{own(service, '*')} {told}" for service in SERVICES}
-    users = [
-        f"user {user} reset on #{hashlib.sha256(redis_password(operator_secret, user).encode()).hexdigest()} {held}"
-        for user, held in rights.items()
-    ]
-    # A script of ours takes microseconds: of one that does not end the others hear at once, and count for themselves.
-    impatient = "busy-reply-threshold 100"
-    kept = ("appendonly yes", 'save ""', "maxmemory 256mb", "maxmemory-policy noeviction", impatient)
-    return "\n".join((*kept, "user default off", *users)) + "\n"

@@ -30,7 +30,13 @@ class House:
     """One service's belongings, opened at start and closed at stop."""
 
     def __init__(
-        self, service: str, settings: Settings, consumer: Consumer, jobs: Jobs, *, durable: bool = True
+        self,
+        service: str,
+        settings: Settings,
+        consumer: Consumer,
+        jobs: "Jobs[House]",
+        *,
+        durable: bool = True,
     ) -> None:
         self.service = service
         self.settings = settings
@@ -151,7 +157,7 @@ async def _alarm(house: House) -> None:
         log.error("facts wait for more than an hour", service=house.service, facts=late)
 
 
-HOUSE_JOBS = (
+HOUSE_JOBS: tuple[Scheduled[House], ...] = (
     Scheduled("forget", 3600, _forget),
     Scheduled("alarm", 300, _alarm),
 )

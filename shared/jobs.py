@@ -4,52 +4,53 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 import structlog
 
 from shared import outbox
-
-if TYPE_CHECKING:
-    from shared.house import House
 
 log = structlog.get_logger()
 
 FIRST_RUN_S = 5.0
 LAST_TURN_S = 5.0
 
-Job = Callable[["House"], Awaitable[None]]
+Works = TypeVar("Works")
+"""What a job works with: a service's house, which holds its jobs and so cannot be known here."""
+
+
+Job = Callable[[Works], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Scheduled:
+class Scheduled(Generic[Works]):
     name: str
     every_s: float
-    run: Job
+    run: Job[Works]
 
 
-class Jobs:
+class Jobs(Generic[Works]):
     """The jobs of one service; `@jobs.every(60)` registers one."""
 
     def __init__(self, service: str) -> None:
         self.service = service
-        self.scheduled: list[Scheduled] = []
+        self.scheduled: list[Scheduled[Works]] = []
 
-    def every(self, seconds: float) -> Callable[[Job], Job]:
+    def every(self, seconds: float) -> Callable[[Job[Works]], Job[Works]]:
         """Register `async def job(house)`: it opens its own transactions and is safe to run twice."""
 
-        def register(job: Job) -> Job:
+        def register(job: Job[Works]) -> Job[Works]:
             self.scheduled.append(Scheduled(job.__name__, seconds, job))
             return job
 
         return register
 
-    async def run_all(self, house: "House") -> None:
+    async def run_all(self, house: Works) -> None:
         """Run each job once, now; the driven house and tests call this."""
         for job in self.scheduled:
             await run_one(house, job)
 
-    async def loop(self, house: "House", job: Scheduled) -> None:
+    async def loop(self, house: Works, job: Scheduled[Works]) -> None:
         """Run one job for ever, first soon after the start: a daily job must not wait for a day without restarts.
 
         A failure is logged and the next turn tries again.
@@ -64,7 +65,7 @@ class Jobs:
                 log.exception("job failed", job=job.name)
 
 
-async def run_one(house: "House", job: Scheduled) -> None:
+async def run_one(house: Works, job: Scheduled[Works]) -> None:
     """Run a job once, under a correlation id of its own."""
     outbox.correlation.set(f"job:{job.name}:{outbox.now_id()}")
     await job.run(house)

@@ -5,18 +5,11 @@ Whoever learns what one service holds has opened that service, and no other: not
 
 import hmac
 
-import msgspec
-
-from shared.settings import Settings
-
 OPERATOR = "operator"
 """Who makes databases, roles, streams and consumers; its name on NATS."""
 
 STREAMS = "house"
 """The account of NATS in which the streams stand, and the name by which a service calls JetStream from its own."""
-
-SELLERS = ("ads", "subscriptions", "events")
-CASHIER = "payments"
 
 
 def derived(operator_secret: str, purpose: str) -> str:
@@ -48,25 +41,3 @@ def nats_door(password: str, service: str) -> str:
 def redis_password(operator_secret: str, user: str) -> str:
     """The secret with which a service, or the operator, enters Redis."""
     return derived(operator_secret, f"redis {user}")
-
-
-def of_service(operator_secret: str, service: str) -> dict[str, str]:
-    """All that one service holds, by setting."""
-    held = {
-        "secret": derived(operator_secret, f"secret {service}"),
-        "csrf_secret": derived(operator_secret, "csrf"),
-        "postgres_password": postgres_password(operator_secret, service, "worker"),
-        "nats_password": nats_password(operator_secret, service),
-        "redis_password": redis_password(operator_secret, service),
-    }
-    sellers = SELLERS if service == CASHIER else [service] if service in SELLERS else []
-    if sellers:
-        held["pay_link_keys"] = ",".join(
-            f"{seller}:{derived(operator_secret, f'pay links {seller}')}" for seller in sellers
-        )
-    return held
-
-
-def as_service(settings: Settings, service: str) -> Settings:
-    """The operator's settings as one service has them, so that a command can do that service's work."""
-    return msgspec.structs.replace(settings, **of_service(settings.operator_secret, service))

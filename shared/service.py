@@ -46,7 +46,7 @@ class Service(InitPlugin):
     """
 
     def __init__(
-        self, name: str, settings: Settings, consumer: Consumer | None = None, jobs: Jobs | None = None
+        self, name: str, settings: Settings, consumer: Consumer | None = None, jobs: Jobs[House] | None = None
     ) -> None:
         consumer = consumer or Consumer(name)
         agencies.listen(consumer)
@@ -56,7 +56,7 @@ class Service(InitPlugin):
         self.name = name
         self.settings = settings
         self.consumer = consumer
-        self.jobs = jobs or Jobs(name)
+        self.jobs = jobs or Jobs[House](name)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         app_config.state = State({"settings": self.settings})

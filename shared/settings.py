@@ -9,11 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-SERVICES = ("accounts", "ads", "subscriptions", "events", "payments", "ledger")
 PREFIX = "NGUONTHU_"
-HOUSE = "house"
-"""The embedded house as a whole, whose secrets are made by itself."""
-
 DEMO_SECRET = "demo-only-demo-only-demo-only-demo-only"  # noqa: S105 - published, and refused where it matters
 
 
@@ -167,21 +163,6 @@ def describe() -> list[tuple[str, str, str]]:
     hints = get_type_hints(Settings, include_extras=True)
     fields = msgspec.structs.fields(Settings)
     return [(PREFIX + f.name.upper(), str(f.default), get_args(hints[f.name])[1]) for f in fields]
-
-
-def load(environ: Mapping[str, str] | None = None, who: str = HOUSE) -> Settings:
-    """Read the settings of a service, the operator or the embedded house. Raises BadSetting.
-
-    A house that others would reach is refused with everything that is unsafe about it.
-    """
-    from shared.golive import refusals
-
-    settings = read(environ)
-    if found := refusals(settings, who):
-        raise BadSetting(
-            "This house would be open to others and is not safe:\n  " + ";\n  ".join(found) + "."
-        )
-    return settings
 
 
 def read(environ: Mapping[str, str] | None = None) -> Settings:

@@ -20,13 +20,13 @@ from redis.asyncio import Redis
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ops.embedded import Stack, bootstrap_databases, clone_database
+from ops.migrate import migrate
 from shared import auth, counters, db
 from shared.contracts import Fact
 from shared.db import Tx
-from shared.embedded import Stack, bootstrap_databases, clone_database
 from shared.house import House
 from shared.keys import OPERATOR
-from shared.migrate import migrate
 from shared.outbox import archive
 from shared.settings import Settings
 from tests.shared.browser import browser, one_chromium

@@ -9,17 +9,17 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from ops.embedded import Stack, bootstrap_databases
+from ops.streams import lay_out
 from shared import clock
 from shared.bus import Bus
 from shared.consume import Consumer
 from shared.contracts.ads import InvoiceWithdrawn
 from shared.contracts.payments import InvoiceClosed
 from shared.db import Tx, house_ddl, secure_ddl
-from shared.embedded import Stack, bootstrap_databases
 from shared.errors import Waits
 from shared.house import House
 from shared.jobs import Jobs
-from shared.streams import lay_out
 
 
 @dataclass

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from shared.cli.where import today
+from ops.cli.where import today
 from tests.shared.homes import ROOT, a_folder
 
 SHOWN_ONLY = {".css", ".html", ".js", ".md", ".mo", ".po", ".pyc"}
@@ -24,7 +24,10 @@ def fingerprint() -> str:
     """One word for all that the history is made from; it ends yesterday, so the day belongs to it."""
     found = hashlib.sha256(str(today()).encode())
     files = [
-        path for top in ("services", "shared", "demo") for path in (ROOT / top).rglob("*") if path.is_file()
+        path
+        for top in ("services", "shared", "ops", "demo")
+        for path in (ROOT / top).rglob("*")
+        if path.is_file()
     ]
     for path in sorted([*files, ROOT / "requirements" / "run.txt"]):
         if path.suffix not in SHOWN_ONLY:
@@ -55,7 +58,7 @@ def _live(environ: dict[str, str]) -> None:
     days = ("--from", f"{last.year - 1}-01-01", "--to", str(last))
     for words in (("simulate", *days, "--scale", "0.05"), ("up", "--detach"), ("down",)):
         told = subprocess.run(
-            [sys.executable, "-P", "-m", "shared.cli", *words],
+            [sys.executable, "-P", "-m", "ops.cli", *words],
             env=environ,
             capture_output=True,
             text=True,

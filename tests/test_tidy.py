@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from shared import contracts
+from shared.contracts import SERVICES
 from shared.errors import Refused
-from shared.settings import SERVICES, describe
+from shared.settings import describe
 
 ROOT = Path(__file__).parent.parent
 OURS = [
     path
-    for top in ("shared", "services", "demo", "tests", "bench")
+    for top in ("shared", "services", "ops", "demo", "tests", "bench")
     for path in sorted((ROOT / top).rglob("*.py"))
     if "/migrations/" not in str(path)
 ]
@@ -22,7 +23,7 @@ MAX_FUNCTION = 70
 MAX_FILE = 400
 ROOMS = {
     "app", "api", "pages", "consumers", "jobs", "actions", "queries", "rules", "tables", "gateways",
-    "migrations", "templates", "locale", "simulation", "cli", "README", "static", "__init__", "__pycache__",
+    "migrations", "templates", "locale", "README", "static", "__init__", "__pycache__",
     "simulators",
 }  # fmt: skip
 
@@ -52,6 +53,19 @@ def test_every_flat_has_the_same_rooms(service):
     assert {"app", "consumers", "jobs", "actions", "queries", "rules", "tables", "README"} <= found
 
 
+def test_shared_knows_no_flat_not_even_by_its_name():
+    """Only what all agree on names them: the contracts, and the map of the house's pages."""
+    agreed = (ROOT / "shared" / "contracts", ROOT / "shared" / "web" / "doors.py")
+    guilty = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.value}"
+        for path in OURS
+        if path.is_relative_to(ROOT / "shared") and not any(path.is_relative_to(place) for place in agreed)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in SERVICES
+    ]
+    assert guilty == []
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_wiring_stays_wiring(service):
     assert words(f"services/{service}/app.py").count("\n") < 40
@@ -62,7 +76,7 @@ def test_time_and_ids_come_from_the_clock_alone():
     guilty = [
         f"{path.relative_to(ROOT)}:{n}"
         for path in OURS
-        if path.parts[len(ROOT.parts)] in ("shared", "services", "demo") and path.name != "clock.py"
+        if path.parts[len(ROOT.parts)] in ("shared", "services", "ops", "demo") and path.name != "clock.py"
         for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if banned.search(line)
     ]
@@ -102,7 +116,7 @@ def test_requirements_carry_no_address_and_nothing_names_where_this_checkout_lie
         text = path.read_text(encoding="utf-8")
         assert "://" not in text, path.name
         assert not re.search(r"^-(?!r )", text, re.MULTILINE), f"{path.name}: an option other than -r"
-    folders = ("shared", "services", "demo", "tests", "bench", "docs", "deploy", ".ci")
+    folders = ("shared", "services", "ops", "demo", "tests", "bench", "docs", "deploy", ".ci")
     ours = [
         p
         for top in folders

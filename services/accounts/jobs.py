@@ -4,7 +4,7 @@ from services.accounts.actions import challenges, messages
 from shared.house import House
 from shared.jobs import Jobs
 
-jobs = Jobs("accounts")
+jobs = Jobs[House]("accounts")
 
 
 @jobs.every(2)

@@ -4,7 +4,7 @@ from services.ads.actions import delivery, orders, sandbox, settlement
 from shared.house import House
 from shared.jobs import Jobs
 
-jobs = Jobs("ads")
+jobs = Jobs[House]("ads")
 
 
 @jobs.every(60)

@@ -9,7 +9,7 @@ from shared.calendar import local_day
 from shared.house import House
 from shared.jobs import Jobs
 
-jobs = Jobs("events")
+jobs = Jobs[House]("events")
 
 
 @jobs.every(30)

@@ -6,7 +6,7 @@ from shared.calendar import local_day
 from shared.house import House
 from shared.jobs import Jobs
 
-jobs = Jobs("ledger")
+jobs = Jobs[House]("ledger")
 
 
 @jobs.every(300)

@@ -13,7 +13,7 @@ from shared.house import House
 from shared.jobs import Jobs
 
 log = structlog.get_logger()
-jobs = Jobs("payments")
+jobs = Jobs[House]("payments")
 
 
 @cache

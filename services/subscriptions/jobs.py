@@ -4,7 +4,7 @@ from services.subscriptions.actions import meter, renewing
 from shared.house import House
 from shared.jobs import Jobs
 
-jobs = Jobs("subscriptions")
+jobs = Jobs[House]("subscriptions")
 
 BATCH = 500
 

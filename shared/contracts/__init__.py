@@ -11,11 +11,12 @@ from shared.contracts.base import Fact
 PUBLISHERS = {
     "accounts": accounts,
     "ads": ads,
-    "events": events,
-    "ledger": ledger,
-    "payments": payments,
     "subscriptions": subscriptions,
+    "events": events,
+    "payments": payments,
+    "ledger": ledger,
 }
+SERVICES = tuple(PUBLISHERS)
 
 
 def published_by(service: str) -> list[type[Fact]]:
@@ -57,4 +58,4 @@ def plain(fact: Fact) -> dict[str, Any]:
     return built
 
 
-__all__ = ["ALL", "PUBLISHERS", "Fact", "base", "decode", "encode", "plain", "published_by"]
+__all__ = ["ALL", "PUBLISHERS", "SERVICES", "Fact", "base", "decode", "encode", "plain", "published_by"]

@@ -18,59 +18,19 @@ from litestar.response import Template
 from litestar.template import TemplateConfig
 
 from shared import clock
-from shared.auth import Principal, Right, principal_of
-from shared.contracts.roles import STAFF
+from shared.auth import Principal, principal_of
 from shared.settings import Settings
 from shared.web.again import told_cookies, typed_in
 from shared.web.assets import static
+from shared.web.doors import DOORS, NAVIGATION
 from shared.web.formats import FILTERS
 from shared.web.problems import REASONS, explain, way_on
 from shared.web.sentences import said
-from shared.web.words import LANGUAGES, N_, translate, translate_n
+from shared.web.words import LANGUAGES, translate, translate_n
 
 TEMPLATES = Path(__file__).parent / "templates"
 THEMES = ("light", "dark", "auto")
 YEAR_S = 365 * 86_400
-
-NAVIGATION = {
-    "reader": (
-        ("/", N_("Trang báo")),
-        ("/subscribe", N_("Gói đọc báo")),
-        ("/events", N_("Sự kiện")),
-        ("/advertise", N_("Quảng cáo")),
-        ("/account", N_("Tài khoản")),
-    ),
-    "advertise": (
-        ("/advertise", N_("Bảng giá")),
-        ("/advertise/orders", N_("Đơn đặt quảng cáo")),
-        ("/account", N_("Tài khoản")),
-    ),
-    "finance": (
-        ("/finance", N_("Doanh thu")),
-        ("/account", N_("Tài khoản")),
-    ),
-    "desk": (
-        ("/desk", N_("Bàn việc")),
-        ("/desk/ads", N_("Quảng cáo")),
-        ("/desk/subscriptions", N_("Thuê bao")),
-        ("/desk/events", N_("Sự kiện")),
-        ("/desk/payments", N_("Thanh toán")),
-        ("/account", N_("Tài khoản")),
-    ),
-}
-"""Links in the header, by the first part of the address; a page may pass its own `nav`."""
-
-DOORS = {
-    "/desk": Right(roles=frozenset(STAFF)),
-    "/desk/ads": Right(roles={"ad_ops", "administrator", "auditor"}),
-    "/desk/subscriptions": Right(roles={"subscriptions", "administrator", "finance", "auditor"}),
-    "/desk/events": Right(roles={"events", "administrator", "auditor"}),
-    "/desk/payments": Right(roles={"finance", "finance_approver", "administrator", "auditor"}),
-    "/finance": Right(
-        roles={"finance", "finance_approver", "administrator", "auditor"}, scope="finance:read"
-    ),
-}
-"""The right that opens each door of staff's: a menu shows no door that would stay shut."""
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 

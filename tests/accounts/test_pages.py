@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared import clock
-from shared.settings import SERVICES
+from shared.contracts import SERVICES
 from shared.web.problems import problems
 from tests.accounts.builders import PASSWORD, TAX_CODE, Browser, a_person, some_agencies
 

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from shared.embedded import state
-from shared.embedded.process import is_same
+from ops.embedded import state
+from ops.embedded.process import is_same
 from tests.shared.browser import chromium
 from tests.shared.homes import a_folder
 from tests.template import copy_lived
@@ -42,7 +42,7 @@ class WholeHouse:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "shared.cli", *words],
+            [sys.executable, "-m", "ops.cli", *words],
             env=self.environ,
             capture_output=True,
             text=True,

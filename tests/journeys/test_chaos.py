@@ -11,8 +11,8 @@ import httpx
 import psycopg
 import pytest
 
-from shared.embedded.parts import postgres_url
-from shared.settings import SERVICES
+from ops.embedded.parts import postgres_url
+from shared.contracts import SERVICES
 from tests.journeys import buyers
 
 pytestmark = [pytest.mark.promise("T1"), pytest.mark.xdist_group("house"), pytest.mark.stack]

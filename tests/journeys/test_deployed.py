@@ -12,14 +12,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from shared.deploy import write_secrets
-from shared.embedded import Stack
-from shared.embedded.parts import plain_env, program
-from shared.settings import SERVICES
+from ops.deploy import write_secrets
+from ops.embedded import Stack
+from ops.embedded.parts import plain_env, program
+from shared.contracts import SERVICES
 from tests.journeys import buyers
 from tests.journeys.conftest import WholeHouse
+from tests.ops.test_deploy import PARTS, ROOT, environment
 from tests.shared.homes import a_folder
-from tests.shared.test_deploy import PARTS, ROOT, environment
 
 pytestmark = [pytest.mark.promise("F8"), pytest.mark.xdist_group("house"), pytest.mark.stack]
 
@@ -69,7 +69,7 @@ class Deployed:
     def command(self, name: str, *words: str, **more: str) -> None:
         """Run a job of the house to its end."""
         done = subprocess.run(
-            [sys.executable, "-m", "shared.cli", *words],
+            [sys.executable, "-m", "ops.cli", *words],
             env=self.env(name) | more,
             cwd=ROOT,
             capture_output=True,
@@ -92,7 +92,7 @@ class Deployed:
 
     def start_service(self, name: str) -> None:
         command = [*PARTS[name]["command"], "--port", str(self.port)]
-        self.start(name, [sys.executable, "-m", "shared.cli", *command], self.env(name))
+        self.start(name, [sys.executable, "-m", "ops.cli", *command], self.env(name))
 
     def start_edge(self) -> None:
         text = (ROOT / "deploy" / "Caddyfile").read_text(encoding="utf-8").replace(":2015", f":{free_port()}")

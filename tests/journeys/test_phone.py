@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from playwright.sync_api import expect
 
+from ops.keys import of_service
 from shared import links
-from shared.keys import of_service
 from shared.settings import Settings
 from tests.journeys.people import banner, in_newest_letter, picture, sign_in_by_code, sign_in_staff, visitor
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from ops import contracts as export
 from services.ledger.consumers import consumer
 from shared import contracts
-from shared.contracts import export
 from tests.ledger.builders import a_line, captured, opened
 
 BOOKS = ("archive", "entry", "leg", "rollup", "line", "payment", "retry")

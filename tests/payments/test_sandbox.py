@@ -8,9 +8,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from ops.simulation.payments import _unsettled
 from services.payments.actions import attempts, captures, trial
 from services.payments.actions.attempts import RailOff
-from services.payments.simulation import _unsettled
 from services.payments.tables import AttemptRow, CaptureRow
 from shared import clock
 from shared.calendar import local_day

@@ -10,11 +10,11 @@ import msgspec
 import psycopg
 import pytest
 
+from ops.embedded import Stack, clone_database
+from ops.simulation import simulate
 from shared import clock
 from shared.calendar import local_day
-from shared.embedded import Stack, clone_database
-from shared.settings import SERVICES
-from shared.simulate import simulate
+from shared.contracts import SERVICES
 from tests.conftest import Flats, Templates
 from tests.shared.visitor import Visitor
 

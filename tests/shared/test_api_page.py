@@ -10,9 +10,10 @@ from litestar.config.csrf import CSRFConfig
 from litestar.datastructures import State
 from playwright.sync_api import Browser
 
+from ops.embedded.edge import FALLBACK_POLICY
 from shared import api_page, openapi
-from shared.embedded.edge import FALLBACK_POLICY
-from shared.settings import SERVICES, Settings
+from shared.contracts import SERVICES
+from shared.settings import Settings
 from shared.web import static_router, template_config
 from shared.web.words import ROOT
 from tests.shared.browser import PHONE, served

@@ -12,8 +12,9 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 
+from ops import contracts as export
 from shared import contracts
-from shared.contracts import envelope, export
+from shared.contracts import envelope
 from tests.sample import withdrawn
 
 with warnings.catch_warnings():

@@ -5,8 +5,8 @@ import json
 import msgspec
 import pytest
 
+from ops import contracts as export
 from shared import contracts
-from shared.contracts import export
 
 
 @pytest.mark.promise("F3")

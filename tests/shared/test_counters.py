@@ -9,14 +9,15 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
+from ops.counters import configuration
+from ops.deploy import write_secrets
+from ops.embedded import Stack
 from shared import counters, limits
 from shared.consume import Consumer
-from shared.deploy import write_secrets
-from shared.embedded import Stack
+from shared.contracts import SERVICES
 from shared.house import House
 from shared.jobs import Jobs
 from shared.keys import OPERATOR, redis_password
-from shared.settings import SERVICES
 
 pytestmark = pytest.mark.promise("T11")
 
@@ -151,6 +152,6 @@ def test_what_redis_is_configured_with_holds_no_password_and_is_the_same_in_cont
     write_secrets(tmp_path / "secrets")
     operator = (tmp_path / "secrets" / "operator").read_text(encoding="utf-8")
     deployed = (tmp_path / "secrets" / "valkey.conf").read_text(encoding="utf-8")
-    assert counters.configuration(operator) in deployed
+    assert configuration(operator) in deployed
     for user in (*SERVICES, OPERATOR):
         assert redis_password(operator, user) not in deployed

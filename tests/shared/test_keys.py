@@ -6,10 +6,12 @@ import msgspec
 import psycopg
 import pytest
 
+from ops.keys import SELLERS, as_service, of_service
 from shared import clock, links
+from shared.contracts import SERVICES
 from shared.errors import NotFound
-from shared.keys import OPERATOR, SELLERS, as_service, derived, nats_password, of_service, postgres_password
-from shared.settings import SERVICES, Settings
+from shared.keys import OPERATOR, derived, nats_password, postgres_password
+from shared.settings import Settings
 
 SECRET = "o" * 64
 

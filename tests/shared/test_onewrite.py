@@ -7,8 +7,8 @@ from typing import Any
 
 import uvicorn
 
+from ops.serve import SERVER
 from shared.onewrite import OneWrite
-from shared.server import SERVER
 
 written: list[bytes] = []
 go_on = asyncio.Event()

@@ -14,8 +14,9 @@ from litestar.routes import HTTPRoute
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from shared import glossary, openapi
+from shared.contracts import SERVICES
 from shared.contracts.scopes import Scope
-from shared.settings import SERVICES, Settings
+from shared.settings import Settings
 from shared.web.problems import problems
 
 TODAY = date(2026, 11, 27)

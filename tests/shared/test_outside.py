@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from shared.contracts import SERVICES
 from shared.outside import HeldInside, outside
-from shared.settings import SERVICES
 
 ROOT = Path(__file__).parent.parent.parent
 OURS = {

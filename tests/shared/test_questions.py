@@ -13,11 +13,13 @@ from litestar.datastructures import State
 from litestar.response import Template
 
 from shared.auth import Principal, Right
+from shared.contracts import SERVICES
 from shared.contracts.roles import Role
 from shared.http import wants_html
-from shared.settings import SERVICES, Settings
+from shared.settings import Settings
 from shared.web import page, static_router, template_config
-from shared.web.page import DOORS, NAVIGATION, menu_of
+from shared.web.doors import DOORS, NAVIGATION
+from shared.web.page import menu_of
 
 
 @get("/finance/entries", sync_to_thread=False)

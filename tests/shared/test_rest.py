@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
+from shared.contracts import SERVICES
 from shared.jobs import run_one
 from shared.service import refresh
-from shared.settings import SERVICES
 from tests.conftest import Flat, Flats
 
 OFTEN_S = 2

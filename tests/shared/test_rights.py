@@ -16,10 +16,10 @@ from services.accounts.pages.desk import DESKS, OPENS
 from shared import clock
 from shared.agencies import Lineage
 from shared.auth import Principal, Reach, Right
+from shared.contracts import SERVICES
 from shared.db import HOUSE_TABLES, enter
 from shared.errors import BadInput, NotAllowed
-from shared.settings import SERVICES
-from shared.web.page import DOORS
+from shared.web.doors import DOORS
 from tests.conftest import Flats
 from tests.shared.homes import ROOT
 
@@ -133,7 +133,7 @@ def test_whatever_is_registered_a_line_ends_and_the_two_ways_to_ask_agree(
     assert all(code in known.with_predecessors([heir], on) for heir in line)
 
 
-SHOW_WHAT_WAS_REGISTERED = {"services/accounts/queries/__init__.py", "services/accounts/cli.py"}
+SHOW_WHAT_WAS_REGISTERED = {"services/accounts/queries/__init__.py", "ops/cli/accounts.py"}
 
 
 @pytest.mark.promise("F6")

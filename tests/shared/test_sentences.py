@@ -17,8 +17,8 @@ PROGRAMS = (
     "gateways.py",
     "simulators/",
     "ads/actions/beacons.py",
-    "shared/cli/",
-    "shared/simulate.py",
+    "ops/cli/",
+    "ops/simulation/",
     "shared/leader.py",
 )
 

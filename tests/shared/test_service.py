@@ -6,7 +6,7 @@ import httpx
 import msgspec
 import pytest
 
-from shared.settings import SERVICES
+from shared.contracts import SERVICES
 from tests.conftest import Flats
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shared.settings import BadSetting, Settings, load
+from ops.golive import load
+from shared.settings import BadSetting, Settings
 
 
 def test_a_misspelt_setting_stops_the_start():

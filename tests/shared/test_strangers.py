@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from ops.golive import load
 from shared import counters, limits, strangers
 from shared.consume import Consumer
 from shared.house import House
 from shared.jobs import Jobs
 from shared.keys import OPERATOR
-from shared.settings import BadSetting, Budget, Settings, load
+from shared.settings import BadSetting, Budget, Settings
 from shared.strangers import Asker, network_of
 
 PHONES = 15_000

@@ -21,13 +21,14 @@ from litestar.response import ServerSentEvent, Template
 from markupsafe import Markup
 from playwright.sync_api import Browser
 
+from shared.contracts import SERVICES
 from shared.http import problem
-from shared.settings import SERVICES, Settings
+from shared.settings import Settings
 from shared.web import component_routes, page, static, static_router, template_config, translate, translate_n
 from shared.web.assets import assets
+from shared.web.doors import NAVIGATION
 from shared.web.formats import day as show_day
 from shared.web.formats import in_words, moment, money, number, percent
-from shared.web.page import NAVIGATION
 from shared.web.problems import REASONS, WAYS, explain
 from shared.web.words import ROOT, folders, missing_in, read_english
 from tests.shared.browser import DESKTOP, PHONE, accessible, served

@@ -11,10 +11,10 @@ from litestar.middleware.csrf import generate_csrf_token
 from litestar.routes import HTTPRoute
 from psycopg import sql
 
+from ops.embedded import Stack
 from shared import auth, clock, openapi
 from shared.calendar import local_day
 from shared.contracts.scopes import Scope
-from shared.embedded import Stack
 from tests.conftest import Flat
 
 DOCUMENTS = re.compile(r"openapi|\{path\}|^/static/|^/metrics$|^/desk/components$")

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from ops.simulation import today
 from services.subscriptions.actions.policies import change_policy
 from services.subscriptions.rules.access import SectionPolicy, WallPolicy
 from shared import auth, clock, counters
 from shared.contracts.accounts import AgencyRegistered, AgencySucceeded
 from shared.keys import OPERATOR
-from shared.simulate import today
 from tests.conftest import Flat, Flats
 from tests.subscriptions.builders import (
     ACCESS,

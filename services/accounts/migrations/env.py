@@ -1,5 +1,6 @@
 """Alembic's door to this service."""
 
-from shared.migrate import run
+from services.accounts.tables import Base
+from shared.migrations import run
 
-run("accounts")
+run(Base.metadata)

@@ -23,7 +23,7 @@ from shared.errors import NotFound, Unprocessable
 from shared.http import once, read_form
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again
-from shared.web.page import DOORS
+from shared.web.doors import DOORS
 
 DESKS = (
     ("/desk/ads", N_("Quảng cáo"), N_("Duyệt mẫu, theo dõi tiến độ, vị trí và giá.")),

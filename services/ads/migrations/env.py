@@ -1,5 +1,6 @@
 """Alembic's door to this service."""
 
-from shared.migrate import run
+from services.ads.tables import Base
+from shared.migrations import run
 
-run("ads")
+run(Base.metadata)

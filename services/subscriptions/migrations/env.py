@@ -1,5 +1,6 @@
 """Alembic's door to this service."""
 
-from shared.migrate import run
+from services.subscriptions.tables import Base
+from shared.migrations import run
 
-run("subscriptions")
+run(Base.metadata)

@@ -1,0 +1,316 @@
+"""Commands that look after the house's data: init, migrate, seed, simulate, contracts, backup, restore, upgrade."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import shutil
+from datetime import date, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.cli.screen import Sorry, err, out, say, step
+from ops.cli.where import Reached, a_day, home_of, house, is_deployed, service_named, settings_of, today
+from ops.golive import HOUSE, checks, load
+from shared import clock
+from shared.contracts import SERVICES
+from shared.keys import OPERATOR
+from shared.settings import PREFIX, Settings
+
+FIRST_SCALE = 0.175
+"""How busy the agencies are in the demo of a first start.
+
+It begins last January, so that growth can be measured, and ends yesterday: today is the newcomer's.
+"""
+
+SEED = 7
+
+DAYS_A_LINE = 60
+"""Where no bar can be drawn, a line tells of so many days lived through."""
+
+QUORUM = 3
+"""NATS nodes of which one may be away."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (init, migrate, seed, simulate, contracts, backup, restore, upgrade, secrets):
+        app.command()(command)
+
+
+def init(
+    email: Annotated[str, typer.Option(help="E-mail of the first administrator.")],
+    agency: Annotated[str, typer.Option(help="Code of the agency, such as bkh.")],
+    agency_name: Annotated[str, typer.Option(help="Its name in full.")],
+) -> None:
+    """Make an empty production: databases, the first administrator, and what is left to do before going live."""
+    from ops.migrate import migrate_all
+
+    with house(at_rest=True) as reached:
+        home = reached.settings.home
+        if (home / "demo.json").exists():
+            raise Sorry(f"{home} holds a demo.", "A production begins in an empty folder: set NGUONTHU_HOME.")
+        with step("Databases"):
+            migrate_all(reached.settings)
+        with step("First administrator"):
+            own = settings_of(reached, "accounts")
+            enrol = import_module("ops.cli.accounts").first_administrator
+            link = enrol(own, agency=agency, agency_name=agency_name, email=email)
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "production.json").write_text(
+            json.dumps({"agency": agency, "since": clock.now().isoformat()})
+        )
+        out.print(f"\nThe first administrator enrols here, once, within a day:\n  {link}\n", soft_wrap=True)
+        _checklist(reached.settings)
+
+
+def _checklist(settings: Settings) -> None:
+    out.print("[bold]Before going live[/bold]")
+    who = OPERATOR if is_deployed() else HOUSE
+    todo = [(holds, f"{PREFIX}{check.variable}", check.otherwise) for check, holds in checks(settings, who)]
+    for holds, variable, otherwise in todo:
+        _tick(variable if holds else f"{variable} {otherwise}", done=holds)
+    if who == OPERATOR:
+        _tick("What each service holds: one that others reach refuses to start and says what is missing")
+    copies = settings.nats_replicas
+    _tick(f"{PREFIX}NATS_REPLICAS is {copies}; 3, on three nodes, outlive one of them", done=copies >= QUORUM)
+    _tick("A backup was made and restored once: nguonthu backup, nguonthu restore")
+    _tick("Two administrators have enrolled, each with TOTP")
+
+
+def _tick(what: str, *, done: bool = False) -> None:
+    out.print(f"  {'[green]✓[/green]' if done else '☐'} {what}", soft_wrap=True)
+
+
+def migrate(
+    service: Annotated[str, typer.Argument(help="One service; all six when left out.")] = "",
+    bootstrap: Annotated[
+        bool,
+        typer.Option("--bootstrap", help="Make databases and roles first (NGUONTHU_POSTGRES_ADMIN_URL)."),
+    ] = False,
+) -> None:
+    """Bring databases and streams to their newest version. Safe to run twice, and while the house runs."""
+    from ops.migrate import migrate as migrate_one
+    from ops.streams import lay_out
+
+    if bootstrap:
+        _bootstrap(load(who=OPERATOR))
+    with house() as reached:
+        for name in [service_named(service)] if service else SERVICES:
+            with step(f"Database of {name}"):
+                migrate_one(reached.settings, name)
+        with step("Streams"):
+            asyncio.run(lay_out(reached.settings))
+
+
+def _bootstrap(settings: Settings) -> None:
+    from ops.embedded.databases import bootstrap_databases, wait_for_postgres
+
+    if not settings.postgres_admin_url:
+        raise Sorry(
+            f"{PREFIX}POSTGRES_ADMIN_URL is not set.", "Only a superuser can make databases and roles."
+        )
+    with step("Databases and roles"):
+        wait_for_postgres(settings.postgres_admin_url, limit_s=60)
+        names = [settings.database_prefix + name for name in SERVICES]
+        bootstrap_databases(settings.postgres_admin_url, settings.operator_secret, names)
+
+
+def seed() -> None:
+    """Make the demo's agencies, people, packages and keys, with one day of business."""
+    day = today()
+    _simulate(day, day, SEED, 1.0)
+
+
+def simulate(
+    start: Annotated[str, typer.Option("--from", help="First day, as 2024-01-01.")] = "2024-01-01",
+    end: Annotated[str, typer.Option("--to", help="Last day, or `today`: up to now.")] = "today",
+    seed: Annotated[int, typer.Option(help="The same seed makes the same books.")] = SEED,
+    scale: Annotated[
+        float, typer.Option(min=0.001, help="How busy the agencies are; 1 is as they are.")
+    ] = 1.0,
+    first: Annotated[bool, typer.Option("--first", help="The shorter history of a first `make up`.")] = False,
+) -> None:
+    """Live through years of business by the real actions, on a driven clock. The house must be empty and at rest."""
+    if first:
+        yesterday = today() - timedelta(days=1)
+        _simulate(date(yesterday.year - 1, 1, 1), yesterday, seed, FIRST_SCALE)
+    else:
+        _simulate(a_day(start), a_day(end), seed, scale)
+
+
+def _simulate(start: date, end: date, seed: int, scale: float) -> None:
+    import uvloop
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ops.migrate import migrate_all
+    from ops.simulation import simulate as live
+    from ops.simulation import write_demo
+    from ops.simulation.aside import YOUNG
+    from shared.errors import Refused
+
+    if end < start:
+        raise Sorry(f"The last day {end} is before the first day {start}.")
+    if end > today():
+        raise Sorry(f"{end} has not come yet.", "Simulate until today at the most.")
+    bar = Progress(
+        TextColumn("  Living through {task.fields[day]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=out,
+        transient=True,
+    )
+    # A history that a power cut interrupts is made anew, so its commits need not wait for the disk.
+    os.environ["PGOPTIONS"] = "-c synchronous_commit=off"
+    with house(at_rest=True) as reached:
+        migrate_all(reached.settings)
+        with step(f"History from {start:%d/%m/%Y} to {end:%d/%m/%Y}"), bar:
+            task = bar.add_task("", day=f"{start:%d/%m/%Y}", total=(end - start).days + 1)
+
+            def progress(done: int, total: int, day: str) -> None:
+                bar.update(task, completed=done, total=total, day=day)
+                if not out.is_terminal and done % DAYS_A_LINE == 0:
+                    say(f"  … {day}, {done} of {total} days")
+
+            def own(service: str) -> Settings:
+                return settings_of(reached, service)
+
+            try:
+                gc.freeze()
+                gc.set_threshold(*YOUNG)
+                demo = uvloop.run(live(own, start, end, seed, progress, scale))
+            except Refused as refusal:
+                raise Sorry(refusal.sentence) from refusal
+        write_demo(reached.settings, demo)
+
+
+def contracts(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail when something would.")
+    ] = False,
+) -> None:
+    """Write the JSON Schema of every fact and the AsyncAPI document."""
+    from ops import contracts as export
+
+    if check:
+        old = {name: (export.FOLDER / name) for name in export.written()}
+        changed = [
+            name
+            for name, text in export.written().items()
+            if not old[name].exists() or old[name].read_text(encoding="utf-8") != text
+        ]
+        if changed:
+            raise Sorry(
+                "These contracts are not as published: " + ", ".join(changed), "make contracts writes them."
+            )
+        say(f"{len(old)} files are as published.")
+        return
+    changed = export.write_all()
+    say("Written: " + ", ".join(changed) if changed else "Nothing has changed.")
+
+
+def backup(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where to; NGUONTHU_HOME/backups when left out.")
+    ] = None,
+) -> None:
+    """Copy databases (at one instant), files and secrets into a folder, with the hash of each file."""
+    from ops import backup as copies
+
+    with house() as reached:
+        if reached.stack is None:
+            raise Sorry(
+                "This house's PostgreSQL is looked after elsewhere.",
+                "Back the whole server up with its own tools: only a copy at one instant keeps six databases in step.",
+            )
+        with step("Backup"):
+            made = copies.make(reached.stack, folder or reached.stack.home / "backups")
+    say(f"The backup is in {made}. It holds secrets: keep it as you keep them.")
+    say(f"The way back: nguonthu restore {made} --to NEW_FOLDER")
+
+
+def restore(
+    backup_folder: Annotated[Path, typer.Argument(help="A folder that `nguonthu backup` made.")],
+    to: Annotated[Path, typer.Option(help="The new home; it must be empty or not exist.")],
+) -> None:
+    """Put a backup into a new home, check it against its hashes, and hand facts on that were under way."""
+    from ops import backup as copies
+
+    try:
+        with step("Hashes"):
+            manifest = copies.check(backup_folder)
+        with step("Databases, files and secrets"):
+            copies.unpack(backup_folder, to.absolute())
+        with step("Facts that were under way"):
+            handed = copies.settle(to.absolute(), manifest)
+    except copies.BadBackup as error:
+        raise Sorry(str(error)) from error
+    say(f"{handed} facts were handed on. Start it with: NGUONTHU_HOME={to} nguonthu up")
+
+
+def upgrade() -> None:
+    """Check, back up, migrate; and say the way back. The house must be at rest."""
+    from ops import backup as copies
+    from ops.migrate import migrate_all
+
+    if is_deployed():
+        raise Sorry(
+            "A deployed house is upgraded by its orchestrator.",
+            "Run `nguonthu migrate` from the new image, then replace the services; migrations only expand.",
+        )
+    home = home_of()
+    with house(at_rest=True) as reached:
+        stack = reached.stack
+        if stack is None:
+            raise Sorry("There is no embedded house here.")
+        with step("Preflight"):
+            _preflight(home, reached)
+        with step("Backup"):
+            made = copies.make(stack, home / "backups")
+        try:
+            with step("Migrations"):
+                migrate_all(reached.settings)
+        finally:
+            say(f"The way back: nguonthu restore {made} --to NEW_FOLDER, with the version of before.")
+    say("Upgraded. Start it with: nguonthu up")
+
+
+def _preflight(home: Path, reached: Reached) -> None:
+    from psycopg.errors import UndefinedTable
+
+    from ops.replay import held
+
+    size = sum(file.stat().st_size for file in home.rglob("*") if file.is_file())
+    free = shutil.disk_usage(home).free
+    if free < 2 * size:
+        raise Sorry(
+            f"A backup may need {2 * size // 2**20} MiB and {free // 2**20} MiB are free.",
+            "Free some space first.",
+        )
+    parked = []
+    for name in SERVICES:
+        # A service that this version brings along has no tables yet.
+        with contextlib.suppress(UndefinedTable):
+            parked += held(settings_of(reached, name), name, ("parked",))
+    if parked:
+        err.print(f"  {len(parked)} facts are parked; they stay so. See: nguonthu facts parked")
+
+
+def secrets(
+    folder: Annotated[Path, typer.Argument(help="Where to, such as deploy/secrets.")],
+) -> None:
+    """Make the secrets of a deployed house (compose.yaml reads them); what is there stays."""
+    from ops.deploy import write_secrets
+
+    names = write_secrets(folder)
+    say(f"{folder} holds: {', '.join(names)}")
+    if not (folder / "vnpay_terminals").read_text(encoding="utf-8").strip():
+        say(
+            f"{folder / 'vnpay_terminals'} is empty, which is for trials: put in what VNPay gave, "
+            "as agency:terminal:secret, separated by commas."
+        )

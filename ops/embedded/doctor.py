@@ -1,0 +1,157 @@
+"""`nguonthu doctor`: look at everything a house needs, and say of each trouble how it is mended."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from ops.embedded import parts
+from ops.embedded.ports import Ports, is_free
+from ops.embedded.process import CannotStart
+from ops.embedded.state import listening_beyond_loopback, look, read_run
+from ops.golive import load
+from shared.contracts import SERVICES
+from shared.settings import BadSetting
+
+OLDEST_PYTHON = (3, 11)
+FREE_GIB = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `mend` is empty when all is well with it."""
+
+    what: str
+    mend: str = ""
+
+    @property
+    def well(self) -> bool:
+        return not self.mend
+
+
+def examine(home: Path) -> Iterator[Finding]:
+    """Each finding in turn, from the ground up."""
+    yield _python()
+    yield _settings()
+    yield from _programs()
+    yield _disk(home)
+    yield from _folder(home)
+    if read_run(home):
+        yield from _running(home)
+    else:
+        yield from _resting(home)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < OLDEST_PYTHON:
+        return Finding(
+            f"Python {version} is too old", "Install Python 3.11 or newer, then: make clean install"
+        )
+    return Finding(f"Python {version}")
+
+
+def _settings() -> Finding:
+    try:
+        load()
+    except BadSetting as error:
+        return Finding(
+            f"The settings cannot be used: {error}", "Mend it in the environment; docs/settings.md lists all."
+        )
+    return Finding("Settings can be read")
+
+
+def _programs() -> Iterator[Finding]:
+    wanted: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("PostgreSQL", parts.postgres_bin),
+        ("NATS", lambda: parts.program("nats-server")),
+        ("Redis", parts.redis_program),
+        ("Caddy", lambda: parts.program("caddy")),
+    )
+    for title, find in wanted:
+        try:
+            find()
+        except CannotStart as error:
+            yield Finding(str(error), "make install")
+        else:
+            yield Finding(f"The program of {title} is here")
+
+
+def _disk(home: Path) -> Finding:
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(place).free / parts.GIB
+    if free < FREE_GIB:
+        return Finding(
+            f"Only {free:.1f} GiB are free on the disk of {place}",
+            f"Free some space: JetStream and PostgreSQL stop writing on a full disk; {FREE_GIB} GiB are wanted.",
+        )
+    return Finding(f"{free:.0f} GiB are free")
+
+
+def _folder(home: Path) -> Iterator[Finding]:
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        yield Finding(
+            f"{place} cannot be written to", "Give yourself the right, or set NGUONTHU_HOME elsewhere."
+        )
+        return
+    secrets = home / "secrets"
+    if secrets.exists() and secrets.stat().st_mode & 0o077:
+        yield Finding(f"{secrets} can be read by others", f"chmod 700 {secrets}")
+    if (home / "demo.unfinished").exists() and not read_run(home):
+        yield Finding("The demo history was not finished", "nguonthu up makes it anew.")
+    try:
+        if home.exists():
+            parts.way_down_from_root(home, parts.postgres_bin() / "postgres")
+    except CannotStart as error:
+        yield Finding(str(error), "Run the house as an ordinary user who owns its folder.")
+    else:
+        yield Finding(f"Data belongs in {home}")
+
+
+def _resting(home: Path) -> Iterator[Finding]:
+    yield Finding("The house does not run; nguonthu up starts it")
+    port = Ports(home / "ports.json", lambda _: None).known("caddy") if home.exists() else 0
+    if port and not is_free(port):
+        yield Finding(
+            f"Port {port} is in use by another program", "Nothing to do: the next start moves to a free one."
+        )
+
+
+def _running(home: Path) -> Iterator[Finding]:
+    state = look(home)
+    for part in state.parts:
+        if part.ready:
+            yield Finding(f"{part.name} is ready")
+        else:
+            log = home / "logs" / f"{part.name}.log"
+            yield Finding(f"{part.name}: {part.detail}", f"It is started again by itself; its log is {log}.")
+    beyond = listening_beyond_loopback(home)
+    if beyond:
+        yield Finding(
+            "Reached from other machines: " + ", ".join(beyond), "Stop it and report this: it must not be."
+        )
+    else:
+        yield Finding("Nothing listens beyond loopback")
+    yield from _parked(home, next(part.port for part in state.parts if part.name == "postgres"))
+
+
+def _parked(home: Path, port: int) -> Iterator[Finding]:
+    for service in SERVICES:
+        try:
+            with psycopg.connect(parts.postgres_url(home, port, service), connect_timeout=3) as db:
+                row = db.execute("SELECT count(*) FROM retry WHERE state = 'parked'").fetchone()
+        except psycopg.Error as error:
+            yield Finding(
+                f"The database of {service} cannot be asked: {str(error).splitlines()[0]}", "nguonthu migrate"
+            )
+            continue
+        if row and row[0]:
+            yield Finding(
+                f"{service} has parked {row[0]} facts that it could not handle",
+                f"nguonthu facts parked {service} shows why; after mending it: nguonthu facts replay {service}",
+            )

@@ -1,0 +1,204 @@
+"""`nguonthu up`: bring the whole house up, keep it up, and take it down in order."""
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import psycopg
+
+from ops.embedded.apps import APPS, EDGE
+from ops.embedded.process import CannotStart
+from ops.embedded.stack import STORES, Stack
+from ops.golive import HOUSE, load
+from ops.streams import lay_out
+from shared.settings import PREFIX, Settings
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S = 0.2, 30.0, 60.0
+TICK_S = 0.1
+
+TITLES = {
+    "postgres": "PostgreSQL",
+    "nats": "NATS",
+    "redis": "Redis",
+    "caddy": "Caddy",
+    "demo": "the newspaper",
+}
+
+
+class Stopping(BaseException):
+    """Somebody asked us to stop."""
+
+
+@dataclass
+class Pause:
+    """How long to wait before a part that keeps ending is started again."""
+
+    seconds: float = FIRST_PAUSE_S
+    until: float = 0.0
+
+
+class Supervisor:
+    """One house under way. `say` shows a line to the person; `step` shows what is being done until it is."""
+
+    def __init__(
+        self,
+        home: Path,
+        environ: Mapping[str, str],
+        say: Callable[[str], None],
+        step: Callable[[str], contextlib.AbstractContextManager[None]],
+        *,
+        with_demo: bool,
+    ) -> None:
+        self.given = {key: value for key, value in environ.items() if key.startswith(PREFIX)}
+        self.wishes: Settings = load(self.given, HOUSE)
+        self.say = say
+        self.step = step
+        self.with_demo = with_demo
+        self.stack = Stack(home, say, given=self.given)
+        self._pauses: dict[str, Pause] = {}
+
+    def run(self, ready: Callable[[Stack], None]) -> None:
+        """Bring the house up, call `ready`, and tend it until a signal comes; then stop all of it."""
+        with _signals_raise() as asked:
+            try:
+                self._bring_up()
+                ready(self.stack)
+                # What ends meanwhile is tended right after; if PostgreSQL itself did, there is nothing to write out.
+                with contextlib.suppress(psycopg.OperationalError):
+                    self.stack.write_out()
+                self._stay(asked)
+            except Stopping:
+                self.say("Stopping …")
+            finally:
+                # A second Ctrl-C must not leave half of it running.
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
+                self.stack.stop()
+
+    def _stay(self, asked: list[int]) -> NoReturn:
+        while not asked:
+            time.sleep(TICK_S)
+            self.tend()
+        raise Stopping
+
+    def _bring_up(self) -> None:
+        with self.step("PostgreSQL, NATS and Redis"):
+            self.stack.start(STORES, meanwhile=self._import_apps)
+        with self.step("Migrations"):
+            migrate_all(self.stack.settings())
+        self.stack.find_address(self.wishes.base_url, self.wishes.creatives_url)
+        if self.with_demo and not self.wishes.exposed:
+            self._fill()
+        with self.step("Streams"):
+            asyncio.run(lay_out(self.stack.settings()))
+        with self.step("Six services, the newspaper and Caddy"):
+            for name in APPS:  # all ports first, since Caddy names them
+                self.stack.ports.choose(name)
+            self.stack.start((*APPS, EDGE))
+        self.stack.is_ready = True
+        self.stack.note()
+
+    def _import_apps(self) -> None:
+        """Import once what the forks need, so that they start at once; what cannot be is left to its own part."""
+        for module in ("uvloop", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on"):
+            importlib.import_module(module)
+        for name in APPS:
+            with contextlib.suppress(Exception):
+                # Made and dropped: the first app of a process imports as much again as its module.
+                module_of(name).create_app(self.stack.settings(name))
+        # What is here now stays shared between all forks.
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+    def _fill(self) -> None:
+        """Make the demo's history when the home is new; one that was cut off halfway is begun anew."""
+        home = self.stack.home
+        unfinished = home / "demo.unfinished"
+        if unfinished.exists():
+            self.say("The demo history was not finished last time; it is made anew.")
+            self.stack.forget_databases()
+            migrate_all(self.stack.settings())
+        elif (home / "demo.json").exists() or (home / "production.json").exists():
+            return
+        unfinished.touch()
+        # In a process of its own: it drives the clock and imports everything.
+        told = subprocess.run(
+            [sys.executable, "-P", "-m", "ops.cli", "simulate", "--first"],
+            env={**os.environ, **self.stack.env()},
+            cwd=home,
+            check=False,
+        )
+        if told.returncode != 0:
+            raise CannotStart(
+                "The demo history could not be made; `nguonthu up --no-demo` starts without it."
+            )
+        unfinished.unlink()
+
+    def tend(self) -> None:
+        """Start again what has ended, each time after a longer pause."""
+        now = time.monotonic()
+        for name, child in list(self.stack.children.items()):
+            if child.alive():
+                continue
+            pause = self._pauses.setdefault(name, Pause())
+            if not pause.until:
+                if now - child.since > STEADY_S:
+                    pause.seconds = FIRST_PAUSE_S
+                pause.until = now + pause.seconds
+                self.say(f"{TITLES.get(name, name)} ended and is started again.")
+            elif now >= pause.until:
+                pause.seconds = min(pause.seconds * 2, LONGEST_PAUSE_S)
+                pause.until = 0.0
+                self.stack.restart(name)
+
+
+def module_of(name: str) -> Any:
+    """The module that makes an app."""
+    return importlib.import_module("demo.app" if name == "demo" else f"services.{name}.app")
+
+
+def migrate_all(settings: Settings) -> None:
+    """Bring every service's database to its newest version."""
+    from ops import migrate
+
+    migrate.migrate_all(settings)
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[list[int]]:
+    """Raise Stopping at a signal, and keep its number: what is raised where Python only tidies up is lost."""
+    asked: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        raise Stopping
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def read_sign_ins(home: Path) -> list[dict[str, str]]:
+    """The demo's people, as the simulation left them; none in a house without a demo."""
+    file = home / "demo.json"
+    if not file.exists():
+        return []
+    people: list[dict[str, str]] = json.loads(file.read_text(encoding="utf-8")).get("sign_ins", [])
+    return people

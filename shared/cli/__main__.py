@@ -1,5 +1,0 @@
-"""`python -m shared.cli` is `nguonthu`."""
-
-from shared.cli import main
-
-main()

@@ -1,0 +1,45 @@
+"""The map of the house's pages: every flat shows the same menus, so all agree on it here, as they do on facts."""
+
+from shared.auth import Right
+from shared.contracts.roles import STAFF
+from shared.web.words import N_
+
+NAVIGATION = {
+    "reader": (
+        ("/", N_("Trang báo")),
+        ("/subscribe", N_("Gói đọc báo")),
+        ("/events", N_("Sự kiện")),
+        ("/advertise", N_("Quảng cáo")),
+        ("/account", N_("Tài khoản")),
+    ),
+    "advertise": (
+        ("/advertise", N_("Bảng giá")),
+        ("/advertise/orders", N_("Đơn đặt quảng cáo")),
+        ("/account", N_("Tài khoản")),
+    ),
+    "finance": (
+        ("/finance", N_("Doanh thu")),
+        ("/account", N_("Tài khoản")),
+    ),
+    "desk": (
+        ("/desk", N_("Bàn việc")),
+        ("/desk/ads", N_("Quảng cáo")),
+        ("/desk/subscriptions", N_("Thuê bao")),
+        ("/desk/events", N_("Sự kiện")),
+        ("/desk/payments", N_("Thanh toán")),
+        ("/account", N_("Tài khoản")),
+    ),
+}
+"""Links in the header, by the first part of the address; a page may pass its own `nav`."""
+
+DOORS = {
+    "/desk": Right(roles=frozenset(STAFF)),
+    "/desk/ads": Right(roles={"ad_ops", "administrator", "auditor"}),
+    "/desk/subscriptions": Right(roles={"subscriptions", "administrator", "finance", "auditor"}),
+    "/desk/events": Right(roles={"events", "administrator", "auditor"}),
+    "/desk/payments": Right(roles={"finance", "finance_approver", "administrator", "auditor"}),
+    "/finance": Right(
+        roles={"finance", "finance_approver", "administrator", "auditor"}, scope="finance:read"
+    ),
+}
+"""The right that opens each door of staff's: a menu shows no door that would stay shut."""
