@@ -60,13 +60,16 @@ class Consumer:
         """Whether this process knows of facts that were kept for later; at first it cannot know of none."""
 
     def on(self, handler: HandlerT) -> HandlerT:
-        """Register `async def f(fact: A | B, tx)`, or `async def f(facts: Sequence[A | B], tx)` for whole batches."""
+        """Register `async def f(fact: A | B, tx)`, or `async def f(facts: Sequence[A | B], tx)` for whole batches.
+
+        A fact of `base` stands for every publisher's.
+        """
         parameter = next(iter(inspect.signature(handler).parameters))
         hint = get_type_hints(handler)[parameter]
         whole = get_origin(hint) is not None and get_origin(hint) not in (Union, UnionType)
         if whole:
             hint = get_args(hint)[0]
-        for kind in get_args(hint) or (hint,):
+        for kind in (kind for named in get_args(hint) or (hint,) for kind in contracts.kinds(named)):
             if kind in self.handlers:
                 raise ValueError(f"{self.service} handles {kind.subject()} twice.")
             self.handlers[kind] = (handler, whole)

@@ -9,8 +9,12 @@ from typing import Generic, TypeVar
 import structlog
 
 from shared import outbox
+from shared.db import Database, Tx
 
 log = structlog.get_logger()
+
+AT_ONCE = 500
+"""How much of what is due a job does in one transaction."""
 
 FIRST_RUN_S = 5.0
 LAST_TURN_S = 5.0
@@ -69,6 +73,17 @@ async def run_one(house: Works, job: Scheduled[Works]) -> None:
     """Run a job once, under a correlation id of its own."""
     outbox.correlation.set(f"job:{job.name}:{outbox.now_id()}")
     await job.run(house)
+
+
+async def until_nothing_is_due(database: Database, batch: Callable[[Tx, int], Awaitable[int]]) -> None:
+    """Do all that is due, a batch a transaction, until one is not full: an outage is made up in one go.
+
+    `batch(tx, limit)` does at most `limit` things and returns how many; what it has done must not be due any more.
+    """
+    done = AT_ONCE
+    while done >= AT_ONCE:
+        async with database.worker_tx() as tx:
+            done = await batch(tx, AT_ONCE)
 
 
 @contextlib.asynccontextmanager

@@ -27,6 +27,14 @@ def allocate(amount_vnd: int, weights: Sequence[int]) -> list[int]:
     return [sign * part for part in parts]
 
 
+def share(amount_vnd: int, done: int, whole: int) -> int:
+    """What `done` parts of `whole` come to, rounded down; what remains is the amount less this, never rounded itself.
+
+    So all parts together are exactly the amount, in whatever steps they are done.
+    """
+    return amount_vnd * min(done, whole) // whole
+
+
 def half_up(numerator: int, denominator: int) -> int:
     """Divide and round half away from zero. The denominator is positive."""
     sign = -1 if numerator < 0 else 1

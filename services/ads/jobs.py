@@ -2,7 +2,7 @@
 
 from services.ads.actions import delivery, orders, sandbox, settlement
 from shared.house import House
-from shared.jobs import Jobs
+from shared.jobs import Jobs, until_nothing_is_due
 
 jobs = Jobs[House]("ads")
 
@@ -17,15 +17,13 @@ async def settle_delivery(house: House) -> None:
 @jobs.every(300)
 async def expire_unpaid(house: House) -> None:
     """Withdraw invoices that were not paid in time."""
-    async with house.database.worker_tx() as tx:
-        await orders.expire_orders(tx)
+    await until_nothing_is_due(house.database, orders.expire_orders)
 
 
 @jobs.every(3600)
 async def close_ended_lines(house: House) -> None:
     """Credit what a flight that is over did not deliver."""
-    async with house.database.worker_tx() as tx:
-        await settlement.close_ended(tx)
+    await until_nothing_is_due(house.database, settlement.close_ended)
 
 
 @jobs.every(2)

@@ -7,24 +7,21 @@ from services.events.tables import RecountRow
 from shared import clock
 from shared.calendar import local_day
 from shared.house import House
-from shared.jobs import Jobs
+from shared.jobs import Jobs, until_nothing_is_due
 
 jobs = Jobs[House]("events")
 
 
 @jobs.every(30)
 async def withdraw_expired_holds(house: House) -> None:
-    async with house.database.worker_tx() as tx:
-        await stock.withdraw_expired(tx, clock.now())
+    await until_nothing_is_due(house.database, stock.withdraw_expired)
 
 
 @jobs.every(600)
 async def bill_instalments(house: House) -> None:
     """Open what falls due, remind of what is open."""
-    async with house.database.worker_tx() as tx:
-        now = clock.now()
-        await instalments.open_due(tx, now)
-        await instalments.remind(tx, now)
+    await until_nothing_is_due(house.database, instalments.open_due)
+    await until_nothing_is_due(house.database, instalments.remind)
 
 
 @jobs.every(900)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from services.ledger.actions import posting
 from shared.consume import Consumer
-from shared.contracts import ads, events, payments, subscriptions
+from shared.contracts import base, payments
 from shared.db import Tx
 
 consumer = Consumer("ledger")
@@ -13,15 +13,9 @@ consumer = Consumer("ledger")
 @consumer.on
 async def book(
     facts: Sequence[
-        ads.InvoiceOpened
-        | ads.DeliveryRecorded
-        | ads.CreditGranted
-        | subscriptions.InvoiceOpened
-        | subscriptions.DeliveryRecorded
-        | subscriptions.CreditGranted
-        | events.InvoiceOpened
-        | events.DeliveryRecorded
-        | events.CreditGranted
+        base.InvoiceOpened
+        | base.DeliveryRecorded
+        | base.CreditGranted
         | payments.PaymentCaptured
         | payments.MoneyUnapplied
         | payments.RefundCompleted

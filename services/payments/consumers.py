@@ -3,28 +3,22 @@
 from services.payments.actions import invoices
 from shared import clock
 from shared.consume import Consumer
-from shared.contracts import ads, events, subscriptions
+from shared.contracts import base
 from shared.db import Tx
 
 consumer = Consumer("payments")
 
 
 @consumer.on
-async def open_invoice(
-    fact: ads.InvoiceOpened | subscriptions.InvoiceOpened | events.InvoiceOpened, tx: Tx
-) -> None:
+async def open_invoice(fact: base.InvoiceOpened, tx: Tx) -> None:
     await invoices.open_invoice(tx, fact)
 
 
 @consumer.on
-async def withdraw_invoice(
-    fact: ads.InvoiceWithdrawn | subscriptions.InvoiceWithdrawn | events.InvoiceWithdrawn, tx: Tx
-) -> None:
+async def withdraw_invoice(fact: base.InvoiceWithdrawn, tx: Tx) -> None:
     await invoices.withdraw_invoice(tx, fact.invoice, clock.now())
 
 
 @consumer.on
-async def credit_invoice(
-    fact: ads.CreditGranted | subscriptions.CreditGranted | events.CreditGranted, tx: Tx
-) -> None:
+async def credit_invoice(fact: base.CreditGranted, tx: Tx) -> None:
     await invoices.credit_invoice(tx, fact)

@@ -10,7 +10,7 @@ from services.payments.rules import vnpay
 from services.payments.simulators import vnpay as simulator
 from shared import clock
 from shared.house import House
-from shared.jobs import Jobs
+from shared.jobs import Jobs, until_nothing_is_due
 
 log = structlog.get_logger()
 jobs = Jobs[House]("payments")
@@ -24,8 +24,7 @@ def terminals(text: str) -> dict[str, vnpay.Terminal]:
 @jobs.every(10)
 async def expire_invoices(house: House) -> None:
     """Close prepaid invoices whose time is over."""
-    async with house.database.worker_tx() as tx:
-        await invoices.expire_invoices(tx, clock.now())
+    await until_nothing_is_due(house.database, invoices.expire_invoices)
 
 
 @jobs.every(3600)

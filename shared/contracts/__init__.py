@@ -34,6 +34,11 @@ ALL: dict[str, type[Fact]] = {kind.subject(): kind for name in PUBLISHERS for ki
 """Fact classes by subject."""
 
 
+def kinds(named: type[Fact]) -> list[type[Fact]]:
+    """What somebody hears who asks for a fact: itself, or where several publishers say it, each one's own."""
+    return [kind for kind in ALL.values() if issubclass(kind, named)] or [named]
+
+
 @cache
 def decoder() -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(Union[tuple(ALL.values())])  # noqa: UP007 - built at run time
@@ -58,4 +63,15 @@ def plain(fact: Fact) -> dict[str, Any]:
     return built
 
 
-__all__ = ["ALL", "PUBLISHERS", "SERVICES", "Fact", "base", "decode", "encode", "plain", "published_by"]
+__all__ = [
+    "ALL",
+    "PUBLISHERS",
+    "SERVICES",
+    "Fact",
+    "base",
+    "decode",
+    "encode",
+    "kinds",
+    "plain",
+    "published_by",
+]

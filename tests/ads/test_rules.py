@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.ads.rules import booking, decision, pacing, tokens, traffic
@@ -231,3 +231,17 @@ def test_devices_are_told_by_their_names():
     assert traffic.device_of("Mozilla/5.0 (iPhone; CPU iPhone OS)") == "phone"
     assert traffic.device_of("Mozilla/5.0 (iPad; CPU OS)") == "tablet"
     assert traffic.device_of("Mozilla/5.0 (Windows NT 10.0)") == "desktop"
+
+
+@example(net=33_333, vat=2_667, goal=1_000, shown=334)
+@given(
+    net=st.integers(1, 10**10),
+    vat=st.integers(0, 10**9),
+    goal=st.integers(1, 10**8),
+    shown=st.integers(0, 2 * 10**8),
+)
+def test_what_was_shown_and_what_is_given_back_come_to_the_price_to_the_dong(net, vat, goal, shown):
+    """The ledger earns floor(net · shown / goal): half up on the other side left a đồng in between."""
+    back, vat_back = booking.undelivered(net, vat, goal, shown)
+    assert net * min(shown, goal) // goal + back == net
+    assert 0 <= vat_back <= vat

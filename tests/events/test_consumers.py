@@ -266,3 +266,16 @@ async def test_an_erased_person_is_overwritten_and_the_organisation_stays(flats:
     row = await one(flat, "SELECT * FROM sponsorship")
     assert (row.contact_name, row.contact_email, row.contact_phone, row.person) == ("", "", "", None)
     assert row.organisation == "Ngân hàng Biển Xanh"
+
+
+async def test_all_holds_that_an_outage_left_behind_are_withdrawn_in_one_turn(
+    flats: Flats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.jobs.AT_ONCE", 1)
+    flat = await flats.start("events")
+    await an_event(flat)
+    held = {(await run(flat, "An", "Bình")).invoice for _ in range(3)}
+    await past(flat)
+    await flat.tick()
+    said = await flat.facts()
+    assert sorted(fact.invoice for fact in said) == sorted(held), "each once, though it holds several things"

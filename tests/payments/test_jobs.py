@@ -297,3 +297,14 @@ def test_the_questions_go_out_at_the_set_times() -> None:
         timedelta(days=1, hours=1),
         timedelta(days=2, hours=1),
     ]
+
+
+async def test_all_invoices_that_an_outage_left_open_are_closed_in_one_turn(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.jobs.AT_ONCE", 1)
+    flat = await serve()
+    await flat.receive(*(an_invoice() for _ in range(3)))
+    await later(flat, hours=2)
+    await flat.tick()
+    assert [type(fact) for fact in await flat.facts()] == [InvoiceClosed] * 3

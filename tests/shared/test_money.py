@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.money import allocate, half_up, show, vat_of
+from shared.money import allocate, half_up, share, show, vat_of
 
 amounts = st.integers(-(10**12), 10**12)
 weights = st.lists(st.integers(0, 10**6), min_size=1, max_size=12).filter(any)
@@ -49,3 +49,15 @@ def test_an_unknown_vat_class_is_an_error_and_not_free_of_tax():
 
 def test_amounts_are_written_with_dots():
     assert show(1_234_567) == "1.234.567 ₫"
+
+
+@given(st.integers(0, 10**12), st.lists(st.integers(0, 10**6), min_size=1, max_size=12))
+def test_what_is_done_in_steps_comes_to_the_whole_and_the_rest_is_never_rounded_itself(amount, steps):
+    whole, done, earned = sum(steps) or 1, 0, 0
+    for step in steps:
+        done += step
+        now = share(amount, done, whole)
+        assert now >= earned
+        earned = now
+    assert earned == (amount if done == whole else 0)
+    assert share(amount, whole + 7, whole) == amount, "nobody earns more than was agreed"

@@ -251,3 +251,17 @@ async def test_reads_are_forgotten_after_the_following_month(flats: Flats) -> No
     async with flat.tx() as tx:
         left = list(await tx.scalars(sa.select(MeterRow.month).order_by(MeterRow.month)))
     assert left == [date(2026, 10, 1), date(2026, 11, 1)]
+
+
+async def test_all_checkouts_that_an_outage_left_behind_are_withdrawn_in_one_turn(
+    flats: Flats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.jobs.AT_ONCE", 1)
+    flat = await flats.start("subscriptions")
+    package, price = await a_package(flat)
+    for _ in range(3):
+        await subscribed(flat, clock.new_id(), package, price)
+    await flat.facts()
+    with clock.driven(clock.DrivenClock(clock.now() + timedelta(hours=3), 1)):
+        await flat.tick()
+    assert len({fact.invoice for fact in await flat.facts() if isinstance(fact, InvoiceWithdrawn)}) == 3

@@ -265,10 +265,10 @@ async def close_invoice(tx: Tx, fact: InvoiceClosed) -> None:
     )
 
 
-async def expire_orders(tx: Tx) -> None:
-    """Withdraw the invoices of orders whose money did not come in time."""
+async def expire_orders(tx: Tx, limit: int) -> int:
+    """Withdraw the invoices of orders whose money did not come in time; returns how many."""
     now = clock.now()
-    due = await tx.scalars(
+    found = await tx.scalars(
         sa.select(OrderRow)
         .where(
             OrderRow.expires_at < now,
@@ -277,11 +277,13 @@ async def expire_orders(tx: Tx) -> None:
             OrderRow.closed_at.is_(None),
         )
         .order_by(OrderRow.id)
-        .limit(500)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    due = found.all()
     for row in due:
         await _withdraw(tx, row, "expired")
+    return len(due)
 
 
 async def _withdraw(tx: Tx, row: OrderRow, reason: str) -> None:

@@ -106,16 +106,18 @@ async def credit_lines(tx: Tx, order: OrderRow, lines: Sequence[LineRow], reason
         )
 
 
-async def close_ended(tx: Tx) -> None:
-    """Draw up the account of lines whose flight has ended: a shortfall is credited."""
+async def close_ended(tx: Tx, limit: int) -> int:
+    """Draw up the account of lines whose flight has ended, a shortfall is credited; returns of how many."""
     last = local_day(clock.now()) - timedelta(days=GRACE_DAYS)
-    due = await tx.execute(
+    found = await tx.execute(
         sa.select(LineRow, OrderRow)
         .join(OrderRow, OrderRow.id == LineRow.ad_order)
         .where(LineRow.ends_on < last, LineRow.closed_at.is_(None), OrderRow.paid_at.is_not(None))
         .order_by(OrderRow.id, LineRow.id)
-        .limit(200)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    for line, order in due.all():
+    due = found.all()
+    for line, order in due:
         await credit_lines(tx, order, [line], "undelivered")
+    return len(due)

@@ -9,7 +9,7 @@ import msgspec
 
 from shared.calendar import local_day
 from shared.errors import Refused
-from shared.money import half_up
+from shared.money import half_up, share
 
 MAX_AHEAD = timedelta(days=730)
 MAX_FLIGHT = timedelta(days=366)
@@ -208,5 +208,4 @@ def missing_sizes(
 
 def undelivered(net_vnd: int, vat_vnd: int, goal: int, impressions: int) -> tuple[int, int]:
     """Net and VAT of what was paid and not shown."""
-    left = max(0, goal - impressions)
-    return half_up(net_vnd * left, goal), half_up(vat_vnd * left, goal)
+    return net_vnd - share(net_vnd, impressions, goal), vat_vnd - share(vat_vnd, impressions, goal)

@@ -34,13 +34,14 @@ _LATER = (
 )
 
 
-async def open_due(tx: Tx, now: datetime) -> int:
+async def open_due(tx: Tx, limit: int) -> int:
     """Invoice, on terms, each later instalment whose time has come; returns how many."""
+    now = clock.now()
     today = local_day(now)
     due = _LATER.where(
         InstalmentRow.invoice.is_(None), InstalmentRow.due_on <= today + timedelta(days=OPEN_DAYS_BEFORE)
     )
-    rows = (await tx.execute(due)).all()
+    rows = (await tx.execute(due.limit(limit))).all()
     for part, sponsorship, event in rows:
         await _open(tx, part, sponsorship, event, today, now)
     return len(rows)
@@ -80,22 +81,19 @@ async def _open(
     await emit(tx, opened, *_message(part, sponsorship, event, "events.instalment-opened"))
 
 
-async def remind(tx: Tx, now: datetime) -> int:
+async def remind(tx: Tx, limit: int) -> int:
     """Bring unpaid instalments to mind, each reminder once; returns how many were written."""
-    today = local_day(now)
-    open_ones = _LATER.where(
-        InstalmentRow.invoice.is_not(None),
-        InstalmentRow.reminders < len(REMINDERS),
-        InstalmentRow.due_on <= today - timedelta(days=REMINDERS[0]),
+    today = local_day(clock.now())
+    next_is_due = (
+        sa.and_(InstalmentRow.reminders == told, InstalmentRow.due_on <= today - timedelta(days=days))
+        for told, days in enumerate(REMINDERS)
     )
-    sent = 0
-    for part, sponsorship, event in (await tx.execute(open_ones)).all():
-        count = reminders_due(part.due_on, today)
-        if part.reminders < count:
-            part.reminders = count
-            await emit(tx, *_message(part, sponsorship, event, "events.instalment-reminder"))
-            sent += 1
-    return sent
+    due = _LATER.where(InstalmentRow.invoice.is_not(None), sa.or_(*next_is_due)).limit(limit)
+    rows = (await tx.execute(due)).all()
+    for part, sponsorship, event in rows:
+        part.reminders = reminders_due(part.due_on, today)
+        await emit(tx, *_message(part, sponsorship, event, "events.instalment-reminder"))
+    return len(rows)
 
 
 def _message(

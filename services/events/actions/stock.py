@@ -116,15 +116,20 @@ async def take_again(tx: Tx, invoice: UUID, now: datetime) -> None:
             raise SoldOut("The money came after the stock was freed and sold to others.")
 
 
-async def withdraw_expired(tx: Tx, now: datetime) -> int:
-    """Ask payments to stop for holds whose time is over; the stock stays held until payments says it did."""
+async def withdraw_expired(tx: Tx, limit: int) -> int:
+    """Ask payments to stop for holds whose time is over; the stock stays held until payments says it did.
+
+    Returns of how many invoices.
+    """
     rows = await tx.execute(
         sa.text(
-            "WITH over AS (UPDATE hold SET withdrawn_at = :now WHERE expires_at <= :now AND freed_at IS NULL "
-            "AND sold_at IS NULL AND withdrawn_at IS NULL RETURNING agency, invoice) "
+            "WITH due AS (SELECT DISTINCT invoice FROM hold WHERE expires_at <= :now AND freed_at IS NULL "
+            "AND sold_at IS NULL AND withdrawn_at IS NULL ORDER BY invoice LIMIT :limit), "
+            "over AS (UPDATE hold SET withdrawn_at = :now FROM due WHERE hold.invoice = due.invoice "
+            "AND freed_at IS NULL AND sold_at IS NULL AND withdrawn_at IS NULL RETURNING agency, hold.invoice) "
             "SELECT DISTINCT agency, invoice FROM over ORDER BY invoice"
         ),
-        {"now": now},
+        {"now": clock.now(), "limit": limit},
     )
     facts = [
         InvoiceWithdrawn(agency=row.agency, invoice=row.invoice, reason="hold-expired") for row in rows.all()

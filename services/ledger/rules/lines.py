@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts.base import Collect, Delivery, Earn, Line, OnDate, Stream
+from shared.money import share
 
 DAY = timedelta(days=1)
 
@@ -121,7 +122,7 @@ def earned(line: LineState, at: date) -> tuple[int, int]:
     if line.stream == "pass_through":
         return 0, within(sum(c.net_vnd for c in line.credits), net)
     if isinstance(line.earn, Delivery):
-        done = net * min(line.delivered, line.earn.quantity) // line.earn.quantity
+        done = share(net, line.delivered, line.earn.quantity)
         return done, within(sum(c.net_vnd for c in line.credits), net - done)
     return _earned_in_time(line, net, at)
 
@@ -152,7 +153,7 @@ def spread(amount: int, start: date, end: date, at: date) -> int:
         return 0
     if at >= end:
         return amount
-    return amount * ((at - start).days + 1) // ((end - start).days + 1)
+    return share(amount, (at - start).days + 1, (end - start).days + 1)
 
 
 def booked(line: LineState) -> dict[str, int]:

@@ -106,8 +106,9 @@ def closed(row: InvoiceRow, outcome: base.Outcome) -> InvoiceClosed:
     return InvoiceClosed(agency=row.agency, invoice=row.id, outcome=outcome)
 
 
-async def expire_invoices(tx: Tx, now: datetime, limit: int = 500) -> int:
-    """Close prepaid invoices whose time is over and for which no attempt is under way; returns how many were seen."""
+async def expire_invoices(tx: Tx, limit: int) -> int:
+    """Close prepaid invoices whose time is over and for which no attempt is under way; returns how many."""
+    now = clock.now()
     over: Any = sa.select(InvoiceRow).where(
         InvoiceRow.outcome.is_(None),
         sa.or_(InvoiceRow.expires_at <= now, InvoiceRow.withdrawn_at.is_not(None)),

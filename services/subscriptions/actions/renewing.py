@@ -35,7 +35,7 @@ _DUE = sa.text(
 )
 
 
-async def invite_renewals(tx: Tx, settings: Settings, limit: int = 500) -> int:
+async def invite_renewals(tx: Tx, limit: int, settings: Settings) -> int:
     """Open the next invoice of each subscription that ends within a week and is to renew; returns how many.
 
     The price is the one the reader bought at. An agency that was succeeded meanwhile leaves the invoice to its heir.
@@ -72,7 +72,7 @@ async def invite_renewals(tx: Tx, settings: Settings, limit: int = 500) -> int:
     return len(due)
 
 
-async def remind(tx: Tx, settings: Settings, limit: int = 500) -> int:
+async def remind(tx: Tx, limit: int, settings: Settings) -> int:
     """Remind of renewals that are unpaid a day before the period ends; returns how many."""
     today = local_day(clock.now())
     due = await tx.execute(
@@ -98,7 +98,7 @@ async def remind(tx: Tx, settings: Settings, limit: int = 500) -> int:
     return len(told)
 
 
-async def expire_unpaid(tx: Tx, limit: int = 500) -> int:
+async def expire_unpaid(tx: Tx, limit: int) -> int:
     """Withdraw invoices whose time is over; returns how many."""
     due = await tx.scalars(
         sa.select(InvoiceRow)
