@@ -12,7 +12,7 @@ from services.accounts import rules
 from services.accounts.actions import agencies, consents, keys, people
 from services.accounts.actions.secrets import hash_password, seal
 from services.accounts.tables import MemberRow, OrganisationRow
-from shared import clock
+from shared import clock, identity
 from shared.calendar import local_day
 from shared.db import Tx
 
@@ -211,7 +211,7 @@ async def _organisations(world: World, tx: Tx, kind: str, count: int) -> list[UU
 def _tax_code(world: World) -> str:
     while True:
         nine = f"4200{world.random.randrange(100_000):05d}"
-        if (check := rules.tax_check_digit(nine)) < 10:  # noqa: PLR2004 - ten stands for "no such code"
+        if (check := identity.tax_check_digit(nine)) < 10:  # noqa: PLR2004 - ten stands for "no such code"
             return f"{nine}{check}"
 
 

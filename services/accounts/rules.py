@@ -1,16 +1,15 @@
 """What accounts decides without looking anything up: who counts as who, what a password must be, when to stop."""
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
-from typing import Literal, get_args
-from urllib.parse import urlsplit
+from typing import get_args
 
 from shared.contracts import sandbox
 from shared.contracts.roles import STAFF
 from shared.contracts.scopes import Scope
 from shared.errors import NotAllowed, Refused, Unprocessable
+from shared.identity import is_local_path
 
 CODE_TTL = timedelta(minutes=10)
 CODE_TRIES = 5
@@ -142,68 +141,6 @@ class WorksElsewhere(Refused, status=403):
 
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CODE_MAX = 48
-_EMAIL = re.compile(r"[^@\s<>\"',;:\\]{1,64}@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9-]{1,63})+")
-_TAX_WEIGHTS = (31, 29, 23, 19, 17, 13, 7, 5, 3)
-
-
-def normal_email(text: str) -> str:
-    """An e-mail as we compare it: NFKC, lower case. Raises Unprocessable."""
-    email = unicodedata.normalize("NFKC", text).strip().lower()
-    if len(email) > 254 or not _EMAIL.fullmatch(email):  # noqa: PLR2004 - RFC 5321
-        raise Unprocessable("This is not an e-mail address.", field="email")
-    return email
-
-
-def normal_phone(text: str) -> str:
-    """A phone as we compare it: +84 and nine or ten digits, or another country's + number. Raises Unprocessable."""
-    digits = re.sub(r"[\s().-]", "", text.strip())
-    if re.fullmatch(r"0\d{9,10}", digits):
-        return "+84" + digits[1:]
-    if re.fullmatch(r"\+\d{8,15}", digits):
-        return digits
-    raise Unprocessable("This is not a phone number.", field="phone")
-
-
-def identifier(text: str) -> tuple[Literal["email", "phone"], str]:
-    """What a person typed to say who they are. Raises Unprocessable for neither e-mail nor phone."""
-    return ("email", normal_email(text)) if "@" in text else ("phone", normal_phone(text))
-
-
-def mailbox(value: str) -> str:
-    """Under which name letters to an e-mail are counted; a phone, and whatever else is none, under its own.
-
-    What follows a `+`, and at Gmail each dot, is for sorting: thousands of such addresses are one mailbox.
-    """
-    name, at, host = value.partition("@")
-    if not at:
-        return value
-    name = name.partition("+")[0]
-    return (name.replace(".", "") if host == "gmail.com" else name) + at + host
-
-
-def is_phone(value: str) -> bool:
-    """Whether an identifier, once read, is a phone."""
-    return "@" not in value
-
-
-def tax_check_digit(nine: str) -> int:
-    """The tenth digit of a Vietnamese tax code; 10 where no code with these nine digits exists."""
-    return 10 - sum(int(d) * w for d, w in zip(nine, _TAX_WEIGHTS, strict=True)) % 11
-
-
-def normal_tax_code(text: str) -> str:
-    """A tax code (MST) as an invoice prints it: 10 digits, 10-3, or 12 without a check. Raises Unprocessable."""
-    digits = re.sub(r"[\s-]", "", text)
-    if not re.fullmatch(r"[0-9]{10}|[0-9]{12}|[0-9]{13}", digits):
-        raise Unprocessable("A tax code has 10, 12 or 13 digits.", field="tax_code")
-    if len(digits) == 12:  # noqa: PLR2004 - personal numbers since 1 July 2025 have no check digit
-        return digits
-    if tax_check_digit(digits[:9]) != int(digits[9]):
-        raise Unprocessable(
-            "The tenth digit of this tax code does not fit the first nine: check the number.",
-            field="tax_code",
-        )
-    return digits if len(digits) == 10 else f"{digits[:10]}-{digits[10:]}"  # noqa: PLR2004
 
 
 def check_password(password: str, *, totp: bool) -> None:
@@ -214,18 +151,8 @@ def check_password(password: str, *, totp: bool) -> None:
 
 
 def safe_next(text: str | None, default: str = "/account") -> str:
-    """A path of this house to go on to, or the default for anything that could lead elsewhere."""
-    if not text or len(text) > 2000 or not text.startswith("/") or text.startswith("//"):  # noqa: PLR2004
-        return default
-    if "\\" in text or not text.isprintable():
-        return default
-    parts = urlsplit(text)
-    if (
-        parts.scheme
-        or parts.netloc
-        or "//" in parts.path
-        or parts.path.startswith(("/account/renew", "/account/sign"))
-    ):
+    """Where a sign-in goes on to: a path of this house that is no sign-in itself, or the default."""
+    if not text or not is_local_path(text) or text.startswith(("/account/renew", "/account/sign")):
         return default
     return text
 

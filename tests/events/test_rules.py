@@ -15,12 +15,11 @@ from services.events.rules.sponsorship import (
     reminders_due,
     schedule,
     state_of,
-    tax_code,
 )
 from services.events.rules.stock import Overpaid, SalesClosed, check_open, paid_after, priced
 from services.events.rules.tickets import Entry, wanted
 from shared.errors import Unprocessable
-from tests.events import BANK, BEER, DIGITAL_BANK, FINANCE, TELECOM, VALID_TAX_CODE
+from tests.events import BANK, BEER, DIGITAL_BANK, FINANCE, TELECOM
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 TODAY = date(2026, 11, 23)
@@ -111,17 +110,6 @@ def test_the_state_follows_from_what_happened() -> None:
 def test_reminders_come_before_at_and_after_the_due_day() -> None:
     counts = [reminders_due(TODAY, TODAY + timedelta(days=days)) for days in (-8, -7, -1, 0, 7, 14, 99)]
     assert counts == [0, 1, 1, 2, 3, 4, 4]
-
-
-@pytest.mark.parametrize("text", ["", VALID_TAX_CODE, "0100109106-001", "012345678901", " 0100 109 106 "])
-def test_good_tax_codes_are_taken(text: str) -> None:
-    assert tax_code(text) == text.replace("-", "").replace(" ", "")
-
-
-@pytest.mark.parametrize("text", ["0100109107", "123", "01001091060", "abcdefghij", "٠١٠٠١٠٩١٠٦"])
-def test_bad_tax_codes_are_refused(text: str) -> None:
-    with pytest.raises(Unprocessable):
-        tax_code(text)
 
 
 def test_vat_follows_the_day_of_the_invoice() -> None:

@@ -10,15 +10,13 @@ from shared.web.problems import REASONS
 from shared.web.sentences import said, sentences
 from shared.web.words import ROOT
 
-# What only programs and operators meet: the JSON API, rails' callbacks, the command line.
+# What only programs meet: the JSON API and rails' callbacks. (What operators meet stands in ops.)
 PROGRAMS = (
     "/api.py",
     "/api/",
     "gateways.py",
     "simulators/",
     "ads/actions/beacons.py",
-    "ops/cli/",
-    "ops/simulation/",
     "shared/leader.py",
 )
 

@@ -29,7 +29,7 @@ def test_every_setting_is_read_by_something():
     root = Path(__file__).parents[2]
     read = {
         node.attr
-        for folder in ("shared", "services", "demo", "bench")
+        for folder in ("shared", "services", "ops", "demo", "bench")
         for file in (root / folder).rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith(("settings", "wishes"))

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from services.accounts import rules
 from services.accounts.actions import keys, messages, people
 from services.accounts.tables import MemberRow, OrganisationRow
-from shared import clock
+from shared import clock, identity
 from shared.contracts import sandbox
 from shared.db import Tx
 from shared.settings import Settings
@@ -29,8 +29,8 @@ async def register_advertiser(
     may be somebody else, so that neither the organisation nor a key of it is shown.
     Raises Unprocessable for a wrong tax code or e-mail, NotFound or AgencyClosed for the agency.
     """
-    await messages.one_at_a_time(tx, rules.mailbox(rules.normal_email(email)))
-    waiting = await _waiting(tx, agency, rules.normal_tax_code(tax_code), rules.normal_email(email))
+    await messages.one_at_a_time(tx, identity.mailbox(identity.email(email)))
+    waiting = await _waiting(tx, agency, identity.tax_code(tax_code), identity.email(email))
     if waiting is not None:
         await _invite(tx, settings, waiting)
         return keys.Registered(

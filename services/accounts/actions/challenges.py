@@ -11,7 +11,7 @@ from services.accounts import queries, rules
 from services.accounts.actions import audit, sessions
 from services.accounts.actions.secrets import digest, new_totp_secret, seal
 from services.accounts.tables import ChallengeRow, DeviceRow, PersonRow
-from shared import clock, limits, strangers
+from shared import clock, identity, limits, strangers
 from shared.db import Tx
 from shared.house import House
 from shared.settings import Settings
@@ -60,7 +60,7 @@ def challenge(
         secret_hash=digest(secret),
         kind=kind,
         identifier=identifier,
-        mailbox=rules.mailbox(identifier),
+        mailbox=identity.mailbox(identifier),
         person=person,
         code_hash="",
         totp_secret=None,
@@ -100,7 +100,7 @@ async def code_comes(tx: Tx, secret: str) -> Literal["at-once", "later", "to-a-p
     """
     sent = sa.select(ChallengeRow.identifier, ChallengeRow.later)
     row = (await tx.execute(sent.where(ChallengeRow.secret_hash == digest(secret)))).one_or_none()
-    if row is not None and rules.is_phone(row.identifier):
+    if row is not None and identity.is_phone(row.identifier):
         return "to-a-phones-e-mail"
     return "later" if row is not None and row.later else "at-once"
 

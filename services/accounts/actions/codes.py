@@ -13,7 +13,7 @@ from services.accounts.actions import messages
 from services.accounts.actions.challenges import Browser
 from services.accounts.actions.secrets import recovery_code, short_digest, six_digits
 from services.accounts.tables import ChallengeRow, MessageRow
-from shared import clock, strangers
+from shared import clock, identity, strangers
 from shared.db import Tx
 from shared.house import House
 from shared.settings import Settings
@@ -51,7 +51,7 @@ async def send(
     Six digits are few enough to be counted: by e-mail at once. All others are long, and a `shared` one is that of
     another step where its letter still waits: only who reads the letter has it, and any browser may have asked.
     """
-    code = recovery_code() if row.later or rules.is_phone(row.identifier) else six_digits()
+    code = recovery_code() if row.later or identity.is_phone(row.identifier) else six_digits()
     if row.later:
         code, leaves_at = await _into_the_next_letter(tx, letter, _line(code, browser), shared=shared)
         row.expires_at = leaves_at + rules.CODE_TTL
@@ -71,7 +71,7 @@ async def _into_the_next_letter(
 
     Returns the code, and when the letter leaves.
     """
-    await messages.one_at_a_time(tx, rules.mailbox(letter["address"]))
+    await messages.one_at_a_time(tx, identity.mailbox(letter["address"]))
     now = clock.now()
     of_address = (MessageRow.address == letter["address"], MessageRow.template == LETTER)
     waiting = await tx.scalar(

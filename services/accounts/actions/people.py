@@ -17,7 +17,7 @@ from services.accounts.tables import (
     PersonRow,
     SessionRow,
 )
-from shared import agencies, clock
+from shared import agencies, clock, identity
 from shared.auth import Principal
 from shared.calendar import local_day
 from shared.consume import arrived
@@ -88,8 +88,8 @@ async def register_organisation(
     said = {
         "kind": kind,
         "name": clean_name(name),
-        "tax_code": rules.normal_tax_code(tax_code),
-        "email": rules.normal_email(email),
+        "tax_code": identity.tax_code(tax_code),
+        "email": identity.email(email),
         "contact_name": clean_name(contact_name),
         "created_at": clock.now(),
     }
@@ -186,7 +186,7 @@ async def invite(
         check_acts_at(tx, agency)
         if not roles or set(roles) - set(STAFF):
             raise Unprocessable("Choose at least one staff role.")
-    address = rules.normal_email(email)
+    address = identity.email(email)
     by_stranger = actor == rules.STRANGER
     if by_stranger:
         await _check_letters_of_strangers(tx, address)
@@ -196,7 +196,7 @@ async def invite(
         token_hash=digest(token),
         agency=agency,
         email=address,
-        mailbox=rules.mailbox(address),
+        mailbox=identity.mailbox(address),
         name=clean_name(name),
         roles=sorted(set(roles)),
         organisation=organisation,
@@ -225,7 +225,7 @@ async def invite(
 
 async def _check_letters_of_strangers(tx: Tx, address: str) -> None:
     """Raises TooMany where strangers had enough letters sent to a mailbox today; it signs in with a code meanwhile."""
-    mailbox = rules.mailbox(address)
+    mailbox = identity.mailbox(address)
     await messages.one_at_a_time(tx, mailbox)
     sent = await tx.scalar(
         sa.text("SELECT strangers_letters(:mailbox, :since)"),
@@ -366,7 +366,7 @@ async def save_profile(tx: Tx, row: PersonRow, name: str, lang: str, phone: str)
 
     Raises Unprocessable for what is no phone, PhoneTaken for somebody else's.
     """
-    number, before = rules.normal_phone(phone) if phone else None, row.phone
+    number, before = identity.phone(phone) if phone else None, row.phone
     try:
         async with tx.begin_nested():
             row.name, row.lang, row.phone = clean_name(name), lang, number

@@ -18,7 +18,7 @@ from services.accounts.actions.challenges import (
 )
 from services.accounts.actions.secrets import Shown, fits
 from services.accounts.tables import PersonRow
-from shared import clock, strangers
+from shared import clock, identity, strangers
 from shared.db import Tx, locked
 from shared.house import House
 from shared.settings import Settings
@@ -35,9 +35,9 @@ async def ask_code(
     A phone is counted by itself, so that nothing ties it to an e-mail. Raises Unprocessable for what is neither e-mail
     nor phone.
     """
-    kind, value = rules.identifier(identifier)
+    kind, value = identity.identifier(identifier)
     person = await find_person(tx, kind, value)
-    mailbox = rules.mailbox(value)
+    mailbox = identity.mailbox(value)
     # One at a time for each: codes asked for at once would each find the day's number not yet reached.
     await messages.one_at_a_time(tx, mailbox)
     asker = await asker_for(tx, person, browser)
@@ -101,7 +101,7 @@ async def try_password(tx: Tx, house: House, identifier: str, browser: Browser) 
     Wrong ones are counted by who tries, never by whose account it is alone. Raises Unprocessable for what is neither
     e-mail nor phone.
     """
-    kind, value = rules.identifier(identifier)
+    kind, value = identity.identifier(identifier)
     person = await find_person(tx, kind, value)
     asker = await asker_for(tx, person, browser)
     tries = Tries(house, value, asker, rules.PASSWORD_TRIES_AN_HOUR, 3600)

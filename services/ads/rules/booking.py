@@ -207,5 +207,6 @@ def missing_sizes(
 
 
 def undelivered(net_vnd: int, vat_vnd: int, goal: int, impressions: int) -> tuple[int, int]:
-    """Net and VAT of what was paid and not shown."""
-    return net_vnd - share(net_vnd, impressions, goal), vat_vnd - share(vat_vnd, impressions, goal)
+    """Net and VAT of what was paid and not shown: the net is what showing has not earned, the VAT follows the net."""
+    left_vnd = net_vnd - share(net_vnd, impressions, goal)
+    return left_vnd, half_up(vat_vnd * left_vnd, net_vnd) if net_vnd else 0

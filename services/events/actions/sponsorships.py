@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.events.actions import holding, stock
 from services.events.actions.invoices import SPONSORSHIP, Asked, Patron, credit, invoice_number, line, prepaid
 from services.events.rules import industries
-from services.events.rules.sponsorship import Terms, schedule, tax_code
+from services.events.rules.sponsorship import Terms, schedule
 from services.events.rules.stock import IndustryTaken, SoldOut, check_open, paid_after, priced
 from services.events.tables import (
     ClaimRow,
@@ -22,7 +22,7 @@ from services.events.tables import (
     SellableRow,
     SponsorshipRow,
 )
-from shared import clock
+from shared import clock, identity
 from shared.calendar import local_day
 from shared.contracts.base import Line
 from shared.contracts.events import InvoiceWithdrawn, MessageRequested
@@ -49,7 +49,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tax_code: Annotated[str, msgspec.Meta(max_length=20)] = ""
     industry: Annotated[int, msgspec.Meta(ge=100_000, le=999_999)]
     contact_name: Annotated[str, msgspec.Meta(min_length=2, max_length=100)]
-    contact_email: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+    contact_email: Annotated[str, msgspec.Meta(max_length=254)]
     contact_phone: Annotated[str, msgspec.Meta(max_length=30, pattern=r"^[0-9+(). -]*$")] = ""
 
 
@@ -157,11 +157,15 @@ def _sponsorship(
         buyer_kind=patron.buyer.kind,
         buyer=patron.buyer.id,
         organisation=application.organisation.strip(),
-        tax_code=tax_code(application.tax_code),
+        tax_code=identity.tax_code(application.tax_code) if application.tax_code.strip() else "",
         industry=application.industry,
         contact_name=application.contact_name.strip(),
-        contact_email=application.contact_email,
-        contact_phone=application.contact_phone,
+        contact_email=identity.email(application.contact_email, "contact_email"),
+        contact_phone=(
+            identity.phone(application.contact_phone, "contact_phone")
+            if application.contact_phone.strip()
+            else ""
+        ),
         terms=msgspec.to_builtins(terms),
         created_at=now,
         proposed_at=now,

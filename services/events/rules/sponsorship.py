@@ -104,25 +104,3 @@ def state_of(
     if accepted_at is not None:
         return "accepted"
     return "proposed" if proposed_at is not None else "draft"
-
-
-_WEIGHTS = (31, 29, 23, 19, 17, 13, 7, 5, 3)
-
-
-def tax_code(text: str) -> str:
-    """A Vietnamese tax code in its plain digits: 10 or 13 with a check digit, or 12; empty stays empty.
-
-    Raises Unprocessable for anything else. The check digit follows Circular 105/2020/TT-BTC.
-    """
-    digits = text.replace("-", "").replace(" ", "").replace(".", "")
-    if not digits:
-        return ""
-    if not (digits.isascii() and digits.isdecimal() and len(digits) in (10, 12, 13)):
-        raise Unprocessable("A tax code has 10, 12 or 13 digits.", field="tax_code")
-    if len(digits) != 12:  # noqa: PLR2004
-        total = sum(int(digit) * weight for digit, weight in zip(digits[:9], _WEIGHTS, strict=True))
-        if 10 - total % 11 != int(digits[9]):
-            raise Unprocessable(
-                "The tax code's check digit is wrong: please look at it again.", field="tax_code"
-            )
-    return digits

@@ -14,7 +14,8 @@ from services.subscriptions.tables import InvoiceRow, PackageRow, PeriodRow, Pri
 from shared import clock
 from shared.calendar import local_day
 from shared.db import Tx
-from shared.errors import NotFound, Refused
+from shared.errors import NotFound, Refused, Unprocessable
+from shared.identity import is_local_path
 from shared.settings import Settings
 
 CHECKOUT = timedelta(hours=2)
@@ -22,9 +23,6 @@ CHECKOUT = timedelta(hours=2)
 
 TERMS_VERSION = "2026-01"
 """The terms that the checkout shows and the contract names."""
-
-LocalPath = Annotated[str, msgspec.Meta(pattern=r"^(/([^/\\\s][^\\\s]*)?)?$", max_length=500)]
-"""A path of this origin, or nothing: never another site's address."""
 
 
 class AlreadySubscribed(Refused):
@@ -37,7 +35,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     package: UUID
     price: UUID
     renewal: bool = False
-    next_path: LocalPath = ""
+    next_path: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    """A path of this house, or nothing: never another site's address."""
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -54,6 +53,8 @@ async def subscribe(tx: Tx, settings: Settings, person: UUID, order: Order) -> O
     A checkout of the same price that still waits is taken up again; one of another price is withdrawn.
     Raises NotFound, NotOnSale, AlreadySubscribed.
     """
+    if order.next_path and not is_local_path(order.next_path):
+        raise Unprocessable("This is no path of this house, such as /subscribe.", field="next_path")
     now = clock.now()
     today = local_day(now)
     package = await tx.get(PackageRow, order.package)

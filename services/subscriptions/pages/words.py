@@ -1,10 +1,10 @@
 """What the pages call reader groups, rules and standings."""
 
-import re
 from typing import Any
 
 from litestar import Request
 
+from shared.identity import is_local_path
 from shared.web import N_, language_of
 
 GROUPS = {
@@ -46,12 +46,10 @@ RULES = {
     "hard": N_("Chỉ bạn đọc có gói"),
 }
 
-_LOCAL = re.compile(r"/([^/\\\s][^\\\s]*)?")
-
 
 def local_path(text: str) -> str:
     """The text if it is a path of this origin, else nothing: a link must not lead readers to a stranger."""
-    return text if len(text) <= 500 and _LOCAL.fullmatch(text) else ""  # noqa: PLR2004
+    return text if is_local_path(text) else ""
 
 
 def title_of(request: Request[Any, Any, Any], thing: Any) -> str:
