@@ -180,15 +180,21 @@ async def test_a_flight_that_ends_short_is_credited_once(flats, flat, advertiser
     assert sum(f.quantity for f in facts if isinstance(f, DeliveryRecorded)) == 750
 
 
+async def an_approved_order(flats, flat, advertiser) -> str:
+    """An order that waits for its money; its id."""
+    order: str = (await advertiser.post("/orders", an_order())).json()["id"]
+    creative = (await advertiser.upload(order, an_image())).json()["id"]
+    await advertiser.post(f"/orders/{order}/submit")
+    await review(flats, flat, creative)
+    return order
+
+
 async def test_all_orders_that_an_outage_left_unpaid_are_withdrawn_in_one_turn(
     flats, flat, advertiser, monkeypatch
 ):
     monkeypatch.setattr("shared.jobs.AT_ONCE", 1)
     for _ in range(3):
-        order = (await advertiser.post("/orders", an_order())).json()["id"]
-        creative = (await advertiser.upload(order, an_image())).json()["id"]
-        await advertiser.post(f"/orders/{order}/submit")
-        await review(flats, flat, creative)
+        await an_approved_order(flats, flat, advertiser)
     async with flat.tx() as tx:
         await tx.execute(sa.text("UPDATE ad_order SET expires_at = now() - interval '1 minute'"))
     await flat.tick()
@@ -196,10 +202,7 @@ async def test_all_orders_that_an_outage_left_unpaid_are_withdrawn_in_one_turn(
 
 
 async def test_an_order_that_is_not_paid_in_time_is_withdrawn_once(flats, flat, advertiser):
-    order = (await advertiser.post("/orders", an_order())).json()["id"]
-    creative = (await advertiser.upload(order, an_image())).json()["id"]
-    await advertiser.post(f"/orders/{order}/submit")
-    await review(flats, flat, creative)
+    order = await an_approved_order(flats, flat, advertiser)
     async with flat.tx() as tx:
         await tx.execute(sa.text("UPDATE ad_order SET expires_at = now() - interval '1 minute'"))
     await flat.tick()

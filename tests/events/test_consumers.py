@@ -15,6 +15,7 @@ from shared.calendar import local_day
 from shared.contracts.accounts import PersonErased
 from shared.contracts.base import OnDate
 from shared.contracts.events import CreditGranted, InvoiceOpened, InvoiceWithdrawn, MessageRequested
+from shared.errors import Unprocessable
 from tests.conftest import Flat, Flats
 from tests.events import (
     BEER,
@@ -279,3 +280,16 @@ async def test_all_holds_that_an_outage_left_behind_are_withdrawn_in_one_turn(
     await flat.tick()
     said = await flat.facts()
     assert sorted(fact.invoice for fact in said) == sorted(held), "each once, though it holds several things"
+
+
+async def test_a_sponsor_is_kept_in_the_spelling_that_the_whole_house_keeps(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat)
+    await take(
+        flat, tax_code="0100 109 106 001", contact_email=" Hoa@BienXanh.example", contact_phone="090 512 3456"
+    )
+    row = await one(flat, "SELECT tax_code, contact_email, contact_phone FROM sponsorship")
+    assert tuple(row) == ("0100109106-001", "hoa@bienxanh.example", "+84905123456")
+    with pytest.raises(Unprocessable) as refused:
+        await take(flat, industry=BEER, contact_phone="12")
+    assert refused.value.more["field"] == "contact_phone"

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from services.subscriptions.actions.cancelling import NothingToCancel, cancel
 from services.subscriptions.actions.catalogue import PriceOffer, PriceStands, set_price
 from services.subscriptions.actions.policies import change_policy
-from services.subscriptions.actions.subscribing import AlreadySubscribed
+from services.subscriptions.actions.subscribing import AlreadySubscribed, Order, subscribe
 from services.subscriptions.rules.access import SectionPolicy, WallPolicy
 from services.subscriptions.rules.catalogue import NotOnSale
 from services.subscriptions.tables import InvoiceRow, MeterRow, PeriodRow
@@ -19,7 +19,7 @@ from shared.calendar import local_day, start_of
 from shared.contracts.base import Period
 from shared.contracts.payments import InvoiceClosed
 from shared.contracts.subscriptions import CreditGranted, InvoiceOpened, InvoiceWithdrawn, MessageRequested
-from shared.errors import NotFound
+from shared.errors import NotFound, Unprocessable
 from tests.conftest import Flat, Flats
 from tests.subscriptions.builders import (
     MONTH,
@@ -265,3 +265,17 @@ async def test_all_checkouts_that_an_outage_left_behind_are_withdrawn_in_one_tur
     with clock.driven(clock.DrivenClock(clock.now() + timedelta(hours=3), 1)):
         await flat.tick()
     assert len({fact.invoice for fact in await flat.facts() if isinstance(fact, InvoiceWithdrawn)}) == 3
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "bai", "/" + "a" * 2000])
+async def test_a_way_on_that_leads_out_of_the_house_is_refused_and_opens_nothing(
+    flats: Flats, elsewhere: str
+) -> None:
+    flat = await flats.start("subscriptions")
+    package, price = await a_package(flat)
+    order = Order(package=package, price=price, next_path=elsewhere)
+    with pytest.raises(Unprocessable) as refused:
+        async with flat.tx() as tx:
+            await subscribe(tx, flat.house.settings, clock.new_id(), order)
+    assert refused.value.more["field"] == "next_path"
+    assert await flat.facts() == []

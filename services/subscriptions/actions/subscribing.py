@@ -1,7 +1,6 @@
 """A reader takes a package: the contract, and the invoice of its first period."""
 
 from datetime import timedelta
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -35,7 +34,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     package: UUID
     price: UUID
     renewal: bool = False
-    next_path: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    next_path: str = ""
     """A path of this house, or nothing: never another site's address."""
 
 
