@@ -62,6 +62,26 @@ def vat_percent(vat_class: str, tax_point: date) -> int:
     return [percent for since, percent in VAT_PERCENT[vat_class] if since <= tax_point][-1]
 
 
-def vat_of(net_vnd: int, vat_class: str, tax_point: date) -> int:
-    """VAT of one line in đồng, rounded half up."""
-    return half_up(net_vnd * vat_percent(vat_class, tax_point), 100)
+class Amount(msgspec.Struct, frozen=True):
+    """What a line costs: net and VAT in đồng, which together are what the buyer pays."""
+
+    net_vnd: int
+    vat_vnd: int
+
+    @property
+    def gross_vnd(self) -> int:
+        return self.net_vnd + self.vat_vnd
+
+
+def priced(net_vnd: int, vat_class: str, tax_point: date) -> Amount:
+    """A net price with the VAT of its tax point, rounded half up; what is shown and what is charged both ask here."""
+    return Amount(net_vnd, half_up(net_vnd * vat_percent(vat_class, tax_point), 100))
+
+
+def split(gross_vnd: int, vat_class: str, tax_point: date) -> Amount:
+    """An agreed gross as net and VAT by the rate of its tax point: the net is rounded half up, VAT is the rest.
+
+    So the gross stays to the đồng what was agreed, whatever the rate has become.
+    """
+    net_vnd = half_up(100 * gross_vnd, 100 + vat_percent(vat_class, tax_point))
+    return Amount(net_vnd, gross_vnd - net_vnd)

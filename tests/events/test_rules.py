@@ -16,7 +16,7 @@ from services.events.rules.sponsorship import (
     schedule,
     state_of,
 )
-from services.events.rules.stock import Overpaid, SalesClosed, check_open, paid_after, priced
+from services.events.rules.stock import Overpaid, SalesClosed, check_open, paid_after
 from services.events.rules.tickets import Entry, wanted
 from shared.errors import Unprocessable
 from tests.events import BANK, BEER, DIGITAL_BANK, FINANCE, TELECOM
@@ -110,11 +110,6 @@ def test_the_state_follows_from_what_happened() -> None:
 def test_reminders_come_before_at_and_after_the_due_day() -> None:
     counts = [reminders_due(TODAY, TODAY + timedelta(days=days)) for days in (-8, -7, -1, 0, 7, 14, 99)]
     assert counts == [0, 1, 1, 2, 3, 4, 4]
-
-
-def test_vat_follows_the_day_of_the_invoice() -> None:
-    assert priced(100_000_000, date(2026, 12, 31)).vat_vnd == 8_000_000
-    assert priced(100_000_000, date(2027, 1, 1)).vat_vnd == 10_000_000
 
 
 def test_the_sale_ends_at_its_instant() -> None:

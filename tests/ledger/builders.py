@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from shared.calendar import start_of
 from shared.contracts import ads, base, payments, subscriptions
 from shared.contracts.base import Buyer, CreditedLine, Delivery, Line, OnDate, PaidLine, Period
-from shared.money import vat_of
+from shared.money import priced
 
 
 def noon(day: date) -> datetime:
@@ -31,7 +31,7 @@ def a_line(
         title="Gói tháng",
         net_vnd=net_vnd,
         vat_class=vat_class,
-        vat_vnd=vat_of(net_vnd, vat_class, tax_point),
+        vat_vnd=priced(net_vnd, vat_class, tax_point).vat_vnd,
         earn=earn or Period(date(2026, 11, 1), date(2026, 11, 30)),
     )
 

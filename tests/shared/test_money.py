@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.money import allocate, half_up, share, show, vat_of
+from shared.money import VAT_PERCENT, Amount, allocate, half_up, priced, share, show, split
 
 amounts = st.integers(-(10**12), 10**12)
 weights = st.lists(st.integers(0, 10**6), min_size=1, max_size=12).filter(any)
@@ -37,14 +37,29 @@ def test_vat_is_rounded_half_up_away_from_zero():
 
 
 def test_the_vat_rate_is_that_of_the_tax_point():
-    assert vat_of(100_000, "standard", date(2026, 12, 31)) == 8_000
-    assert vat_of(100_000, "standard", date(2027, 1, 1)) == 10_000
-    assert vat_of(100_000, "exempt", date(2026, 12, 31)) == 0
+    assert priced(100_000, "standard", date(2026, 12, 31)) == Amount(100_000, 8_000)
+    assert priced(100_000, "standard", date(2027, 1, 1)) == Amount(100_000, 10_000)
+    assert priced(100_000, "exempt", date(2026, 12, 31)) == Amount(100_000, 0)
+
+
+def test_an_agreed_gross_stays_when_the_rate_changes_between_the_word_and_the_money():
+    agreed = priced(300_000, "standard", date(2026, 12, 31))
+    assert split(agreed.gross_vnd, "standard", date(2026, 12, 31)) == agreed
+    assert split(agreed.gross_vnd, "standard", date(2027, 1, 1)) == Amount(294_545, 29_455)
+
+
+@given(
+    st.integers(0, 10**12), st.sampled_from(list(VAT_PERCENT)), st.dates(date(2026, 1, 1), date(2028, 1, 1))
+)
+def test_net_and_vat_of_a_gross_are_the_gross_and_a_price_comes_back_as_it_was(vnd, vat_class, day):
+    assert split(vnd, vat_class, day).gross_vnd == vnd
+    price = priced(vnd, vat_class, day)
+    assert split(price.gross_vnd, vat_class, day) == price
 
 
 def test_an_unknown_vat_class_is_an_error_and_not_free_of_tax():
     with pytest.raises(KeyError):
-        vat_of(100_000, "luxury", date(2026, 1, 1))
+        priced(100_000, "luxury", date(2026, 1, 1))
 
 
 def test_amounts_are_written_with_dots():

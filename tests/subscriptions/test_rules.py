@@ -26,10 +26,8 @@ from services.subscriptions.rules.catalogue import (
     vat_class_of,
 )
 from services.subscriptions.rules.periods import (
-    Amount,
     Span,
     boundary,
-    charge,
     ended,
     span,
     unearned,
@@ -38,6 +36,7 @@ from services.subscriptions.rules.periods import (
 from services.subscriptions.rules.standing import Life, may_cancel, standing
 from shared import clock
 from shared.contracts.base import VatClass
+from shared.money import Amount, priced
 
 TODAY = date(2026, 11, 23)
 MONTH = Term("month", 1)
@@ -74,30 +73,30 @@ def test_the_last_of_january_renews_on_the_last_of_february_and_the_31st_of_marc
 
 
 @given(st.integers(1, 10**9), vat_classes, days, terms, st.integers(-40, 400))
-def test_what_is_kept_and_what_goes_back_are_the_charge(
+def test_what_is_kept_and_what_goes_back_are_the_priced(
     net_vnd: int, vat_class: VatClass, start: date, term: Term, into: int
 ) -> None:
     period = span(start, term, 0)
-    charged = charge(net_vnd, vat_class, start)
+    charged = priced(net_vnd, vat_class, start)
     back = unearned(charged, vat_class, start, period, start + timedelta(days=into))
     assert 0 <= back.net_vnd <= charged.net_vnd
     assert 0 <= back.vat_vnd <= charged.vat_vnd
     kept = Amount(charged.net_vnd - back.net_vnd, charged.vat_vnd - back.vat_vnd)
-    assert kept == charge(kept.net_vnd, vat_class, start)
+    assert kept == priced(kept.net_vnd, vat_class, start)
 
 
 @given(st.integers(1, 10**9), days, terms)
 def test_nothing_used_gives_all_back_and_all_used_gives_nothing(
     net_vnd: int, start: date, term: Term
 ) -> None:
-    period, charged = span(start, term, 0), charge(net_vnd, "standard", start)
+    period, charged = span(start, term, 0), priced(net_vnd, "standard", start)
     assert unearned(charged, "standard", start, period, start - timedelta(days=1)) == charged
     assert unearned(charged, "standard", start, period, period.last) == Amount(0, 0)
 
 
 @given(st.integers(1, 10**9), days, st.integers(1, 29))
 def test_a_day_more_never_gives_more_back(net_vnd: int, start: date, into: int) -> None:
-    period, charged = span(start, MONTH, 0), charge(net_vnd, "standard", start)
+    period, charged = span(start, MONTH, 0), priced(net_vnd, "standard", start)
     before, after = (
         unearned(charged, "standard", start, period, start + timedelta(days=n)).gross_vnd
         for n in (into - 1, into)
@@ -108,7 +107,7 @@ def test_a_day_more_never_gives_more_back(net_vnd: int, start: date, into: int) 
 def test_ten_of_thirty_days_used_gives_two_thirds_back_to_the_dong() -> None:
     period = Span(date(2026, 11, 1), date(2026, 12, 1))
     back = unearned(
-        charge(50_000, "standard", period.start), "standard", period.start, period, date(2026, 11, 10)
+        priced(50_000, "standard", period.start), "standard", period.start, period, date(2026, 11, 10)
     )
     # 50,000 × 10 / 30 = 16,667 used, with 8 % VAT 1,333.
     assert back == Amount(33_333, 4_000 - 1_333)

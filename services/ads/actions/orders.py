@@ -21,7 +21,7 @@ from shared.contracts.base import Buyer, Delivery, Line, Stream
 from shared.contracts.payments import InvoiceClosed, PaymentCaptured
 from shared.db import Tx, locked
 from shared.errors import NotAllowed, NotFound
-from shared.money import vat_of
+from shared.money import priced
 from shared.outbox import emit
 from shared.settings import Settings
 
@@ -145,7 +145,7 @@ def _line_row(row: OrderRow, n: int, line: NewLine, offer: booking.Offer, today:
         budget_vnd=line.budget_vnd,
         goal=offer.goal,
         net_vnd=offer.net_vnd,
-        vat_vnd=vat_of(offer.net_vnd, VAT_CLASS, today),
+        vat_vnd=priced(offer.net_vnd, VAT_CLASS, today).vat_vnd,
         cap_day=line.cap_day,
         credited_vnd=0,
     )
@@ -200,7 +200,7 @@ async def _open_invoice(tx: Tx, row: OrderRow, lines: Sequence[LineRow]) -> None
         raise ValueError("A house order is never invoiced.")
     row.invoice, row.invoiced_at, row.expires_at = clock.new_id(), now, now + booking.HOLD
     for line in lines:
-        line.vat_vnd = vat_of(line.net_vnd, VAT_CLASS, local_day(now))
+        line.vat_vnd = priced(line.net_vnd, VAT_CLASS, local_day(now)).vat_vnd
     await tx.flush()
     await emit(
         tx,

@@ -7,13 +7,14 @@ import sqlalchemy as sa
 
 from services.events.actions.invoices import SPONSORSHIP, invoice_number, line
 from services.events.rules.sponsorship import OPEN_DAYS_BEFORE, REMINDERS, reminders_due
-from services.events.rules.stock import priced
+from services.events.rules.stock import VAT_CLASS
 from services.events.tables import EventRow, InstalmentRow, SponsorshipRow
 from shared import clock
 from shared.calendar import local_day, show_day, start_of
 from shared.contracts.base import Buyer
 from shared.contracts.events import InvoiceOpened, MessageRequested
 from shared.db import Tx
+from shared.money import priced
 from shared.outbox import emit
 
 GIVEN_UP_AFTER = timedelta(days=365)
@@ -54,7 +55,7 @@ async def _open(
     due_at = start_of(max(part.due_on, today) + timedelta(days=1))
     part.invoice, part.opened_at, part.expires_at = invoice, now, due_at + GIVEN_UP_AFTER
     # Its tax point is the day of the invoice, not the day on which the sponsor signed.
-    part.vat_vnd = priced(part.net_vnd, today).vat_vnd
+    part.vat_vnd = priced(part.net_vnd, VAT_CLASS, today).vat_vnd
     part.reminders = reminders_due(part.due_on, today)
     title = f"{event.title} · {sponsorship.terms['title']} · {part.title}"
     opened = InvoiceOpened(

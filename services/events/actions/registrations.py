@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from services.events.actions import holding, stock
 from services.events.actions.invoices import TICKET, Asked, Patron, credit, line, prepaid
-from services.events.rules.stock import SoldOut, check_open, paid_after, priced
+from services.events.rules.stock import VAT_CLASS, SoldOut, check_open, paid_after
 from services.events.rules.tickets import MOST, Entry, bib, wanted
 from services.events.tables import EntrantRow, EventRow, RegistrationRow, SellableRow
 from shared import clock
@@ -18,6 +18,7 @@ from shared.contracts.events import MessageRequested
 from shared.contracts.payments import PaymentCaptured
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound, Refused, Unprocessable
+from shared.money import priced
 from shared.outbox import emit
 from shared.strangers import Share
 
@@ -104,7 +105,7 @@ async def _tickets(tx: Tx, event: EventRow, ids: list[UUID]) -> dict[UUID, Sella
 
 
 def _line(event: EventRow, ticket: SellableRow, quantity: int, now: datetime) -> Line:
-    cost = priced(ticket.price_vnd * quantity, local_day(now))
+    cost = priced(ticket.price_vnd * quantity, VAT_CLASS, local_day(now))
     title = f"{event.title} · {ticket.title} × {quantity}"
     return line(event.agency, TICKET, "ticket", title, cost.net_vnd, cost.vat_vnd, event.starts_at)
 

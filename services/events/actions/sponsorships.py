@@ -12,7 +12,7 @@ from services.events.actions import holding, stock
 from services.events.actions.invoices import SPONSORSHIP, Asked, Patron, credit, invoice_number, line, prepaid
 from services.events.rules import industries
 from services.events.rules.sponsorship import Terms, schedule
-from services.events.rules.stock import IndustryTaken, SoldOut, check_open, paid_after, priced
+from services.events.rules.stock import VAT_CLASS, IndustryTaken, SoldOut, check_open, paid_after
 from services.events.tables import (
     ClaimRow,
     DeliverableRow,
@@ -29,6 +29,7 @@ from shared.contracts.events import InvoiceWithdrawn, MessageRequested
 from shared.contracts.payments import PaymentCaptured
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound, Refused
+from shared.money import priced
 from shared.outbox import emit
 from shared.strangers import Share
 
@@ -213,7 +214,7 @@ def _parts(
             title=due.title,
             due_on=due.due_on,
             net_vnd=due.net_vnd,
-            vat_vnd=priced(due.net_vnd, due.due_on).vat_vnd,
+            vat_vnd=priced(due.net_vnd, VAT_CLASS, due.due_on).vat_vnd,
             paid_vnd=0,
             reminders=0,
         )

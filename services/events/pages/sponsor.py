@@ -23,12 +23,13 @@ from services.events.pages.common import (
 )
 from services.events.rules import industries
 from services.events.rules.sponsorship import Terms, schedule
-from services.events.rules.stock import priced
+from services.events.rules.stock import VAT_CLASS
 from services.events.tables import SponsorshipRow
 from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx, enter
 from shared.http import once, read_form
+from shared.money import priced
 from shared.service import transaction
 from shared.strangers import Share, sharing
 from shared.web import language_of, page
@@ -76,7 +77,11 @@ def _parts(event: queries.EventView, chosen: queries.SellableView) -> list[dict[
     today = local_day(clock.now())
     terms = msgspec.convert(msgspec.to_builtins(chosen), Terms)
     return [
-        {"title": due.title, "due_on": due.due_on, "total_vnd": priced(due.net_vnd, due.due_on).gross_vnd}
+        {
+            "title": due.title,
+            "due_on": due.due_on,
+            "total_vnd": priced(due.net_vnd, VAT_CLASS, due.due_on).gross_vnd,
+        }
         for due in schedule(terms, local_day(event.starts_at), today)
     ]
 

@@ -9,11 +9,12 @@ import msgspec
 import sqlalchemy as sa
 
 from services.events.rules.holding import Thing
-from services.events.rules.stock import priced
+from services.events.rules.stock import VAT_CLASS
 from shared import clock
 from shared.calendar import ZONE, local_day
 from shared.db import Tx, check_seen
 from shared.errors import NotFound
+from shared.money import priced
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +144,7 @@ async def sellables(tx: Tx, event_id: UUID) -> list[SellableView]:
     today = local_day(clock.now())
     found = []
     for row in rows.mappings():
-        cost = priced(row["price_vnd"], today)
+        cost = priced(row["price_vnd"], VAT_CLASS, today)
         given = {name: value for name, value in row.items() if value is not None}
         left = row["capacity"] - row["held"] - row["sold"]
         found.append(SellableView(**given, left=left, vat_vnd=cost.vat_vnd, total_vnd=cost.gross_vnd))

@@ -1,10 +1,7 @@
-"""When something may be sold, and what it costs with VAT on a day."""
+"""When something may be sold, and by which class of VAT."""
 
-from datetime import date, datetime
+from datetime import datetime
 
-import msgspec
-
-from shared import money
 from shared.errors import Refused
 
 
@@ -26,22 +23,6 @@ class Overpaid(Refused):
 
 VAT_CLASS = "standard"
 """Sponsorship with benefits is advertising, and tickets are services: both at the standard rate."""
-
-
-class Money(msgspec.Struct, frozen=True):
-    """A price as buyers see it before they agree."""
-
-    net_vnd: int
-    vat_vnd: int
-
-    @property
-    def gross_vnd(self) -> int:
-        return self.net_vnd + self.vat_vnd
-
-
-def priced(net_vnd: int, day: date) -> Money:
-    """A net price with the VAT of its tax point."""
-    return Money(net_vnd, money.vat_of(net_vnd, VAT_CLASS, day))
 
 
 def check_open(title: str, sales_end_at: datetime, now: datetime) -> None:

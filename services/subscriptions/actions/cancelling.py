@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from services.subscriptions.actions.invoicing import withdraw
 from services.subscriptions.actions.version import bump
-from services.subscriptions.rules.periods import Amount, Span, ended, unearned
+from services.subscriptions.rules.periods import Span, ended, unearned
 from services.subscriptions.rules.standing import Life, may_cancel
 from services.subscriptions.tables import CreditRow, InvoiceRow, PeriodRow, SubscriptionRow
 from shared import clock
@@ -16,6 +16,7 @@ from shared.contracts.base import CreditedLine
 from shared.contracts.subscriptions import CreditGranted
 from shared.db import Tx, locked
 from shared.errors import NotFound, Refused
+from shared.money import Amount
 from shared.outbox import emit
 
 

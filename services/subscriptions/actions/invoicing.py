@@ -5,13 +5,14 @@ from datetime import date, datetime, timedelta
 import sqlalchemy as sa
 
 from services.subscriptions.rules.catalogue import VatChoice, vat_class_of
-from services.subscriptions.rules.periods import Amount, Span, charge
+from services.subscriptions.rules.periods import Span
 from services.subscriptions.tables import InvoiceRow, PackageRow, SubscriptionRow, VatChoiceRow
 from shared import clock, links
 from shared.calendar import local_day, show_day, start_of
 from shared.contracts.base import Buyer, Line, Period, Stream, VatClass
 from shared.contracts.subscriptions import InvoiceOpened, InvoiceWithdrawn
 from shared.db import Tx
+from shared.money import Amount, priced
 from shared.outbox import emit
 from shared.settings import Settings
 
@@ -26,7 +27,7 @@ async def price_of(
     rows = await tx.scalars(sa.select(VatChoiceRow).where(VatChoiceRow.agency == agency))
     choices = [VatChoice(r.product_class, r.vat_class, r.since) for r in rows]  # type: ignore[arg-type]
     vat_class = vat_class_of(choices, product_class, tax_point)
-    return vat_class, charge(net_vnd, vat_class, tax_point)
+    return vat_class, priced(net_vnd, vat_class, tax_point)
 
 
 async def open_invoice(

@@ -15,7 +15,6 @@ from services.subscriptions.rules.catalogue import (
     in_force,
     vat_class_of,
 )
-from services.subscriptions.rules.periods import charge
 from services.subscriptions.tables import PackageRow, PriceRow, VatChoiceRow
 from shared import clock, money
 from shared.agencies import lineage
@@ -23,6 +22,7 @@ from shared.calendar import local_day
 from shared.contracts.base import VatClass
 from shared.db import Tx
 from shared.errors import NotFound
+from shared.money import priced
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -105,7 +105,7 @@ async def _built(tx: Tx, row: PackageRow, today: date) -> Package:
     percent = money.vat_percent(vat_class, today)
     offers = []
     for price in in_force(prices, today):
-        amount = charge(price.net_vnd, vat_class, today)
+        amount = priced(price.net_vnd, vat_class, today)
         offers.append(
             Offer(price.id, price.term, price.net_vnd, vat_class, percent, amount.vat_vnd, amount.gross_vnd)
         )

@@ -5,9 +5,9 @@ from datetime import date, timedelta
 import msgspec
 
 from services.subscriptions.rules.catalogue import Term
-from shared import money
 from shared.calendar import add_months
 from shared.contracts.base import VatClass
+from shared.money import Amount, half_up, priced
 
 INVITE_DAYS = 7
 """The next period's invoice is opened, and the reader told, this many days before the period ends."""
@@ -48,22 +48,6 @@ def span(anchor: date, term: Term, n: int) -> Span:
     return Span(boundary(anchor, term, n), boundary(anchor, term, n + 1))
 
 
-class Amount(msgspec.Struct, frozen=True):
-    """A line's money."""
-
-    net_vnd: int
-    vat_vnd: int
-
-    @property
-    def gross_vnd(self) -> int:
-        return self.net_vnd + self.vat_vnd
-
-
-def charge(net_vnd: int, vat_class: VatClass, tax_point: date) -> Amount:
-    """A line's net price with the VAT of the day; the preview and the invoice both call this."""
-    return Amount(net_vnd, money.vat_of(net_vnd, vat_class, tax_point))
-
-
 def used_days(period: Span, today: date) -> int:
     """Days of a period that are gone, today included: a day that has begun is used."""
     return min(max((today - period.start).days + 1, 0), period.days)
@@ -74,8 +58,8 @@ def unearned(charged: Amount, vat_class: VatClass, tax_point: date, period: Span
 
     The used part is rounded as a line and taxed as one, so that what stays is a proper invoice of its own.
     """
-    used_net = money.half_up(charged.net_vnd * used_days(period, today), period.days)
-    used = charge(used_net, vat_class, tax_point)
+    used_net = half_up(charged.net_vnd * used_days(period, today), period.days)
+    used = priced(used_net, vat_class, tax_point)
     vat = charged.vat_vnd if used_net == 0 else charged.vat_vnd - used.vat_vnd
     return Amount(charged.net_vnd - used.net_vnd, max(vat, 0))
 
