@@ -34,7 +34,8 @@ Collect = Literal["prepaid", "on_terms"]
 Rail = Literal["vnpay", "stripe", "vietqr", "cash", "momo", "zalopay", "trial"]
 """By which way money came; `trial` is the sandbox's, where none does."""
 VatClass = Literal["exempt", "standard", "telecom"]
-Outcome = Literal["paid", "withdrawn", "expired"]
+Outcome = Literal["paid", "withdrawn", "expired", "returned"]
+"""How an invoice ended; `returned`: what its seller took of late money had gone back before."""
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
 
@@ -158,6 +159,70 @@ class CreditGranted(Fact, frozen=True, kw_only=True):
     invoice: UUID
     reason: Code
     lines: tuple[CreditedLine, ...]
+    refund: UUID | None = None
+    """The refund that payments asked for, where this answers one."""
+    by: UUID | None = None
+    """The person whose deed led to it; whoever asked never approves the money."""
+
+    @property
+    def gross_vnd(self) -> int:
+        return sum(line.net_vnd + line.vat_vnd for line in self.lines)
+
+
+class MoneyTaken(Fact, frozen=True, kw_only=True):
+    """A seller takes money that came late: stock and price still stand, and the stock is held for it again."""
+
+    payment: UUID
+    invoice: UUID
+
+
+class MoneyDeclined(Fact, frozen=True, kw_only=True):
+    """A seller does not take money that came late or twice: nothing was sold, and it goes back out of suspense."""
+
+    payment: UUID
+    invoice: UUID
+    reason: Code
+
+
+class RefundRefused(Fact, frozen=True, kw_only=True):
+    """A seller does not take back what payments asked it to: a ticket was used, a flight delivered."""
+
+    refund: UUID
+    invoice: UUID
+    reason: Code
+
+
+class EarningMoved(Fact, frozen=True, kw_only=True):
+    """The days on which a line is earned are others than its invoice said."""
+
+    line: UUID
+    earn: Earn
+
+
+class OrderSigned(Fact, frozen=True, kw_only=True):
+    """A buyer has promised what is not yet invoiced: contracted revenue."""
+
+    order: UUID
+    buyer: Buyer
+    lines: Annotated[tuple[Line, ...], msgspec.Meta(min_length=1, max_length=200)]
+
+
+class DeliveryReversed(Fact, frozen=True, kw_only=True):
+    """A quantity that was recorded as delivered on a local day was none after all."""
+
+    line: UUID
+    quantity: Positive
+    on: date
+    reason: Code
+
+
+class ActRecorded(Fact, frozen=True, kw_only=True):
+    """A person did something that the audit trail of their agency keeps; accounts chains it."""
+
+    actor: UUID
+    act: Code
+    about: UUID | None = None
+    details: dict[str, Any] = {}
 
 
 class MessageRequested(Fact, frozen=True, kw_only=True):

@@ -25,7 +25,11 @@ class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.cap
     collect: Collect
     amount_vnd: Positive
     captured_at: datetime
+    """When the money paid the invoice: the bank's own moment, or when its seller took it out of suspense."""
     lines: tuple[PaidLine, ...]
+    """As sold, split into net and VAT by the rate of the day of the money; each with its part of the payment."""
+    from_suspense: bool = False
+    """Whether the money came before, and lay in suspense until its seller took it."""
 
     def pays_for(self, stream: Stream) -> bool:
         """Whether something of a stream is among its lines: a seller looks for no invoice where nothing is its own."""
@@ -33,13 +37,30 @@ class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.cap
 
 
 class MoneyUnapplied(Fact, frozen=True, kw_only=True, tag="payments.money.unapplied.v1"):
-    """Money that fits no open invoice: it lies in suspense until a person or a rule decides."""
+    """Money that fits no open invoice: it lies in suspense until its seller, a person or a rule decides."""
 
     payment: UUID
     rail: Rail
     amount_vnd: Positive
     reason: Code
+    captured_at: datetime
     invoice: UUID | None = None
+    offered_to: str = ""
+    """The seller that is to take or decline it; empty where nobody is asked."""
+
+
+class RefundAsked(Fact, frozen=True, kw_only=True, tag="payments.refund.asked.v1"):
+    """Somebody at the desk wants part or all of a payment to go back, approved already where two must agree.
+
+    The seller cancels and answers with a credit, or refuses.
+    """
+
+    refund: UUID
+    payment: UUID
+    invoice: UUID
+    amount_vnd: Positive
+    reason: str
+    by: UUID | None
 
 
 class RefundCompleted(Fact, frozen=True, kw_only=True, tag="payments.refund.completed.v1"):
@@ -111,4 +132,8 @@ class EinvoiceAdjusted(Fact, frozen=True, kw_only=True, tag="payments.einvoice.a
 
 
 class MessageRequested(base.MessageRequested, frozen=True, kw_only=True, tag="payments.message.requested.v1"):
+    pass
+
+
+class ActRecorded(base.ActRecorded, frozen=True, kw_only=True, tag="payments.act.recorded.v1"):
     pass

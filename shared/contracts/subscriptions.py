@@ -27,3 +27,27 @@ class DeliveryRecorded(
     base.DeliveryRecorded, frozen=True, kw_only=True, tag="subscriptions.delivery.recorded.v1"
 ):
     pass
+
+
+class MoneyTaken(base.MoneyTaken, frozen=True, kw_only=True, tag="subscriptions.money.taken.v1"):
+    pass
+
+
+class MoneyDeclined(base.MoneyDeclined, frozen=True, kw_only=True, tag="subscriptions.money.declined.v1"):
+    pass
+
+
+class RefundRefused(base.RefundRefused, frozen=True, kw_only=True, tag="subscriptions.refund.refused.v1"):
+    pass
+
+
+class EarningMoved(base.EarningMoved, frozen=True, kw_only=True, tag="subscriptions.earning.moved.v1"):
+    pass
+
+
+class OrderSigned(base.OrderSigned, frozen=True, kw_only=True, tag="subscriptions.order.signed.v1"):
+    pass
+
+
+class DeliveryReversed(base.DeliveryReversed, frozen=True, kw_only=True, tag="subscriptions.delivery.reversed.v1"):
+    pass

@@ -56,6 +56,7 @@ def _unapplied(row: CaptureRow) -> MoneyUnapplied:
         rail=row.rail,  # type: ignore[arg-type]
         amount_vnd=row.amount_vnd,
         reason=row.reason,
+        captured_at=row.captured_at,
         invoice=row.invoice,
     )
 
