@@ -34,8 +34,7 @@ Collect = Literal["prepaid", "on_terms"]
 Rail = Literal["vnpay", "stripe", "vietqr", "cash", "momo", "zalopay", "trial"]
 """By which way money came; `trial` is the sandbox's, where none does."""
 VatClass = Literal["exempt", "standard", "telecom"]
-Outcome = Literal["paid", "withdrawn", "expired", "returned"]
-"""How an invoice ended; `returned`: what its seller took of late money had gone back before."""
+Outcome = Literal["paid", "withdrawn", "expired"]
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
 

@@ -13,7 +13,8 @@ class InvoiceClosed(Fact, frozen=True, kw_only=True, tag="payments.invoice.close
     """No attempt is open any more; only now may the seller free what it held."""
 
     invoice: UUID
-    outcome: Outcome
+    outcome: Literal[Outcome, "returned"]
+    """`returned`: the late money that its seller took had gone back before, so that nothing holds any more."""
 
 
 class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.captured.v1"):

@@ -49,5 +49,7 @@ class OrderSigned(base.OrderSigned, frozen=True, kw_only=True, tag="subscription
     pass
 
 
-class DeliveryReversed(base.DeliveryReversed, frozen=True, kw_only=True, tag="subscriptions.delivery.reversed.v1"):
+class DeliveryReversed(
+    base.DeliveryReversed, frozen=True, kw_only=True, tag="subscriptions.delivery.reversed.v1"
+):
     pass
