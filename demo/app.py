@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from litestar import Litestar, Request, get
+from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.response import Template
 
@@ -14,6 +14,7 @@ from demo.gateways import Wall
 from demo.pages import PAGES, masthead
 from shared.head import answering_head
 from shared.http import problem
+from shared.request import Request
 from shared.settings import Settings
 from shared.web import static_router, template_config
 
@@ -41,7 +42,7 @@ async def _wall(app: Litestar) -> AsyncIterator[None]:
         await app.state.wall.close()
 
 
-def show_problem(request: Request[Any, Any, Any], error: Exception) -> Any:
+def show_problem(request: Request, error: Exception) -> Any:
     answer = problem(request, error)
     if isinstance(answer, Template):
         answer.context.update(masthead(request))

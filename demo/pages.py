@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.datastructures import Cookie
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
@@ -17,6 +17,7 @@ from demo.legal import LEGAL
 from shared import calendar, clock
 from shared.auth import PAGE_COOKIE
 from shared.errors import NotFound
+from shared.request import Request
 from shared.web import N_, page
 
 DEVICE_COOKIE = "nt_meter"
@@ -33,7 +34,7 @@ WEEKDAYS = (
 PICTURE_CACHE = "public, max-age=86400"
 
 
-def masthead(request: Request[Any, Any, Any]) -> dict[str, Any]:
+def masthead(request: Request) -> dict[str, Any]:
     """What the head of each of the newspaper's pages shows."""
     today = calendar.local_day(clock.now())
     return {
@@ -48,12 +49,12 @@ def masthead(request: Request[Any, Any, Any]) -> dict[str, Any]:
     }
 
 
-def paper(request: Request[Any, Any, Any], template: str, **context: Any) -> Template:
+def paper(request: Request, template: str, **context: Any) -> Template:
     """A page of the newspaper."""
     return page(request, template, **{**masthead(request), **context})
 
 
-def reader_token(request: Request[Any, Any, Any]) -> str | None:
+def reader_token(request: Request) -> str | None:
     """The signed-in reader's page token, passed on unread: only the house can say whether it holds."""
     prefix = "__Host-" if request.app.state.settings.secure else ""
     return request.cookies.get(prefix + PAGE_COOKIE)
@@ -70,7 +71,7 @@ def expired(token: str) -> bool:
 
 
 @get("/", include_in_schema=False, sync_to_thread=False)
-def show_front(request: Request[Any, Any, Any]) -> Template:
+def show_front(request: Request) -> Template:
     newest = list(queries.articles().values())
     above = newest[:4]
     sections = [
@@ -82,7 +83,7 @@ def show_front(request: Request[Any, Any, Any]) -> Template:
 
 
 @get("/chuyen-muc/{slug:str}", include_in_schema=False, sync_to_thread=False)
-def show_section(request: Request[Any, Any, Any], slug: FromPath[str]) -> Template:
+def show_section(request: Request, slug: FromPath[str]) -> Template:
     if slug not in queries.SECTIONS:
         raise NotFound(f"There is no section {slug!r} in this newspaper.")
     name = queries.SECTIONS[slug]
@@ -90,7 +91,7 @@ def show_section(request: Request[Any, Any, Any], slug: FromPath[str]) -> Templa
 
 
 @get("/bai/{slug:str}", include_in_schema=False)
-async def show_article(request: Request[Any, Any, Any], slug: FromPath[str]) -> Template | Redirect:
+async def show_article(request: Request, slug: FromPath[str]) -> Template | Redirect:
     article = queries.articles().get(slug)
     if article is None:
         raise NotFound("This article does not exist or was moved.")
@@ -152,12 +153,12 @@ def structured_data(article: queries.Article, base_url: str) -> dict[str, Any]:
 
 
 @get("/su-kien", include_in_schema=False, sync_to_thread=False)
-def show_events(request: Request[Any, Any, Any]) -> Template:
+def show_events(request: Request) -> Template:
     return paper(request, "happenings.html", articles=queries.of_section("the-thao"))
 
 
 @get("/legal/{name:str}", include_in_schema=False, sync_to_thread=False)
-def show_legal(request: Request[Any, Any, Any], name: FromPath[str]) -> Template:
+def show_legal(request: Request, name: FromPath[str]) -> Template:
     if name not in LEGAL:
         raise NotFound("There is no such legal page.")
     title, paragraphs = LEGAL[name]
@@ -165,7 +166,7 @@ def show_legal(request: Request[Any, Any, Any], name: FromPath[str]) -> Template
 
 
 @get("/rss.xml", include_in_schema=False, sync_to_thread=False)
-def show_feed(request: Request[Any, Any, Any]) -> Template:
+def show_feed(request: Request) -> Template:
     """Aggregators get the lead of each article and no more."""
     answer = paper(
         request,

@@ -5,12 +5,13 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from litestar import Litestar, MediaType, Request, Response, Router, get
+from litestar import Litestar, MediaType, Response, Router, get
 from litestar.response import Template
 
 from shared import clock, openapi
 from shared.calendar import local_day
 from shared.contracts.asyncapi import document
+from shared.request import Request
 from shared.web import page
 
 
@@ -20,7 +21,7 @@ def _openapi(app: Litestar, service: str, today: date) -> bytes:
 
 
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
-def show_openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
+def show_openapi(request: Request) -> Response[bytes]:
     """The service's own document; its examples are good today."""
     service = request.app.state.house.service
     body = _openapi(request.app, service, local_day(clock.now()))
@@ -28,14 +29,14 @@ def show_openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @get("/asyncapi.json", include_in_schema=False, sync_to_thread=False)
-def show_asyncapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+def show_asyncapi(request: Request) -> dict[str, Any]:
     """The facts that the service sends and receives, as AsyncAPI."""
     house = request.app.state.house
     return document(house.service, house.consumer.subjects())
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=False)
-def show_page(request: Request[Any, Any, Any]) -> Template:
+def show_page(request: Request) -> Template:
     """The page that shows the document to people: Swagger UI from its installed package, nothing from elsewhere."""
     return page(request, "api_page.html", service=request.app.state.house.service, theme="light")
 

@@ -11,7 +11,6 @@ from uuid import UUID
 import msgspec
 from joserfc import jws, jwt
 from joserfc.jwk import KeySet, OKPKey
-from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from shared import clock, revocations
@@ -19,6 +18,7 @@ from shared.contracts import roles
 from shared.contracts.scopes import Scope
 from shared.db import Tx, version
 from shared.errors import NotAllowed, NotSignedIn
+from shared.request import Connection
 from shared.settings import PREFIX, BadSetting, Settings
 
 PAGE_TOKEN_S = 300
@@ -146,7 +146,7 @@ class Verifier:
             self.revoked, self.revocations = await revocations.ids(tx), number
 
 
-def principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
+def principal_of(connection: Connection) -> Principal:
     """The principal that the middleware found; nobody where no token came."""
     found = connection.scope.get("user")
     return found if isinstance(found, Principal) else NOBODY
@@ -174,7 +174,7 @@ class Right(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope | Literal[""] = ""
     own: bool = False
 
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
         """Let in who has the right somewhere; what the request then reaches is where they have it, and no more."""
         principal, scope = principal_of(connection), cast("dict[str, Any]", connection.scope)
         if principal.kind == "nobody":
@@ -215,7 +215,7 @@ is_registered = Right(roles={"advertiser", "sponsor"})
 _REACH = "nguonthu_reach"
 
 
-def reach_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Reach:
+def reach_of(connection: Connection) -> Reach:
     """What all rights of the door reach together; at a door without one, nothing but what is the caller's own."""
     found = cast("dict[str, Any]", connection.scope).get(_REACH)
     return found if isinstance(found, Reach) else Reach(own=principal_of(connection).own)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 import sqlalchemy as sa
-from litestar import Request, Response
+from litestar import Response
 from litestar.datastructures import FormMultiDict
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import HTTPException
@@ -32,6 +32,7 @@ from shared.errors import (
 )
 from shared.fields import field_refused
 from shared.limits import client_address
+from shared.request import Request
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ MAX_DEPTH = 24
 PROBLEM = "application/problem+json"
 
 
-class StrictRequest(Request[Any, Any, Any]):
+class StrictRequest(Request):
     """Decodes JSON strictly, with limits; Litestar's own decoding would take `"5e3"` for 5000."""
 
     async def form(self) -> FormMultiDict:
@@ -181,7 +182,7 @@ class StillWorking(Refused):
 
 
 async def once(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: Tx,
     work: Coroutine[Any, Any, T],
     secret: Callable[[T], T] | None = None,
@@ -228,7 +229,7 @@ _ANSWERED = sa.text(
 )
 
 
-async def _first_answer(request: Request[Any, Any, Any], tx: Tx, mine: dict[str, str], digest: bytes) -> Any:
+async def _first_answer(request: Request, tx: Tx, mine: dict[str, str], digest: bytes) -> Any:
     before = (await tx.execute(_ANSWERED, mine)).first()
     if before is None:
         raise StillWorking(
@@ -242,7 +243,7 @@ async def _first_answer(request: Request[Any, Any, Any], tx: Tx, mine: dict[str,
     return msgspec.json.decode(before.body, type=kind)
 
 
-def asker(request: Request[Any, Any, Any]) -> str:
+def asker(request: Request) -> str:
     """Whose answers are remembered: the principal's, or, of those who did not sign in, the browser's.
 
     A browser is told by the cookie of its forms, which nobody else has. A program without a key has nothing of its
@@ -258,7 +259,7 @@ def asker(request: Request[Any, Any, Any]) -> str:
     return f"nobody:{client_address(request)}"
 
 
-async def _key_and_hash(request: Request[Any, Any, Any]) -> tuple[str, bytes]:
+async def _key_and_hash(request: Request) -> tuple[str, bytes]:
     is_form = request.content_type[0] in FORMS
     form = await request.form() if is_form else None
     key = request.headers.get("idempotency-key", "")
@@ -295,7 +296,7 @@ def etag(version: int) -> str:
 _COMPRESSED = re.compile(r'-(?:gzip|zstd|br)"$')
 
 
-def require_match(request: Request[Any, Any, Any], version: int) -> None:
+def require_match(request: Request, version: int) -> None:
     """An edit must name the version it saw. Raises Stale when it names another, VersionMissing when none."""
     given = request.headers.get("if-match")
     if given is None:
@@ -309,7 +310,7 @@ PROGRAMS = ("/gateway/", "/health", "/metrics", "/b/")
 """Addresses outside the API that programs call; browsers come there too, and say so."""
 
 
-def wants_html(request: Request[Any, Any, Any]) -> bool:
+def wants_html(request: Request) -> bool:
     """Whether a person asks: any address but a program's is a page, unless JSON alone is asked for."""
     # As it was asked for: below a mount, `path` is what is left of it.
     path = (request.scope.get("raw_path") or request.url.path.encode()).decode("latin-1")
@@ -321,7 +322,7 @@ def wants_html(request: Request[Any, Any, Any]) -> bool:
     return not path.startswith(PROGRAMS) and "json" not in accepted
 
 
-def problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+def problem(request: Request, error: Exception) -> Response[Any]:
     """Map any exception to an answer: a problem+json for programs, a page for people (RFC 9457)."""
     status, code, sentence, more = _facts_of(error)
     waits = status in (429, 503) or "retry_after_s" in more

@@ -3,9 +3,7 @@
 import math
 import time
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any
 
-from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 from redis.exceptions import RedisError
@@ -14,6 +12,7 @@ from shared.auth import principal_of
 from shared.counters import own
 from shared.errors import TooMany
 from shared.house import House
+from shared.request import Connection
 
 # KEYS[1] holds when the bucket will be empty, in microseconds; ARGV: what is put in, and how much it holds.
 _GCRA = """
@@ -55,7 +54,7 @@ def limited(name: str, per_minute: int, burst: int) -> Guard:
     count = burst + 1
     per_s = 60 * count / per_minute
 
-    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    async def guard(connection: Connection, _: BaseRouteHandler) -> None:
         principal = principal_of(connection)
         who = principal.spender if principal.kind != "nobody" else neighbourhood(connection)
         refuse_after(await take(connection.app.state.house, f"{name}:{who}", count, per_s))
@@ -69,14 +68,14 @@ def refuse_after(wait_s: int) -> None:
         raise TooMany(f"Too many requests; try again in {wait_s} s.", retry_after_s=wait_s)
 
 
-def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+def client_address(connection: Connection) -> str:
     """The caller's address as the edge tells it; only the edge reaches us."""
     forwarded = connection.headers.get("x-forwarded-for", "").split(",")[0].strip()
     address = forwarded or (connection.client.host if connection.client else "")
     return address.removeprefix("::ffff:")
 
 
-def neighbourhood(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+def neighbourhood(connection: Connection) -> str:
     """Where a caller comes from: an IPv4 address, or the block of an IPv6 one, of which its customer has billions."""
     return block_of(client_address(connection), 32)
 

@@ -7,15 +7,14 @@ A browser comes back by itself when a stream ends, and some while after it was r
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
 
-from litestar import Request
 from litestar.response import ServerSentEvent
 
 from shared import clock
 from shared.auth import principal_of
 from shared.errors import TooMany, Unavailable
 from shared.limits import neighbourhood
+from shared.request import Request
 
 MOST = 400
 """Streams of one worker, well below the connections that it takes."""
@@ -36,7 +35,7 @@ LASTS_S = 240.0
 COME_BACK_S = 30
 
 
-def stream(request: Request[Any, Any, Any], messages: AsyncIterator[str]) -> ServerSentEvent:
+def stream(request: Request, messages: AsyncIterator[str]) -> ServerSentEvent:
     """Answer with messages as they come. Raises TooMany and Unavailable where too many streams are open."""
     opened: Counter[str] = request.app.state.streams
     principal = principal_of(request)

@@ -7,12 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Response, get
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from structlog.tracebacks import ExceptionDictTransformer
 
 from shared import clock
+from shared.request import Request
 
 REGISTRY = CollectorRegistry()
 REQUESTS = Counter(
@@ -90,7 +91,7 @@ def live() -> dict[str, str]:
 
 
 @get("/health/ready", include_in_schema=False)
-async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+async def ready(request: Request) -> Response[dict[str, Any]]:
     """Whether the service can do its work, and what it waits for where it cannot."""
     waits = await request.app.state.house.waits_for()
     body = {"status": "waiting" if waits else "ready", "waits_for": waits}
@@ -101,7 +102,7 @@ _HELD = sa.text("SELECT state, count(*) AS n FROM retry GROUP BY state")
 
 
 @get("/metrics", include_in_schema=False, media_type=MediaType.TEXT)
-async def metrics(request: Request[Any, Any, Any]) -> bytes:
+async def metrics(request: Request) -> bytes:
     """Prometheus metrics; the gauges of facts are read when asked."""
     house = request.app.state.house
     async with house.database.worker_tx() as tx:

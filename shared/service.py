@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
-from litestar import Litestar, Request
+from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.config.csrf import CSRFConfig
 from litestar.datastructures import State
@@ -30,6 +30,7 @@ from shared.head import answering_head
 from shared.house import House
 from shared.http import StrictRequest, problem
 from shared.jobs import Jobs, repeating
+from shared.request import Request
 from shared.settings import Settings
 
 REFRESH_S = 2.0
@@ -184,7 +185,7 @@ class Direct:
 
 
 async def _answer_problem(scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
-    request: Request[Any, Any, Any] = StrictRequest(scope, receive, send)
+    request: Request = StrictRequest(scope, receive, send)
     answer = problem_of(request, error).to_asgi_response(app=None, request=request)
     await answer(scope, receive, send)
 
@@ -203,7 +204,7 @@ def _cookie(header: str, name: str) -> str:
     return ""
 
 
-async def provide_tx(request: Request[Any, Any, Any]) -> AsyncIterator[Tx]:
+async def provide_tx(request: Request) -> AsyncIterator[Tx]:
     """The request's one transaction: it commits before the answer goes out, and rolls back when anything raised.
 
     It reaches what the rights among the route's guards reach together: the agencies where the caller holds them, with
@@ -233,7 +234,7 @@ async def enter_as(tx: Tx, reach: auth.Reach) -> None:
     await enter(tx, codes, *sorted(reach.own))
 
 
-def problem_of(request: Request[Any, Any, Any], error: Exception) -> Any:
+def problem_of(request: Request, error: Exception) -> Any:
     answer = problem(request, error)
     if answer.status_code == 500:  # noqa: PLR2004
         structlog.get_logger().error("fault", path=request.url.path, exc_info=error)

@@ -10,10 +10,8 @@ import contextlib
 import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import Any
 
 import msgspec
-from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
@@ -21,6 +19,7 @@ from shared import limits, links
 from shared.auth import principal_of
 from shared.contracts import sandbox
 from shared.house import House
+from shared.request import Connection
 from shared.settings import Budget, Settings
 
 DEVICE_COOKIE = "nt_device"
@@ -49,7 +48,7 @@ def network_of(address: str) -> str:
     return limits.block_of(address, 24)
 
 
-def asker_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Asker:
+def asker_of(connection: Connection) -> Asker:
     """Who asks: a principal or a device known to the house by its signed cookie, or a stranger of a network.
 
     A key of the sandbox is had for the asking, and as many more as one likes: it makes nobody known.
@@ -102,9 +101,7 @@ class Share(msgspec.Struct):
 
 
 @contextlib.asynccontextmanager
-async def sharing(
-    connection: ASGIConnection[Any, Any, Any, Any], name: str, budget: Budget, quantity: int
-) -> AsyncIterator[Share]:
+async def sharing(connection: Connection, name: str, budget: Budget, quantity: int) -> AsyncIterator[Share]:
     """A part of what a network shares, however known who asks is; given back unless it was `used`.
 
     Entered before the transaction and left after it: nobody holds a connection while Redis is asked.
@@ -124,7 +121,7 @@ async def sharing(
 def within(name: str, budget_of: Callable[[Settings], Budget]) -> Guard:
     """Make a guard: whoever has spent the budget waits. Raises TooMany."""
 
-    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    async def guard(connection: Connection, _: BaseRouteHandler) -> None:
         state = connection.app.state
         wait_s = await spend(state.house, name, budget_of(state.settings), asker_of(connection))
         limits.refuse_after(wait_s)

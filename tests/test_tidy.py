@@ -71,6 +71,19 @@ def test_wiring_stays_wiring(service):
     assert words(f"services/{service}/app.py").count("\n") < 40
 
 
+def test_what_a_handler_receives_has_one_name_in_every_flat():
+    """`Request` and `Connection` of shared/request.py: with Litestar's own each file would fill them in anew."""
+    own = re.compile(
+        r"^from litestar import .*\bRequest\b|\bASGIConnection\b|\bRequest\[|^\w+ = Request$", re.MULTILINE
+    )
+    guilty = [
+        str(path.relative_to(ROOT))
+        for path in OURS
+        if path.name not in ("request.py", "test_tidy.py") and own.search(path.read_text(encoding="utf-8"))
+    ]
+    assert guilty == []
+
+
 def test_time_and_ids_come_from_the_clock_alone():
     banned = re.compile(r"datetime\.(now|utcnow)\(|date\.today\(|time\.time\(|uuid4\(|uuid7\(|secrets\.token")
     guilty = [

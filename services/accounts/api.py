@@ -7,8 +7,7 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, Router, delete, get, post
-from litestar.connection import ASGIConnection
+from litestar import Response, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody
@@ -25,6 +24,7 @@ from shared.errors import NotSignedIn
 from shared.http import once
 from shared.limits import limited
 from shared.lists import Limit, Page, decode_cursor, page_of
+from shared.request import Connection, Request
 from shared.strangers import within
 
 BASE = "/api/accounts/v1"
@@ -86,7 +86,7 @@ not_too_many_keys = limited("keys", per_minute=10, burst=20)
 """An organisation's people and keys manage its keys, an administrator those of the agency's programs."""
 
 
-def is_somebody(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+def is_somebody(connection: Connection, _: BaseRouteHandler) -> None:
     """Anyone with a valid token or key."""
     if auth.principal_of(connection).kind == "nobody":
         raise NotSignedIn("Send an API key or a page token as `Authorization: Bearer …`.")
@@ -94,7 +94,7 @@ def is_somebody(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
 
 @post("/advertisers", guards=[within("registrations", lambda settings: settings.budget_registrations)])
 async def register_advertiser(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[RegisterAdvertiser]
+    request: Request, tx: NamedDependency[Tx], data: JSONBody[RegisterAdvertiser]
 ) -> keys.Registered:
     """Register an advertiser. The answer holds a key for the sandbox: it is shown here and never again.
 
@@ -110,9 +110,7 @@ async def register_advertiser(
 
 
 @post("/keys", guards=[may_manage_keys, not_too_many_keys])
-async def make_key(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[MakeKey]
-) -> keys.Made:
+async def make_key(request: Request, tx: NamedDependency[Tx], data: JSONBody[MakeKey]) -> keys.Made:
     """Make an API key. The answer holds it: it is shown here and never again."""
     principal = auth.principal_of(request)
     made = await once(
@@ -132,7 +130,7 @@ async def make_key(
 
 @get("/keys", guards=[may_manage_keys])
 async def list_keys(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     cursor: FromQuery[str] = "",
     limit: Limit = 50,
@@ -146,7 +144,7 @@ async def list_keys(
 
 
 @delete("/keys/{key:uuid}", guards=[may_manage_keys])
-async def revoke_key(request: Request[Any, Any, Any], tx: NamedDependency[Tx], key: FromPath[UUID]) -> None:
+async def revoke_key(request: Request, tx: NamedDependency[Tx], key: FromPath[UUID]) -> None:
     """Refuse a key from now on, in every service within five seconds."""
     principal = auth.principal_of(request)
     await keys.revoke_key(tx, key, principal)
@@ -159,13 +157,13 @@ async def list_agencies(tx: NamedDependency[Tx]) -> list[queries.Agency]:
 
 
 @get("/me", guards=[is_somebody], sync_to_thread=False)
-def show_me(request: Request[Any, Any, Any]) -> Me:
+def show_me(request: Request) -> Me:
     """Who the caller is: the content of the token or key, without the name."""
     return msgspec.convert(auth.principal_of(request), Me, from_attributes=True)
 
 
 @get("/jwks", sync_to_thread=False)
-def show_public_keys(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+def show_public_keys(request: Request) -> Response[dict[str, Any]]:
     """The public keys with which page tokens and API keys are verified (RFC 7517)."""
     return Response(
         json.loads(request.app.state.settings.token_public_keys or '{"keys": []}'),

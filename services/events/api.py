@@ -2,11 +2,11 @@
 
 from datetime import date, datetime
 from operator import attrgetter
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post, put
+from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
@@ -23,10 +23,10 @@ from shared.errors import NotFound
 from shared.http import etag, once, require_match
 from shared.limits import limited
 from shared.lists import Limit, Page, decode_cursor, page_of
+from shared.request import Request
 from shared.service import transaction
 from shared.strangers import Share, sharing
 
-Caller = Request[Any, Any, Any]
 BASE = "/api/events/v1"
 
 may_sponsor = auth.Right(scope="events:sponsor", own=True)
@@ -133,7 +133,7 @@ async def show_availability(tx: NamedDependency[Tx], slug: FromPath[str]) -> lis
 
 @post(f"{BASE}/events", guards=[may_edit_events])
 async def create_event(
-    request: Caller, tx: NamedDependency[Tx], data: JSONBody[catalogue.NewEvent]
+    request: Request, tx: NamedDependency[Tx], data: JSONBody[catalogue.NewEvent]
 ) -> queries.EventView:
     """Open an event for sale, with its packages and tickets."""
 
@@ -146,7 +146,7 @@ async def create_event(
 
 @put(f"{BASE}/events/{{slug:str}}", guards=[may_edit_events])
 async def edit_event(
-    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], data: JSONBody[catalogue.Details]
+    request: Request, tx: NamedDependency[Tx], slug: FromPath[str], data: JSONBody[catalogue.Details]
 ) -> Response[queries.EventView]:
     """Change an event's words and times. Send If-Match."""
     event = await _editable(request, tx, slug)
@@ -156,7 +156,7 @@ async def edit_event(
 
 @put(f"{BASE}/events/{{slug:str}}/sellables/{{sellable:uuid}}", guards=[may_edit_events])
 async def edit_sellable(
-    request: Caller,
+    request: Request,
     tx: NamedDependency[Tx],
     slug: FromPath[str],
     sellable: FromPath[UUID],
@@ -169,14 +169,14 @@ async def edit_sellable(
     return Response(full, headers={"ETag": etag(event.version)})
 
 
-async def _editable(request: Caller, tx: Tx, slug: str) -> EventRow:
+async def _editable(request: Request, tx: Tx, slug: str) -> EventRow:
     event: EventRow = await locked(tx, EventRow, (await queries.event_of_staff(tx, slug)).id)
     require_match(request, event.version)
     return event
 
 
 @post(f"{BASE}/sponsorships", guards=[may_sponsor, bookings])
-async def take_package(request: Caller, data: JSONBody[TakePackage]) -> Order:
+async def take_package(request: Request, data: JSONBody[TakePackage]) -> Order:
     """Hold a package for some hours and ask for its first instalment; `expires_at` says until when.
 
     Who has paid for one here before holds it for a day, and up to three at once; others one. Whoever let two go in a
@@ -201,7 +201,7 @@ class _Unchecked(Application, frozen=True, kw_only=True, forbid_unknown_fields=F
     """The application within a larger body whose unknown fields were already refused."""
 
 
-def _order(request: Caller, asked: Asked) -> Order:
+def _order(request: Request, asked: Asked) -> Order:
     settings = request.app.state.settings
     link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
     return Order(asked, settings.base_url + link)
@@ -209,7 +209,7 @@ def _order(request: Caller, asked: Asked) -> Order:
 
 @get(f"{BASE}/sponsorships", guards=[may_sponsor])
 async def list_sponsorships(
-    request: Caller, tx: NamedDependency[Tx], cursor: FromQuery[str] = "", limit: Limit = 50
+    request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str] = "", limit: Limit = 50
 ) -> Page[queries.SponsorshipView]:
     """Your sponsorships, the newest first; of a key, those with its agency."""
     principal, before = auth.principal_of(request), decode_cursor(cursor, UUID)
@@ -225,7 +225,7 @@ async def list_sponsorships(
 
 @get(f"{BASE}/sponsorships/{{sponsorship:uuid}}", guards=[may_sponsor])
 async def show_sponsorship(
-    request: Caller, tx: NamedDependency[Tx], sponsorship: FromPath[UUID]
+    request: Request, tx: NamedDependency[Tx], sponsorship: FromPath[UUID]
 ) -> queries.SponsorshipView:
     """One of your sponsorships, with its instalments and deliverables."""
     principal = auth.principal_of(request)
@@ -236,7 +236,7 @@ async def show_sponsorship(
 
 @post(f"{BASE}/sponsorships/{{sponsorship:uuid}}/cancellation", guards=[may_sponsor])
 async def cancel_sponsorship(
-    request: Caller, tx: NamedDependency[Tx], sponsorship: FromPath[UUID]
+    request: Request, tx: NamedDependency[Tx], sponsorship: FromPath[UUID]
 ) -> queries.SponsorshipView:
     """Give a package back before its first payment; it is free again once payments has closed the invoice."""
     principal = auth.principal_of(request)
@@ -253,7 +253,7 @@ async def cancel_sponsorship(
 
 
 @post(f"{BASE}/registrations", guards=[may_register, bookings])
-async def register(request: Caller, data: JSONBody[Register]) -> Order:
+async def register(request: Request, data: JSONBody[Register]) -> Order:
     """Hold tickets for a quarter of an hour and ask for the money. `sold-out` (409) holds and charges nothing.
 
     Who has paid here before may hold 40 unpaid, others ten (`held-unpaid`, 409), and in a crowd for five minutes.
@@ -273,7 +273,7 @@ async def register(request: Caller, data: JSONBody[Register]) -> Order:
 
 @get(f"{BASE}/registrations/{{registration:uuid}}", guards=[may_register])
 async def show_registration(
-    request: Caller, tx: NamedDependency[Tx], registration: FromPath[UUID]
+    request: Request, tx: NamedDependency[Tx], registration: FromPath[UUID]
 ) -> queries.RegistrationView:
     """One of your orders, with its bibs once it is paid."""
     principal = auth.principal_of(request)
@@ -284,7 +284,7 @@ async def show_registration(
 
 @post(f"{BASE}/events/{{slug:str}}/check-ins", guards=[may_check_in])
 async def check_in(
-    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], data: JSONBody[CheckIn]
+    request: Request, tx: NamedDependency[Tx], slug: FromPath[str], data: JSONBody[CheckIn]
 ) -> queries.EntrantView:
     """Let the runner with a bib in. The second time is refused with `already-in` (409)."""
 
@@ -299,7 +299,7 @@ async def check_in(
 
 @post(f"{BASE}/deliverables/{{deliverable:uuid}}/delivery", guards=[may_edit_events])
 async def deliver(
-    request: Caller, tx: NamedDependency[Tx], deliverable: FromPath[UUID], data: JSONBody[Proof]
+    request: Request, tx: NamedDependency[Tx], deliverable: FromPath[UUID], data: JSONBody[Proof]
 ) -> queries.SponsorshipView:
     """Record that a sponsor got what was promised, with its proof."""
 

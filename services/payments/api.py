@@ -1,12 +1,12 @@
 """The doors for programs: VNPay's notification, and invoices, captures and refunds for those who may see money."""
 
 from datetime import date
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 import msgspec
 import structlog
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
@@ -22,6 +22,7 @@ from shared.house import House
 from shared.http import once
 from shared.limits import client_address, limited
 from shared.lists import Limit, Page, decode_cursor, page_of
+from shared.request import Request
 
 FINANCE: frozenset[Role] = frozenset({"finance", "finance_approver", "administrator", "auditor"})
 """Roles that may look at money."""
@@ -59,7 +60,7 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     guards=[limited("vnpay-ipn", per_minute=6000, burst=2000)],
     include_in_schema=False,
 )
-async def hear_vnpay(request: Request[Any, Any, Any]) -> attempts.Reply:
+async def hear_vnpay(request: Request) -> attempts.Reply:
     """VNPay's notification. The transaction commits here, before the reply exists, and 99 asks for a repeat."""
     house: House = request.app.state.house
     raw = request.scope["query_string"].decode("latin-1")
@@ -92,7 +93,7 @@ async def list_captures(
 
 @post("/api/payments/v1/refunds", guards=[may_ask_refunds])
 async def ask_refund(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[RefundAsked]
+    request: Request, tx: NamedDependency[Tx], data: JSONBody[RefundAsked]
 ) -> queries.RefundView:
     """Ask for a refund; from the threshold on it waits for a second person."""
     principal = auth.principal_of(request)
@@ -112,7 +113,7 @@ async def show_refund(tx: NamedDependency[Tx], refund: FromPath[UUID]) -> querie
 
 @post("/api/payments/v1/refunds/{refund:uuid}/decision", guards=[may_approve_refunds])
 async def decide_refund(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     refund: FromPath[UUID],
     data: JSONBody[Decision],

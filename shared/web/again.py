@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Request, Response
+from litestar import Response
 from litestar.datastructures import Cookie
 from litestar.response import Template
 
@@ -13,6 +13,7 @@ from shared import links
 from shared.auth import principal_of
 from shared.db import Tx
 from shared.errors import NotFound, Refused
+from shared.request import Request
 from shared.settings import Settings
 
 AGAIN = {
@@ -26,8 +27,6 @@ AGAIN = {
 
 TOLD = "nt_told"
 TOLD_S = 60
-
-Web = Request[Any, Any, Any]
 
 
 class Typed:
@@ -80,14 +79,14 @@ class Typed:
         return self.sentence
 
 
-def typed_in(request: Web) -> Typed:
+def typed_in(request: Request) -> Typed:
     """What the form was sent with that this answer shows again; nothing on any other page."""
     found = request.scope["state"].get("typed")
     return found if isinstance(found, Typed) else Typed()
 
 
 async def or_again(
-    request: Web,
+    request: Request,
     tx: Tx,
     work: Coroutine[Any, Any, Response[Any]],
     show: Callable[[], Awaitable[Template]],
@@ -100,7 +99,7 @@ async def or_again(
         return await again(request, refusal, show)
 
 
-async def again(request: Web, refusal: Refused, show: Callable[[], Awaitable[Template]]) -> Template:
+async def again(request: Request, refusal: Refused, show: Callable[[], Awaitable[Template]]) -> Template:
     """Show a form's page again as it was filled in, with the reason. Raises the refusal where no form can mend it."""
     status = AGAIN.get(HTTPStatus(refusal.status))
     if status is None:
@@ -112,7 +111,7 @@ async def again(request: Web, refusal: Refused, show: Callable[[], Awaitable[Tem
     return answer
 
 
-def tell(request: Web, answer: Response[Any], path: str, **what: object) -> Response[Any]:
+def tell(request: Request, answer: Response[Any], path: str, **what: object) -> Response[Any]:
     """Let the page that follows say once what was done: in a signed cookie, since an address could be made up."""
     settings: Settings = request.app.state.settings
     word = links.signed(settings, f"told:{path}", TOLD_S, who=principal_of(request).subject, **what)
@@ -120,7 +119,7 @@ def tell(request: Web, answer: Response[Any], path: str, **what: object) -> Resp
     return answer
 
 
-def told(request: Web) -> dict[str, str]:
+def told(request: Request) -> dict[str, str]:
     """What was just done by this person, for this page to say; empty when nothing was, or it was said."""
     settings: Settings = request.app.state.settings
     given = request.cookies.get(_name(settings), "")
@@ -136,7 +135,7 @@ def told(request: Web) -> dict[str, str]:
     return what
 
 
-def told_cookies(request: Web) -> list[Cookie]:
+def told_cookies(request: Request) -> list[Cookie]:
     """The end of the cookie whose word this answer says."""
     settings: Settings = request.app.state.settings
     return [_cookie(settings, "", request.url.path, 0)] if request.scope["state"].get("told") else []

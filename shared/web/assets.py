@@ -4,12 +4,12 @@ from functools import cache
 from hashlib import sha256
 from mimetypes import guess_type
 
-from litestar import Request, Response, Router, get
-from litestar.datastructures import State
+from litestar import Response, Router, get
 from litestar.params import FromPath
 from msgspec import Struct
 
 from shared.errors import NotFound
+from shared.request import Request
 from shared.web.words import folders
 from shared.wheels import folder_of
 
@@ -52,7 +52,7 @@ def static(name: str) -> str:
 
 
 @get("/{name:path}", sync_to_thread=False, opt={"exclude_from_csrf": True}, include_in_schema=False)
-def serve_asset(request: Request[object, object, State], name: FromPath[str]) -> Response[bytes]:
+def serve_asset(request: Request, name: FromPath[str]) -> Response[bytes]:
     asset = assets().get(name.lstrip("/"))
     if asset is None:
         raise NotFound(f"There is no file {name!r} here.")

@@ -10,8 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.environment import TemplateModule
 from jinja2.runtime import Context
-from litestar import Request, Router, get
-from litestar.connection import ASGIConnection
+from litestar import Router, get
 from litestar.datastructures import Cookie, State
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
@@ -19,6 +18,7 @@ from litestar.template import TemplateConfig
 
 from shared import clock
 from shared.auth import Principal, principal_of
+from shared.request import Connection, Request
 from shared.settings import Settings
 from shared.web.again import told_cookies, typed_in
 from shared.web.assets import static
@@ -32,17 +32,13 @@ TEMPLATES = Path(__file__).parent / "templates"
 THEMES = ("light", "dark", "auto")
 YEAR_S = 365 * 86_400
 
-Connection = ASGIConnection[Any, Any, Any, Any]
-
 
 def language_of(request: Connection) -> str:
     """Vietnamese unless the reader chose English, now or before; a browser's settings do not choose."""
     return _chosen(request, "lang", LANGUAGES)
 
 
-def page(
-    request: Request[Any, Any, Any], template: str, *, status_code: int = HTTPStatus.OK, **context: Any
-) -> Template:
+def page(request: Request, template: str, *, status_code: int = HTTPStatus.OK, **context: Any) -> Template:
     """Render a template with the context, plus language, theme, person, navigation and the parts `ui`."""
     lang, principal = language_of(request), principal_of(request)
     path, query = place_of(request)
@@ -165,7 +161,7 @@ def component_routes() -> Router:
 
 
 @get("/", sync_to_thread=False, include_in_schema=False)
-def show_components(request: Request[Any, Any, Any]) -> Template:
+def show_components(request: Request) -> Template:
     return page(request, "components.html", today=clock.now())
 
 

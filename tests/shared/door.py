@@ -2,13 +2,13 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import msgspec
 import pytest
 import sqlalchemy as sa
-from litestar import Litestar, Request, get, post, put
+from litestar import Litestar, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Redirect
@@ -20,6 +20,7 @@ from shared.errors import Refused
 from shared.jobs import Jobs
 from shared.limits import limited
 from shared.money import Vnd
+from shared.request import Request
 from shared.service import Service
 from tests.conftest import Running
 from tests.sample import withdrawn
@@ -50,9 +51,7 @@ async def book(tx: Tx, data: Booking) -> Booked:
 
 
 @post("/api/ads/v1/bookings", guards=[may_book])
-async def book_one(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[Booking]
-) -> Booked:
+async def book_one(request: Request, tx: NamedDependency[Tx], data: JSONBody[Booking]) -> Booked:
     return await http.once(request, tx, book(tx, data))
 
 
@@ -76,7 +75,7 @@ async def listed(
 
 
 @post("/api/ads/v1/pictures", guards=[may_book])
-async def take_picture(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Booked:
+async def take_picture(request: Request, tx: NamedDependency[Tx]) -> Booked:
     async def work() -> Booked:
         await outbox.emit(tx, withdrawn())
         return Booked((await (await request.form())["file"].read()).decode(), 0)
@@ -85,7 +84,7 @@ async def take_picture(request: Request[Any, Any, Any], tx: NamedDependency[Tx])
 
 
 @post("/api/ads/v1/slow", guards=[may_book])
-async def slow(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Booked:
+async def slow(request: Request, tx: NamedDependency[Tx]) -> Booked:
     async def work() -> Booked:
         await asyncio.sleep(0.5)
         return Booked("slow", 0)
@@ -94,7 +93,7 @@ async def slow(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Book
 
 
 @post("/advertise/forms", opt={"exclude_from_csrf": True})
-async def form_of_a_stranger(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Redirect:
+async def form_of_a_stranger(request: Request, tx: NamedDependency[Tx]) -> Redirect:
     async def work() -> Redirect:
         return Redirect(f"/advertise/{clock.new_id()}", status_code=302)
 
@@ -107,7 +106,7 @@ async def limited_one() -> None:
 
 
 @put("/api/ads/v1/things/{name:str}", guards=[may_book])
-async def rename(request: Request[Any, Any, Any], name: FromPath[str]) -> str:
+async def rename(request: Request, name: FromPath[str]) -> str:
     http.require_match(request, 3)
     return name
 

@@ -4,12 +4,11 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, closing
-from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-from litestar import Litestar, Request, get
+from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.params import FromQuery
 from litestar.response import ServerSentEvent
@@ -17,12 +16,13 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from shared import clock, live
 from shared.auth import Principal
+from shared.request import Request
 from shared.service import problem_of
 from tests.shared.browser import served
 
 
 @get("/api/ads/v1/live")
-async def watch(request: Request[Any, Any, Any], lasts_s: FromQuery[float] = 30) -> ServerSentEvent:
+async def watch(request: Request, lasts_s: FromQuery[float] = 30) -> ServerSentEvent:
     async def looks() -> AsyncIterator[str]:
         async for _ in live.ticks(0.05, lasts_s):
             yield "still here"

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from joserfc.jwk import OKPKey
-from litestar import Litestar, Request, get
+from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.response import Template
 
@@ -16,6 +16,7 @@ from shared.auth import Principal, Right
 from shared.contracts import SERVICES
 from shared.contracts.roles import Role
 from shared.http import wants_html
+from shared.request import Request
 from shared.settings import Settings
 from shared.web import page, static_router, template_config
 from shared.web.doors import DOORS, NAVIGATION
@@ -23,7 +24,7 @@ from shared.web.page import menu_of
 
 
 @get("/finance/entries", sync_to_thread=False)
-def show_tabs(request: Request[Any, Any, Any]) -> Template:
+def show_tabs(request: Request) -> Template:
     return page(request, "tabs.html", current="/finance/entries?agency=bkh", nav=NAVIGATION["finance"])
 
 
@@ -66,7 +67,7 @@ def test_whatever_is_not_a_programs_address_is_a_page_unless_json_is_asked_for(
     path: str, accept: str, is_page: Any
 ) -> None:
     scope = {"type": "http", "path": path, "raw_path": path.encode(), "method": "GET", "query_string": b""}
-    request: Request[Any, Any, Any] = Request({**scope, "headers": [(b"accept", accept.encode())]})  # type: ignore[typeddict-item]
+    request: Request = Request({**scope, "headers": [(b"accept", accept.encode())]})  # type: ignore[typeddict-item]
     assert wants_html(request) is is_page
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from joserfc.jwk import OKPKey
-from litestar import Litestar, Request, get, post
+from litestar import Litestar, get, post
 from litestar.config.csrf import CSRFConfig
 from litestar.datastructures import State
 from litestar.params import FromPath
@@ -23,6 +23,7 @@ from playwright.sync_api import Browser
 
 from shared.contracts import SERVICES
 from shared.http import problem
+from shared.request import Request
 from shared.settings import Settings
 from shared.web import component_routes, page, static, static_router, template_config, translate, translate_n
 from shared.web.assets import assets
@@ -48,7 +49,7 @@ EVENING_UTC = datetime(2026, 3, 1, 18, 30, tzinfo=UTC)
 
 
 @get("/form", sync_to_thread=False)
-def show_form(request: Request[Any, Any, Any]) -> Template:
+def show_form(request: Request) -> Template:
     return page(request, "form.html", who="<b>An</b>")
 
 
@@ -58,12 +59,12 @@ def tell_live() -> ServerSentEvent:
 
 
 @get("/comforts", sync_to_thread=False)
-def show_comforts(request: Request[Any, Any, Any]) -> Template:
+def show_comforts(request: Request) -> Template:
     return page(request, "comforts.html")
 
 
 @post("/sent", status_code=200)
-async def count_sent(request: Request[Any, Any, Any]) -> str:
+async def count_sent(request: Request) -> str:
     request.app.state.sent.append((await request.form())["way"])
     await asyncio.sleep(0.6)  # a slow line, on which people tap again
     return "sent"
@@ -79,15 +80,9 @@ COMFORTS = """{% extends "base.html" %}{% block main %}
 
 
 @get("/wrong/{status:int}", sync_to_thread=False)
-def show_wrong(request: Request[Any, Any, Any], status: FromPath[int]) -> Template:
-    return page(
-        request,
-        "error.html",
-        status=status,
-        code=request.query_params.get("code", "x"),
-        sentence="<i>why</i>",
-        status_code=status,
-    )
+def show_wrong(request: Request, status: FromPath[int]) -> Template:
+    code = request.query_params.get("code", "x")
+    return page(request, "error.html", status=status, code=code, sentence="<i>why</i>", status_code=status)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from services.accounts import queries, rules
 from services.accounts.actions import consents, people, second_step, sessions
 from services.accounts.actions.secrets import compare_password, new_password
 from services.accounts.pages import cookies
-from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import ROLES, account_tabs, no_password
 from services.accounts.pages.rights import is_staff
 from services.accounts.tables import PersonRow
@@ -24,6 +23,7 @@ from shared.db import Tx
 from shared.errors import Unprocessable
 from shared.http import once, read_form
 from shared.limits import limited
+from shared.request import Request
 from shared.service import transaction
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again, tell, told
@@ -88,12 +88,12 @@ class ActForm(msgspec.Struct, frozen=True):
 
 
 @get("/account", include_in_schema=False, guards=[is_signed_in])
-async def show_account(request: Web, tx: NamedDependency[Tx]) -> Template:
+async def show_account(request: Request, tx: NamedDependency[Tx]) -> Template:
     return await _home(request, tx)
 
 
 @post("/account/profile", include_in_schema=False, guards=[is_signed_in])
-async def save_profile(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def save_profile(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     _, person = await the_person(request, tx)
     form = read_form(await request.form(), ProfileForm)
 
@@ -106,12 +106,12 @@ async def save_profile(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
 
 
 @get("/account/security", include_in_schema=False, guards=[is_signed_in])
-async def show_security(request: Web, tx: NamedDependency[Tx]) -> Template:
+async def show_security(request: Request, tx: NamedDependency[Tx]) -> Template:
     return await _security(request, tx)
 
 
 @post("/account/security/password", include_in_schema=False, guards=[is_signed_in, not_too_often])
-async def change_password(request: Web) -> Response[Any]:
+async def change_password(request: Request) -> Response[Any]:
     """Set a password; every other device is signed out, and this session gets a fresh secret."""
     principal = auth.principal_of(request)
     form = read_form(await request.form(), PasswordForm)
@@ -134,14 +134,14 @@ async def change_password(request: Web) -> Response[Any]:
 
 
 @post("/account/security/others", include_in_schema=False, guards=[is_signed_in])
-async def sign_out_others(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+async def sign_out_others(request: Request, tx: NamedDependency[Tx]) -> Redirect:
     row, person = await sessions.current(tx, auth.principal_of(request))
     await sessions.end_sessions(tx, person.id, keep=row.id)
     return Redirect("/account/security", status_code=303)
 
 
 @post("/account/security/device", include_in_schema=False, guards=[is_signed_in])
-async def sign_out_device(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+async def sign_out_device(request: Request, tx: NamedDependency[Tx]) -> Redirect:
     form = read_form(await request.form(), DeviceForm)
     _, person = await sessions.current(tx, auth.principal_of(request))
     await sessions.end_sessions(tx, person.id, only=form.session)
@@ -149,7 +149,7 @@ async def sign_out_device(request: Web, tx: NamedDependency[Tx]) -> Redirect:
 
 
 @post("/account/security/recovery", include_in_schema=False, guards=[is_signed_in, not_too_often])
-async def renew_recovery_codes(request: Web) -> Response[Any]:
+async def renew_recovery_codes(request: Request) -> Response[Any]:
     """Ten fresh recovery codes, shown once: only after the second step, and after it was shown again."""
     form = read_form(await request.form(), ProofForm)
     principal = auth.principal_of(request)
@@ -167,14 +167,14 @@ async def renew_recovery_codes(request: Web) -> Response[Any]:
     return cookies.private(cookies.with_cookies(shown, made))
 
 
-async def _rotated(request: Web, tx: Tx, secret: str) -> list[Cookie]:
+async def _rotated(request: Request, tx: Tx, secret: str) -> list[Cookie]:
     """The cookies of a session that got a fresh secret."""
     opened = await sessions.renew(tx, secret)
     return cookies.signed_in_cookies(request.app.state.settings, opened) if opened else []
 
 
 @get("/account/consents", include_in_schema=False, guards=[is_signed_in])
-async def show_consents(request: Web, tx: NamedDependency[Tx]) -> Template:
+async def show_consents(request: Request, tx: NamedDependency[Tx]) -> Template:
     principal, _ = await the_person(request, tx)
     return page(
         request,
@@ -188,7 +188,7 @@ async def show_consents(request: Web, tx: NamedDependency[Tx]) -> Template:
 
 
 @post("/account/consents", include_in_schema=False, guards=[is_signed_in])
-async def change_consent(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+async def change_consent(request: Request, tx: NamedDependency[Tx]) -> Redirect:
     principal, _ = await the_person(request, tx)
     form = read_form(await request.form(), ConsentForm)
     await consents.change_consent(
@@ -199,7 +199,7 @@ async def change_consent(request: Web, tx: NamedDependency[Tx]) -> Redirect:
 
 @get("/account/organisation", include_in_schema=False, guards=[is_signed_in])
 async def show_organisation(
-    request: Web,
+    request: Request,
     tx: NamedDependency[Tx],
     kind: FromQuery[Literal["advertiser", "sponsor"]] = "advertiser",
     next: FromQuery[str] = "",  # noqa: A002 - the query's name
@@ -208,7 +208,7 @@ async def show_organisation(
 
 
 @post("/account/organisation", include_in_schema=False, guards=[is_signed_in, not_too_often])
-async def register_organisation(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def register_organisation(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     """Register the advertiser or sponsor for whom this person acts from now on; refused, the form comes back."""
     row, person = await sessions.current(tx, auth.principal_of(request))
     sent = await request.form()
@@ -229,14 +229,14 @@ async def register_organisation(request: Web, tx: NamedDependency[Tx]) -> Respon
 
 
 @post("/account/act", include_in_schema=False, guards=[is_signed_in])
-async def act_for(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+async def act_for(request: Request, tx: NamedDependency[Tx]) -> Redirect:
     """Act for another of one's organisations."""
     form = read_form(await request.form(), ActForm)
     await sessions.act_for(tx, auth.principal_of(request), form.organisation)
     return _afresh("/account")
 
 
-async def _home(request: Web, tx: Tx) -> Template:
+async def _home(request: Request, tx: Tx) -> Template:
     principal, row = await the_person(request, tx)
     return page(
         request,
@@ -252,7 +252,7 @@ async def _home(request: Web, tx: Tx) -> Template:
     )
 
 
-async def the_person(request: Web, tx: Tx) -> tuple[auth.Principal, PersonRow]:
+async def the_person(request: Request, tx: Tx) -> tuple[auth.Principal, PersonRow]:
     """The person of an open session; a page token alone is not enough here."""
     principal = auth.principal_of(request)
     _, person = await sessions.current(tx, principal)
@@ -284,7 +284,11 @@ def _history(lang: str, rows: list[queries.Consent]) -> list[dict[str, Any]]:
 
 
 async def _security(
-    request: Web, tx: Tx, error: str | None = None, recovery_error: str | None = None, status_code: int = 200
+    request: Request,
+    tx: Tx,
+    error: str | None = None,
+    recovery_error: str | None = None,
+    status_code: int = 200,
 ) -> Template:
     principal, row = await the_person(request, tx)
     return page(
@@ -301,7 +305,7 @@ async def _security(
     )
 
 
-async def _organisation(request: Web, tx: Tx, kind: str, next_path: str) -> Template:
+async def _organisation(request: Request, tx: Tx, kind: str, next_path: str) -> Template:
     await the_person(request, tx)
     return page(
         request,

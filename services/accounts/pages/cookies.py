@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, Response
+from litestar import Response
 from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import Cookie
 from litestar.response import Redirect, Template
@@ -13,6 +13,7 @@ from services.accounts.actions.sessions import Opened
 from services.accounts.rules import STEP_LIFE, device_label
 from shared import clock, strangers
 from shared.auth import PAGE_COOKIE, Signer
+from shared.request import Request
 from shared.settings import Settings
 from shared.web import language_of
 
@@ -20,15 +21,13 @@ SESSION = "nt_session"
 STEP = "nt_step"
 YEAR_S = 365 * 86_400
 
-Web = Request[Any, Any, Any]
 
-
-def given(request: Web, name: str) -> str:
+def given(request: Request, name: str) -> str:
     """The value of one of our cookies, or nothing."""
     return request.cookies.get(_name(request.app.state.settings, name), "")
 
 
-def browser_of(request: Web) -> Browser:
+def browser_of(request: Request) -> Browser:
     """Who asks, as far as a browser tells; a new browser gets its secret here and its cookie with the answer."""
     secret = strangers.device_of(request.app.state.settings, request.cookies)
     return Browser(
@@ -63,7 +62,7 @@ def signed_out_cookies(settings: Settings) -> list[Cookie]:
     return [_cookie(settings, SESSION, "", "/account", 0), _cookie(settings, PAGE_COOKIE, "", "/", 0)]
 
 
-def go(request: Web, outcome: Outcome, browser: Browser, steps: dict[str, str]) -> Redirect:
+def go(request: Request, outcome: Outcome, browser: Browser, steps: dict[str, str]) -> Redirect:
     """Go where a step led: in, or to the page of the next step."""
     settings = request.app.state.settings
     if outcome.opened is not None:
@@ -77,7 +76,7 @@ def go(request: Web, outcome: Outcome, browser: Browser, steps: dict[str, str]) 
     )
 
 
-def send_now(request: Web) -> BackgroundTask:
+def send_now(request: Request) -> BackgroundTask:
     """Send what this request queued, once it has committed and answered."""
     return BackgroundTask(messages.send_due, request.app.state.house)
 

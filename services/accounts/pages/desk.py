@@ -13,7 +13,6 @@ from msgspec import Meta
 from services.accounts import queries
 from services.accounts.actions import keys, people, second_step
 from services.accounts.pages import cookies
-from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import ROLES, people_tabs, said
 from services.accounts.pages.rights import is_staff, may_manage_people, may_read_trail
 from shared import auth, clock
@@ -21,6 +20,7 @@ from shared.contracts.roles import STAFF, StaffRole
 from shared.db import Tx, seen
 from shared.errors import NotFound, Unprocessable
 from shared.http import once, read_form
+from shared.request import Request
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again
 from shared.web.doors import DOORS
@@ -81,7 +81,7 @@ class RevokeForm(msgspec.Struct, frozen=True):
 
 
 @get("/desk", include_in_schema=False, guards=[is_staff])
-async def show_desk(request: Web, tx: NamedDependency[Tx]) -> Template:
+async def show_desk(request: Request, tx: NamedDependency[Tx]) -> Template:
     """The cards of what this person's roles lead to."""
     principal = auth.principal_of(request)
     return page(
@@ -96,12 +96,12 @@ async def show_desk(request: Web, tx: NamedDependency[Tx]) -> Template:
 
 
 @get("/desk/people", include_in_schema=False, guards=[may_manage_people])
-async def show_people(request: Web, tx: NamedDependency[Tx]) -> Template:
+async def show_people(request: Request, tx: NamedDependency[Tx]) -> Template:
     return await _people(request, tx, InviteForm())
 
 
 @post("/desk/people", include_in_schema=False, guards=[may_manage_people])
-async def invite(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def invite(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     """Mail an invitation; its link is also shown, for whoever sits beside."""
     principal = auth.principal_of(request)
     form = read_form(await request.form(), InviteForm)
@@ -123,11 +123,11 @@ async def invite(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
 
 
 @get("/desk/people/{person:uuid}", include_in_schema=False, guards=[may_manage_people])
-async def show_person(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Template:
+async def show_person(request: Request, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Template:
     return await _person(request, tx, person)
 
 
-async def _person(request: Web, tx: Tx, person: UUID) -> Template:
+async def _person(request: Request, tx: Tx, person: UUID) -> Template:
     principal = auth.principal_of(request)
     found = await _colleague(tx, person)
     return page(
@@ -144,7 +144,7 @@ async def _person(request: Web, tx: Tx, person: UUID) -> Template:
 
 
 @post("/desk/people/{person:uuid}/roles", include_in_schema=False, guards=[may_manage_people])
-async def set_roles(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Response[Any]:
+async def set_roles(request: Request, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Response[Any]:
     principal = auth.principal_of(request)
 
     async def work() -> Redirect:
@@ -157,7 +157,7 @@ async def set_roles(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID
 
 
 @post("/desk/people/{person:uuid}/reset", include_in_schema=False, guards=[may_manage_people])
-async def ask_reset(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Response[Any]:
+async def ask_reset(request: Request, tx: NamedDependency[Tx], person: FromPath[UUID]) -> Response[Any]:
     """The first of two: say that a colleague's phone is lost, and why you believe it."""
     principal = auth.principal_of(request)
 
@@ -170,18 +170,20 @@ async def ask_reset(request: Web, tx: NamedDependency[Tx], person: FromPath[UUID
 
 
 @post("/desk/people/resets/{reset:uuid}", include_in_schema=False, guards=[may_manage_people])
-async def approve_reset(request: Web, tx: NamedDependency[Tx], reset: FromPath[UUID]) -> Redirect:
+async def approve_reset(request: Request, tx: NamedDependency[Tx], reset: FromPath[UUID]) -> Redirect:
     """The second of two."""
     await second_step.approve_reset(tx, auth.principal_of(request), reset)
     return Redirect("/desk/people", status_code=303)
 
 
 @get("/desk/keys", include_in_schema=False, guards=[may_manage_people])
-async def show_keys(request: Web, tx: NamedDependency[Tx], made: FromQuery[UUID | None] = None) -> Template:
+async def show_keys(
+    request: Request, tx: NamedDependency[Tx], made: FromQuery[UUID | None] = None
+) -> Template:
     return await _keys(request, tx, made)
 
 
-async def _keys(request: Web, tx: Tx, made: UUID | None = None) -> Template:
+async def _keys(request: Request, tx: Tx, made: UUID | None = None) -> Template:
     principal = auth.principal_of(request)
     found = await queries.keys(tx, organisation=None)
     names = await _names(tx)
@@ -209,7 +211,7 @@ def _orphans(found: list[queries.Key], staff: list[queries.StaffMember]) -> set[
 
 
 @post("/desk/keys", include_in_schema=False, guards=[may_manage_people])
-async def make_key(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def make_key(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     principal = auth.principal_of(request)
 
     async def work() -> Redirect:
@@ -230,14 +232,19 @@ async def make_key(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
 
 
 @post("/desk/keys/revoke", include_in_schema=False, guards=[may_manage_people])
-async def revoke_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+async def revoke_key(request: Request, tx: NamedDependency[Tx]) -> Redirect:
     form = read_form(await request.form(), RevokeForm)
     await keys.revoke_key(tx, form.key, auth.principal_of(request))
     return Redirect("/desk/keys", status_code=303)
 
 
 async def _people(
-    request: Web, tx: Tx, form: InviteForm, error: str | None = None, link: str = "", status_code: int = 200
+    request: Request,
+    tx: Tx,
+    form: InviteForm,
+    error: str | None = None,
+    link: str = "",
+    status_code: int = 200,
 ) -> Template:
     principal = auth.principal_of(request)
     names = await _names(tx)
@@ -279,7 +286,7 @@ def _own_agencies(principal: auth.Principal, names: dict[str, str]) -> list[tupl
     return [(code, names.get(code, code)) for code in sorted(may_manage_people.agencies(principal))]
 
 
-def _shown(request: Web, found: queries.StaffMember, names: dict[str, str]) -> dict[str, Any]:
+def _shown(request: Request, found: queries.StaffMember, names: dict[str, str]) -> dict[str, Any]:
     """A colleague as a row: roles in words, at which agency."""
     lang = language_of(request)
     held = [f"{names.get(code, code)}: {said(request, roles)}" for code, roles in found.roles.items()]

@@ -3,7 +3,7 @@
 from litestar import get
 from litestar.response import Template
 
-from services.accounts.pages.cookies import Web
+from shared.request import Request
 from shared.web import N_, page
 from shared.web.problems import REASONS, problems
 
@@ -27,13 +27,13 @@ APIS = (
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=False)
-def show_docs(request: Web) -> Template:
+def show_docs(request: Request) -> Template:
     """Where a programmer begins."""
     return page(request, "accounts_docs.html", apis=APIS, base=request.app.state.settings.base_url)
 
 
 @get("/docs/problems", include_in_schema=False, sync_to_thread=False)
-def show_problems(request: Web) -> Template:
+def show_problems(request: Request) -> Template:
     """What the `type` of each problem+json leads to."""
     return page(request, "accounts_problems.html", problems=problems(), reasons=REASONS)
 

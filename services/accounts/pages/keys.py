@@ -12,13 +12,13 @@ from litestar.response import Redirect, Template
 from services.accounts import queries
 from services.accounts.actions import keys
 from services.accounts.pages.account import Short, is_signed_in, not_too_often, the_person
-from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import account_tabs
 from shared import clock
 from shared.contracts import sandbox
 from shared.contracts.scopes import Scope
 from shared.db import Tx
 from shared.http import once, read_form
+from shared.request import Request
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again
 
@@ -43,7 +43,7 @@ class RevokeForm(msgspec.Struct, frozen=True):
 
 @get("/account/keys", include_in_schema=False, guards=[is_signed_in])
 async def show_keys(
-    request: Web, tx: NamedDependency[Tx], made: FromQuery[UUID | None] = None
+    request: Request, tx: NamedDependency[Tx], made: FromQuery[UUID | None] = None
 ) -> Response[Any]:
     """Keys of the organisation; the one that was just made shows itself once more while it is fresh."""
     principal, _ = await the_person(request, tx)
@@ -52,7 +52,7 @@ async def show_keys(
     return await _keys(request, tx, made)
 
 
-async def _keys(request: Web, tx: Tx, made: UUID | None = None) -> Template:
+async def _keys(request: Request, tx: Tx, made: UUID | None = None) -> Template:
     principal, _ = await the_person(request, tx)
     found = await queries.keys(tx, organisation=principal.organisation)
     names = {a.code: a.name for a in await queries.agencies(tx)}
@@ -75,7 +75,7 @@ async def _keys(request: Web, tx: Tx, made: UUID | None = None) -> Template:
 
 
 @post("/account/keys", include_in_schema=False, guards=[is_signed_in, not_too_often])
-async def make_key(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def make_key(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     principal, _ = await the_person(request, tx)
 
     async def work() -> Redirect:
@@ -94,7 +94,7 @@ async def make_key(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
 
 
 @post("/account/keys/revoke", include_in_schema=False, guards=[is_signed_in])
-async def revoke_key(request: Web, tx: NamedDependency[Tx]) -> Redirect:
+async def revoke_key(request: Request, tx: NamedDependency[Tx]) -> Redirect:
     principal, _ = await the_person(request, tx)
     form = read_form(await request.form(), RevokeForm)
     await keys.revoke_key(tx, form.key, principal)

@@ -8,9 +8,9 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
 from services.accounts import queries
-from services.accounts.pages.cookies import Web
 from shared.db import Tx
 from shared.errors import NotFound
+from shared.request import Request
 from shared.web import page
 
 PAGE = 50
@@ -21,7 +21,7 @@ UNSCOPED = {"worker": True}
 
 @get("/dev/mail", include_in_schema=False, opt=UNSCOPED)
 async def show_inbox(
-    request: Web,
+    request: Request,
     tx: NamedDependency[Tx],
     to: FromQuery[str | None] = None,
     before: FromQuery[UUID | None] = None,
@@ -39,7 +39,7 @@ async def show_inbox(
 
 
 @get("/dev/mail/{letter:uuid}", include_in_schema=False, opt=UNSCOPED)
-async def show_letter(request: Web, tx: NamedDependency[Tx], letter: FromPath[UUID]) -> Template:
+async def show_letter(request: Request, tx: NamedDependency[Tx], letter: FromPath[UUID]) -> Template:
     _check_embedded(request)
     found = await queries.message(tx, letter)
     if found is None:
@@ -47,7 +47,7 @@ async def show_letter(request: Web, tx: NamedDependency[Tx], letter: FromPath[UU
     return page(request, "accounts_letter.html", letter=found)
 
 
-def _check_embedded(request: Web) -> None:
+def _check_embedded(request: Request) -> None:
     settings = request.app.state.settings
     if settings.smtp_url or settings.exposed:
         raise NotFound("There is nothing here: letters go out by SMTP.")

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from services.accounts.pages.cookies import Web
 from services.accounts.pages.rights import may_manage_people
 from services.accounts.rules import CommonPassword
 from shared.auth import Principal
 from shared.errors import Refused
+from shared.request import Request
 from shared.web import N_, language_of, translate
 
 ROLES = {
@@ -37,19 +37,19 @@ STATES = {
 }
 
 
-def said(request: Web, roles: Iterable[str]) -> str:
+def said(request: Request, roles: Iterable[str]) -> str:
     """Roles in words."""
     lang = language_of(request)
     return ", ".join(translate(lang, ROLES[role]) for role in roles)
 
 
-def state_of(request: Web, state: str) -> tuple[str, str]:
+def state_of(request: Request, state: str) -> tuple[str, str]:
     """A message's state as a badge."""
     text, kind = STATES[state]
     return translate(language_of(request), text), kind
 
 
-def account_tabs(request: Web, principal: Principal) -> list[tuple[str, str]]:
+def account_tabs(request: Request, principal: Principal) -> list[tuple[str, str]]:
     lang = language_of(request)
     tabs = [
         ("/account", translate(lang, "Tài khoản")),
@@ -61,7 +61,7 @@ def account_tabs(request: Web, principal: Principal) -> list[tuple[str, str]]:
     return tabs
 
 
-def people_tabs(request: Web, principal: Principal) -> list[tuple[str, str]]:
+def people_tabs(request: Request, principal: Principal) -> list[tuple[str, str]]:
     lang = language_of(request)
     tabs = [("/desk/audit", translate(lang, "Nhật ký")), ("/desk/messages", translate(lang, "Thư đã gửi"))]
     if may_manage_people.agencies(principal):

@@ -13,11 +13,11 @@ from services.accounts import queries, rules
 from services.accounts.actions import challenges, people, second_step, sessions, sign_in
 from services.accounts.actions.secrets import compare_password, new_password, totp_uri
 from services.accounts.pages import cookies
-from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import no_password
 from shared.db import Tx
 from shared.errors import Unprocessable
 from shared.http import read_form
+from shared.request import Request
 from shared.service import transaction
 from shared.strangers import within
 from shared.web import N_, page
@@ -64,12 +64,12 @@ class JoinForm(msgspec.Struct, frozen=True):
 
 
 @get("/account/sign-in", include_in_schema=False, sync_to_thread=False)
-def show_sign_in(request: Web, next: FromQuery[str | None] = None) -> Template:  # noqa: A002 - the query's name
+def show_sign_in(request: Request, next: FromQuery[str | None] = None) -> Template:  # noqa: A002 - the query's name
     return _ask(request, next or "")
 
 
 @post("/account/sign-in", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
-async def ask_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def ask_code(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     """Send a code; the answer is the same whether the e-mail has an account or not."""
     form = read_form(await request.form(), AskForm)
     browser = cookies.browser_of(request)
@@ -82,14 +82,14 @@ async def ask_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
 
 
 @get("/account/code", include_in_schema=False, opt=UNSCOPED)
-async def show_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def show_code(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     if not cookies.given(request, cookies.STEP):
         return Redirect("/account/sign-in", status_code=303)
     return await _code_page(request, tx)
 
 
 @post("/account/code", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
-async def enter_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def enter_code(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     form = read_form(await request.form(), CodeForm)
     browser, step = cookies.browser_of(request), cookies.given(request, cookies.STEP)
     outcome = await sign_in.enter_code(tx, request.app.state.settings, step, form.code, browser)
@@ -101,12 +101,12 @@ async def enter_code(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
 
 
 @get("/account/password", include_in_schema=False, sync_to_thread=False)
-def show_password(request: Web, next: FromQuery[str | None] = None) -> Template:  # noqa: A002 - the query's name
+def show_password(request: Request, next: FromQuery[str | None] = None) -> Template:  # noqa: A002 - the query's name
     return _password(request, next or "")
 
 
 @post("/account/password", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
-async def enter_password(request: Web) -> Response[Any]:
+async def enter_password(request: Request) -> Response[Any]:
     form = read_form(await request.form(), PasswordForm)
     browser, house = cookies.browser_of(request), request.app.state.house
     try:
@@ -126,14 +126,14 @@ async def enter_password(request: Web) -> Response[Any]:
 
 
 @get("/account/totp", include_in_schema=False, sync_to_thread=False)
-def show_totp(request: Web) -> Response[Any]:
+def show_totp(request: Request) -> Response[Any]:
     if not cookies.given(request, cookies.STEP):
         return Redirect("/account/password", status_code=303)
     return page(request, "accounts_totp.html", error=None)
 
 
 @post("/account/totp", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
-async def enter_totp(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def enter_totp(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     form = read_form(await request.form(), CodeForm)
     browser, step = cookies.browser_of(request), cookies.given(request, cookies.STEP)
     outcome = await second_step.enter_totp(tx, request.app.state.house, step, form.code, browser)
@@ -147,12 +147,12 @@ async def enter_totp(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
 
 
 @get("/account/enrol", include_in_schema=False, opt=UNSCOPED)
-async def show_enrolment(request: Web) -> Response[Any]:
+async def show_enrolment(request: Request) -> Response[Any]:
     return await _enrolment(request)
 
 
 @post("/account/enrol", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
-async def enrol(request: Web) -> Response[Any]:
+async def enrol(request: Request) -> Response[Any]:
     """Finish TOTP; the recovery codes are shown now and never again."""
     form = read_form(await request.form(), CodeForm)
     browser, step = cookies.browser_of(request), cookies.given(request, cookies.STEP)
@@ -170,12 +170,12 @@ async def enrol(request: Web) -> Response[Any]:
 
 
 @get("/account/join", include_in_schema=False, opt=UNSCOPED)
-async def show_invitation(request: Web, tx: NamedDependency[Tx], token: FromQuery[str]) -> Response[Any]:
+async def show_invitation(request: Request, tx: NamedDependency[Tx], token: FromQuery[str]) -> Response[Any]:
     return await _invitation(request, tx, token)
 
 
 @post("/account/join", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
-async def accept_invitation(request: Web) -> Response[Any]:
+async def accept_invitation(request: Request) -> Response[Any]:
     form = read_form(await request.form(), JoinForm)
     browser, hashed = cookies.browser_of(request), None
     async with transaction(request) as tx:
@@ -197,7 +197,7 @@ async def accept_invitation(request: Web) -> Response[Any]:
 
 @route("/account/renew", http_method=["GET", "POST"], include_in_schema=False, opt=UNSCOPED)
 async def renew(
-    request: Web,
+    request: Request,
     tx: NamedDependency[Tx],
     next: FromQuery[str | None] = None,  # noqa: A002 - the query's name
     optional: FromQuery[str | None] = None,
@@ -219,7 +219,7 @@ async def renew(
 
 
 @post("/account/sign-out", include_in_schema=False, opt=UNSCOPED)
-async def sign_out(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
+async def sign_out(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     await sessions.end_session(tx, cookies.given(request, cookies.SESSION))
     answer = Redirect("/", status_code=303, cookies=cookies.signed_out_cookies(request.app.state.settings))
     answer.headers["clear-site-data"] = '"cache"'
@@ -227,13 +227,15 @@ async def sign_out(request: Web, tx: NamedDependency[Tx]) -> Response[Any]:
 
 
 def _ask(
-    request: Web, target: str, identifier: str = "", error: str | None = None, status_code: int = 200
+    request: Request, target: str, identifier: str = "", error: str | None = None, status_code: int = 200
 ) -> Template:
     context = {"next": target, "identifier": identifier, "error": error}
     return page(request, "accounts_sign_in.html", status_code=status_code, **context)
 
 
-async def _code_page(request: Web, tx: Tx, tries_left: int | None = None, status_code: int = 200) -> Template:
+async def _code_page(
+    request: Request, tx: Tx, tries_left: int | None = None, status_code: int = 200
+) -> Template:
     """The page that waits for a code. A new code leads where the first one would have."""
     step = cookies.given(request, cookies.STEP)
     comes, target = await challenges.code_comes(tx, step), await challenges.was_going(tx, step)
@@ -242,13 +244,13 @@ async def _code_page(request: Web, tx: Tx, tries_left: int | None = None, status
 
 
 def _password(
-    request: Web, target: str, identifier: str = "", error: str | None = None, status_code: int = 200
+    request: Request, target: str, identifier: str = "", error: str | None = None, status_code: int = 200
 ) -> Template:
     context = {"next": target, "identifier": identifier, "error": error}
     return page(request, "accounts_password.html", status_code=status_code, **context)
 
 
-async def _enrolment(request: Web, error: str | None = None, status_code: int = 200) -> Response[Any]:
+async def _enrolment(request: Request, error: str | None = None, status_code: int = 200) -> Response[Any]:
     async with transaction(request) as tx:
         step = cookies.given(request, cookies.STEP)
         found = await second_step.enrolment(tx, request.app.state.settings, step)
@@ -269,7 +271,7 @@ async def _enrolment(request: Web, error: str | None = None, status_code: int = 
 
 
 async def _invitation(
-    request: Web, tx: Tx, token: str, error: str | None = None, status_code: int = 200
+    request: Request, tx: Tx, token: str, error: str | None = None, status_code: int = 200
 ) -> Response[Any]:
     found = await people.invitation(tx, token)
     agency = await queries.agency(tx, found.agency)

@@ -10,13 +10,13 @@ from litestar.params import FromQuery
 from litestar.response import Template
 
 from services.accounts import queries, rules
-from services.accounts.pages.cookies import Web
 from services.accounts.pages.names import people_tabs, state_of
 from services.accounts.pages.rights import may_read_trail
 from services.accounts.queries import trail
 from shared import auth
 from shared.db import Tx
 from shared.errors import NotFound
+from shared.request import Request
 from shared.web import language_of, page, translate
 
 PAGE = 50
@@ -24,7 +24,7 @@ PAGE = 50
 
 @get("/desk/audit", include_in_schema=False, guards=[may_read_trail])
 async def show_audit(
-    request: Web,
+    request: Request,
     tx: NamedDependency[Tx],
     agency: FromQuery[str | None] = None,
     before: FromQuery[int | None] = None,
@@ -53,7 +53,7 @@ async def show_audit(
 @get(
     "/desk/audit/export", include_in_schema=False, guards=[may_read_trail], media_type="application/x-ndjson"
 )
-async def export_audit(request: Web, tx: NamedDependency[Tx], agency: FromQuery[str]) -> Response[str]:
+async def export_audit(request: Request, tx: NamedDependency[Tx], agency: FromQuery[str]) -> Response[str]:
     """The whole trail of one agency, a line an entry with its hash: it can be checked without us."""
     codes = await _trail_agencies(tx, auth.principal_of(request))
     if agency not in codes:
@@ -67,7 +67,7 @@ async def export_audit(request: Web, tx: NamedDependency[Tx], agency: FromQuery[
 
 @get("/desk/messages", include_in_schema=False, guards=[may_read_trail])
 async def show_messages(
-    request: Web, tx: NamedDependency[Tx], before: FromQuery[UUID | None] = None
+    request: Request, tx: NamedDependency[Tx], before: FromQuery[UUID | None] = None
 ) -> Template:
     principal = auth.principal_of(request)
     codes = await _trail_agencies(tx, principal)

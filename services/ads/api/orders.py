@@ -1,9 +1,8 @@
 """Booking by API: the rate card, orders, creatives, and the review by ad operations."""
 
-from typing import Any
 from uuid import UUID
 
-from litestar import Request, Router, get, post
+from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
@@ -17,6 +16,7 @@ from shared.db import Tx
 from shared.http import once
 from shared.limits import limited
 from shared.lists import Limit, Page, decode_cursor, page_of
+from shared.request import Request
 from shared.service import transaction
 
 STAFF: set[auth.Role] = {"ad_ops", "administrator"}
@@ -24,8 +24,6 @@ may_book_ads = auth.Right(roles=STAFF, scope="ads:book", own=True)
 may_read_orders = auth.Right(roles={*STAFF, "auditor"}, scope="ads:read", own=True)
 may_review_creatives = auth.Right(roles=STAFF, scope="ads:review")
 booking_limit = limited("ads-book", per_minute=120, burst=60)
-
-Call = Request[Any, Any, Any]
 
 
 @get("/placements")
@@ -37,7 +35,9 @@ async def list_placements(
 
 
 @post("/orders", guards=[may_book_ads, booking_limit])
-async def book(request: Call, tx: NamedDependency[Tx], data: JSONBody[orders.NewOrder]) -> reading.OrderView:
+async def book(
+    request: Request, tx: NamedDependency[Tx], data: JSONBody[orders.NewOrder]
+) -> reading.OrderView:
     """Book an order of line items; it is a draft until its creatives are there and it is submitted."""
     principal = auth.principal_of(request)
     return await once(request, tx, orders.book_order(tx, request.app.state.settings, principal, data))
@@ -45,7 +45,7 @@ async def book(request: Call, tx: NamedDependency[Tx], data: JSONBody[orders.New
 
 @get("/orders", guards=[may_read_orders])
 async def list_orders(
-    request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "", limit: Limit = 50
+    request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str] = "", limit: Limit = 50
 ) -> Page[reading.OrderView]:
     """Your orders, or your agency's, newest first."""
     found = await reading.orders(
@@ -55,14 +55,16 @@ async def list_orders(
 
 
 @get("/orders/{order_id:uuid}", guards=[may_read_orders])
-async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
+async def show_order(
+    request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]
+) -> reading.OrderView:
     """An order with its delivery so far, its status, and the link to pay it when it waits for money."""
     return await reading.order(tx, request.app.state.settings, order_id)
 
 
 @get("/orders/{order_id:uuid}/delivery", guards=[may_read_orders])
 async def show_delivery(
-    request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]
+    request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]
 ) -> list[reports.DayOfLine]:
     """Impressions, viewable impressions and clicks of an order by local day."""
     await reading.order(tx, request.app.state.settings, order_id)
@@ -70,7 +72,7 @@ async def show_delivery(
 
 
 @post("/orders/{order_id:uuid}/creatives", guards=[may_book_ads, booking_limit], opt={"form": Upload})
-async def upload_creative(request: Call, order_id: FromPath[UUID]) -> reading.CreativeView:
+async def upload_creative(request: Request, order_id: FromPath[UUID]) -> reading.CreativeView:
     """Upload an image as multipart form data: `file`, and `click_url` to which a click leads."""
     state = request.app.state
     image, click_url = await taken(await request.form())
@@ -82,26 +84,26 @@ async def upload_creative(request: Call, order_id: FromPath[UUID]) -> reading.Cr
 
 
 @post("/orders/{order_id:uuid}/submit", guards=[may_book_ads], status_code=200)
-async def submit(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
+async def submit(request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
     """Hand the order to review; doing it again changes nothing."""
     return await orders.submit_order(tx, request.app.state.settings, order_id)
 
 
 @post("/orders/{order_id:uuid}/cancel", guards=[may_book_ads], status_code=200)
-async def cancel(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
+async def cancel(request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
     """Stop the order; what was paid and not delivered is credited."""
     return await once(request, tx, orders.cancel_order(tx, request.app.state.settings, order_id))
 
 
 @get("/review-queue", guards=[may_review_creatives])
-async def review_queue(request: Call, tx: NamedDependency[Tx]) -> list[reading.Waiting]:
+async def review_queue(request: Request, tx: NamedDependency[Tx]) -> list[reading.Waiting]:
     """Creatives of your agencies that wait for a decision, oldest first."""
     return await reading.queue(tx, request.app.state.settings)
 
 
 @post("/creatives/{creative_id:uuid}/review", guards=[may_review_creatives], status_code=200)
 async def review(
-    request: Call, tx: NamedDependency[Tx], creative_id: FromPath[UUID], data: JSONBody[creatives.Review]
+    request: Request, tx: NamedDependency[Tx], creative_id: FromPath[UUID], data: JSONBody[creatives.Review]
 ) -> reading.CreativeView:
     """Approve, refuse or stop a creative; the last approval that an order needs opens its invoice."""
     principal = auth.principal_of(request)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, asgi, get
+from litestar import Response, asgi, get
 from litestar.exceptions import MethodNotAllowedException
 from litestar.params import FromPath
 from litestar.types import HTTPScope, Receive, Scope, Send
@@ -24,6 +24,7 @@ from shared.counters import own
 from shared.errors import BadInput, NotAllowed, NotFound, TooLarge
 from shared.http import check_body
 from shared.openapi import Described
+from shared.request import Request
 
 LABEL = "Quảng cáo"
 MAX_SLOTS = 20
@@ -300,7 +301,7 @@ def show_script() -> Response[bytes]:
 
 
 @get("/creatives/{name:str}", include_in_schema=False, opt={"exclude_from_csrf": True})
-async def show_creative(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
+async def show_creative(request: Request, name: FromPath[str]) -> Response[bytes]:
     """An advertiser's image: to everybody while it is in flight, else to who has a signed address."""
     server: Server = request.app.state.server
     public = name in server.snapshot.files

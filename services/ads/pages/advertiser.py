@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
@@ -25,12 +25,12 @@ from shared.db import Tx
 from shared.errors import NotAllowed, Refused
 from shared.http import once, read_form
 from shared.lists import decode_cursor, encode_cursor
+from shared.request import Request
 from shared.service import transaction
 from shared.web import page
 from shared.web.again import again, or_again
 
 is_signed_in = auth.Right(own=True)
-Call = Request[Any, Any, Any]
 PER_PAGE = 20
 FIRST_DAYS, FLIGHT_DAYS = 3, 14
 
@@ -48,7 +48,7 @@ class BookForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 @get("/advertise", include_in_schema=False)
-async def show_rate_card(request: Call, tx: NamedDependency[Tx]) -> Template:
+async def show_rate_card(request: Request, tx: NamedDependency[Tx]) -> Template:
     today = local_day(clock.now())
     placements = await catalogue.placements(tx, today)
     agencies: dict[str, list[catalogue.PlacementView]] = {}
@@ -64,7 +64,7 @@ async def show_rate_card(request: Call, tx: NamedDependency[Tx]) -> Template:
     return page(request, "ads_rate_card.html", agencies=agencies, words=words, example=example)
 
 
-def registration(request: Call) -> Redirect | None:
+def registration(request: Request) -> Redirect | None:
     """Where whoever is no advertiser yet registers first, and comes back from; nothing for advertisers."""
     if auth.principal_of(request).organisation is not None:
         return None
@@ -74,7 +74,7 @@ def registration(request: Call) -> Redirect | None:
     )
 
 
-def _as_advertiser(request: Call) -> auth.Principal:
+def _as_advertiser(request: Request) -> auth.Principal:
     principal = auth.principal_of(request)
     if principal.organisation is None:
         raise NotAllowed("This account acts for no advertiser. Register your organisation first.")
@@ -82,11 +82,13 @@ def _as_advertiser(request: Call) -> auth.Principal:
 
 
 @get("/advertise/orders", include_in_schema=False, guards=[is_signed_in])
-async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Response[Any]:
+async def show_orders(
+    request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str] = ""
+) -> Response[Any]:
     return registration(request) or await _orders(request, tx, cursor)
 
 
-async def _orders(request: Call, tx: Tx, cursor: str) -> Template:
+async def _orders(request: Request, tx: Tx, cursor: str) -> Template:
     _as_advertiser(request)
     before = decode_cursor(cursor, UUID)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
@@ -97,12 +99,12 @@ async def _orders(request: Call, tx: Tx, cursor: str) -> Template:
 
 @get("/advertise/new", include_in_schema=False, guards=[is_signed_in])
 async def show_booking(
-    request: Call, tx: NamedDependency[Tx], placement: FromQuery[str] = ""
+    request: Request, tx: NamedDependency[Tx], placement: FromQuery[str] = ""
 ) -> Response[Any]:
     return registration(request) or await _booking(request, tx, placement)
 
 
-async def _booking(request: Call, tx: Tx, placement: str = "") -> Template:
+async def _booking(request: Request, tx: Tx, placement: str = "") -> Template:
     today = local_day(clock.now())
     own = auth.is_registered.agencies(_as_advertiser(request))
     names = await names_of(tx, own)
@@ -119,7 +121,7 @@ async def _booking(request: Call, tx: Tx, placement: str = "") -> Template:
 
 
 @post("/advertise/new", include_in_schema=False, guards=[is_signed_in, booking_limit])
-async def book(request: Call, tx: NamedDependency[Tx]) -> Response[Any]:
+async def book(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     """Book; refused, the form comes back as it was filled in."""
 
     async def work() -> Redirect:
@@ -130,7 +132,7 @@ async def book(request: Call, tx: NamedDependency[Tx]) -> Response[Any]:
     return await or_again(request, tx, work(), lambda: _booking(request, tx))
 
 
-async def _book(request: Call, tx: Tx, principal: auth.Principal, form: BookForm) -> Redirect:
+async def _book(request: Request, tx: Tx, principal: auth.Principal, form: BookForm) -> Redirect:
     agency, _, code = form.placement.partition("/")
     line = orders.NewLine(
         placements=(code,),
@@ -145,11 +147,11 @@ async def _book(request: Call, tx: Tx, principal: auth.Principal, form: BookForm
 
 
 @get("/advertise/orders/{order_id:uuid}", include_in_schema=False, guards=[is_signed_in])
-async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Template:
+async def show_order(request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Template:
     return await _order(request, tx, order_id)
 
 
-async def _order(request: Call, tx: Tx, order_id: UUID) -> Template:
+async def _order(request: Request, tx: Tx, order_id: UUID) -> Template:
     _as_advertiser(request)
     order = await reading.order(tx, request.app.state.settings, order_id)
     return page(
@@ -168,7 +170,7 @@ async def _order(request: Call, tx: Tx, order_id: UUID) -> Template:
     include_in_schema=False,
     guards=[is_signed_in, booking_limit],
 )
-async def upload(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
+async def upload(request: Request, order_id: FromPath[UUID]) -> Response[Any]:
     _as_advertiser(request)
     state = request.app.state
 
@@ -188,7 +190,7 @@ async def upload(request: Call, order_id: FromPath[UUID]) -> Response[Any]:
 
 
 @post("/advertise/orders/{order_id:uuid}/submit", include_in_schema=False, guards=[is_signed_in])
-async def submit(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Response[Any]:
+async def submit(request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Response[Any]:
     _as_advertiser(request)
     work = _done(orders.submit_order(tx, request.app.state.settings, order_id))
     return await or_again(request, tx, work, lambda: _order(request, tx, order_id))
@@ -199,7 +201,7 @@ async def _done(act: Coroutine[Any, Any, reading.OrderView]) -> Redirect:
 
 
 @post("/advertise/orders/{order_id:uuid}/cancel", include_in_schema=False, guards=[is_signed_in])
-async def cancel(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Response[Any]:
+async def cancel(request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Response[Any]:
     _as_advertiser(request)
     work = _done(orders.cancel_order(tx, request.app.state.settings, order_id))
     return await or_again(request, tx, work, lambda: _order(request, tx, order_id))

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
@@ -18,12 +18,12 @@ from shared.agencies import names_of
 from shared.db import Tx
 from shared.http import read_form
 from shared.lists import decode_cursor, encode_cursor
+from shared.request import Request
 from shared.web import page
 from shared.web.again import or_again
 
 may_see_desk = auth.Right(roles={"ad_ops", "administrator", "auditor"})
 may_review = auth.Right(roles={"ad_ops", "administrator"})
-Call = Request[Any, Any, Any]
 PER_PAGE = 25
 
 
@@ -34,11 +34,11 @@ class ReviewForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 @get("/desk/ads", include_in_schema=False, guards=[may_see_desk])
-async def show_queue(request: Call, tx: NamedDependency[Tx]) -> Template:
+async def show_queue(request: Request, tx: NamedDependency[Tx]) -> Template:
     return await _queue(request, tx)
 
 
-async def _queue(request: Call, tx: Tx) -> Template:
+async def _queue(request: Request, tx: Tx) -> Template:
     queue = await reading.queue(tx, request.app.state.settings)
     rejected = await reports.rejections(tx, clock.now())
     return page(
@@ -53,7 +53,7 @@ async def _queue(request: Call, tx: Tx) -> Template:
 
 
 @get("/desk/ads/orders", include_in_schema=False, guards=[may_see_desk])
-async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
+async def show_orders(request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
     before = decode_cursor(cursor, UUID)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
     more = f"?cursor={encode_cursor(found[PER_PAGE - 1].id)}" if len(found) > PER_PAGE else None
@@ -69,11 +69,11 @@ async def show_orders(request: Call, tx: NamedDependency[Tx], cursor: FromQuery[
 
 
 @get("/desk/ads/orders/{order_id:uuid}", include_in_schema=False, guards=[may_see_desk])
-async def show_order(request: Call, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Template:
+async def show_order(request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Template:
     return await _order(request, tx, order_id)
 
 
-async def _order(request: Call, tx: Tx, order_id: UUID) -> Template:
+async def _order(request: Request, tx: Tx, order_id: UUID) -> Template:
     order = await reading.order(tx, request.app.state.settings, order_id)
     return page(
         request,
@@ -88,7 +88,7 @@ async def _order(request: Call, tx: Tx, order_id: UUID) -> Template:
 
 @post("/desk/ads/creatives/{creative_id:uuid}/review", include_in_schema=False, guards=[may_review])
 async def review(
-    request: Call, tx: NamedDependency[Tx], creative_id: FromPath[UUID], back: FromQuery[str] = ""
+    request: Request, tx: NamedDependency[Tx], creative_id: FromPath[UUID], back: FromQuery[str] = ""
 ) -> Response[Any]:
     """Decide on a creative; refused, the page comes back with what was ticked and written."""
 

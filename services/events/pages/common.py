@@ -1,16 +1,11 @@
 """What the pages of events share: who may open them, links to pay."""
 
-from typing import Any
-
-from litestar import Request
-
 from services.events.actions.invoices import pay_link
 from services.events.queries import PartView, RegistrationView, SponsorshipView
 from shared import auth
 from shared.limits import limited
+from shared.request import Request
 from shared.web import N_, language_of, translate
-
-Caller = Request[Any, Any, Any]
 
 may_buy = auth.Right(own=True)
 may_see_desk = auth.Right(roles={"events", "administrator", "auditor"})
@@ -32,13 +27,13 @@ STATES = {
 """How each state reads, and the kind of its badge."""
 
 
-def badge(request: Caller, state: str) -> tuple[str, str]:
+def badge(request: Request, state: str) -> tuple[str, str]:
     """A state as a badge of `ui.table` and `ui.badge` shows it."""
     text, kind = STATES[state]
     return translate(language_of(request), text), kind
 
 
-def part_link(request: Caller, sponsorship: SponsorshipView, part: PartView) -> str | None:
+def part_link(request: Request, sponsorship: SponsorshipView, part: PartView) -> str | None:
     """Where an instalment can be paid; nothing when it cannot be, now."""
     if (
         not part.payable
@@ -52,7 +47,7 @@ def part_link(request: Caller, sponsorship: SponsorshipView, part: PartView) -> 
     )
 
 
-def order_link(request: Caller, order: RegistrationView) -> str:
+def order_link(request: Request, order: RegistrationView) -> str:
     return pay_link(
         request.app.state.settings, order.agency, order.invoice, order.total_vnd, order.expires_at
     )

@@ -11,7 +11,7 @@ from litestar.response import Redirect, Template
 
 from services.events import queries
 from services.events.actions import sponsorships
-from services.events.pages.common import Caller, badge, may_see_desk, may_work_desk
+from services.events.pages.common import badge, may_see_desk, may_work_desk
 from services.events.rules import industries
 from services.events.tables import DeliverableRow
 from shared import clock
@@ -19,6 +19,7 @@ from shared.agencies import names_of
 from shared.db import Tx, locked, seen
 from shared.errors import NotFound
 from shared.http import once, read_form
+from shared.request import Request
 from shared.web import language_of, page
 from shared.web.again import or_again
 
@@ -28,7 +29,7 @@ class ProofForm(msgspec.Struct, frozen=True):
 
 
 @get("/desk/events", guards=[may_see_desk], include_in_schema=False)
-async def show_desk(request: Caller, tx: NamedDependency[Tx]) -> Template:
+async def show_desk(request: Request, tx: NamedDependency[Tx]) -> Template:
     codes = seen(tx)
     events, recounts = await queries.desk(tx, codes), await queries.recounts(tx, codes)
     return page(
@@ -42,7 +43,7 @@ async def show_desk(request: Caller, tx: NamedDependency[Tx]) -> Template:
 
 
 @get("/desk/events/{slug:str}", guards=[may_see_desk], include_in_schema=False)
-async def show_event(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Template:
+async def show_event(request: Request, tx: NamedDependency[Tx], slug: FromPath[str]) -> Template:
     event = await queries.event_of_staff(tx, slug)
     (figures,) = await queries.desk(tx, [event.agency], slug)
     return page(
@@ -60,12 +61,12 @@ async def show_event(request: Caller, tx: NamedDependency[Tx], slug: FromPath[st
 
 @get("/desk/events/{slug:str}/sponsorships/{key:uuid}", guards=[may_see_desk], include_in_schema=False)
 async def show_sponsorship(
-    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], key: FromPath[UUID]
+    request: Request, tx: NamedDependency[Tx], slug: FromPath[str], key: FromPath[UUID]
 ) -> Template:
     return await _sponsorship(request, tx, slug, key)
 
 
-async def _sponsorship(request: Caller, tx: Tx, slug: str, key: UUID) -> Template:
+async def _sponsorship(request: Request, tx: Tx, slug: str, key: UUID) -> Template:
     event = await queries.event_of_staff(tx, slug)
     found = await queries.sponsorship(tx, key)
     return page(
@@ -84,7 +85,7 @@ async def _sponsorship(request: Caller, tx: Tx, slug: str, key: UUID) -> Templat
     include_in_schema=False,
 )
 async def deliver(
-    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], key: FromPath[UUID]
+    request: Request, tx: NamedDependency[Tx], slug: FromPath[str], key: FromPath[UUID]
 ) -> Response[Any]:
     """Note the proof of a delivered promise; refused, the form comes back as it was filled in."""
     sent = await request.form()

@@ -12,11 +12,12 @@ from litestar.response import Redirect, Template
 
 from services.events import queries
 from services.events.actions import registrations
-from services.events.pages.common import Caller, may_work_desk
+from services.events.pages.common import may_work_desk
 from shared import auth, clock, links
 from shared.db import Tx
 from shared.errors import NotFound, Refused
 from shared.http import once, read_form
+from shared.request import Request
 from shared.web import page
 from shared.web.again import tell, told
 
@@ -30,7 +31,7 @@ class GateForm(msgspec.Struct, frozen=True):
 
 
 @get(GATE, guards=[may_work_desk], include_in_schema=False)
-async def show_gate(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Template:
+async def show_gate(request: Request, tx: NamedDependency[Tx], slug: FromPath[str]) -> Template:
     """The gate; who was let in by the step before this page is said once, by what the step told."""
     event = await queries.event_of_staff(tx, slug)
     entered = told(request).get("entered")
@@ -39,7 +40,7 @@ async def show_gate(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str
 
 
 async def _gate(
-    request: Caller,
+    request: Request,
     tx: Tx,
     event: queries.EventView,
     runner: queries.EntrantView | None,
@@ -60,7 +61,7 @@ async def _gate(
 
 
 @post(GATE, guards=[may_work_desk], include_in_schema=False)
-async def check_in(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Response[Any]:
+async def check_in(request: Request, tx: NamedDependency[Tx], slug: FromPath[str]) -> Response[Any]:
     event = await queries.event_of_staff(tx, slug)
     form = read_form(await request.form(), GateForm)
     try:
@@ -80,7 +81,7 @@ async def check_in(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]
     return tell(request, done, request.url.path, entered=runner.id)
 
 
-async def _runner(request: Caller, tx: Tx, event: queries.EventView, text: str) -> queries.EntrantView:
+async def _runner(request: Request, tx: Tx, event: queries.EventView, text: str) -> queries.EntrantView:
     """Whose bib or ticket this is. Raises NotFound, also for a code that was altered or is of another event."""
     if text.isascii() and text.isdecimal() and len(text) <= 7:  # noqa: PLR2004
         return await queries.entrant_by_bib(tx, event.id, int(text))

@@ -8,16 +8,17 @@ from litestar.response import Template
 
 from services.events import queries
 from services.events.actions.access import patron_of, runner_of
-from services.events.pages.common import Caller, badge, may_buy
+from services.events.pages.common import badge, may_buy
 from services.events.tables import RegistrationRow
 from shared import auth
 from shared.agencies import name_of
 from shared.db import Tx, enter
+from shared.request import Request
 from shared.web import page
 
 
 @get("/events", include_in_schema=False)
-async def show_events(request: Caller, tx: NamedDependency[Tx]) -> Template:
+async def show_events(request: Request, tx: NamedDependency[Tx]) -> Template:
     found = await queries.events(tx)
     coming = [event for event in reversed(found) if not event.is_past]
     past = [event for event in found if event.is_past]
@@ -25,7 +26,7 @@ async def show_events(request: Caller, tx: NamedDependency[Tx]) -> Template:
 
 
 @get("/events/{slug:str}", include_in_schema=False)
-async def show_event(request: Caller, tx: NamedDependency[Tx], slug: FromPath[str]) -> Template:
+async def show_event(request: Request, tx: NamedDependency[Tx], slug: FromPath[str]) -> Template:
     event = await queries.event(tx, slug)
     sellables = await queries.sellables(tx, event.id)
     await enter(tx, [event.agency], auth.principal_of(request).id)
@@ -41,7 +42,7 @@ async def show_event(request: Caller, tx: NamedDependency[Tx], slug: FromPath[st
 
 
 @get("/events/mine", guards=[may_buy], include_in_schema=False)
-async def show_mine(request: Caller, tx: NamedDependency[Tx]) -> Template:
+async def show_mine(request: Request, tx: NamedDependency[Tx]) -> Template:
     """What a person has bought here."""
     owner = runner_of(auth.principal_of(request)).owner
     keys = await tx.scalars(

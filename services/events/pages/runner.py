@@ -16,7 +16,6 @@ from services.events.actions import registrations
 from services.events.actions.access import runner_of
 from services.events.actions.invoices import pay_link
 from services.events.pages.common import (
-    Caller,
     badge,
     bookings,
     may_buy,
@@ -31,6 +30,7 @@ from shared.db import Tx, enter
 from shared.errors import Unprocessable
 from shared.fields import field_refused
 from shared.http import once, read_form
+from shared.request import Request
 from shared.service import transaction
 from shared.settings import Settings
 from shared.strangers import Share, sharing
@@ -49,14 +49,14 @@ class RunnersForm(msgspec.Struct, frozen=True):
 
 @get("/events/{slug:str}/register", guards=[may_buy], include_in_schema=False)
 async def show_form(
-    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], n: FromQuery[int] = 1
+    request: Request, tx: NamedDependency[Tx], slug: FromPath[str], n: FromQuery[int] = 1
 ) -> Template:
     name = auth.principal_of(request).name
     rows = [(name if k == 0 else "", "") for k in range(min(max(n, 1), MOST))]
     return await _form(request, tx, slug, rows)
 
 
-async def _form(request: Caller, tx: Tx, slug: str, rows: list[tuple[str, str]]) -> Template:
+async def _form(request: Request, tx: Tx, slug: str, rows: list[tuple[str, str]]) -> Template:
     event = await queries.event(tx, slug)
     options = [
         (str(each.id), f"{each.title} · {money(each.total_vnd)}")
@@ -74,7 +74,7 @@ async def _form(request: Caller, tx: Tx, slug: str, rows: list[tuple[str, str]])
 
 
 @post("/events/{slug:str}/register", guards=[may_buy, bookings], include_in_schema=False)
-async def register(request: Caller, slug: FromPath[str]) -> Response[Any]:
+async def register(request: Request, slug: FromPath[str]) -> Response[Any]:
     """Hold the tickets, then off to pay; refused, the form comes back as it was filled in.
 
     With `_people` only the number of rows changes: nobody types the names again.
@@ -117,7 +117,7 @@ def _entries(form: RunnersForm) -> list[Entry]:
 
 
 @get("/events/registrations/{key:uuid}", guards=[may_buy], include_in_schema=False)
-async def show_order(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Template:
+async def show_order(request: Request, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Template:
     """A runner's order: pay it, or open its tickets."""
     order = await queries.registration(tx, key, runner_of(auth.principal_of(request)).owner)
     settings = request.app.state.settings
@@ -140,7 +140,7 @@ def ticket_link(settings: Settings, runner: queries.EntrantView, starts_at: date
 
 
 @get("/events/tickets/{key:uuid}", include_in_schema=False)
-async def show_ticket(request: Caller, key: FromPath[UUID]) -> Template:
+async def show_ticket(request: Request, key: FromPath[UUID]) -> Template:
     """One ticket with its code. Staff who open it at the gate can let the runner in."""
     settings: Settings = request.app.state.settings
     query = request.url.query

@@ -15,7 +15,6 @@ from services.events.actions.access import patron_of
 from services.events.actions.invoices import pay_link
 from services.events.actions.sponsorships import Application
 from services.events.pages.common import (
-    Caller,
     badge,
     bookings,
     may_buy,
@@ -30,6 +29,7 @@ from shared.calendar import local_day
 from shared.db import Tx, enter
 from shared.http import once, read_form
 from shared.money import priced
+from shared.request import Request
 from shared.service import transaction
 from shared.strangers import Share, sharing
 from shared.web import language_of, page
@@ -47,14 +47,14 @@ EMPTY = {
 
 @get("/events/{slug:str}/sponsor/{package:uuid}", guards=[may_buy], include_in_schema=False)
 async def show_form(
-    request: Caller, tx: NamedDependency[Tx], slug: FromPath[str], package: FromPath[UUID]
+    request: Request, tx: NamedDependency[Tx], slug: FromPath[str], package: FromPath[UUID]
 ) -> Template:
     given = {**EMPTY, "contact_name": auth.principal_of(request).name}
     return await _form(request, tx, slug, package, given)
 
 
 async def _form(
-    request: Caller,
+    request: Request,
     tx: Tx,
     slug: str,
     package: UUID,
@@ -96,7 +96,7 @@ def _industries(lang: str) -> list[tuple[str, str]]:
 
 
 @post("/events/{slug:str}/sponsor/{package:uuid}", guards=[may_buy, bookings], include_in_schema=False)
-async def take_package(request: Caller, slug: FromPath[str], package: FromPath[UUID]) -> Response[Any]:
+async def take_package(request: Request, slug: FromPath[str], package: FromPath[UUID]) -> Response[Any]:
     """Hold the package, then off to pay; refused, the form comes back as it was filled in."""
     form = await request.form()
     patron = patron_of(auth.principal_of(request))
@@ -119,7 +119,7 @@ async def take_package(request: Caller, slug: FromPath[str], package: FromPath[U
 
 
 @get("/events/sponsorships/{key:uuid}", guards=[may_buy], include_in_schema=False)
-async def show_sponsorship(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Template:
+async def show_sponsorship(request: Request, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Template:
     """The sponsor's own page: state, instalments with their links, what was promised and its proof."""
     owner = patron_of(auth.principal_of(request)).owner
     seen = await queries.sponsorship(tx, key, owner)
@@ -136,7 +136,7 @@ async def show_sponsorship(request: Caller, tx: NamedDependency[Tx], key: FromPa
 
 
 @post("/events/sponsorships/{key:uuid}/cancellation", guards=[may_buy], include_in_schema=False)
-async def cancel(request: Caller, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Response[Any]:
+async def cancel(request: Request, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Response[Any]:
     """Give the package back; the page says so, for until payments has answered it is still held."""
     owner = patron_of(auth.principal_of(request)).owner
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get
+from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
@@ -19,6 +19,7 @@ from shared.calendar import start_of
 from shared.db import Tx
 from shared.errors import BadInput
 from shared.lists import decode_cursor, page_of
+from shared.request import Request
 from shared.web import page
 
 ON_A_PAGE = 50
@@ -26,7 +27,7 @@ ON_A_PAGE = 50
 
 @get("/accounts", guards=[may_read_books], include_in_schema=False)
 async def show_accounts(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     agency: FromQuery[str] = "",
     on: FromQuery[str] = "",
@@ -50,7 +51,7 @@ async def show_accounts(
 
 @get("/entries", guards=[may_read_books], include_in_schema=False)
 async def list_entries(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     agency: FromQuery[str] = "",
     account: FromQuery[str] = "",
@@ -99,7 +100,7 @@ async def list_entries(
 
 @get("/entries/{entry:uuid}", guards=[may_read_books], include_in_schema=False)
 async def show_entry(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     entry: FromPath[UUID],
     account: FromQuery[str] = "",
@@ -122,7 +123,7 @@ async def show_entry(
 
 @get("/lines/{line:uuid}", guards=[may_read_books], include_in_schema=False)
 async def show_line(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     line: FromPath[UUID],
     cursor: FromQuery[str] = "",
@@ -149,9 +150,7 @@ async def show_line(
     )
 
 
-def entry_row(
-    request: Request[Any, Any, Any], entry: journal.EntryItem, names: dict[str, str]
-) -> dict[str, Any]:
+def entry_row(request: Request, entry: journal.EntryItem, names: dict[str, str]) -> dict[str, Any]:
     """An entry as the tables show it; of a line's entries, `earned_vnd` is what it earned."""
     return {
         **msgspec.structs.asdict(entry),

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any, Literal
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import ServerSentEvent, Template
@@ -18,6 +18,7 @@ from services.ledger.rules import charts, growth
 from shared import live, money
 from shared.auth import Reach, principal_of, reach_of
 from shared.db import Tx
+from shared.request import Request
 from shared.service import enter_as, transaction
 from shared.web import N_, language_of, page, translate
 
@@ -44,7 +45,7 @@ async def figures(tx: Tx, agency: str, on: date | None) -> revenue.Growth:
 
 @get("/", guards=[may_read_books], include_in_schema=False)
 async def show_growth(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     agency: FromQuery[str] = "",
     on: FromQuery[str] = "",
@@ -77,9 +78,7 @@ async def show_growth(
     )
 
 
-def _row(
-    request: Request[Any, Any, Any], stream: str, cells: list[revenue.Cell], shown: list[books.Agency]
-) -> Row:
+def _row(request: Request, stream: str, cells: list[revenue.Cell], shown: list[books.Agency]) -> Row:
     mine = [c for c in cells if c.stream == stream]
     now, before = sum(c.current_vnd for c in mine), sum(c.base_vnd for c in mine)
     return Row(
@@ -103,7 +102,7 @@ def _month(pair: growth.MonthPair) -> dict[str, Any]:
 
 @get("/charts/growth.svg", guards=[may_read_books], include_in_schema=False)
 async def draw_growth(
-    request: Request[Any, Any, Any],
+    request: Request,
     agency: FromQuery[str] = "",
     on: FromQuery[str] = "",
     ink: FromQuery[Literal["light", "dark"]] = "light",
@@ -128,12 +127,12 @@ async def draw_growth(
 
 
 @get("/live", guards=[may_read_books], include_in_schema=False)
-async def stream_growth(request: Request[Any, Any, Any], agency: FromQuery[str] = "") -> ServerSentEvent:
+async def stream_growth(request: Request, agency: FromQuery[str] = "") -> ServerSentEvent:
     """The headline as it changes, without reloading."""
     return live.stream(request, _headlines(request, agency))
 
 
-async def _headlines(request: Request[Any, Any, Any], agency: str) -> AsyncIterator[str]:
+async def _headlines(request: Request, agency: str) -> AsyncIterator[str]:
     """A message when a figure has changed, until the session ends; each look is a transaction of its own."""
     database, reach, last = request.app.state.house.database, reach_of(request), ""
     async for _ in live.ticks(LIVE_EVERY_S):

@@ -1,11 +1,9 @@
 """Words of the finance pages for what the books call by codes."""
 
 from datetime import timedelta
-from typing import Any
-
-from litestar import Request
 
 from services.ledger.queries.books import Agency
+from shared.request import Request
 from shared.web import N_, language_of, translate
 from shared.web.page import address, place_of
 
@@ -101,18 +99,18 @@ RAILS = {"vnpay": "VNPay", "stripe": "Stripe", "vietqr": "VietQR"}
 VIEWS = {"like_for_like": N_("So sánh tương đương (gộp tiền thân)"), "as_is": N_("Theo pháp nhân hiện nay")}
 
 
-def account_label(request: Request[Any, Any, Any], account: str) -> str:
+def account_label(request: Request, account: str) -> str:
     """`Tiền đang chuyển · VNPay`."""
     base, _, which = account.partition(":")
     label = translate(language_of(request), ACCOUNTS[base]) if base in ACCOUNTS else base
     return f"{label} · {RAILS.get(which, which)}" if which else label
 
 
-def stream_label(request: Request[Any, Any, Any], stream: str) -> str:
+def stream_label(request: Request, stream: str) -> str:
     return translate(language_of(request), STREAMS[stream]) if stream in STREAMS else stream
 
 
-def kind_label(request: Request[Any, Any, Any], kind: str) -> str:
+def kind_label(request: Request, kind: str) -> str:
     return translate(language_of(request), KINDS[kind]) if kind in KINDS else kind
 
 
@@ -120,14 +118,14 @@ def month_label(months: tuple[int, ...]) -> str:
     return "T" + "–".join(str(m) for m in months)
 
 
-def agency_tabs(request: Request[Any, Any, Any], agencies: list[Agency]) -> list[tuple[str, str]]:
+def agency_tabs(request: Request, agencies: list[Agency]) -> list[tuple[str, str]]:
     """The switch between agencies; it keeps the rest of the address as it is."""
     everything = translate(language_of(request), N_("Tất cả"))
     found = [("", everything), *((a.code, a.name) for a in agencies)]
     return [(at_agency(request, code), name) for code, name in found]
 
 
-def at_agency(request: Request[Any, Any, Any], agency: str) -> str:
+def at_agency(request: Request, agency: str) -> str:
     """The page of another agency, or of all: the rest of its question stays as it was."""
     path, query = place_of(request)
     # A place in a list is one of that list alone, and the language is kept elsewhere.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.params import FromQuery
 
 from services.ledger.api import bounded, may_read_books
@@ -15,16 +15,16 @@ from services.ledger.pages.books import as_day, known_until
 from services.ledger.pages.growth import figures
 from services.ledger.queries import books, journal
 from shared.outside import outside
+from shared.request import Request
 from shared.service import transaction
 
-Call = Request[Any, Any, Any]
 AT_ONCE = 5_000
 """Entries of one read; a file holds as many as there are."""
 
 
 @get("/accounts.csv", guards=[may_read_books], include_in_schema=False)
 async def export_accounts(
-    request: Call,
+    request: Request,
     agency: FromQuery[str] = "",
     on: FromQuery[str] = "",
     recorded: FromQuery[str] = "",
@@ -40,7 +40,7 @@ async def export_accounts(
 
 @get("/entries.csv", guards=[may_read_books], include_in_schema=False)
 async def export_entries(
-    request: Call,
+    request: Request,
     agency: FromQuery[str] = "",
     account: FromQuery[str] = "",
     stream: FromQuery[str] = "",
@@ -69,7 +69,7 @@ async def export_entries(
 
 @get("/revenue.csv", guards=[may_read_books], include_in_schema=False)
 async def export_revenue(
-    request: Call, agency: FromQuery[str] = "", on: FromQuery[str] = ""
+    request: Request, agency: FromQuery[str] = "", on: FromQuery[str] = ""
 ) -> Response[bytes]:
     async with transaction(request) as tx:
         found = await figures(tx, agency, as_day(on))

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
@@ -21,6 +21,7 @@ from shared.db import Tx
 from shared.errors import NotSignedIn
 from shared.http import once, read_form
 from shared.lists import decode_cursor, page_of
+from shared.request import Request
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again
 
@@ -73,7 +74,7 @@ class ChoiceForm(msgspec.Struct, frozen=True):
 class Words:
     """Codes in the reader's language, for the rows of a table."""
 
-    def __init__(self, request: Request[Any, Any, Any]) -> None:
+    def __init__(self, request: Request) -> None:
         self.lang = language_of(request)
 
     def reason(self, code: str) -> str:
@@ -118,14 +119,12 @@ async def _tabs(tx: Tx, lang: str) -> list[tuple[Any, ...]]:
     ]
 
 
-async def _desk(
-    request: Request[Any, Any, Any], tx: Tx, template: str, current: str, **context: Any
-) -> Template:
+async def _desk(request: Request, tx: Tx, template: str, current: str, **context: Any) -> Template:
     tabs = await _tabs(tx, language_of(request))
     return page(request, template, tabs=tabs, current=current, **context)
 
 
-def _person(request: Request[Any, Any, Any]) -> UUID:
+def _person(request: Request) -> UUID:
     person = auth.principal_of(request).id
     if person is None:
         raise NotSignedIn("Sign in to decide about money.")
@@ -134,7 +133,7 @@ def _person(request: Request[Any, Any, Any]) -> UUID:
 
 @get(DESK, guards=[may_see_payments], include_in_schema=False)
 async def show_captures(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
+    request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
 ) -> Template:
     """Money that came, newest first."""
     listed = page_of(await queries.captures(tx, PAGE, decode_cursor(cursor, UUID)), PAGE)
@@ -143,14 +142,12 @@ async def show_captures(
 
 
 @get(f"{DESK}/captures/{{capture:uuid}}", guards=[may_see_payments], include_in_schema=False)
-async def show_capture(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], capture: FromPath[UUID]
-) -> Template:
+async def show_capture(request: Request, tx: NamedDependency[Tx], capture: FromPath[UUID]) -> Template:
     """One capture, its refunds, and the form to ask for one."""
     return await _capture(request, tx, capture)
 
 
-async def _capture(request: Request[Any, Any, Any], tx: Tx, capture: UUID) -> Template:
+async def _capture(request: Request, tx: Tx, capture: UUID) -> Template:
     found, words = await queries.capture_view(tx, capture), Words(request)
     return await _desk(
         request,
@@ -165,9 +162,7 @@ async def _capture(request: Request[Any, Any, Any], tx: Tx, capture: UUID) -> Te
 
 
 @post(f"{DESK}/captures/{{capture:uuid}}/refunds", guards=[may_handle_money], include_in_schema=False)
-async def ask_refund(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], capture: FromPath[UUID]
-) -> Response[Any]:
+async def ask_refund(request: Request, tx: NamedDependency[Tx], capture: FromPath[UUID]) -> Response[Any]:
     """Ask for a refund of part or all of a capture; refused, the form comes back as it was filled in."""
 
     async def work() -> Redirect:
@@ -184,7 +179,7 @@ async def _ask(tx: Tx, capture: UUID, form: RefundForm, by: UUID) -> Redirect:
 
 @get(f"{DESK}/held", guards=[may_see_payments], include_in_schema=False)
 async def show_held(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
+    request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
 ) -> Template:
     """Money that VNPay calls suspect, and the notifications that were refused."""
     listed = page_of(await queries.refused_notifications(tx, PAGE, decode_cursor(cursor, UUID)), PAGE)
@@ -200,9 +195,7 @@ async def show_held(
 
 
 @post(f"{DESK}/held/{{attempt:uuid}}", guards=[may_handle_money], include_in_schema=False)
-async def decide_held(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], attempt: FromPath[UUID]
-) -> Redirect:
+async def decide_held(request: Request, tx: NamedDependency[Tx], attempt: FromPath[UUID]) -> Redirect:
     """Take suspect money, or call the attempt failed, after looking it up at VNPay."""
     form = read_form(await request.form(), ChoiceForm)
     return await once(request, tx, _decide_held(tx, attempt, form, _person(request)))
@@ -215,7 +208,7 @@ async def _decide_held(tx: Tx, attempt: UUID, form: ChoiceForm, by: UUID) -> Red
 
 @get(f"{DESK}/suspense", guards=[may_see_payments], include_in_schema=False)
 async def show_suspense(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
+    request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
 ) -> Template:
     """Money that fits no open invoice."""
     listed = page_of(await queries.captures(tx, PAGE, decode_cursor(cursor, UUID), suspense=True), PAGE)
@@ -227,7 +220,7 @@ async def show_suspense(
 
 @get(f"{DESK}/refunds", guards=[may_see_payments], include_in_schema=False)
 async def show_refunds(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
+    request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
 ) -> Template:
     """Refunds that wait for a person, then the others, the latest first."""
     words = Words(request)
@@ -247,9 +240,7 @@ async def show_refunds(
 
 
 @post(f"{DESK}/refunds/{{refund:uuid}}/decision", guards=[may_approve], include_in_schema=False)
-async def decide_refund(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], refund: FromPath[UUID]
-) -> Redirect:
+async def decide_refund(request: Request, tx: NamedDependency[Tx], refund: FromPath[UUID]) -> Redirect:
     """Approve or reject as the second person."""
     form = read_form(await request.form(), ChoiceForm)
     return await once(request, tx, _decide_refund(tx, refund, form, _person(request)))
@@ -261,9 +252,7 @@ async def _decide_refund(tx: Tx, refund: UUID, form: ChoiceForm, by: UUID) -> Re
 
 
 @post(f"{DESK}/refunds/{{refund:uuid}}/finding", guards=[may_handle_money], include_in_schema=False)
-async def clear_refund(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], refund: FromPath[UUID]
-) -> Redirect:
+async def clear_refund(request: Request, tx: NamedDependency[Tx], refund: FromPath[UUID]) -> Redirect:
     """Say what VNPay's portal shows about a refund whose answer never came."""
     form = read_form(await request.form(), ChoiceForm)
     return await once(request, tx, _clear_refund(tx, refund, form))
@@ -275,9 +264,7 @@ async def _clear_refund(tx: Tx, refund: UUID, form: ChoiceForm) -> Redirect:
 
 
 @post(f"{DESK}/refunds/{{refund:uuid}}/renewal", guards=[may_handle_money], include_in_schema=False)
-async def renew_refund(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], refund: FromPath[UUID]
-) -> Redirect:
+async def renew_refund(request: Request, tx: NamedDependency[Tx], refund: FromPath[UUID]) -> Redirect:
     """Try a failed refund anew; the money is still owed."""
     return await once(request, tx, _renew_refund(tx, refund, _person(request)))
 
@@ -288,7 +275,7 @@ async def _renew_refund(tx: Tx, refund: UUID, by: UUID) -> Redirect:
 
 
 @get(f"{DESK}/rails", guards=[may_see_payments], include_in_schema=False)
-async def show_rails(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
+async def show_rails(request: Request, tx: NamedDependency[Tx]) -> Template:
     """The ways of paying of each agency whose money the person looks after."""
     principal = auth.principal_of(request)
     known = vnpay.terminals(request.app.state.settings.vnpay_terminals)
@@ -307,9 +294,7 @@ async def show_rails(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -
 
 
 @post(f"{DESK}/rails/{{agency:str}}", guards=[may_handle_money], include_in_schema=False)
-async def switch_rail(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], agency: FromPath[str]
-) -> Redirect:
+async def switch_rail(request: Request, tx: NamedDependency[Tx], agency: FromPath[str]) -> Redirect:
     """Switch VNPay on or off for an agency."""
     form = read_form(await request.form(), ChoiceForm)
     return await once(request, tx, _switch_rail(tx, agency, form, _person(request)))

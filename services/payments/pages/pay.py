@@ -2,11 +2,10 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent, Template
@@ -22,6 +21,7 @@ from shared.contracts import sandbox
 from shared.db import Tx, enter
 from shared.errors import NotFound, Refused
 from shared.limits import client_address, limited
+from shared.request import Request
 from shared.settings import Settings
 from shared.web import N_, language_of, page, translate
 
@@ -74,7 +74,7 @@ class Link(msgspec.Struct, frozen=True):
     """The code with which the buyer came back from the bank."""
 
 
-async def entered(request: Request[Any, Any, Any], tx: Tx, invoice: UUID) -> tuple[Link, bool]:
+async def entered(request: Request, tx: Tx, invoice: UUID) -> tuple[Link, bool]:
     """Check the link and let the transaction see its agency's rows; also whether the link is in time.
 
     Raises NotFound: one seller's key opens no other seller's invoice. One that has not arrived yet is nobody's.
@@ -89,7 +89,7 @@ async def entered(request: Request[Any, Any, Any], tx: Tx, invoice: UUID) -> tup
     return link, in_time
 
 
-async def opened(request: Request[Any, Any, Any], tx: Tx, invoice: UUID) -> Link:
+async def opened(request: Request, tx: Tx, invoice: UUID) -> Link:
     """As `entered`, where a late link opens nothing. Raises NotFound, LinkExpired."""
     link, in_time = await entered(request, tx, invoice)
     if not in_time:
@@ -98,9 +98,7 @@ async def opened(request: Request[Any, Any, Any], tx: Tx, invoice: UUID) -> Link
 
 
 @get("/pay/{invoice:uuid}", include_in_schema=False)
-async def show_pay(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
-) -> Template:
+async def show_pay(request: Request, tx: NamedDependency[Tx], invoice: FromPath[UUID]) -> Template:
     """The one screen: what for, how much, one button; then the result. A late link shows, and pays no more."""
     link, in_time = await entered(request, tx, invoice)
     bill = await queries.bill(tx, invoice)
@@ -134,7 +132,7 @@ def _rail(bill: queries.Bill | None, agency: str, known: dict[str, vnpay.Termina
     return "vnpay" if bill and "vnpay" in bill.rails and vnpay.terminal_of(known, agency) else ""
 
 
-def _banner(request: Request[Any, Any, Any], agency: str) -> str:
+def _banner(request: Request, agency: str) -> str:
     """What the page says where no real money moves."""
     if sandbox.is_sandbox(agency):
         return translate(language_of(request), TRIAL)
@@ -163,9 +161,7 @@ def state_of(bill: queries.Bill | None, *, came_back: bool) -> str:
     opt={"exclude_from_csrf": True},
     include_in_schema=False,
 )
-async def start(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
-) -> Redirect:
+async def start(request: Request, tx: NamedDependency[Tx], invoice: FromPath[UUID]) -> Redirect:
     """To the bank; in the sandbox, paid by this word alone.
 
     Needs no idempotency key: while an attempt is under way, the same one goes on, and nothing is paid twice.
@@ -189,7 +185,7 @@ async def start(
 
 
 @get("/gateway/vnpay/return", opt={"worker": True}, include_in_schema=False)
-async def come_back(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Redirect:
+async def come_back(request: Request, tx: NamedDependency[Tx]) -> Redirect:
     """Where VNPay sends the buyer. It shows; what counts is the notification."""
     settings: Settings = request.app.state.settings
     raw = request.scope["query_string"].decode("latin-1")
@@ -205,15 +201,13 @@ async def come_back(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) ->
 
 
 @get("/pay/{invoice:uuid}/live", include_in_schema=False)
-async def watch(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
-) -> ServerSentEvent:
+async def watch(request: Request, tx: NamedDependency[Tx], invoice: FromPath[UUID]) -> ServerSentEvent:
     """Tell the open page as soon as the result is known."""
     link = await opened(request, tx, invoice)
     return live.stream(request, _news(request, invoice, link))
 
 
-async def _news(request: Request[Any, Any, Any], invoice: UUID, link: Link) -> AsyncIterator[str]:
+async def _news(request: Request, invoice: UUID, link: Link) -> AsyncIterator[str]:
     """One message when the outcome is known; the stream outlives the request, so it opens its own transactions."""
     house = request.app.state.house
     lang = language_of(request)

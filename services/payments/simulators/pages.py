@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.response import Redirect, Template
@@ -14,6 +14,7 @@ from services.payments.rules import vnpay
 from services.payments.simulators import vnpay as simulator
 from shared.db import Tx
 from shared.http import read_form
+from shared.request import Request
 from shared.settings import BadSetting, Settings
 from shared.web import N_, language_of, page, translate
 
@@ -45,12 +46,12 @@ def routes(settings: Settings) -> list[Any]:
     return [show_bank, choose, answer, show_captures, behave, show_behaviour]
 
 
-def _terminals(request: Request[Any, Any, Any]) -> dict[str, vnpay.Terminal]:
+def _terminals(request: Request) -> dict[str, vnpay.Terminal]:
     return vnpay.terminals(request.app.state.settings.vnpay_terminals)
 
 
 @get(SIMULATOR + vnpay.PAY_PATH, opt={"worker": True}, include_in_schema=False)
-async def show_bank(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
+async def show_bank(request: Request, tx: NamedDependency[Tx]) -> Template:
     """The bank's page to which the buyer is sent."""
     row = await simulator.open_payment(
         tx, _terminals(request), request.scope["query_string"].decode("latin-1")
@@ -67,7 +68,7 @@ async def show_bank(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) ->
 
 
 @post(BANK_PATH, opt={"worker": True}, include_in_schema=False)
-async def choose(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Redirect:
+async def choose(request: Request, tx: NamedDependency[Tx]) -> Redirect:
     """Conclude as the buyer chose and send the buyer back; the notification goes its own way."""
     form = read_form(await request.form(), BankForm)
     row = await simulator.choose(tx, form.terminal, form.reference, form.choice)
@@ -77,7 +78,7 @@ async def choose(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Re
 
 @post(SIMULATOR + vnpay.API_PATH, opt={"worker": True}, include_in_schema=False, status_code=200)
 async def answer(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[dict[str, str]]
+    request: Request, tx: NamedDependency[Tx], data: JSONBody[dict[str, str]]
 ) -> Response[dict[str, str]]:
     """Answer querydr and refund."""
     said = await simulator.answer(tx, _terminals(request), data)

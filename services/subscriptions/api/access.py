@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote
 from uuid import UUID
 
 import msgspec
-from litestar import Litestar, Request, asgi, post
+from litestar import Litestar, asgi, post
 from litestar.exceptions import MethodNotAllowedException
 from litestar.params import JSONBody
 from litestar.types import Receive, Scope, Send
@@ -32,6 +32,7 @@ from shared.http import check_body
 from shared.jobs import repeating
 from shared.links import signature
 from shared.openapi import Described
+from shared.request import Request
 
 SCOPE: KeyScope = "subscriptions:access"
 MAX_BYTES = 16 * 1024
@@ -220,7 +221,7 @@ def _check_agency(principal: Principal, agency: str) -> None:
 
 
 @post("/api/subscriptions/v1/access/batch", guards=[may_check_access], status_code=200)
-async def check_access_batch(request: Request[Any, Any, Any], data: JSONBody[Batch]) -> Answers:
+async def check_access_batch(request: Request, data: JSONBody[Batch]) -> Answers:
     """Answer up to fifty questions, counted in one round trip."""
     for ask in data.asks:
         _check_agency(request.user, ask.agency)

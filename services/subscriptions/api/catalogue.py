@@ -1,10 +1,10 @@
 """Packages and prices for programs: public to read, staff's to write."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
@@ -14,6 +14,7 @@ from shared.auth import Right
 from shared.contracts.roles import Role
 from shared.db import Tx
 from shared.http import once
+from shared.request import Request
 
 EDITORS: set[Role] = {"subscriptions", "administrator"}
 
@@ -30,7 +31,7 @@ async def list_packages(tx: NamedDependency[Tx], agency: FromQuery[AgencyCode]) 
 
 @post("/api/subscriptions/v1/packages", guards=[may_offer_packages])
 async def offer_package(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], data: JSONBody[actions.PackageOffer]
+    request: Request, tx: NamedDependency[Tx], data: JSONBody[actions.PackageOffer]
 ) -> actions.Made:
     """Put a package on sale; it shows once it has a price."""
     return await once(request, tx, actions.offer_package(tx, data))
@@ -38,7 +39,7 @@ async def offer_package(
 
 @post("/api/subscriptions/v1/packages/{package:uuid}/prices", guards=[may_offer_packages])
 async def set_price(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     package: FromPath[UUID],
     data: JSONBody[actions.PriceOffer],

@@ -1,8 +1,6 @@
 """An agency's wall for programs: read it, and change it naming the version you saw."""
 
-from typing import Any
-
-from litestar import Request, Response, get, put
+from litestar import Response, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
@@ -13,6 +11,7 @@ from shared.auth import Right, principal_of
 from shared.contracts.roles import Role
 from shared.db import Tx, check_seen
 from shared.http import etag, require_match
+from shared.request import Request
 
 EDITORS: set[Role] = {"subscriptions", "administrator"}
 READERS: set[Role] = {*EDITORS, "auditor"}
@@ -31,7 +30,7 @@ async def show_wall(tx: NamedDependency[Tx], agency: FromPath[str]) -> Response[
 
 @put("/api/subscriptions/v1/policies/{agency:str}", guards=[may_change_walls])
 async def change_wall(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     agency: FromPath[str],
     data: JSONBody[WallPolicy],

@@ -5,7 +5,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
@@ -21,6 +21,7 @@ from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotFound, Refused
 from shared.http import once, read_form
+from shared.request import Request
 from shared.web import page
 from shared.web.again import or_again
 
@@ -43,7 +44,7 @@ class CheckoutForm(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/subscribe", include_in_schema=False)
 async def show_offers(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     agency: FromQuery[str] = "",
 ) -> Template:
@@ -67,7 +68,7 @@ async def show_offers(
 
 @get("/subscribe/{package:uuid}", include_in_schema=False)
 async def show_checkout(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     package: FromPath[UUID],
     price: FromQuery[UUID | None] = None,
@@ -76,9 +77,7 @@ async def show_checkout(
     return await _checkout(request, tx, package, price, request.query_params.get("next", ""))
 
 
-async def _checkout(
-    request: Request[Any, Any, Any], tx: Tx, package: UUID, price: UUID | None, next_path: str
-) -> Template:
+async def _checkout(request: Request, tx: Tx, package: UUID, price: UUID | None, next_path: str) -> Template:
     found = await catalogue.package(tx, package)
     offer = _offer(found, price)
     principal = principal_of(request)
@@ -103,9 +102,7 @@ async def _checkout(
 
 
 @post("/subscribe/{package:uuid}", guards=[may_subscribe], include_in_schema=False)
-async def order(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], package: FromPath[UUID]
-) -> Response[Any]:
+async def order(request: Request, tx: NamedDependency[Tx], package: FromPath[UUID]) -> Response[Any]:
     """Make the contract and go to pay; refused, the checkout comes back as it was filled in."""
     sent = await request.form()
 
@@ -142,7 +139,7 @@ async def _agreed(tx: Tx, package: UUID, sent: Any) -> Order:
     )
 
 
-async def _take(request: Request[Any, Any, Any], tx: Tx, chosen: Order) -> Redirect:
+async def _take(request: Request, tx: Tx, chosen: Order) -> Redirect:
     person = principal_of(request).id
     assert person is not None  # noqa: S101 - the guard lets only persons in
     opened = await subscribe(tx, request.app.state.settings, person, chosen)
@@ -151,7 +148,7 @@ async def _take(request: Request[Any, Any, Any], tx: Tx, chosen: Order) -> Redir
 
 @get("/subscribe/{package:uuid}/contract", include_in_schema=False)
 async def show_draft(
-    request: Request[Any, Any, Any],
+    request: Request,
     tx: NamedDependency[Tx],
     package: FromPath[UUID],
     price: FromQuery[UUID | None] = None,
@@ -178,9 +175,7 @@ async def show_draft(
 
 
 @get("/subscribe/return/{invoice:uuid}", guards=[may_subscribe], include_in_schema=False)
-async def show_return(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], invoice: FromPath[UUID]
-) -> Template:
+async def show_return(request: Request, tx: NamedDependency[Tx], invoice: FromPath[UUID]) -> Template:
     """After the bank: confirming, then open. It asks again each second, or by itself every three without scripts."""
     person = principal_of(request).id
     assert person is not None  # noqa: S101 - the guard lets only persons in

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Redirect, Template
@@ -21,6 +21,7 @@ from shared.db import Tx, check_seen
 from shared.errors import Unprocessable
 from shared.http import once, read_form
 from shared.lists import decode_cursor, encode_cursor
+from shared.request import Request
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again, tell, told, typed_in
 
@@ -58,9 +59,7 @@ class WallForm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/desk/subscriptions", guards=[may_see_desk], include_in_schema=False)
-async def show_desk(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], cursor: FromQuery[str] = ""
-) -> Template:
+async def show_desk(request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
     """Figures of the month and the newest subscriptions."""
     found = await subscriptions.listed(tx, person=None, before=decode_cursor(cursor, UUID), limit=SHOWN)
     lang = language_of(request)
@@ -88,14 +87,12 @@ async def show_desk(
 
 
 @get(WALLS, guards=[may_see_desk], include_in_schema=False)
-async def show_walls(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], agency: FromQuery[str] = ""
-) -> Template:
+async def show_walls(request: Request, tx: NamedDependency[Tx], agency: FromQuery[str] = "") -> Template:
     """The wall of one agency, as a form for those who may change it."""
     return await _walls(request, tx, agency)
 
 
-async def _walls(request: Request[Any, Any, Any], tx: Tx, agency: str, seen: str | None = None) -> Template:
+async def _walls(request: Request, tx: Tx, agency: str, seen: str | None = None) -> Template:
     """The form, or a refused one again: what it was filled in upon is still the version that it had `seen`."""
     principal = principal_of(request)
     own = sorted(may_see_desk.agencies(principal))
@@ -121,7 +118,7 @@ async def _walls(request: Request[Any, Any, Any], tx: Tx, agency: str, seen: str
 
 
 @post(WALLS, guards=[may_change_walls], include_in_schema=False)
-async def change_wall(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Response[Any]:
+async def change_wall(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     """A new version of the wall; refused, the table comes back as it was filled in.
 
     Where somebody was faster, their version stands beside it, and is overwritten only by who ticks that it may be.
@@ -140,7 +137,7 @@ async def change_wall(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) 
     return await or_again(request, tx, work(), show)
 
 
-async def _rows(request: Request[Any, Any, Any]) -> list[tuple[str, dict[str, str]]]:
+async def _rows(request: Request) -> list[tuple[str, dict[str, str]]]:
     """The rows of a refused form, as they were filled in."""
     if typed_in(request).refusal is None:
         return []
@@ -169,7 +166,7 @@ def _policy(form: WallForm) -> WallPolicy:
         raise Unprocessable(f"The wall cannot be read: {error}") from error
 
 
-def _tabs(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+def _tabs(request: Request) -> list[tuple[str, str]]:
     return [(href, translate(language_of(request), label)) for href, label in TABS]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
@@ -19,6 +19,7 @@ from shared.auth import Right, principal_of
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.http import once, read_form
+from shared.request import Request
 from shared.web import page
 from shared.web.again import tell, told
 
@@ -46,7 +47,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 @get(MINE, guards=[may_see_own], include_in_schema=False)
-async def show_mine(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) -> Template:
+async def show_mine(request: Request, tx: NamedDependency[Tx]) -> Template:
     """Everything of the reader, newest first."""
     held = await subscriptions.of_person(tx, _person(request))
     return page(
@@ -61,9 +62,7 @@ async def show_mine(request: Request[Any, Any, Any], tx: NamedDependency[Tx]) ->
 
 
 @post("/subscribe/mine/{subscription:uuid}/cancel", guards=[may_see_own], include_in_schema=False)
-async def cancel(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], subscription: FromPath[UUID]
-) -> Response[Any]:
+async def cancel(request: Request, tx: NamedDependency[Tx], subscription: FromPath[UUID]) -> Response[Any]:
     """One click, no questions."""
     form = read_form(await request.form(), CancelForm)
     done = await once(request, tx, _cancel(tx, subscription, _person(request), at_once=form.at_once == "yes"))
@@ -76,9 +75,7 @@ async def _cancel(tx: Tx, subscription: UUID, person: UUID, *, at_once: bool) ->
 
 
 @get("/subscribe/mine/{subscription:uuid}/contract", guards=[may_see_own], include_in_schema=False)
-async def show_contract(
-    request: Request[Any, Any, Any], tx: NamedDependency[Tx], subscription: FromPath[UUID]
-) -> Template:
+async def show_contract(request: Request, tx: NamedDependency[Tx], subscription: FromPath[UUID]) -> Template:
     """The contract as it was made, to print or keep."""
     held = await subscriptions.one(tx, subscription, _person(request))
     first = held.invoices[-1]
@@ -103,7 +100,7 @@ async def show_contract(
     )
 
 
-async def _shown(request: Request[Any, Any, Any], tx: Tx, held: Subscription) -> Shown:
+async def _shown(request: Request, tx: Tx, held: Subscription) -> Shown:
     agency = await catalogue.heir(tx, held.agency)
     next_day = held.reads_until or local_day(held.made_at)
     _, following = await price_of(tx, agency, held.product_class, held.net_vnd, next_day)
@@ -123,7 +120,7 @@ async def _shown(request: Request[Any, Any, Any], tx: Tx, held: Subscription) ->
     )
 
 
-def _person(request: Request[Any, Any, Any]) -> UUID:
+def _person(request: Request) -> UUID:
     person = principal_of(request).id
     assert person is not None  # noqa: S101 - the guard lets only persons in
     return person

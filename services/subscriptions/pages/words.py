@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from litestar import Request
-
 from shared.identity import is_local_path
+from shared.request import Request
 from shared.web import N_, language_of
 
 GROUPS = {
@@ -52,6 +51,6 @@ def local_path(text: str) -> str:
     return text if is_local_path(text) else ""
 
 
-def title_of(request: Request[Any, Any, Any], thing: Any) -> str:
+def title_of(request: Request, thing: Any) -> str:
     """A package's title in the reader's language."""
     return str(thing.title_en if language_of(request) == "en" else thing.title)
