@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import psycopg
 import sqlalchemy as sa
 from psycopg.rows import namedtuple_row
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
 
 from shared.errors import BadInput, NotAllowed, NotFound
 from shared.keys import postgres_password
@@ -20,6 +23,23 @@ from shared.settings import Settings
 
 Tx = AsyncSession
 """A transaction under way: actions and queries take it, doors open and commit it."""
+
+
+class Base(DeclarativeBase):
+    """What types the columns of all flats have.
+
+    A flat's own base adds its `metadata`: six flats live in one process, and more than one has a table `invoice`.
+    """
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: sa.Text,
+        int: sa.BigInteger,
+        datetime: sa.DateTime(timezone=True),
+        list[str]: ARRAY(sa.Text),
+        list[Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
+        dict[str, Any]: JSONB,
+    }
 
 
 def database_url(settings: Settings, service: str, role: str, database: str = "") -> URL:

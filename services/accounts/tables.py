@@ -1,24 +1,19 @@
 """Rows of accounts. Names, e-mails and phones live in this database and nowhere else in the house."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
+from shared import db
 from shared.contracts import sandbox
 
 
-class Base(DeclarativeBase):
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        str: sa.Text(),
-        int: sa.BigInteger(),
-        datetime: sa.DateTime(timezone=True),
-        list[str]: ARRAY(sa.Text()),
-        dict[str, Any]: JSONB(),
-    }
+class Base(db.Base):
+    __abstract__ = True
+    metadata = sa.MetaData()
 
 
 class PersonRow(Base):

@@ -1,23 +1,19 @@
 """Rows of ads: what is for sale, who booked it, what was shown to people, and how far each line has come."""
 
 from datetime import date, datetime
-from typing import Any, ClassVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
+from shared import db
 from shared.contracts import sandbox
 
 
-class Base(DeclarativeBase):
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: sa.DateTime(timezone=True),
-        str: sa.Text(),
-        list[str]: ARRAY(sa.Text()),
-        list[int]: ARRAY(sa.SmallInteger()),
-    }
+class Base(db.Base):
+    __abstract__ = True
+    metadata = sa.MetaData()
 
 
 class PlacementRow(Base):
@@ -34,8 +30,8 @@ class PlacementRow(Base):
     code: Mapped[str]
     site: Mapped[str]
     name: Mapped[str]
-    width: Mapped[int]
-    height: Mapped[int]
+    width: Mapped[int] = mapped_column(sa.Integer)
+    height: Mapped[int] = mapped_column(sa.Integer)
     sections: Mapped[list[str]]
     """Sections in whose pages the slot stands."""
 
@@ -53,7 +49,7 @@ class RateRow(Base):
     agency: Mapped[str]
     placement: Mapped[UUID]
     pricing: Mapped[str]
-    price_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    price_vnd: Mapped[int]
     valid_from: Mapped[date]
 
 
@@ -114,19 +110,19 @@ class LineRow(Base):
     sections: Mapped[list[str]]
     devices: Mapped[list[str]]
     languages: Mapped[list[str]]
-    hours: Mapped[list[int]]
+    hours: Mapped[list[int]] = mapped_column(ARRAY(sa.SmallInteger))
     starts_on: Mapped[date]
     ends_on: Mapped[date]
     pricing: Mapped[str]
-    price_vnd: Mapped[int] = mapped_column(sa.BigInteger)
-    budget_vnd: Mapped[int] = mapped_column(sa.BigInteger)
-    goal: Mapped[int] = mapped_column(sa.BigInteger)
-    net_vnd: Mapped[int] = mapped_column(sa.BigInteger)
-    vat_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    price_vnd: Mapped[int]
+    budget_vnd: Mapped[int]
+    goal: Mapped[int]
+    net_vnd: Mapped[int]
+    vat_vnd: Mapped[int]
     """By the tax point: of the day of booking until the invoice is opened, then of that day."""
     cap_day: Mapped[int] = mapped_column(sa.Integer)
     """Most often a visitor sees the line in a day; 0 is without limit."""
-    credited_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    credited_vnd: Mapped[int]
     """Net that went back to the buyer because it was not delivered."""
     closed_at: Mapped[datetime | None]
     """When the account of delivered against booked was drawn up."""
@@ -145,8 +141,8 @@ class CreativeRow(Base):
     ad_order: Mapped[UUID] = mapped_column(sa.ForeignKey("ad_order.id"))
     agency: Mapped[str]
     organisation: Mapped[UUID | None]
-    width: Mapped[int]
-    height: Mapped[int]
+    width: Mapped[int] = mapped_column(sa.Integer)
+    height: Mapped[int] = mapped_column(sa.Integer)
     file: Mapped[str]
     media_type: Mapped[str]
     click_url: Mapped[str]
@@ -181,7 +177,7 @@ class ProgressRow(Base):
     line: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str]
     organisation: Mapped[UUID | None]
-    impressions: Mapped[int] = mapped_column(sa.BigInteger)
+    impressions: Mapped[int]
 
 
 class LeaseRow(Base):
@@ -191,8 +187,8 @@ class LeaseRow(Base):
     __table_args__ = (sa.CheckConstraint("granted >= counted", name="lease_counted"),)
     line: Mapped[UUID] = mapped_column(primary_key=True)
     bucket: Mapped[datetime] = mapped_column(primary_key=True)
-    granted: Mapped[int]
-    counted: Mapped[int]
+    granted: Mapped[int] = mapped_column(sa.Integer)
+    counted: Mapped[int] = mapped_column(sa.Integer)
 
 
 class NonceRow(Base):
@@ -216,9 +212,9 @@ class RollupRow(Base):
     hour: Mapped[datetime] = mapped_column(primary_key=True)
     agency: Mapped[str]
     organisation: Mapped[UUID | None]
-    impressions: Mapped[int]
-    viewables: Mapped[int]
-    clicks: Mapped[int]
+    impressions: Mapped[int] = mapped_column(sa.Integer)
+    viewables: Mapped[int] = mapped_column(sa.Integer)
+    clicks: Mapped[int] = mapped_column(sa.Integer)
 
 
 class RejectionRow(Base):
@@ -229,7 +225,7 @@ class RejectionRow(Base):
     hour: Mapped[datetime] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(sa.Text, primary_key=True)
     reason: Mapped[str] = mapped_column(primary_key=True)
-    count: Mapped[int]
+    count: Mapped[int] = mapped_column(sa.Integer)
 
 
 class SettledRow(Base):
@@ -241,4 +237,4 @@ class SettledRow(Base):
     day: Mapped[date] = mapped_column(primary_key=True)
     agency: Mapped[str]
     organisation: Mapped[UUID | None]
-    quantity: Mapped[int] = mapped_column(sa.BigInteger)
+    quantity: Mapped[int]

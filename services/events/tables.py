@@ -5,17 +5,15 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared import db
 
 
-class Base(DeclarativeBase):
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
-        datetime: sa.DateTime(timezone=True),
-        str: sa.Text,
-        dict[str, Any]: JSONB,
-        list[Any]: JSONB,
-    }
+class Base(db.Base):
+    __abstract__ = True
+    metadata = sa.MetaData()
 
 
 class EventRow(Base):
@@ -23,7 +21,7 @@ class EventRow(Base):
 
     __tablename__ = "event"
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    number: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), unique=True)
+    number: Mapped[int] = mapped_column(sa.Identity(always=True), unique=True)
     """Counts events, so that a claim on an industry can be a box on a plane (see ClaimRow)."""
     agency: Mapped[str]
     slug: Mapped[str] = mapped_column(unique=True)
@@ -33,8 +31,8 @@ class EventRow(Base):
     starts_at: Mapped[datetime]
     sales_end_at: Mapped[datetime]
     charity: Mapped[str]
-    next_bib: Mapped[int]
-    version: Mapped[int]
+    next_bib: Mapped[int] = mapped_column(sa.Integer)
+    version: Mapped[int] = mapped_column(sa.Integer)
     created_at: Mapped[datetime]
 
 
@@ -53,12 +51,12 @@ class SellableRow(Base):
     event: Mapped[UUID] = mapped_column(sa.ForeignKey("event.id"))
     kind: Mapped[str]
     title: Mapped[str]
-    position: Mapped[int]
-    price_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    position: Mapped[int] = mapped_column(sa.Integer)
+    price_vnd: Mapped[int]
     """Net of VAT."""
-    capacity: Mapped[int]
-    held: Mapped[int]
-    sold: Mapped[int]
+    capacity: Mapped[int] = mapped_column(sa.Integer)
+    held: Mapped[int] = mapped_column(sa.Integer)
+    sold: Mapped[int] = mapped_column(sa.Integer)
 
 
 class PackageRow(Base):
@@ -103,7 +101,7 @@ class HoldRow(Base):
     person: Mapped[UUID | None]
     crowd: Mapped[str] = mapped_column(server_default="")
     """By which network a newcomer's hold is counted too, as a pseudonym; empty for who counts alone."""
-    quantity: Mapped[int]
+    quantity: Mapped[int] = mapped_column(sa.Integer)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]
@@ -121,7 +119,7 @@ class SponsorshipRow(Base):
         sa.Index("sponsorship_owner", "owner"),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    number: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), unique=True)
+    number: Mapped[int] = mapped_column(sa.Identity(always=True), unique=True)
     agency: Mapped[str]
     event: Mapped[UUID] = mapped_column(sa.ForeignKey("event.id"))
     package: Mapped[UUID] = mapped_column(sa.ForeignKey("package.id"))
@@ -133,7 +131,7 @@ class SponsorshipRow(Base):
     buyer: Mapped[UUID]
     organisation: Mapped[str]
     tax_code: Mapped[str]
-    industry: Mapped[int]
+    industry: Mapped[int] = mapped_column(sa.Integer)
     contact_name: Mapped[str]
     contact_email: Mapped[str]
     contact_phone: Mapped[str]
@@ -164,10 +162,10 @@ class ClaimRow(Base):
     )
     sponsorship: Mapped[UUID] = mapped_column(sa.ForeignKey("sponsorship.id"), primary_key=True)
     agency: Mapped[str]
-    first: Mapped[int] = mapped_column(sa.BigInteger)
-    last: Mapped[int] = mapped_column(sa.BigInteger)
-    lowest: Mapped[int] = mapped_column(sa.BigInteger)
-    highest: Mapped[int] = mapped_column(sa.BigInteger)
+    first: Mapped[int]
+    last: Mapped[int]
+    lowest: Mapped[int]
+    highest: Mapped[int]
 
 
 class InstalmentRow(Base):
@@ -184,18 +182,18 @@ class InstalmentRow(Base):
     agency: Mapped[str]
     sponsorship: Mapped[UUID] = mapped_column(sa.ForeignKey("sponsorship.id"))
     owner: Mapped[UUID]
-    position: Mapped[int]
+    position: Mapped[int] = mapped_column(sa.Integer)
     title: Mapped[str]
     due_on: Mapped[date]
-    net_vnd: Mapped[int] = mapped_column(sa.BigInteger)
-    vat_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    net_vnd: Mapped[int]
+    vat_vnd: Mapped[int]
     """At today's rate until the invoice is opened, then as invoiced."""
     invoice: Mapped[UUID | None]
     opened_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
-    paid_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    paid_vnd: Mapped[int]
     paid_at: Mapped[datetime | None]
-    reminders: Mapped[int]
+    reminders: Mapped[int] = mapped_column(sa.Integer)
     credited_at: Mapped[datetime | None]
 
 
@@ -230,9 +228,9 @@ class RegistrationRow(Base):
     owner: Mapped[UUID]
     person: Mapped[UUID | None]
     invoice: Mapped[UUID]
-    net_vnd: Mapped[int] = mapped_column(sa.BigInteger)
-    vat_vnd: Mapped[int] = mapped_column(sa.BigInteger)
-    paid_vnd: Mapped[int] = mapped_column(sa.BigInteger)
+    net_vnd: Mapped[int]
+    vat_vnd: Mapped[int]
+    paid_vnd: Mapped[int]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     paid_at: Mapped[datetime | None]
@@ -255,9 +253,9 @@ class EntrantRow(Base):
     event: Mapped[UUID] = mapped_column(sa.ForeignKey("event.id"))
     sellable: Mapped[UUID] = mapped_column(sa.ForeignKey("sellable.id"))
     owner: Mapped[UUID]
-    position: Mapped[int]
+    position: Mapped[int] = mapped_column(sa.Integer)
     name: Mapped[str]
-    bib: Mapped[int | None]
+    bib: Mapped[int | None] = mapped_column(sa.Integer)
     checked_in_at: Mapped[datetime | None]
     checked_in_by: Mapped[UUID | None]
 
@@ -269,5 +267,5 @@ class RecountRow(Base):
     agency: Mapped[str] = mapped_column(primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     counted_at: Mapped[datetime]
-    checked: Mapped[int]
+    checked: Mapped[int] = mapped_column(sa.Integer)
     differences: Mapped[list[Any]]

@@ -5,21 +5,16 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
 
+from shared import db
 from shared.contracts import sandbox
 
 
-class Base(DeclarativeBase):
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own shape
-        datetime: sa.DateTime(timezone=True),
-        int: sa.BigInteger,
-        str: sa.Text,
-        list[str]: ARRAY(sa.Text),
-        dict[str, Any]: JSONB,
-        list[Any]: JSONB,
-    }
+class Base(db.Base):
+    __abstract__ = True
+    metadata = sa.MetaData()
 
 
 class EntryRow(Base):

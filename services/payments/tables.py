@@ -5,9 +5,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
+from shared import db
 from shared.contracts import sandbox
 
 NOW_OPEN = "state = 'open'"
@@ -15,15 +15,9 @@ TRIAL_RAIL = f"(rail = 'trial') = ({sandbox.in_sql('agency')})"
 """Money of no kind but the trial's is in a sandbox, and the trial's is nowhere else."""
 
 
-class Base(DeclarativeBase):
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
-        datetime: sa.DateTime(timezone=True),
-        int: sa.BigInteger,
-        str: sa.Text,
-        UUID: sa.Uuid,
-        list[dict[str, Any]]: JSONB,
-        dict[str, Any]: JSONB,
-    }
+class Base(db.Base):
+    __abstract__ = True
+    metadata = sa.MetaData()
 
 
 class InvoiceRow(Base):

@@ -6,18 +6,17 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import ForeignKey
-from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared import db
 
 READER_GROUPS = "'general','student','pensioner','teacher','business','hotel','overseas','remote'"
 
 
-class Base(DeclarativeBase):
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own spelling
-        datetime: sa.DateTime(timezone=True),
-        str: sa.Text(),
-        int: sa.BigInteger(),
-    }
+class Base(db.Base):
+    __abstract__ = True
+    metadata = sa.MetaData()
 
 
 class PackageRow(Base):
@@ -35,7 +34,7 @@ class PackageRow(Base):
     summary_en: Mapped[str]
     reader_group: Mapped[str]
     product_class: Mapped[str]
-    grants: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    grants: Mapped[list[dict[str, Any]]]
     on_sale_from: Mapped[date]
     on_sale_until: Mapped[date | None]
 
@@ -223,6 +222,6 @@ class PolicyRow(Base):
     __tablename__ = "policy"
     agency: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    document: Mapped[dict[str, Any]]
     changed_by: Mapped[UUID | None]
     changed_at: Mapped[datetime]
