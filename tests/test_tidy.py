@@ -53,6 +53,12 @@ def test_every_flat_has_the_same_rooms(service):
     assert {"app", "consumers", "jobs", "actions", "queries", "rules", "tables", "README"} <= found
 
 
+def test_what_pages_share_is_called_words_and_nothing_is_common():
+    """Codes in words stand in `pages/words.py`; a file is named for what it holds, not for having no other place."""
+    vague = {"common", "labels", "names", "helpers", "utils", "misc"}
+    assert [str(path.relative_to(ROOT)) for path in OURS if path.stem in vague] == []
+
+
 def test_shared_knows_no_flat_not_even_by_its_name():
     """Only what all agree on names them: the contracts, and the map of the house's pages."""
     agreed = (ROOT / "shared" / "contracts", ROOT / "shared" / "web" / "doors.py")

@@ -15,8 +15,8 @@ from services.accounts import queries, rules
 from services.accounts.actions import consents, people, second_step, sessions
 from services.accounts.actions.secrets import compare_password, new_password
 from services.accounts.pages import cookies
-from services.accounts.pages.names import ROLES, account_tabs, no_password
 from services.accounts.pages.rights import is_staff
+from services.accounts.pages.words import ROLES, account_tabs, no_password
 from services.accounts.tables import PersonRow
 from shared import auth
 from shared.db import Tx

@@ -13,8 +13,8 @@ from msgspec import Meta
 from services.accounts import queries
 from services.accounts.actions import keys, people, second_step
 from services.accounts.pages import cookies
-from services.accounts.pages.names import ROLES, people_tabs, said
 from services.accounts.pages.rights import is_staff, may_manage_people, may_read_trail
+from services.accounts.pages.words import ROLES, people_tabs, said
 from shared import auth, clock
 from shared.contracts.roles import STAFF, StaffRole
 from shared.db import Tx, seen

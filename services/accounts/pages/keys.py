@@ -12,7 +12,7 @@ from litestar.response import Redirect, Template
 from services.accounts import queries
 from services.accounts.actions import keys
 from services.accounts.pages.account import Short, is_signed_in, not_too_often, the_person
-from services.accounts.pages.names import account_tabs
+from services.accounts.pages.words import account_tabs
 from shared import clock
 from shared.contracts import sandbox
 from shared.contracts.scopes import Scope

@@ -13,7 +13,7 @@ from services.accounts import queries, rules
 from services.accounts.actions import challenges, people, second_step, sessions, sign_in
 from services.accounts.actions.secrets import compare_password, new_password, totp_uri
 from services.accounts.pages import cookies
-from services.accounts.pages.names import no_password
+from services.accounts.pages.words import no_password
 from shared.db import Tx
 from shared.errors import Unprocessable
 from shared.http import read_form

@@ -10,8 +10,8 @@ from litestar.params import FromQuery
 from litestar.response import Template
 
 from services.accounts import queries, rules
-from services.accounts.pages.names import people_tabs, state_of
 from services.accounts.pages.rights import may_read_trail
+from services.accounts.pages.words import people_tabs, state_of
 from services.accounts.queries import trail
 from shared import auth
 from shared.db import Tx

@@ -11,7 +11,8 @@ from litestar.response import Redirect, Template
 
 from services.events import queries
 from services.events.actions import sponsorships
-from services.events.pages.common import badge, may_see_desk, may_work_desk
+from services.events.pages.rights import may_see_desk, may_work_desk
+from services.events.pages.words import badge
 from services.events.rules import industries
 from services.events.tables import DeliverableRow
 from shared import clock

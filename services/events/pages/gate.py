@@ -12,7 +12,7 @@ from litestar.response import Redirect, Template
 
 from services.events import queries
 from services.events.actions import registrations
-from services.events.pages.common import may_work_desk
+from services.events.pages.rights import may_work_desk
 from shared import auth, clock, links
 from shared.db import Tx
 from shared.errors import NotFound, Refused

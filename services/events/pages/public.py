@@ -8,7 +8,8 @@ from litestar.response import Template
 
 from services.events import queries
 from services.events.actions.access import patron_of, runner_of
-from services.events.pages.common import badge, may_buy
+from services.events.pages.rights import may_buy
+from services.events.pages.words import badge
 from services.events.tables import RegistrationRow
 from shared import auth
 from shared.agencies import name_of

@@ -15,13 +15,8 @@ from services.events import queries
 from services.events.actions import registrations
 from services.events.actions.access import runner_of
 from services.events.actions.invoices import pay_link
-from services.events.pages.common import (
-    badge,
-    bookings,
-    may_buy,
-    may_work_desk,
-    order_link,
-)
+from services.events.pages.rights import bookings, may_buy, may_work_desk
+from services.events.pages.words import badge
 from services.events.rules.tickets import LINK_DAYS, MOST, Entry
 from shared import auth, clock, links
 from shared.agencies import lineage
@@ -128,7 +123,7 @@ async def show_order(request: Request, tx: NamedDependency[Tx], key: FromPath[UU
         order=order,
         tickets=tickets,
         state=badge(request, order.state),
-        pay_url=order_link(request, order),
+        pay_url=_order_link(request, order),
     )
 
 
@@ -158,6 +153,12 @@ async def show_ticket(request: Request, key: FromPath[UUID]) -> Template:
         event=event,
         code=await qr_code(f"{settings.base_url}{request.url.path}?{query}"),
         staff=heir in may_work_desk.agencies(principal),
+    )
+
+
+def _order_link(request: Request, order: queries.RegistrationView) -> str:
+    return pay_link(
+        request.app.state.settings, order.agency, order.invoice, order.total_vnd, order.expires_at
     )
 
 

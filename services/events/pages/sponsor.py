@@ -14,12 +14,8 @@ from services.events.actions import sponsorships
 from services.events.actions.access import patron_of
 from services.events.actions.invoices import pay_link
 from services.events.actions.sponsorships import Application
-from services.events.pages.common import (
-    badge,
-    bookings,
-    may_buy,
-    part_link,
-)
+from services.events.pages.rights import bookings, may_buy
+from services.events.pages.words import badge
 from services.events.rules import industries
 from services.events.rules.sponsorship import Terms, schedule
 from services.events.rules.stock import VAT_CLASS
@@ -130,7 +126,7 @@ async def show_sponsorship(request: Request, tx: NamedDependency[Tx], key: FromP
         event=await queries.event(tx, seen.event),
         industry=industries.name(seen.industry, language_of(request)),
         state=badge(request, seen.state),
-        links=[part_link(request, seen, part) for part in seen.instalments],
+        links=[_part_link(request, seen, part) for part in seen.instalments],
         given_back=bool(told(request)),
     )
 
@@ -147,6 +143,20 @@ async def cancel(request: Request, tx: NamedDependency[Tx], key: FromPath[UUID])
         return Redirect(f"/events/sponsorships/{key}", status_code=303)
 
     return tell(request, await once(request, tx, work()), f"/events/sponsorships/{key}", given_back=True)
+
+
+def _part_link(request: Request, sponsorship: queries.SponsorshipView, part: queries.PartView) -> str | None:
+    """Where an instalment can be paid; nothing when it cannot be, now."""
+    if (
+        not part.payable
+        or part.invoice is None
+        or part.expires_at is None
+        or sponsorship.state == "cancelled"
+    ):
+        return None
+    return pay_link(
+        request.app.state.settings, sponsorship.agency, part.invoice, part.total_vnd, part.expires_at
+    )
 
 
 routes = [show_form, take_package, show_sponsorship, cancel]

@@ -1,7 +1,7 @@
 """The books on pages: trial balance, journal, entries, lines and the facts behind them."""
 
 import json
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
 from services.ledger.api import bounded, may_read_books
-from services.ledger.pages import labels
+from services.ledger.pages import words
 from services.ledger.queries import books, journal
 from shared.agencies import name_of
 from shared.calendar import start_of
@@ -39,13 +39,13 @@ async def show_accounts(
     return page(
         request,
         "ledger_accounts.html",
-        nav=labels.NAVIGATION,
+        nav=words.NAVIGATION,
         balance=balance,
         agency=agency,
         recorded=as_day(recorded),
-        tabs=labels.agency_tabs(request, await books.visible(tx)),
-        here_tab=labels.at_agency(request, agency),
-        account_label=lambda account: labels.account_label(request, account),
+        tabs=words.agency_tabs(request, await books.visible(tx)),
+        here_tab=words.at_agency(request, agency),
+        account_label=lambda account: words.account_label(request, account),
     )
 
 
@@ -78,7 +78,7 @@ async def list_entries(
     return page(
         request,
         "ledger_entries.html",
-        nav=labels.NAVIGATION,
+        nav=words.NAVIGATION,
         rows=[entry_row(request, e, names) for e in found.items],
         found=found,
         wanted=wanted,
@@ -87,14 +87,14 @@ async def list_entries(
         recorded=as_day(recorded),
         agency=agency,
         accounts=[
-            (a, labels.account_label(request, a)) for a in dict.fromkeys([*labels.ACCOUNTS, account]) if a
+            (a, words.account_label(request, a)) for a in dict.fromkeys([*words.ACCOUNTS, account]) if a
         ],
-        streams=[(s, labels.stream_label(request, s)) for s in labels.STREAMS if s],
-        tabs=labels.agency_tabs(request, agencies),
-        here_tab=labels.at_agency(request, agency),
-        account_label=lambda name: labels.account_label(request, name),
-        stream_label=lambda name: labels.stream_label(request, name),
-        kind_label=lambda name: labels.kind_label(request, name),
+        streams=[(s, words.stream_label(request, s)) for s in words.STREAMS if s],
+        tabs=words.agency_tabs(request, agencies),
+        here_tab=words.at_agency(request, agency),
+        account_label=lambda name: words.account_label(request, name),
+        stream_label=lambda name: words.stream_label(request, name),
+        kind_label=lambda name: words.kind_label(request, name),
     )
 
 
@@ -110,14 +110,14 @@ async def show_entry(
     return page(
         request,
         "ledger_entry.html",
-        nav=labels.NAVIGATION,
+        nav=words.NAVIGATION,
         entry=found,
         agency=await name_of(tx, found.agency),
         account=account,
         body=pretty(found.fact.body) if found.fact else "",
-        account_label=lambda name: labels.account_label(request, name),
-        stream_label=lambda name: labels.stream_label(request, name),
-        kind_label=lambda name: labels.kind_label(request, name),
+        account_label=lambda name: words.account_label(request, name),
+        stream_label=lambda name: words.stream_label(request, name),
+        kind_label=lambda name: words.kind_label(request, name),
     )
 
 
@@ -136,7 +136,7 @@ async def show_line(
     return page(
         request,
         "ledger_line.html",
-        nav=labels.NAVIGATION,
+        nav=words.NAVIGATION,
         line=found,
         state=found.state,
         earn=type(found.state.earn).__name__,
@@ -144,9 +144,9 @@ async def show_line(
         next=entries.next,
         agency=names.get(found.state.agency, found.state.agency),
         facts=[(fact, pretty(fact.body)) for fact in found.facts],
-        account_label=lambda name: labels.account_label(request, name),
-        stream_label=lambda name: labels.stream_label(request, name),
-        kind_label=lambda name: labels.kind_label(request, name),
+        account_label=lambda name: words.account_label(request, name),
+        stream_label=lambda name: words.stream_label(request, name),
+        kind_label=lambda name: words.kind_label(request, name),
     )
 
 
@@ -154,7 +154,7 @@ def entry_row(request: Request, entry: journal.EntryItem, names: dict[str, str])
     """An entry as the tables show it; of a line's entries, `earned_vnd` is what it earned."""
     return {
         **msgspec.structs.asdict(entry),
-        "label": labels.kind_label(request, entry.kind),
+        "label": words.kind_label(request, entry.kind),
         "agency": names.get(entry.agency, entry.agency),
         "earned_vnd": -entry.amount_vnd or None,
     }
@@ -173,7 +173,7 @@ def as_day(text: str) -> date | None:
 def known_until(text: str) -> datetime | None:
     """The end of a recorded day of a form; an empty field is now. Raises BadInput."""
     day = as_day(text)
-    return start_of(bounded(day)) + labels.ONE_DAY if day else None
+    return start_of(bounded(day)) + timedelta(days=1) if day else None
 
 
 def pretty(body: Any) -> str:

@@ -11,10 +11,10 @@ from litestar.params import FromQuery
 from litestar.response import ServerSentEvent, Template
 
 from services.ledger.api import bounded, may_read_books
-from services.ledger.pages import labels
+from services.ledger.pages import charts, words
 from services.ledger.pages.books import as_day
 from services.ledger.queries import books, revenue
-from services.ledger.rules import charts, growth
+from services.ledger.rules import growth
 from shared import live, money
 from shared.auth import Reach, principal_of, reach_of
 from shared.db import Tx
@@ -57,21 +57,21 @@ async def show_growth(
     return page(
         request,
         "ledger_growth.html",
-        nav=labels.NAVIGATION,
+        nav=words.NAVIGATION,
         growth=found,
         year=headline["this_year"],
         so_far=headline["year_to_date"],
         target_vnd=-(-headline["this_year"].base_vnd * (100 + found.target_percent) // 100),
-        status=labels.STATUSES[found.views[0].status],
-        words=labels,
+        status=words.STATUSES[found.views[0].status],
+        words=words,
         agencies=agencies,
         shown=shown,
         agency_heads=[(a.name, "num") for a in shown],
         rows=[
             _row(request, stream, found.cells, shown) for stream in sorted({c.stream for c in found.cells})
         ],
-        tabs=labels.agency_tabs(request, agencies),
-        here_tab=labels.at_agency(request, agency),
+        tabs=words.agency_tabs(request, agencies),
+        here_tab=words.at_agency(request, agency),
         on=as_day(on),
         agency=agency,
         months=[_month(pair) for pair in found.months],
@@ -83,7 +83,7 @@ def _row(request: Request, stream: str, cells: list[revenue.Cell], shown: list[b
     now, before = sum(c.current_vnd for c in mine), sum(c.base_vnd for c in mine)
     return Row(
         stream=stream,
-        label=labels.stream_label(request, stream),
+        label=words.stream_label(request, stream),
         by_agency=tuple(sum(c.current_vnd for c in mine if c.agency == a.code) for a in shown),
         current_vnd=now,
         base_vnd=before,
@@ -93,7 +93,7 @@ def _row(request: Request, stream: str, cells: list[revenue.Cell], shown: list[b
 
 def _month(pair: growth.MonthPair) -> dict[str, Any]:
     return {
-        "month": labels.month_label(pair.months),
+        "month": words.month_label(pair.months),
         "current": pair.current_vnd or None,
         "base": pair.base_vnd,
         "target": pair.target_vnd,
@@ -113,14 +113,14 @@ async def draw_growth(
         found = await figures(tx, agency, as_day(on))
     # Drawn after the transaction: a chart may take a second, and connections are few.
     lang = language_of(request)
-    words = {
+    legend = {
         "now": translate(lang, N_("Năm {year}"), year=found.as_of.year),
         "before": translate(lang, N_("Năm {year}"), year=found.as_of.year - 1),
         "goal": translate(lang, N_("Mức cần đạt (+{percent} %)"), percent=found.target_percent),
         "unit": translate(lang, N_("triệu đồng")),
     }
-    names = [labels.month_label(pair.months) for pair in found.months]
-    spec = charts.months_chart(found.months, names, words, ink, narrow=size == "narrow")
+    names = [words.month_label(pair.months) for pair in found.months]
+    spec = charts.months_chart(found.months, names, legend, ink, narrow=size == "narrow")
     headers = {"cache-control": "private, max-age=60", "x-content-type-options": "nosniff"}
     svg = await request.app.state.drawer.draw(spec)
     return Response(svg, media_type="image/svg+xml", headers=headers)
@@ -152,7 +152,7 @@ async def live_figures(tx: Tx, reach: Reach, agency: str) -> str:
     so_far = next(m for m in found.views[0].measures if m.window.name == "year_to_date")
     said = {
         "live-current": money.show(so_far.current_vnd),
-        "live-change": labels.signed(so_far.change_percent) if so_far.measurable else "",
+        "live-change": words.signed(so_far.change_percent) if so_far.measurable else "",
     }
     return msgspec.json.encode(said).decode()
 

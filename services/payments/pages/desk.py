@@ -12,6 +12,7 @@ from litestar.response import Redirect, Template
 from services.payments import queries
 from services.payments.actions import attempts, rails, refunds
 from services.payments.api import FINANCE
+from services.payments.pages.words import Words
 from services.payments.rules import vnpay
 from services.payments.rules.refunds import TWO_PERSONS_FROM_VND
 from shared import auth
@@ -22,7 +23,7 @@ from shared.errors import NotSignedIn
 from shared.http import once, read_form
 from shared.lists import decode_cursor, page_of
 from shared.request import Request
-from shared.web import N_, language_of, page, translate
+from shared.web import language_of, page, translate
 from shared.web.again import or_again
 
 DESK = "/desk/payments"
@@ -32,34 +33,8 @@ may_see_payments = auth.Right(roles=FINANCE)
 may_handle_money = auth.Right(roles={"finance"})
 may_approve = auth.Right(roles={"finance_approver"})
 
-STATES = {
-    "asked": (N_("Chờ duyệt"), "warn"),
-    "due": (N_("Sắp gửi"), "info"),
-    "sent": (N_("Đã gửi, chờ trả lời"), "info"),
-    "unclear": (N_("Chưa rõ kết quả"), "danger"),
-    "completed": (N_("Đã hoàn"), "success"),
-    "failed": (N_("Không hoàn được"), "danger"),
-    "rejected": (N_("Đã từ chối"), "neutral"),
-}
-"""How the states of a refund read, and their colour."""
-
 UNATTENDED = ("due", "sent", "completed", "rejected")
 """The states in which a refund needs nobody."""
-
-PAID = N_("Đã trả phiếu")
-
-REASONS = {
-    "credit": N_("Bên bán giảm trừ"),
-    "already-paid": N_("Phiếu đã được trả trước đó"),
-    "invoice-closed": N_("Tiền đến sau khi phiếu đã đóng"),
-    "bad-signature": N_("Chữ ký sai"),
-    "unknown-order": N_("Không có giao dịch này"),
-    "foreign-terminal": N_("Điểm bán khác"),
-    "wrong-amount": N_("Sai số tiền"),
-    "unfinished": N_("Giao dịch chưa kết thúc"),
-    "fault": N_("Lỗi ở phía chúng tôi"),
-    "transaction-of-another-order": N_("Mã giao dịch của phiếu khác"),
-}
 
 
 class RefundForm(msgspec.Struct, frozen=True):
@@ -69,35 +44,6 @@ class RefundForm(msgspec.Struct, frozen=True):
 
 class ChoiceForm(msgspec.Struct, frozen=True):
     choice: Literal["yes", "no"]
-
-
-class Words:
-    """Codes in the reader's language, for the rows of a table."""
-
-    def __init__(self, request: Request) -> None:
-        self.lang = language_of(request)
-
-    def reason(self, code: str) -> str:
-        return translate(self.lang, REASONS.get(code, code))
-
-    def capture(self, row: queries.CaptureView) -> dict[str, Any]:
-        return {
-            **msgspec.structs.asdict(row),
-            "rail": f"{row.rail.upper()} {row.bank}".strip(),
-            "left_vnd": row.amount_vnd - row.refunding_vnd,
-            "refunding_vnd": row.refunding_vnd or None,
-            "mark": (self.reason(row.reason), "warn")
-            if row.reason
-            else (translate(self.lang, PAID), "success"),
-        }
-
-    def refund(self, row: queries.RefundView) -> dict[str, Any]:
-        label, kind = STATES[row.state]
-        plain = msgspec.structs.asdict(row)
-        return {**plain, "reason": self.reason(row.reason), "mark": (translate(self.lang, label), kind)}
-
-    def notification(self, row: queries.NotificationView) -> dict[str, Any]:
-        return {**msgspec.structs.asdict(row), "reason": self.reason(row.reason)}
 
 
 async def _tabs(tx: Tx, lang: str) -> list[tuple[Any, ...]]:

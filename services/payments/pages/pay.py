@@ -13,6 +13,7 @@ from litestar.response import Redirect, ServerSentEvent, Template
 from services.payments import queries
 from services.payments.actions import attempts, trial
 from services.payments.gateways import address_of
+from services.payments.pages import words
 from services.payments.rules import invoices as rules
 from services.payments.rules import vnpay
 from shared import clock, links, live
@@ -23,7 +24,7 @@ from shared.errors import NotFound, Refused
 from shared.limits import client_address, limited
 from shared.request import Request
 from shared.settings import Settings
-from shared.web import N_, language_of, page, translate
+from shared.web import language_of, page, translate
 
 BACK_TTL_S = 2 * 86_400
 LIVE_S = 120
@@ -31,36 +32,8 @@ LOOK_S = 0.5
 REFRESH_S = 4
 """How often the page looks again by itself where it waits, without any script."""
 
-FAILURES = {
-    "09": N_(
-        "Thẻ hoặc tài khoản chưa đăng ký thanh toán trực tuyến. Hãy đăng ký với ngân hàng hoặc dùng thẻ khác."
-    ),
-    "10": N_("Thông tin thẻ bị nhập sai quá ba lần. Hãy kiểm tra thẻ rồi thử lại."),
-    "11": N_("Đã hết thời gian chờ ở ngân hàng. Hãy trả lần nữa từ đầu."),
-    "12": N_("Thẻ hoặc tài khoản đang bị khóa. Hãy dùng thẻ khác hoặc hỏi ngân hàng."),
-    "13": N_("Mã OTP không đúng. Hãy thử lại và nhập mã mới nhất."),
-    "24": N_("Bạn đã hủy ở trang ngân hàng. Muốn trả, hãy bấm nút dưới đây lần nữa."),
-    "51": N_("Tài khoản không đủ số dư. Hãy nạp thêm hoặc dùng thẻ khác."),
-    "65": N_("Tài khoản đã vượt hạn mức trong ngày. Hãy dùng thẻ khác hoặc thử lại ngày mai."),
-    "75": N_("Ngân hàng đang bảo trì. Hãy thử lại sau ít phút hoặc chọn ngân hàng khác."),
-    "79": N_("Mật khẩu thanh toán bị nhập sai quá số lần cho phép. Hãy thử lại sau."),
-}
-"""What to do, by the code with which VNPay says why nothing was taken."""
-
 PAYABLE = ("preparing", "new", "failed", "open")
 """The faces of the page from which one goes on to the bank, or waits to."""
-
-SIMULATED = N_("VNPAY ở đây là mô phỏng; không ai mất tiền thật.")
-
-TRIAL = N_("Đây là khu thử nghiệm: không có tiền thật, không vào sổ sách, và bạn đọc không thấy gì.")
-
-FAILED = N_("Ngân hàng không thực hiện giao dịch. Hãy thử lại hoặc dùng thẻ khác.")
-
-NEWS = {
-    "paid": N_("Đã nhận tiền. Trang sẽ tự chuyển."),
-    "held": N_("Ngân hàng cần kiểm tra thêm giao dịch này."),
-    "failed": N_("Chưa trả được. Trang sẽ tự chuyển."),
-}
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -119,7 +92,7 @@ async def show_pay(request: Request, tx: NamedDependency[Tx], invoice: FromPath[
         live_address=address.replace("?", "/live?", 1),
         agency_name=await name_of(tx, agency, translate(language_of(request), sandbox.LABEL)),
         refresh_s=REFRESH_S if state in ("preparing", "waiting") else 0,
-        failure=FAILURES.get(bill.attempt.response if bill and bill.attempt else "", FAILED),
+        failure=words.FAILURES.get(bill.attempt.response if bill and bill.attempt else "", words.FAILED),
         rail=_rail(bill, link.agency, known),
         simulator=_banner(request, link.agency),
     )
@@ -135,8 +108,8 @@ def _rail(bill: queries.Bill | None, agency: str, known: dict[str, vnpay.Termina
 def _banner(request: Request, agency: str) -> str:
     """What the page says where no real money moves."""
     if sandbox.is_sandbox(agency):
-        return translate(language_of(request), TRIAL)
-    return "" if request.app.state.settings.vnpay_url else translate(language_of(request), SIMULATED)
+        return translate(language_of(request), words.TRIAL)
+    return "" if request.app.state.settings.vnpay_url else translate(language_of(request), words.SIMULATED)
 
 
 def state_of(bill: queries.Bill | None, *, came_back: bool) -> str:
@@ -214,7 +187,7 @@ async def _news(request: Request, invoice: UUID, link: Link) -> AsyncIterator[st
     async for _ in live.ticks(LOOK_S, LIVE_S):
         async with house.database.web_tx([link.agency]) as tx:
             outcome, attempt = await queries.state_of(tx, invoice)
-        word = NEWS.get(outcome) or NEWS.get(attempt)
+        word = words.NEWS.get(outcome) or words.NEWS.get(attempt)
         if word is not None:
             yield msgspec.json.encode({"pay-news": translate(lang, word)}).decode()
             return

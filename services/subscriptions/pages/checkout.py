@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
 from services.subscriptions.actions.subscribing import TERMS_VERSION, Order, subscribe
-from services.subscriptions.pages.words import GROUP_NOTES, GROUPS, local_path, title_of
+from services.subscriptions.pages.words import GROUP_NOTES, GROUPS, title_of
 from services.subscriptions.queries import catalogue, subscriptions
 from services.subscriptions.queries.catalogue import Offer, Package
 from shared import clock
@@ -21,6 +21,7 @@ from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotFound, Refused
 from shared.http import once, read_form
+from shared.identity import is_local_path
 from shared.request import Request
 from shared.web import page
 from shared.web.again import or_again
@@ -49,7 +50,7 @@ async def show_offers(
     agency: FromQuery[str] = "",
 ) -> Template:
     """Packages by reader group. `next` is where the reader came from."""
-    came_from = local_path(request.query_params.get("next", ""))
+    came_from = _local_path(request.query_params.get("next", ""))
     sellers = await catalogue.sellers(tx)
     chosen = await catalogue.heir(tx, agency) if agency else (sellers[0] if sellers else "")
     packages = await catalogue.packages(tx, chosen)
@@ -81,7 +82,7 @@ async def _checkout(request: Request, tx: Tx, package: UUID, price: UUID | None,
     found = await catalogue.package(tx, package)
     offer = _offer(found, price)
     principal = principal_of(request)
-    came_from = local_path(next_path)
+    came_from = _local_path(next_path)
     held = None
     if principal.kind == "person" and principal.id is not None:
         mine = await subscriptions.of_person(tx, principal.id)
@@ -135,7 +136,7 @@ async def _agreed(tx: Tx, package: UUID, sent: Any) -> Order:
             "Confirm that the package is for your group. Nothing was charged.", field="group"
         )
     return Order(
-        package=package, price=form.price, renewal=form.renewal == "yes", next_path=local_path(form.next)
+        package=package, price=form.price, renewal=form.renewal == "yes", next_path=_local_path(form.next)
     )
 
 
@@ -200,6 +201,11 @@ def _offer(package: Package, price: UUID | None) -> Offer:
         if price is None or offer.price == price:
             return offer
     raise NotFound("This price is no longer in force; look at the package again.")
+
+
+def _local_path(text: str) -> str:
+    """The text if it is a path of this origin, else nothing: a link must not lead readers to a stranger."""
+    return text if is_local_path(text) else ""
 
 
 routes = [show_offers, show_checkout, order, show_draft, show_return]

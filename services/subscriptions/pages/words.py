@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from shared.identity import is_local_path
 from shared.request import Request
 from shared.web import N_, language_of
 
@@ -44,11 +43,6 @@ RULES = {
     "metered": N_("Đếm lượt"),
     "hard": N_("Chỉ bạn đọc có gói"),
 }
-
-
-def local_path(text: str) -> str:
-    """The text if it is a path of this origin, else nothing: a link must not lead readers to a stranger."""
-    return text if is_local_path(text) else ""
 
 
 def title_of(request: Request, thing: Any) -> str:

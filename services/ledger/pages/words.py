@@ -1,14 +1,9 @@
 """Words of the finance pages for what the books call by codes."""
 
-from datetime import timedelta
-
 from services.ledger.queries.books import Agency
 from shared.request import Request
 from shared.web import N_, language_of, translate
 from shared.web.page import address, place_of
-
-ONE_DAY = timedelta(days=1)
-
 
 NAVIGATION = [
     ("/finance", N_("Tăng trưởng")),
