@@ -205,7 +205,17 @@ async def locked(tx: Tx, row: type[Any], key: object) -> Any:
 ACTS_AT, SEES = "acts_at", "sees"
 """Where a request's transaction keeps at which agencies its caller holds the door's right, and whose rows it sees."""
 
-HOUSE_TABLES = ("outbox", "fact_log", "inbox", "retry", "idempotency", "agency", "revoked", "version")
+HOUSE_TABLES = (
+    "outbox",
+    "fact_log",
+    "inbox",
+    "retry",
+    "idempotency",
+    "agency",
+    "revoked",
+    "version",
+    "sale",
+)
 """Tables that every service has; the migrations of a service make them by `house_ddl`."""
 
 

@@ -1,0 +1,322 @@
+"""What a seller does about an invoice, once for all sellers: open, deliver, withdraw, free, take late money, give back.
+
+A seller says for each kind of sale what to do when its money came, came late, does not come, or is to go back; payments
+has the other half. A sale's row is locked before the rows that it pays for.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from shared import clock, contracts
+from shared.consume import Consumer
+from shared.contracts.base import Buyer, Collect, CreditedLine, Line
+from shared.contracts.payments import InvoiceClosed, MoneyUnapplied, PaymentCaptured, RefundAsked
+from shared.db import Tx
+from shared.errors import Refused
+from shared.money import allocate
+from shared.outbox import emit
+from shared.sales import SALE, Credited, Sale, lock, read_sale, waits
+
+
+class AlreadyPaid(Refused):
+    """The invoice is paid, or its late money was taken: nothing is sold twice."""
+
+
+class OtherAmount(Refused):
+    """Another amount came than is still owed, so that it buys nothing."""
+
+
+class NotPaid(Refused):
+    """Nothing came for the invoice, so that nothing can go back."""
+
+
+class Overcredited(Refused):
+    """More would be taken back than was sold."""
+
+
+Deed = Callable[[Tx, Sale], Awaitable[None]]
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """What a seller does about one kind of sale. What a deed refuses leaves nothing behind."""
+
+    seller: str
+    name: str
+    deliver: Deed
+    """All the money came: give what was bought. Refused where that cannot be: the money goes back by a credit."""
+    take: Deed
+    """Money came late: hold again what was freed. Refused where it is gone: the money is declined."""
+    free: Deed
+    """No money can come any more: free what is held."""
+    cancel: Callable[[Tx, Sale, int], Awaitable[tuple[CreditedLine, ...]]]
+    """So much is to go back: unwind what was sold, and say what of which line. Refused where it was used up."""
+
+
+async def _write(tx: Tx, sale: Sale, **changes: Any) -> Sale:
+    stored = {
+        name: msgspec.to_builtins(value) if name in ("lines", "credits") else value
+        for name, value in changes.items()
+    }
+    await tx.execute(sa.update(SALE).where(SALE.c.id == sale.id).values(stored))
+    return msgspec.structs.replace(sale, **changes)
+
+
+def _said(kind: Kind) -> Any:
+    """The facts by which the seller speaks."""
+    return contracts.PUBLISHERS[kind.seller]
+
+
+async def open_sale(
+    tx: Tx,
+    kind: Kind,
+    *,
+    of: UUID,
+    owner: UUID,
+    buyer: Buyer,
+    number: str,
+    lines: Sequence[Line],
+    expires_at: datetime,
+    return_url: str,
+    invoice: UUID | None = None,
+    due_at: datetime | None = None,
+    collect: Collect = "prepaid",
+) -> Sale:
+    """Ask for the money of a sale. What costs nothing is delivered in the same transaction, without an invoice."""
+    now = clock.now()
+    total_vnd = sum(line.gross_vnd for line in lines)
+    sale = Sale(
+        id=invoice or clock.new_id(),
+        agency=lines[0].agency,
+        kind=kind.name,
+        of=of,
+        owner=owner,
+        number=number,
+        buyer=buyer,
+        collect=collect,
+        lines=tuple(lines),
+        total_vnd=total_vnd,
+        opened_at=now,
+        expires_at=expires_at,
+        paid_at=None if total_vnd else now,
+        outcome=None if total_vnd else "paid",
+        closed_at=None if total_vnd else now,
+    )
+    stored = msgspec.structs.asdict(sale)
+    plain = {name: msgspec.to_builtins(stored[name]) for name in ("buyer", "lines", "credits")}
+    await tx.execute(sa.insert(SALE).values({**stored, **plain}))
+    if total_vnd == 0:
+        await kind.deliver(tx, sale)
+        return sale
+    opened = _said(kind).InvoiceOpened(
+        agency=sale.agency,
+        invoice=sale.id,
+        number=number,
+        buyer=buyer,
+        collect=collect,
+        due_at=due_at or expires_at,
+        expires_at=expires_at,
+        return_url=return_url,
+        lines=sale.lines,
+    )
+    await emit(tx, opened)
+    return sale
+
+
+async def withdraw(tx: Tx, kind: Kind, sale: Sale, reason: str) -> bool:
+    """Say that a locked sale is no longer to be paid; False where it no longer waits. Its stock stays held for now."""
+    if not sale.waits:
+        return False
+    await _write(tx, sale, withdrawn_at=clock.now())
+    await emit(tx, _said(kind).InvoiceWithdrawn(agency=sale.agency, invoice=sale.id, reason=reason))
+    return True
+
+
+async def withdraw_expired(tx: Tx, limit: int, kinds: Mapping[str, Kind]) -> int:
+    """Ask payments to stop for prepaid sales whose time is over; returns for how many."""
+    over = (
+        sa.select(SALE)
+        .where(SALE.c.expires_at <= clock.now(), SALE.c.collect == "prepaid", waits())
+        .order_by(SALE.c.expires_at, SALE.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    found = [read_sale(row) for row in await tx.execute(over)]
+    for sale in found:
+        await withdraw(tx, kinds[sale.kind], sale, "expired")
+    return len(found)
+
+
+async def credit(
+    tx: Tx,
+    kind: Kind,
+    sale: Sale,
+    lines: Sequence[CreditedLine],
+    reason: str,
+    *,
+    refund: UUID | None = None,
+    by: UUID | None = None,
+) -> Sale:
+    """Take back so much of the lines of a locked sale; payments sends back what came for them. Raises Overcredited.
+
+    `by` is the person whose deed it follows from, who never approves the money. A credit of nothing says nothing.
+    """
+    lines = [line for line in lines if line.net_vnd or line.vat_vnd]
+    if not lines:
+        return sale
+    credits_ = dict(sale.credits)
+    sold = {line.id: line for line in sale.lines}
+    for line in lines:
+        before = credits_.get(line.line, Credited())
+        after = Credited(before.net_vnd + line.net_vnd, before.vat_vnd + line.vat_vnd)
+        if after.net_vnd > sold[line.line].net_vnd or after.vat_vnd > sold[line.line].vat_vnd:
+            raise Overcredited("More would be taken back of a line than was sold by it.")
+        credits_[line.line] = after
+    granted = _said(kind).CreditGranted(
+        agency=sale.agency,
+        credit=clock.new_id(),
+        invoice=sale.id,
+        reason=reason,
+        lines=tuple(lines),
+        refund=refund,
+        by=by,
+    )
+    sale = await _write(tx, sale, credits=credits_, credited_vnd=sale.credited_vnd + granted.gross_vnd)
+    await emit(tx, granted)
+    return sale
+
+
+def parts(sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
+    """An amount of a sale over what is left of its lines, net and VAT each. Raises Overcredited beyond that."""
+    if not 0 < amount_vnd <= sale.left_vnd:
+        raise Overcredited(f"At most {sale.left_vnd} đồng of this invoice can be taken back.")
+    left = [_left(sale, line) for line in sale.lines]
+    shares = allocate(amount_vnd, [part.net_vnd + part.vat_vnd for part in left])
+    return tuple(
+        _part(line.id, part, share) for line, part, share in zip(sale.lines, left, shares, strict=True)
+    )
+
+
+def _left(sale: Sale, line: Line) -> Credited:
+    gone = sale.credits.get(line.id, Credited())
+    return Credited(line.net_vnd - gone.net_vnd, line.vat_vnd - gone.vat_vnd)
+
+
+def _part(line: UUID, left: Credited, gross_vnd: int) -> CreditedLine:
+    if gross_vnd == 0:
+        return CreditedLine(line, 0, 0)
+    net_vnd, vat_vnd = allocate(gross_vnd, [left.net_vnd, left.vat_vnd])
+    return CreditedLine(line, net_vnd, vat_vnd)
+
+
+async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> None:
+    """Money came; when all of it is there, what was bought is delivered, or given back where that cannot be."""
+    sale = await lock(tx, fact.invoice)
+    if sale is None or sale.paid_at is not None:
+        return  # another seller's, or told before
+    lines = tuple(paid.line for paid in fact.lines)
+    sale = await _write(tx, sale, captured_vnd=sale.captured_vnd + fact.amount_vnd, lines=lines)
+    if sale.owed_vnd:
+        return
+    sale = await _write(tx, sale, paid_at=fact.captured_at)
+    kind = kinds[sale.kind]
+    try:
+        async with tx.begin_nested():
+            await kind.deliver(tx, sale)
+    except Refused as refusal:
+        # What was credited before is owed back already, and payments knows it.
+        rest = parts(sale, sale.left_vnd) if sale.left_vnd else ()
+        await credit(tx, kind, sale, rest, refusal.code)
+
+
+async def closed(tx: Tx, kinds: Mapping[str, Kind], fact: InvoiceClosed) -> None:
+    """No money can come any more: what is held is freed. Of a sale that is paid, or taken since, it stays."""
+    sale = await lock(tx, fact.invoice)
+    if sale is None:
+        return
+    if fact.outcome == "paid":
+        await _write(tx, sale, outcome="paid", closed_at=fact.occurred_at)
+        return
+    if sale.paid_at is not None or (sale.taken is not None and fact.outcome != "returned"):
+        return  # said before the late money was taken, and heard after it
+    outcome = "withdrawn" if fact.outcome == "returned" else fact.outcome
+    sale = await _write(tx, sale, outcome=outcome, closed_at=fact.occurred_at, taken=None)
+    await kinds[sale.kind].free(tx, sale)
+
+
+async def offered(tx: Tx, kinds: Mapping[str, Kind], fact: MoneyUnapplied) -> None:
+    """Money lies in suspense for a closed or paid sale: take it where stock and price still stand, or decline it."""
+    kind = next(iter(kinds.values()))
+    if fact.offered_to != kind.seller or fact.invoice is None:
+        return
+    sale = await lock(tx, fact.invoice)
+    said = _said(kind)
+    try:
+        if sale is None:
+            raise NotPaid("There is no such sale.")
+        async with tx.begin_nested():
+            await _take(tx, kinds[sale.kind], sale, fact)
+    except Refused as refusal:
+        declined = said.MoneyDeclined(
+            agency=fact.agency, payment=fact.payment, invoice=fact.invoice, reason=refusal.code
+        )
+        await emit(tx, declined)
+        return
+    await emit(tx, said.MoneyTaken(agency=fact.agency, payment=fact.payment, invoice=fact.invoice))
+
+
+async def _take(tx: Tx, kind: Kind, sale: Sale, fact: MoneyUnapplied) -> None:
+    if sale.paid_at is not None or sale.taken is not None:
+        raise AlreadyPaid("The invoice is paid already.")
+    if fact.amount_vnd != sale.owed_vnd:
+        raise OtherAmount(f"{sale.owed_vnd} đồng are owed, and {fact.amount_vnd} came.")
+    await kind.take(tx, sale)
+    await _write(tx, sale, taken=fact.payment, outcome=None, closed_at=None)
+
+
+async def refund_asked(tx: Tx, kinds: Mapping[str, Kind], fact: RefundAsked) -> None:
+    """The desk wants money back for a buyer: unwind what was sold and credit it, or say why not."""
+    sale = await lock(tx, fact.invoice)
+    if sale is None:
+        return  # another seller's
+    kind = kinds[sale.kind]
+    try:
+        if sale.paid_at is None:
+            raise NotPaid("Nothing came for this invoice.")
+        if fact.amount_vnd > sale.left_vnd:
+            raise Overcredited(f"At most {sale.left_vnd} đồng of this invoice can be taken back.")
+        async with tx.begin_nested():
+            lines = await kind.cancel(tx, sale, fact.amount_vnd)
+            await credit(tx, kind, sale, lines, "refund", refund=fact.refund, by=fact.by)
+    except Refused as refusal:
+        refused = _said(kind).RefundRefused(
+            agency=fact.agency, refund=fact.refund, invoice=fact.invoice, reason=refusal.code
+        )
+        await emit(tx, refused)
+
+
+def listen(consumer: Consumer, *kinds: Kind) -> dict[str, Kind]:
+    """Let a seller hear what payments says of its sales; returns its kinds by name."""
+    known = {kind.name: kind for kind in kinds}
+
+    @consumer.on
+    async def book_payment(fact: PaymentCaptured, tx: Tx) -> None:
+        await captured(tx, known, fact)
+
+    @consumer.on
+    async def close_invoice(fact: InvoiceClosed, tx: Tx) -> None:
+        await closed(tx, known, fact)
+
+    @consumer.on
+    async def answer_offer(fact: MoneyUnapplied, tx: Tx) -> None:
+        await offered(tx, known, fact)
+
+    @consumer.on
+    async def answer_refund(fact: RefundAsked, tx: Tx) -> None:
+        await refund_asked(tx, known, fact)
+
+    return known
