@@ -53,6 +53,14 @@ def test_every_flat_has_the_same_rooms(service):
     assert {"app", "consumers", "jobs", "actions", "queries", "rules", "tables", "README"} <= found
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_noun_has_one_file_name_in_every_room_of_a_flat(service):
+    """`sponsor` in one room and `sponsorships` in another are one noun under two names."""
+    rooms = [p for p in (ROOT / "services" / service).iterdir() if p.is_dir() and p.name in ROOMS]
+    names = sorted({path.stem for room in rooms for path in room.glob("*.py")} - {"__init__"})
+    assert [(a, b) for a in names for b in names if a != b and b.startswith(a.rstrip("s"))] == []
+
+
 def test_what_pages_share_is_called_words_and_nothing_is_common():
     """Codes in words stand in `pages/words.py`; a file is named for what it holds, not for having no other place."""
     vague = {"common", "labels", "names", "helpers", "utils", "misc"}

@@ -15,7 +15,7 @@ from services.events.actions import catalogue, registrations, sponsorships
 from services.events.actions.access import agencies_of, check_within, patron_of, runner_of, within
 from services.events.actions.invoices import Asked, pay_link
 from services.events.actions.sponsorships import Application
-from services.events.rules.tickets import MOST, Entry
+from services.events.rules.registrations import MOST, Entry
 from services.events.tables import DeliverableRow, EventRow, SponsorshipRow
 from shared import auth, clock
 from shared.db import Tx, enter, locked

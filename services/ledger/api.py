@@ -8,7 +8,7 @@ from litestar import Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from services.ledger.queries import books, journal, revenue
+from services.ledger.queries import books, growth, journal
 from services.ledger.rules.growth import TARGET_PERCENT
 from shared import auth, clock
 from shared.calendar import add_months, local_day, month_of
@@ -80,10 +80,10 @@ async def show_growth(
     agency: FromQuery[str] = "",
     on: FromQuery[date | None] = None,
     state_orders: FromQuery[bool] = True,  # noqa: FBT002 - a query parameter
-) -> revenue.Growth:
+) -> growth.Growth:
     """Recognised net revenue against last year and the target; or why it cannot be measured."""
     lineage = await books.scope(tx, agency)
-    return await revenue.check_growth(
+    return await growth.check_growth(
         tx, await books.living(tx, agency), lineage, bounded(on), state_orders=state_orders
     )
 
@@ -94,13 +94,13 @@ async def show_revenue(
     agency: FromQuery[str] = "",
     since: FromQuery[date | None] = None,
     until: FromQuery[date | None] = None,
-) -> list[revenue.MonthCell]:
+) -> list[growth.MonthCell]:
     """Recognised net revenue by month, stream and agency; this year and last by default."""
     last = bounded(until)
     first = since or add_months(month_of(last), -23)
     if first > last or (last - first).days > MAX_MONTHS * 31:
         raise Unprocessable(f"since comes before until, by {MAX_MONTHS} months at most.")
-    return await revenue.months(tx, await books.scope(tx, agency), first, last)
+    return await growth.months(tx, await books.scope(tx, agency), first, last)
 
 
 def today() -> date:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from services.accounts import queries
 from services.accounts.actions import audit, consents, people
-from services.accounts.queries import trail
+from services.accounts.queries import audit as reading
 from services.accounts.rules import PURPOSES
 from services.accounts.tables import Base
 from shared.contracts.accounts import ConsentChanged
@@ -42,20 +42,20 @@ async def test_a_changed_or_deleted_audit_entry_shows(flat, superuser):
     async with flat.tx() as tx:
         for n in range(5):
             await audit.note(tx, agency="bkh", actor="test", action="try", subject=n, why="vì sao")
-        assert await trail.broken_entries(tx, ["bkh", "tcnt"]) == 0
+        assert await reading.broken_entries(tx, ["bkh", "tcnt"]) == 0
     name = superuser.info.dsn.replace("dbname=postgres", "dbname=test_accounts")
     with psycopg.connect(name, password=superuser.info.password, autocommit=True) as behind:
         behind.execute(
             "UPDATE audit SET body = replace(body, 'vì sao', 'khác') WHERE agency = 'bkh' AND number = 3"
         )
         async with flat.tx() as tx:
-            assert await trail.broken_entries(tx, ["bkh"]) == 1
+            assert await reading.broken_entries(tx, ["bkh"]) == 1
         behind.execute(
             "UPDATE audit SET body = replace(body, 'khác', 'vì sao') WHERE agency = 'bkh' AND number = 3"
         )
         behind.execute("DELETE FROM audit WHERE agency = 'bkh' AND number = 4")
         async with flat.tx() as tx:
-            assert await trail.broken_entries(tx, ["bkh"]) >= 1
+            assert await reading.broken_entries(tx, ["bkh"]) >= 1
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET body = ''", "DELETE FROM audit", "TRUNCATE audit"])
@@ -78,7 +78,7 @@ async def test_roles_change_with_a_reason_end_sessions_and_are_written_down(flat
     assert await roles_of(flat, person) == {"bkh": ["auditor", "finance"]}
     assert (await theirs.get("/account/renew?next=/finance")).status_code == 303
     async with flat.tx() as tx:
-        newest = (await trail.audit(tx, "bkh"))[0]
+        newest = (await reading.entries(tx, "bkh"))[0]
     assert (newest.action, newest.before, newest.after, newest.why) == (
         "role.set",
         ["events", "finance"],
@@ -325,12 +325,12 @@ async def test_nobody_writes_rows_of_another_agency(flat):
 
 
 async def test_the_log_of_messages_goes_on_to_the_last_one(flat, monkeypatch):
-    from services.accounts.pages import trail
+    from services.accounts.pages import messages
 
     admin, _ = await an_administrator(flat, "quantri@bkh.example")
     for n in range(4):
         await Browser(flat).post("/account/sign-in", identifier=f"doc.gia.{n}@example.vn")
-    monkeypatch.setattr(trail, "PAGE", 2)
+    monkeypatch.setattr(messages, "PAGE", 2)
     path, rows = "/desk/messages", 0
     while path:
         shown = (await admin.get(path)).text

@@ -168,7 +168,7 @@ async def test_codes_that_strangers_ask_for_and_letters_of_changes_take_nothing_
 
 
 async def test_a_letter_that_waited_stands_in_the_inbox_where_it_arrived(flat, monkeypatch):
-    monkeypatch.setattr("services.accounts.pages.mail.PAGE", 1)
+    monkeypatch.setattr("services.accounts.pages.messages.PAGE", 1)
     browser = Browser(flat)
     await browser.post("/account/sign-in", identifier="lan@example.vn")
     async with flat.tx() as tx:

@@ -222,7 +222,7 @@ async def test_staff_who_rest_too_long_sign_in_again(flat):
 
 
 async def test_the_inbox_shows_every_letter_page_by_page(flat, monkeypatch):
-    monkeypatch.setattr("services.accounts.pages.mail.PAGE", 2)
+    monkeypatch.setattr("services.accounts.pages.messages.PAGE", 2)
     browser = Browser(flat)
     for name in ("lan", "hoa", "mai"):
         await browser.post("/account/sign-in", identifier=f"{name}@example.vn")

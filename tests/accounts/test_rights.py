@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from services.accounts import queries
 from services.accounts.actions import agencies, people, second_step, sessions
-from services.accounts.queries import trail
+from services.accounts.queries import audit
 from services.accounts.rules import AgencyClosed
 from services.accounts.tables import PersonRow
 from shared import clock, revocations
@@ -169,7 +169,9 @@ async def test_a_reset_ends_when_the_phone_is_found_and_not_by_a_recovery_code(f
     await Browser(flat).sign_in_as_staff("hoa@bkh.example", secret)
     assert (await other.post(f"/desk/people/resets/{reset}")).status_code == 404
     async with flat.tx() as tx:
-        assert [entry.action for entry in await trail.audit(tx, "bkh", limit=9)].count("totp.reset.end") == 1
+        assert [entry.action for entry in await audit.entries(tx, "bkh", limit=9)].count(
+            "totp.reset.end"
+        ) == 1
 
 
 @pytest.mark.promise("T9", "T12")

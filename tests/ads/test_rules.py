@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.ads.rules import booking, decision, pacing, tokens, traffic
+from services.ads.rules import decision, orders, pacing, tokens, traffic
 from shared.calendar import start_of
 
 TODAY = date(2026, 11, 23)
-RATES = {"mid": booking.Rate("mid", 300, 250, ("du-lich",), 45_000)}
+RATES = {"mid": orders.Rate("mid", 300, 250, ("du-lich",), 45_000)}
 
 
 def a_line(**changes):
@@ -129,8 +129,8 @@ def test_a_plan_starts_at_nothing_and_reaches_its_goal_before_the_last_midnight(
 
 @given(st.integers(45_000, 10**10))
 def test_a_price_is_within_its_budget_and_one_more_impression_is_not(budget):
-    wish = booking.Wish(("mid",), (), TODAY, TODAY, budget)
-    offer = booking.price(wish, RATES, TODAY)
+    wish = orders.Wish(("mid",), (), TODAY, TODAY, budget)
+    offer = orders.price(wish, RATES, TODAY)
     assert offer.net_vnd <= budget
     assert (offer.goal + 1) * 45_000 > budget * 1000
 
@@ -141,16 +141,16 @@ def test_a_price_is_within_its_budget_and_one_more_impression_is_not(budget):
      "http:\\\\x.vn", "data:text/html,x", "https://" + "x" * 3000 + ".vn"],
 )  # fmt: skip
 def test_readers_are_sent_only_to_plain_web_addresses(url):
-    with pytest.raises(booking.BadClickUrl):
-        booking.checked_click_url(url)
+    with pytest.raises(orders.BadClickUrl):
+        orders.checked_click_url(url)
 
 
 def test_an_order_stands_where_its_moments_say():
     now = datetime(2026, 11, 23, 5, tzinfo=UTC)
-    flight = booking.Flight(TODAY, TODAY + timedelta(days=3), 1000, 10)
+    flight = orders.Flight(TODAY, TODAY + timedelta(days=3), 1000, 10)
 
     def status(**moments):
-        return booking.status_of(booking.Order(**{"flights": (flight,), **moments}), now)
+        return orders.status_of(orders.Order(**{"flights": (flight,), **moments}), now)
 
     assert status() == "draft"
     assert status(submitted_at=now) == "review"
@@ -159,9 +159,9 @@ def test_an_order_stands_where_its_moments_say():
     assert status(invoiced_at=now, withdrawn_at=now) == "expired"
     assert status(invoiced_at=now, withdrawn_at=now, paid_at=now, covered=True) == "live"
     assert status(paid_at=now, covered=False) == "paused"
-    later = booking.Flight(TODAY + timedelta(days=1), TODAY + timedelta(days=3), 1000, 0)
+    later = orders.Flight(TODAY + timedelta(days=1), TODAY + timedelta(days=3), 1000, 0)
     assert status(paid_at=now, covered=True, flights=(later,)) == "scheduled"
-    full = booking.Flight(TODAY, TODAY + timedelta(days=3), 1000, 1000)
+    full = orders.Flight(TODAY, TODAY + timedelta(days=3), 1000, 1000)
     assert status(paid_at=now, covered=True, flights=(full,)) == "finished"
     assert status(paid_at=now, cancelled_at=now) == "cancelled"
 
@@ -242,6 +242,6 @@ def test_devices_are_told_by_their_names():
 )
 def test_what_was_shown_and_what_is_given_back_come_to_the_price_to_the_dong(net, vat, goal, shown):
     """The ledger earns floor(net · shown / goal): half up on the other side left a đồng in between."""
-    back, vat_back = booking.undelivered(net, vat, goal, shown)
+    back, vat_back = orders.undelivered(net, vat, goal, shown)
     assert net * min(shown, goal) // goal + back == net
     assert 0 <= vat_back <= vat

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.ads.actions import sandbox, settlement
-from services.ads.rules import booking
+from services.ads.rules import orders as rules
 from shared.contracts.ads import DeliveryRecorded, InvoiceOpened
 from tests.ads.builders import (
     READER,
@@ -69,7 +69,7 @@ async def test_a_program_goes_from_rate_card_to_delivery_in_the_sandbox(flats, f
     assert [(p["code"], p["rates"]) for p in card] == [(p["code"], p["rates"]) for p in real]
     assert {p["agency"] for p in card} == {TRIAL}
     order = await live(flat, advertiser)
-    for _ in range(booking.PLAYED_STEPS):
+    for _ in range(rules.PLAYED_STEPS):
         await played(flat, sandbox.deliver)
     await played(flat, settlement.settle)
     done = (await advertiser.get(f"/orders/{order['id']}")).json()
@@ -87,7 +87,7 @@ async def test_the_sandbox_refuses_an_order_whose_name_asks_for_it(flats, flat):
     await played(flat, sandbox.review)
     shown = (await advertiser.get(f"/orders/{order['id']}")).json()
     assert (shown["status"], shown["creatives"][0]["status"]) == ("refused", "refused")
-    assert booking.REFUSING in shown["creatives"][0]["reason"]
+    assert rules.REFUSING in shown["creatives"][0]["reason"]
     assert not [f for f in await flat.facts() if isinstance(f, InvoiceOpened)]
 
 

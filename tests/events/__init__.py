@@ -9,7 +9,7 @@ import msgspec
 from services.events.actions.catalogue import NewEvent, NewPackage, NewTicket, create_event
 from services.events.actions.invoices import Patron
 from services.events.actions.sponsorships import Application
-from services.events.rules.sponsorship import DeliverableTerms, InstalmentTerms
+from services.events.rules.sponsorships import DeliverableTerms, InstalmentTerms
 from services.events.tables import EventRow
 from shared import clock
 from shared.contracts.base import Buyer, Line, PaidLine

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from services.events.actions import registrations, sponsorships, stock
 from services.events.actions.catalogue import NewTicket
 from services.events.rules import industries
+from services.events.rules.registrations import Entry
 from services.events.rules.stock import IndustryTaken, SoldOut
-from services.events.rules.tickets import Entry
 from shared import clock
 from shared.contracts.events import InvoiceOpened
 from shared.errors import Refused

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from services.events.actions import sponsorships
 from services.events.actions.registrations import register
-from services.events.rules.tickets import Entry
+from services.events.rules.registrations import Entry
 from shared import clock
 from shared.calendar import local_day
 from shared.contracts.accounts import PersonErased

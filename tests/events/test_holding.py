@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.events.actions import registrations, sponsorships
 from services.events.rules.holding import LIMITS, PACKAGES, TICKETS, HeldUnpaid, LetGo, Record, hold_s
-from services.events.rules.tickets import MOST, Entry
+from services.events.rules.registrations import MOST, Entry
 from shared import clock
 from shared.contracts.events import InvoiceOpened
 from shared.settings import Budget, Settings

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.events.rules import industries
-from services.events.rules.sponsorship import (
+from services.events.rules.registrations import Entry, wanted
+from services.events.rules.sponsorships import (
     InstalmentTerms,
     Terms,
     check_instalments,
@@ -17,7 +18,6 @@ from services.events.rules.sponsorship import (
     state_of,
 )
 from services.events.rules.stock import Overpaid, SalesClosed, check_open, paid_after
-from services.events.rules.tickets import Entry, wanted
 from shared.errors import Unprocessable
 from tests.events import BANK, BEER, DIGITAL_BANK, FINANCE, TELECOM
 

@@ -33,7 +33,7 @@ from services.subscriptions.rules.periods import (
     unearned,
     used_days,
 )
-from services.subscriptions.rules.standing import Life, may_cancel, standing
+from services.subscriptions.rules.subscriptions import Life, may_cancel, standing
 from shared import clock
 from shared.contracts.base import VatClass
 from shared.money import Amount, priced

@@ -13,7 +13,7 @@ from services.events.actions import catalogue, registrations, sponsorships
 from services.events.actions.invoices import Patron
 from services.events.actions.sponsorships import Application
 from services.events.rules.holding import HeldUnpaid, LetGo
-from services.events.rules.tickets import Entry
+from services.events.rules.registrations import Entry
 from services.events.tables import DeliverableRow, EntrantRow, EventRow, SellableRow, SponsorshipRow
 from shared import clock
 from shared.contracts.base import Buyer

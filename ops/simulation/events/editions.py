@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 import msgspec
 
 from services.events.actions.catalogue import NewEvent, NewPackage, NewTicket
-from services.events.rules.sponsorship import DeliverableTerms, InstalmentTerms
+from services.events.rules.sponsorships import DeliverableTerms, InstalmentTerms
 from shared.calendar import TET, ZONE
 
 MERGER = date(2025, 4, 24)

@@ -1,13 +1,13 @@
 """The doors for people: signing in, one's own account, the desks' home and people, the inbox, what programmers open."""
 
-from services.accounts.pages import account, desk, docs, keys, mail, sign_in, trail
+from services.accounts.pages import account, audit, desk, docs, keys, messages, sign_in
 
 routes = [
     *sign_in.routes,
     *account.routes,
     *keys.routes,
     *desk.routes,
-    *trail.routes,
-    *mail.routes,
+    *audit.routes,
+    *messages.routes,
     *docs.routes,
 ]

@@ -11,7 +11,7 @@ from services.ads.actions.images import Picture
 from services.ads.actions.orders import lock_order, open_invoice_when_approved
 from services.ads.actions.version import bump
 from services.ads.queries import catalogue, orders
-from services.ads.rules.booking import AlreadyReviewed, checked_click_url
+from services.ads.rules.orders import AlreadyReviewed, checked_click_url
 from services.ads.tables import CreativeRow, OrderRow, ReviewRow
 from shared import auth, clock
 from shared.db import Tx

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from services.ads.actions.settlement import credit_lines
 from services.ads.actions.version import bump
 from services.ads.queries import catalogue, orders
-from services.ads.rules import booking
+from services.ads.rules import orders as rules
 from services.ads.tables import CreativeRow, LineRow, OrderRow
 from shared import auth, clock
 from shared.calendar import local_day
@@ -43,7 +43,7 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ends_on: date
     budget_vnd: Annotated[int, msgspec.Meta(gt=0, le=10**11)]
     name: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00]*$")] = ""
-    pricing: booking.Pricing = "cpm"
+    pricing: rules.Pricing = "cpm"
     sections: Annotated[tuple[Code, ...], msgspec.Meta(max_length=20)] = ()
     devices: Annotated[
         tuple[Annotated[str, msgspec.Meta(pattern="^(phone|tablet|desktop)$")], ...],
@@ -88,7 +88,7 @@ async def book_order(
     """Price an order and keep it as a draft.
 
     Raises NotAllowed without an organisation, or where neither it nor the key is at home, and the refusals of
-    `rules.booking.price`.
+    `rules.price`.
     """
     if principal.organisation is None:
         raise NotAllowed("Only an advertiser's key or person books; this one belongs to no organisation.")
@@ -119,13 +119,13 @@ async def keep_order(tx: Tx, organisation: UUID, booked_by: str, wanted: NewOrde
     tx.add(row)
     await tx.flush()
     for n, line in enumerate(wanted.line_items, start=1):
-        wish = booking.Wish(line.placements, line.sections, line.starts_on, line.ends_on, line.budget_vnd)
-        tx.add(_line_row(row, n, line, booking.price(wish, rates, today), today))
+        wish = rules.Wish(line.placements, line.sections, line.starts_on, line.ends_on, line.budget_vnd)
+        tx.add(_line_row(row, n, line, rules.price(wish, rates, today), today))
     await tx.flush()
     return row
 
 
-def _line_row(row: OrderRow, n: int, line: NewLine, offer: booking.Offer, today: date) -> LineRow:
+def _line_row(row: OrderRow, n: int, line: NewLine, offer: rules.Offer, today: date) -> LineRow:
     return LineRow(
         id=clock.new_id(),
         ad_order=row.id,
@@ -164,13 +164,13 @@ async def submit_order(tx: Tx, settings: Settings, order_id: UUID) -> orders.Ord
     row = await lock_order(tx, order_id)
     view = await orders.order(tx, settings, order_id)
     if view.status not in ("draft", "review", "refused"):
-        raise booking.NotSubmittable(f"The order is in the state {view.status}; only a draft is submitted.")
+        raise rules.NotSubmittable(f"The order is in the state {view.status}; only a draft is submitted.")
     usable = {(c.width, c.height) for c in view.creatives if c.status in ("waiting", "approved")}
     if orders.uncovered(view.line_items, await catalogue.sizes(tx, row.agency), usable):
-        raise booking.NotSubmittable("Each line needs a creative in the size of one of its placements.")
+        raise rules.NotSubmittable("Each line needs a creative in the size of one of its placements.")
     today = local_day(clock.now())
     if any(line.ends_on < today for line in view.line_items):
-        raise booking.NotSubmittable("The flight of a line is over: book it anew with later days.")
+        raise rules.NotSubmittable("The flight of a line is over: book it anew with later days.")
     row.submitted_at = row.submitted_at or clock.now()
     await tx.flush()
     await open_invoice_when_approved(tx, row)
@@ -198,7 +198,7 @@ async def _open_invoice(tx: Tx, row: OrderRow, lines: Sequence[LineRow]) -> None
     now = clock.now()
     if row.organisation is None:
         raise ValueError("A house order is never invoiced.")
-    row.invoice, row.invoiced_at, row.expires_at = clock.new_id(), now, now + booking.HOLD
+    row.invoice, row.invoiced_at, row.expires_at = clock.new_id(), now, now + rules.HOLD
     for line in lines:
         line.vat_vnd = priced(line.net_vnd, VAT_CLASS, local_day(now)).vat_vnd
     await tx.flush()
@@ -302,7 +302,7 @@ async def cancel_order(tx: Tx, settings: Settings, order_id: UUID) -> orders.Ord
     row = await lock_order(tx, order_id)
     view = await orders.order(tx, settings, order_id)
     if view.status in ("finished", "cancelled", "expired"):
-        raise booking.NotCancellable(f"The order is {view.status} already.")
+        raise rules.NotCancellable(f"The order is {view.status} already.")
     row.cancelled_at = clock.now()
     await tx.flush()
     if row.paid_at is not None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from services.ads.actions import creatives, delivery
 from services.ads.actions.orders import lock_order, open_invoice_when_approved
 from services.ads.queries import catalogue
-from services.ads.rules import booking
+from services.ads.rules import orders as rules
 from services.ads.tables import CreativeRow, OrderRow, ReviewRow
 from shared import clock
 from shared.calendar import local_day
@@ -33,13 +33,13 @@ IS_WAITING = str(sa.select(_WAITING.exists().label("any")).compile(compile_kwarg
 
 
 async def review(tx: Tx) -> None:
-    """Decide on the creatives that wait in the sandbox, by the rule that `booking.played_verdict` tells."""
+    """Decide on the creatives that wait in the sandbox, by the rule that `rules.played_verdict` tells."""
     waiting = await tx.execute(_WAITING.order_by(CreativeRow.id).limit(AT_ONCE))
     for creative, name in waiting.all():
         row = await lock_order(tx, creative.ad_order)
-        verdict = booking.played_verdict(name)
+        verdict = rules.played_verdict(name)
         checks = creatives.CHECKS if verdict == "approved" else ()
-        said = creatives.Review(verdict=verdict, reason=booking.PLAYED_REASON, checks=checks)
+        said = creatives.Review(verdict=verdict, reason=rules.PLAYED_REASON, checks=checks)
         await creatives.keep_review(tx, creative, said, None)
         await open_invoice_when_approved(tx, row)
 
@@ -81,7 +81,7 @@ def _shown(row: Any, images: Any, sizes: dict[str, tuple[int, int]]) -> tuple[st
 
 def _total(row: Any, shown: tuple[str, UUID], now: datetime) -> delivery.Total:
     placement, creative = shown
-    seen = booking.played_delivery(row.goal, int(row.counted))
+    seen = rules.played_delivery(row.goal, int(row.counted))
     return delivery.Total(
         line=row.id,
         creative=creative,

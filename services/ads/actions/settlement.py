@@ -6,7 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from services.ads.rules.booking import undelivered
+from services.ads.rules.orders import undelivered
 from services.ads.tables import LineRow, OrderRow, SettledRow
 from shared import clock
 from shared.calendar import local_day

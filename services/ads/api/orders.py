@@ -8,7 +8,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.ads.actions import creatives, orders
 from services.ads.actions.uploads import Upload, taken
-from services.ads.queries import catalogue, reports
+from services.ads.queries import catalogue, delivery
 from services.ads.queries import orders as reading
 from shared import auth, clock
 from shared.calendar import local_day
@@ -65,10 +65,10 @@ async def show_order(
 @get("/orders/{order_id:uuid}/delivery", guards=[may_read_orders])
 async def show_delivery(
     request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]
-) -> list[reports.DayOfLine]:
+) -> list[delivery.DayOfLine]:
     """Impressions, viewable impressions and clicks of an order by local day."""
     await reading.order(tx, request.app.state.settings, order_id)
-    return await reports.by_day(tx, order_id)
+    return await delivery.by_day(tx, order_id)
 
 
 @post("/orders/{order_id:uuid}/creatives", guards=[may_book_ads, booking_limit], opt={"form": Upload})

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from services.ads.pages import advertiser, desk
+from services.ads.pages import desk, orders
 
-routes: list[Any] = [*advertiser.routes, *desk.routes]
+routes: list[Any] = [*orders.routes, *desk.routes]
 
 __all__ = ["routes"]

@@ -11,8 +11,8 @@ from litestar.response import Redirect, Template
 
 from services.ads.actions import creatives
 from services.ads.pages import words
+from services.ads.queries import delivery
 from services.ads.queries import orders as reading
-from services.ads.queries import reports
 from shared import auth, clock
 from shared.agencies import names_of
 from shared.db import Tx
@@ -40,7 +40,7 @@ async def show_queue(request: Request, tx: NamedDependency[Tx]) -> Template:
 
 async def _queue(request: Request, tx: Tx) -> Template:
     queue = await reading.queue(tx, request.app.state.settings)
-    rejected = await reports.rejections(tx, clock.now())
+    rejected = await delivery.rejections(tx, clock.now())
     return page(
         request,
         "ads_desk.html",
@@ -80,7 +80,7 @@ async def _order(request: Request, tx: Tx, order_id: UUID) -> Template:
         "ads_order.html",
         order=order,
         names=await names_of(tx, [order.agency]),
-        days=await reports.by_day(tx, order_id),
+        days=await delivery.by_day(tx, order_id),
         words=words,
         desk=True,
     )

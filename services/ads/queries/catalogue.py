@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from services.ads.rules.booking import Pricing, Rate
+from services.ads.rules.orders import Pricing, Rate
 from shared.agencies import lineage
 from shared.contracts import sandbox
 from shared.db import Tx

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.ads.rules.booking import Flight, Judgement, Order, Pricing, Status, missing_sizes, status_of
+from services.ads.rules.orders import Flight, Judgement, Order, Pricing, Status, missing_sizes, status_of
 from services.ads.tables import CreativeRow, LineRow, OrderRow, ReviewRow
 from shared import clock, links
 from shared.contracts import sandbox

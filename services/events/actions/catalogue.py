@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.events.rules.sponsorship import DeliverableTerms, InstalmentTerms, check_instalments
+from services.events.rules.sponsorships import DeliverableTerms, InstalmentTerms, check_instalments
 from services.events.tables import EventRow, PackageRow, SellableRow
 from shared import clock
 from shared.calendar import ZONE

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.events.actions.invoices import SPONSORSHIP, invoice_number, line
-from services.events.rules.sponsorship import OPEN_DAYS_BEFORE, REMINDERS, reminders_due
+from services.events.rules.sponsorships import OPEN_DAYS_BEFORE, REMINDERS, reminders_due
 from services.events.rules.stock import VAT_CLASS
 from services.events.tables import EventRow, InstalmentRow, SponsorshipRow
 from shared import clock

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from services.events.actions import holding, stock
 from services.events.actions.invoices import TICKET, Asked, Patron, credit, line, prepaid
+from services.events.rules.registrations import MOST, Entry, bib, wanted
 from services.events.rules.stock import VAT_CLASS, SoldOut, check_open, paid_after
-from services.events.rules.tickets import MOST, Entry, bib, wanted
 from services.events.tables import EntrantRow, EventRow, RegistrationRow, SellableRow
 from shared import clock
 from shared.calendar import local_day, show_day

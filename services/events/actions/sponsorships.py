@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.events.actions import holding, stock
 from services.events.actions.invoices import SPONSORSHIP, Asked, Patron, credit, invoice_number, line, prepaid
 from services.events.rules import industries
-from services.events.rules.sponsorship import Terms, schedule
+from services.events.rules.sponsorships import Terms, schedule
 from services.events.rules.stock import VAT_CLASS, IndustryTaken, SoldOut, check_open, paid_after
 from services.events.tables import (
     ClaimRow,

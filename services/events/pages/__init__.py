@@ -1,5 +1,5 @@
 """The door for people: events for everybody, forms for sponsors and runners, the desk for staff."""
 
-from services.events.pages import desk, gate, public, runner, sponsor
+from services.events.pages import catalogue, desk, gate, registrations, sponsorships
 
-routes = [*public.routes, *sponsor.routes, *runner.routes, *desk.routes, *gate.routes]
+routes = [*catalogue.routes, *sponsorships.routes, *registrations.routes, *desk.routes, *gate.routes]

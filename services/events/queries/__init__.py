@@ -12,7 +12,7 @@ from services.events.queries.catalogue import (
     sellables,
 )
 from services.events.queries.desk import DeskView, RecountView, desk, recounts
-from services.events.queries.runners import (
+from services.events.queries.registrations import (
     EntrantView,
     RegistrationView,
     check_in_count,
@@ -21,7 +21,7 @@ from services.events.queries.runners import (
     last_in,
     registration,
 )
-from services.events.queries.sponsors import (
+from services.events.queries.sponsorships import (
     PartView,
     PromiseView,
     SponsorshipView,

@@ -13,8 +13,8 @@ from litestar.response import ServerSentEvent, Template
 from services.ledger.api import bounded, may_read_books
 from services.ledger.pages import charts, words
 from services.ledger.pages.books import as_day
-from services.ledger.queries import books, revenue
-from services.ledger.rules import growth
+from services.ledger.queries import books, growth
+from services.ledger.rules.growth import MonthPair
 from shared import live, money
 from shared.auth import Reach, principal_of, reach_of
 from shared.db import Tx
@@ -37,10 +37,10 @@ class Row(msgspec.Struct, frozen=True):
     change: float | None
 
 
-async def figures(tx: Tx, agency: str, on: date | None) -> revenue.Growth:
+async def figures(tx: Tx, agency: str, on: date | None) -> growth.Growth:
     """The growth of one agency with all that it absorbed, or of all that the reader sees."""
     lineage = await books.scope(tx, agency)
-    return await revenue.check_growth(tx, await books.living(tx, agency), lineage, bounded(on))
+    return await growth.check_growth(tx, await books.living(tx, agency), lineage, bounded(on))
 
 
 @get("/", guards=[may_read_books], include_in_schema=False)
@@ -78,7 +78,7 @@ async def show_growth(
     )
 
 
-def _row(request: Request, stream: str, cells: list[revenue.Cell], shown: list[books.Agency]) -> Row:
+def _row(request: Request, stream: str, cells: list[growth.Cell], shown: list[books.Agency]) -> Row:
     mine = [c for c in cells if c.stream == stream]
     now, before = sum(c.current_vnd for c in mine), sum(c.base_vnd for c in mine)
     return Row(
@@ -91,7 +91,7 @@ def _row(request: Request, stream: str, cells: list[revenue.Cell], shown: list[b
     )
 
 
-def _month(pair: growth.MonthPair) -> dict[str, Any]:
+def _month(pair: MonthPair) -> dict[str, Any]:
     return {
         "month": words.month_label(pair.months),
         "current": pair.current_vnd or None,

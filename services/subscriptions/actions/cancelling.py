@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from services.subscriptions.actions.invoicing import withdraw
 from services.subscriptions.actions.version import bump
 from services.subscriptions.rules.periods import Span, ended, unearned
-from services.subscriptions.rules.standing import Life, may_cancel
+from services.subscriptions.rules.subscriptions import Life, may_cancel
 from services.subscriptions.tables import CreditRow, InvoiceRow, PeriodRow, SubscriptionRow
 from shared import clock
 from shared.calendar import local_day

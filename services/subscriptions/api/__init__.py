@@ -1,5 +1,5 @@
 """The JSON door: packages, subscriptions, walls, access checks."""
 
-from services.subscriptions.api import access, catalogue, contracts, walls
+from services.subscriptions.api import access, catalogue, subscriptions, walls
 
-routes = [*access.routes, *catalogue.routes, *contracts.routes, *walls.routes]
+routes = [*access.routes, *catalogue.routes, *subscriptions.routes, *walls.routes]

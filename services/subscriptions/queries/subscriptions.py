@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from services.subscriptions.rules.catalogue import Term
 from services.subscriptions.rules.periods import Span
-from services.subscriptions.rules.standing import Life, Standing, may_cancel, standing
+from services.subscriptions.rules.subscriptions import Life, Standing, may_cancel, standing
 from services.subscriptions.tables import (
     CreditRow,
     InvoiceRow,

@@ -1,7 +1,6 @@
-"""What administrators and auditors read: the audit trail with its chain, and the log of messages."""
+"""The audit trail with its chain, as administrators and auditors read it."""
 
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from litestar import Response, get
@@ -9,10 +8,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Template
 
-from services.accounts import queries, rules
+from services.accounts import queries
 from services.accounts.pages.rights import may_read_trail
-from services.accounts.pages.words import people_tabs, state_of
-from services.accounts.queries import trail
+from services.accounts.pages.words import people_tabs
+from services.accounts.queries import audit
 from shared import auth
 from shared.db import Tx
 from shared.errors import NotFound
@@ -31,10 +30,10 @@ async def show_audit(
 ) -> Template:
     """The trail of one agency, with the answer whether its chain is whole."""
     principal = auth.principal_of(request)
-    codes = await _trail_agencies(tx, principal)
+    codes = await agencies_of_trail(tx, principal)
     code = agency if agency in codes else codes[0]
-    entries = await trail.audit(tx, code, before, limit=PAGE + 1)
-    known = await trail.names_of(tx, [e.actor for e in entries] + [f"person:{e.subject}" for e in entries])
+    entries = await audit.entries(tx, code, before, limit=PAGE + 1)
+    known = await audit.names_of(tx, [e.actor for e in entries] + [f"person:{e.subject}" for e in entries])
     lang = language_of(request)
     names = {a.code: a.name for a in await queries.agencies(tx)}
     return page(
@@ -44,7 +43,7 @@ async def show_audit(
         code=code,
         agency_name=names.get(code, code),
         agencies=[(f"/desk/audit?agency={each}", names.get(each, each)) for each in codes],
-        broken=await trail.broken_entries(tx, [code]),
+        broken=await audit.broken_entries(tx, [code]),
         next=f"/desk/audit?agency={code}&before={entries[PAGE - 1].number}" if len(entries) > PAGE else None,
         tabs=people_tabs(request, principal),
     )
@@ -55,40 +54,15 @@ async def show_audit(
 )
 async def export_audit(request: Request, tx: NamedDependency[Tx], agency: FromQuery[str]) -> Response[str]:
     """The whole trail of one agency, a line an entry with its hash: it can be checked without us."""
-    codes = await _trail_agencies(tx, auth.principal_of(request))
+    codes = await agencies_of_trail(tx, auth.principal_of(request))
     if agency not in codes:
         raise NotFound("There is no such trail.")
     name = f'attachment; filename="audit-{agency}.ndjson"'
     headers = {"content-disposition": name, "cache-control": "no-store"}
-    return Response(
-        await trail.exported_audit(tx, agency), headers=headers, media_type="application/x-ndjson"
-    )
+    return Response(await audit.exported(tx, agency), headers=headers, media_type="application/x-ndjson")
 
 
-@get("/desk/messages", include_in_schema=False, guards=[may_read_trail])
-async def show_messages(
-    request: Request, tx: NamedDependency[Tx], before: FromQuery[UUID | None] = None
-) -> Template:
-    principal = auth.principal_of(request)
-    codes = await _trail_agencies(tx, principal)
-    found = await queries.messages(tx, codes, PAGE + 1, before)
-    return page(
-        request,
-        "accounts_messages.html",
-        messages=[
-            {
-                **msgspec.structs.asdict(m),
-                "address": rules.masked(m.address),
-                "state": state_of(request, m.state),
-            }
-            for m in found[:PAGE]
-        ],
-        next=f"/desk/messages?before={found[PAGE - 1].id}" if len(found) > PAGE else None,
-        tabs=people_tabs(request, principal),
-    )
-
-
-def _told(lang: str, entry: trail.Entry, known: dict[str, str]) -> dict[str, Any]:
+def _told(lang: str, entry: audit.Entry, known: dict[str, str]) -> dict[str, Any]:
     """An audit entry as a row: names instead of ids where this reader may see them."""
     nobodies = {
         "nobody:": translate(lang, "Khách chưa đăng nhập"),
@@ -110,9 +84,9 @@ def _told(lang: str, entry: trail.Entry, known: dict[str, str]) -> dict[str, Any
     }
 
 
-async def _trail_agencies(tx: Tx, principal: auth.Principal) -> list[str]:
+async def agencies_of_trail(tx: Tx, principal: auth.Principal) -> list[str]:
     """Agencies whose trail this person may read; what they absorbed is read with them."""
     return await queries.lineage(tx, sorted(may_read_trail.agencies(principal)))
 
 
-routes = [show_audit, export_audit, show_messages]
+routes = [show_audit, export_audit]

@@ -17,7 +17,7 @@ from services.events.actions.access import runner_of
 from services.events.actions.invoices import pay_link
 from services.events.pages.rights import bookings, may_buy, may_work_desk
 from services.events.pages.words import badge
-from services.events.rules.tickets import LINK_DAYS, MOST, Entry
+from services.events.rules.registrations import LINK_DAYS, MOST, Entry
 from shared import auth, clock, links
 from shared.agencies import lineage
 from shared.calendar import local_day

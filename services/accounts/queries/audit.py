@@ -51,7 +51,7 @@ async def broken_entries(tx: Tx, codes: list[str]) -> int:
     return int(await tx.scalar(sa.text(_BROKEN), {"codes": codes}) or 0)
 
 
-async def audit(tx: Tx, agency: str, before: int | None = None, limit: int = 50) -> list[Entry]:
+async def entries(tx: Tx, agency: str, before: int | None = None, limit: int = 50) -> list[Entry]:
     """Entries of one agency, the newest first."""
     rows = await tx.execute(
         sa.text(
@@ -68,7 +68,7 @@ async def audit(tx: Tx, agency: str, before: int | None = None, limit: int = 50)
     ]
 
 
-async def exported_audit(tx: Tx, agency: str) -> str:
+async def exported(tx: Tx, agency: str) -> str:
     """One JSON object a line, oldest first: number, hash, and the body that the hash covers.
 
     hash(n) = SHA-256(hash(n - 1) + body(n) in UTF-8), beginning with nothing.

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from services.events.rules import industries
-from services.events.rules.sponsorship import State, state_of
+from services.events.rules.sponsorships import State, state_of
 from services.events.tables import DeliverableRow
 from shared import clock
 from shared.db import Tx

@@ -16,7 +16,7 @@ from services.ads.actions.images import Picture
 from services.ads.actions.uploads import taken
 from services.ads.api.orders import booking_limit
 from services.ads.pages import words
-from services.ads.queries import catalogue, reports
+from services.ads.queries import catalogue, delivery
 from services.ads.queries import orders as reading
 from shared import auth, clock
 from shared.agencies import names_of
@@ -159,7 +159,7 @@ async def _order(request: Request, tx: Tx, order_id: UUID) -> Template:
         "ads_order.html",
         order=order,
         names=await names_of(tx, [order.agency]),
-        days=await reports.by_day(tx, order_id),
+        days=await delivery.by_day(tx, order_id),
         words=words,
         desk=False,
     )

@@ -17,7 +17,7 @@ from services.events.actions.sponsorships import Application
 from services.events.pages.rights import bookings, may_buy
 from services.events.pages.words import badge
 from services.events.rules import industries
-from services.events.rules.sponsorship import Terms, schedule
+from services.events.rules.sponsorships import Terms, schedule
 from services.events.rules.stock import VAT_CLASS
 from services.events.tables import SponsorshipRow
 from shared import auth, clock

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.events.rules.tickets import bib
+from services.events.rules.registrations import bib
 from services.events.tables import EntrantRow, EventRow, RegistrationRow
 from shared.db import Tx
 from shared.errors import NotFound

@@ -1,13 +1,21 @@
-"""The inbox at /dev/mail: where letters land while no SMTP server is set. A house that others reach has none."""
+"""The log of messages, and the inbox at /dev/mail.
+
+Letters land in the inbox while no SMTP server is set. A house that others reach has none.
+"""
 
 from uuid import UUID
 
+import msgspec
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
-from services.accounts import queries
+from services.accounts import queries, rules
+from services.accounts.pages.audit import agencies_of_trail
+from services.accounts.pages.rights import may_read_trail
+from services.accounts.pages.words import people_tabs, state_of
+from shared import auth
 from shared.db import Tx
 from shared.errors import NotFound
 from shared.request import Request
@@ -17,6 +25,29 @@ PAGE = 50
 
 # Letters to people without an account are nobody's rows; the inbox is for development and shows them all.
 UNSCOPED = {"worker": True}
+
+
+@get("/desk/messages", include_in_schema=False, guards=[may_read_trail])
+async def show_messages(
+    request: Request, tx: NamedDependency[Tx], before: FromQuery[UUID | None] = None
+) -> Template:
+    principal = auth.principal_of(request)
+    codes = await agencies_of_trail(tx, principal)
+    found = await queries.messages(tx, codes, PAGE + 1, before)
+    return page(
+        request,
+        "accounts_messages.html",
+        messages=[
+            {
+                **msgspec.structs.asdict(m),
+                "address": rules.masked(m.address),
+                "state": state_of(request, m.state),
+            }
+            for m in found[:PAGE]
+        ],
+        next=f"/desk/messages?before={found[PAGE - 1].id}" if len(found) > PAGE else None,
+        tabs=people_tabs(request, principal),
+    )
 
 
 @get("/dev/mail", include_in_schema=False, opt=UNSCOPED)
@@ -53,4 +84,4 @@ def _check_embedded(request: Request) -> None:
         raise NotFound("There is nothing here: letters go out by SMTP.")
 
 
-routes = [show_inbox, show_letter]
+routes = [show_messages, show_inbox, show_letter]
