@@ -103,6 +103,11 @@ CREATE TABLE version (
 )
 
 
+-- A text as names are compared, without accents and in lower case: `plain` in `shared/sought.py` does the same.
+CREATE FUNCTION plain(p_text text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN replace(regexp_replace(normalize(lower(p_text), NFD), '[\u0300-\u036f]', '', 'g'), 'đ', 'd')
+
+
 -- Named one by one: who may change a part of a table needs no right to the whole.
 REVOKE UPDATE, DELETE ON fact_log, fact_log_early, fact_log_2026, fact_log_2027, fact_log_later FROM {service}_worker
 

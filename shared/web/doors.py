@@ -1,7 +1,7 @@
 """The map of the house's pages: every flat shows the same menus, so all agree on it here, as they do on facts."""
 
 from shared.auth import Right
-from shared.contracts.roles import STAFF
+from shared.contracts.roles import STAFF, Role
 from shared.web.words import N_
 
 NAVIGATION = {
@@ -23,6 +23,7 @@ NAVIGATION = {
     ),
     "desk": (
         ("/desk", N_("Bàn việc")),
+        ("/desk/find", N_("Tìm")),
         ("/desk/ads", N_("Quảng cáo")),
         ("/desk/subscriptions", N_("Thuê bao")),
         ("/desk/events", N_("Sự kiện")),
@@ -34,6 +35,7 @@ NAVIGATION = {
 
 DOORS = {
     "/desk": Right(roles=frozenset(STAFF)),
+    "/desk/find": Right(roles=frozenset(STAFF)),
     "/desk/ads": Right(roles={"ad_ops", "administrator", "auditor"}),
     "/desk/subscriptions": Right(roles={"subscriptions", "administrator", "finance", "auditor"}),
     "/desk/events": Right(roles={"events", "administrator", "auditor"}),
@@ -43,3 +45,16 @@ DOORS = {
     ),
 }
 """The right that opens each door of staff's: a menu shows no door that would stay shut."""
+
+OVERSEERS: frozenset[Role] = frozenset({"finance", "finance_approver", "administrator", "auditor"})
+"""Who looks over what all sellers sell: money can only be explained by what it was for."""
+
+SEARCHED = {
+    "/desk/accounts": (N_("Người và tổ chức"), Right(roles=frozenset(STAFF))),
+    "/desk/payments": (N_("Thanh toán"), Right(roles=frozenset(STAFF))),
+    "/desk/subscriptions": (N_("Thuê bao"), Right(roles={"subscriptions", *OVERSEERS})),
+    "/desk/events": (N_("Sự kiện"), Right(roles={"events", *OVERSEERS})),
+    "/desk/ads": (N_("Quảng cáo"), Right(roles={"ad_ops", *OVERSEERS})),
+}
+"""Where one searches for a buyer, in the order of the page, and who may: sellers' staff what they sell and whatever
+was paid, overseers all of it; each at the agencies where they hold the role."""

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from services.ads.pages import desk, orders
+from services.ads.pages import desk, find, orders
 
-routes: list[Any] = [*orders.routes, *desk.routes]
+routes: list[Any] = [*orders.routes, *desk.routes, *find.routes]
 
 __all__ = ["routes"]

@@ -59,15 +59,27 @@ class RegistrationView(msgspec.Struct, frozen=True, kw_only=True):
 
 async def registration(tx: Tx, key: UUID, owner: UUID | None = None) -> RegistrationView:
     """One order that the transaction may see, and that belongs to `owner` where one is given."""
-    row = await tx.scalar(
-        sa.select(RegistrationRow).where(
-            RegistrationRow.id == key, *([] if owner is None else [RegistrationRow.owner == owner])
-        )
-    )
-    if row is None:
+    whose = sa.true() if owner is None else RegistrationRow.owner == owner
+    found = await registrations_where(tx, sa.and_(RegistrationRow.id == key, whose))
+    if not found:
         raise NotFound("There is no such registration.")
-    of = await tx.get_one(EventRow, row.event)
-    runners = await _entrants(tx, "n.registration = :key ORDER BY n.position", {"key": key})
+    return found[0][0]
+
+
+async def registrations_where(
+    tx: Tx, condition: sa.ColumnElement[bool], limit: int | None = None
+) -> list[tuple[RegistrationView, UUID]]:
+    """Orders with their entrants, the newest first, each with whose it is."""
+    query = sa.select(RegistrationRow, EventRow).join(EventRow, EventRow.id == RegistrationRow.event)
+    rows = (await tx.execute(query.where(condition).order_by(RegistrationRow.id.desc()).limit(limit))).all()
+    keys = [row.id for row, _ in rows]
+    runners: dict[UUID, list[EntrantView]] = {key: [] for key in keys}
+    for whose, runner in await _entrants_of(tx, keys):
+        runners[whose].append(runner)
+    return [(_view(row, event, runners[row.id]), row.owner) for row, event in rows]
+
+
+def _view(row: RegistrationRow, of: EventRow, runners: list[EntrantView]) -> RegistrationView:
     return RegistrationView(
         id=row.id,
         agency=row.agency,
@@ -113,14 +125,27 @@ async def last_in(tx: Tx, event_id: UUID, limit: int = 8) -> list[EntrantView]:
 
 
 async def _entrants(tx: Tx, where: str, values: dict[str, Any]) -> list[EntrantView]:
+    return [runner for _, runner in await _with_order(tx, where, values)]
+
+
+async def _entrants_of(tx: Tx, registrations: list[UUID]) -> list[tuple[UUID, EntrantView]]:
+    where = "n.registration = ANY(:keys) ORDER BY n.registration, n.position"
+    return await _with_order(tx, where, {"keys": registrations})
+
+
+async def _with_order(tx: Tx, where: str, values: dict[str, Any]) -> list[tuple[UUID, EntrantView]]:
+    """Entrants, each with the order that they belong to."""
     rows = await tx.execute(
         sa.text(
-            "SELECT n.id, n.agency, n.event, n.name, s.title AS ticket, n.bib, n.checked_in_at "  # noqa: S608 - our own words
+            "SELECT n.registration, n.id, n.agency, n.event, n.name, s.title AS ticket, n.bib, n.checked_in_at "  # noqa: S608 - our own words
             f"FROM entrant n JOIN sellable s ON s.id = n.sellable WHERE {where}"
         ),
         values,
     )
-    return [EntrantView(**row) for row in rows.mappings()]
+    fields = EntrantView.__struct_fields__
+    return [
+        (row["registration"], EntrantView(**{name: row[name] for name in fields})) for row in rows.mappings()
+    ]
 
 
 async def check_in_count(tx: Tx, event_id: UUID) -> tuple[int, int]:

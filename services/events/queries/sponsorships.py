@@ -100,7 +100,7 @@ _SPONSORSHIP = (
 
 async def sponsorship(tx: Tx, key: UUID, owner: UUID | None = None) -> SponsorshipView:
     """One sponsorship that the transaction may see, and that belongs to `owner` where one is given."""
-    found = await _sponsorships(
+    found = await sponsorships_where(
         tx,
         "s.id = :id AND (CAST(:owner AS uuid) IS NULL OR s.owner = :owner)",
         {"id": key, "owner": owner},
@@ -122,7 +122,7 @@ async def sponsorships_of(
 
     One more than the limit tells that others follow.
     """
-    return await _sponsorships(
+    return await sponsorships_where(
         tx,
         "s.owner = :owner AND (CAST(:before AS uuid) IS NULL OR s.id < :before) "
         "AND (CAST(:agencies AS text[]) IS NULL OR s.agency = ANY(:agencies)) ORDER BY s.id DESC LIMIT :limit",
@@ -137,10 +137,11 @@ async def sponsorships_of(
 
 async def sponsorships_at(tx: Tx, event_id: UUID) -> list[SponsorshipView]:
     """All sponsorships of an event, the newest first."""
-    return await _sponsorships(tx, "s.event = :event ORDER BY s.number DESC", {"event": event_id})
+    return await sponsorships_where(tx, "s.event = :event ORDER BY s.number DESC", {"event": event_id})
 
 
-async def _sponsorships(tx: Tx, where: str, values: dict[str, Any]) -> list[SponsorshipView]:
+async def sponsorships_where(tx: Tx, where: str, values: dict[str, Any]) -> list[SponsorshipView]:
+    """Sponsorships `s` that meet an SQL condition of ours, in the order that it names."""
     rows = [*(await tx.execute(sa.text(_SPONSORSHIP + where), values)).mappings()]
     ids = [row["id"] for row in rows]
     parts = await _parts(tx, ids)

@@ -21,6 +21,14 @@ STATES = {
 
 PAID = N_("Đã trả phiếu")
 
+OUTCOMES = {
+    None: (N_("Chờ thanh toán"), "warn"),
+    "paid": (N_("Đã trả"), "success"),
+    "withdrawn": (N_("Đã rút"), "neutral"),
+    "expired": (N_("Hết hạn"), "neutral"),
+}
+"""How an invoice ended, if it has."""
+
 REASONS = {
     "credit": N_("Bên bán giảm trừ"),
     "already-paid": N_("Phiếu đã được trả trước đó"),

@@ -107,7 +107,7 @@ _FIGURES = sa.text(
 
 async def of_person(tx: Tx, person: UUID) -> list[Subscription]:
     """A person's subscriptions, newest first."""
-    return await _built(
+    return await built(
         tx,
         sa.select(SubscriptionRow)
         .where(SubscriptionRow.person == person)
@@ -117,7 +117,7 @@ async def of_person(tx: Tx, person: UUID) -> list[Subscription]:
 
 async def one(tx: Tx, key: UUID, person: UUID | None = None) -> Subscription:
     """Raises NotFound when there is none, or it is another person's."""
-    found = await _built(tx, sa.select(SubscriptionRow).where(SubscriptionRow.id == key))
+    found = await built(tx, sa.select(SubscriptionRow).where(SubscriptionRow.id == key))
     if not found or (person is not None and found[0].person != person):
         raise NotFound("There is no such subscription.")
     return found[0]
@@ -130,7 +130,7 @@ async def listed(tx: Tx, *, person: UUID | None, before: UUID | None, limit: int
         wanted = wanted.where(SubscriptionRow.person == person)
     if before is not None:
         wanted = wanted.where(SubscriptionRow.id < before)
-    return await _built(tx, wanted.order_by(SubscriptionRow.id.desc()).limit(limit + 1))
+    return await built(tx, wanted.order_by(SubscriptionRow.id.desc()).limit(limit + 1))
 
 
 async def figures(tx: Tx, agencies: Sequence[str] | None = None) -> Figures:
@@ -187,7 +187,7 @@ def _collection(row: InvoiceRow) -> Collection:
     return "withdrawn" if row.withdrawn_at is not None else "open"
 
 
-async def _built(tx: Tx, wanted: Any) -> list[Subscription]:
+async def built(tx: Tx, wanted: Any) -> list[Subscription]:
     """Read what belongs to the subscriptions in four queries, however many they are."""
     rows = list(await tx.scalars(wanted))
     keys = [row.id for row in rows]

@@ -59,3 +59,20 @@ const listen = (part) => {
   };
 };
 document.querySelectorAll("[data-live]").forEach(listen);
+
+// Parts that other services answer: <tag data-part="/its/address">, in it the way to its own page, and hidden in
+// [data-away] what is said when it does not answer. One that is away hides no other.
+const join = async (place) => {
+  try {
+    const asked = { headers: { "x-part": "1" }, signal: AbortSignal.timeout(12000) };
+    const answer = await fetch(place.dataset.part, asked);
+    // Whatever else came is no part, such as the page to sign in.
+    if (!answer.ok || answer.headers.get("x-part") !== "1") throw new Error(answer.status);
+    const part = new DOMParser().parseFromString(await answer.text(), "text/html");
+    place.replaceChildren(...part.body.childNodes);
+  } catch {
+    for (const note of place.querySelectorAll("[data-away]")) note.hidden = false;
+  }
+  place.removeAttribute("aria-busy");
+};
+document.querySelectorAll("[data-part]").forEach(join);

@@ -79,6 +79,8 @@ def _agreements() -> None:
         sa.CheckConstraint("total_vnd >= 0", name="invoice_total"),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("invoice_of_buyer", "invoice", ["buyer"], unique=False)
+    op.create_index("invoice_number", "invoice", [sa.text("replace(number, '-', '')")], unique=False)
     op.create_index(
         "invoice_to_close",
         "invoice",

@@ -1,0 +1,31 @@
+"""Invoices as the one search finds them, each in its subscription."""
+
+import re
+
+import sqlalchemy as sa
+
+from services.subscriptions.queries.subscriptions import Invoice, Subscription, built
+from services.subscriptions.tables import InvoiceRow, SubscriptionRow
+from shared.db import Tx
+from shared.sought import Sought, same
+
+
+async def found(tx: Tx, wanted: Sought, limit: int) -> list[tuple[Invoice, Subscription]]:
+    """Invoices by number, amount or id, the newest first."""
+    numbers = [f"{code[:8]}-{code[8:]}" for code in wanted.codes if re.fullmatch(r"TB\d{6}[0-9A-F]{8}", code)]
+    condition = sa.or_(
+        InvoiceRow.number.in_(numbers),
+        same(InvoiceRow.id, wanted.id),
+        same(InvoiceRow.subscription, wanted.id),
+        same(InvoiceRow.net_vnd + InvoiceRow.vat_vnd, wanted.amount_vnd),
+    )
+    rows = await tx.execute(
+        sa.select(InvoiceRow.id, InvoiceRow.subscription)
+        .where(condition)
+        .order_by(InvoiceRow.opened_at.desc(), InvoiceRow.id.desc())
+        .limit(limit)
+    )
+    keys = {row.id: row.subscription for row in rows}
+    subscriptions = await built(tx, sa.select(SubscriptionRow).where(SubscriptionRow.id.in_(keys.values())))
+    known = {invoice.id: (invoice, whole) for whole in subscriptions for invoice in whole.invoices}
+    return [known[key] for key in keys]
