@@ -26,7 +26,7 @@ from shared.calendar import local_day
 from shared.contracts.base import Line, PaidLine, Period, Stream
 from shared.contracts.payments import PaymentCaptured
 from shared.db import Database, Tx
-from shared.house import House
+from shared.kit import Kit
 
 BATCH = 500
 
@@ -58,12 +58,12 @@ def capture(invoice: UUID | None = None, stream: Stream = "subscription") -> Pay
 
 
 @contextlib.asynccontextmanager
-async def ledger() -> AsyncIterator[tuple[Stack, House]]:
+async def ledger() -> AsyncIterator[tuple[Stack, Kit]]:
     """A ledger with a database of its own, durable as in production."""
     async with stores("ledger", "payments") as stack:
-        house = House("ledger", stack.settings("ledger"), consumer, jobs)
-        yield stack, house
-        await house.stop()
+        kit = Kit("ledger", stack.settings("ledger"), consumer, jobs)
+        yield stack, kit
+        await kit.stop()
 
 
 async def posting_rate(database: Database, facts: int, batch: int) -> float:
@@ -132,13 +132,13 @@ async def _post_plainly(tx: Tx, fact: PaymentCaptured) -> None:
 async def posting(short: bool) -> list[Row]:
     """V5: in batches of 500, beside the plain way and beside the bare rows."""
     batched, single, again, bare = [], [], [], []
-    async with ledger() as (stack, house):
-        await posting_rate(house.database, BATCH, BATCH)
+    async with ledger() as (stack, kit):
+        await posting_rate(kit.database, BATCH, BATCH)
         for _ in range(5):
-            batched.append(await posting_rate(house.database, BATCH * (4 if short else 12), BATCH))
-            single.append(await one_by_one(house.database, 100 if short else 300))
+            batched.append(await posting_rate(kit.database, BATCH * (4 if short else 12), BATCH))
+            single.append(await one_by_one(kit.database, 100 if short else 300))
         for _ in range(5):
-            again.append(await posting_rate(house.database, BATCH * (4 if short else 12), BATCH))
+            again.append(await posting_rate(kit.database, BATCH * (4 if short else 12), BATCH))
             bare.append(await bare_rate(stack.admin_url("ledger"), BATCH, 4 if short else 12))
     what = "posting, batches of 500"
     return [
@@ -151,11 +151,11 @@ async def verifying(short: bool) -> list[Row]:
     """V11: `ledger verify` over entries, rollups and the archive."""
     count = BATCH * (10 if short else 80)
     rates = []
-    async with ledger() as (_, house):
-        await posting_rate(house.database, count, BATCH)
+    async with ledger() as (_, kit):
+        await posting_rate(kit.database, count, BATCH)
         for _ in range(2 if short else 3):
             started = time.perf_counter()
-            async with house.database.worker_tx() as tx:
+            async with kit.database.worker_tx() as tx:
                 proof = await verify(tx)
             rates.append(proof.entries / (time.perf_counter() - started))
             assert proof.entries >= count
@@ -171,14 +171,14 @@ async def fact_to_ledger(short: bool) -> list[Row]:
     seconds = 4 if short else 15
     said: dict[str, float] = {}
     seen: dict[str, float] = {}
-    async with ledger() as (stack, house):
+    async with ledger() as (stack, kit):
         payments = Database(stack.settings("payments"), "payments")
         bus = Bus(stack.settings("payments"), "payments")
         await bus.connect()
         async with server(stack, "ledger", "ledger"):
             tasks = [
                 asyncio.create_task(Relay(bus, payments).run()),
-                asyncio.create_task(_watch(house.database, seen)),
+                asyncio.create_task(_watch(kit.database, seen)),
             ]
             await _say(payments, {}, 1)
             await asyncio.sleep(3)

@@ -48,17 +48,17 @@ async def recognition(short: bool) -> list[Row]:
     took: list[float] = []
     waits: list[float] = []
     ended = "to its end"
-    async with ledger() as (stack, house):
-        async with house.database.worker_tx() as tx:
+    async with ledger() as (stack, kit):
+        async with kit.database.worker_tx() as tx:
             await post(tx, [capture()])
         fill_lines(stack.admin_url("ledger"), count)
         for n in range(SHORT_DAYS if short else DAYS):
-            async with posting_on(house.database, waits):
+            async with posting_on(kit.database, waits):
                 await asyncio.sleep(2 * EVERY_S)
                 day = local_day(clock.now()) + timedelta(days=n + 1)
                 began = time.perf_counter()
                 try:
-                    took.append(await recognised(house.database, day, count))
+                    took.append(await recognised(kit.database, day, count))
                 except sa.exc.DBAPIError as error:
                     print(f"Not recognised: {error.orig}")
                     took.append(time.perf_counter() - began)

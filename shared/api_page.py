@@ -23,7 +23,7 @@ def _openapi(app: Litestar, service: str, today: date) -> bytes:
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
 def show_openapi(request: Request) -> Response[bytes]:
     """The service's own document; its examples are good today."""
-    service = request.app.state.house.service
+    service = request.app.state.kit.service
     body = _openapi(request.app, service, local_day(clock.now()))
     return Response(body, media_type=MediaType.JSON)
 
@@ -31,14 +31,14 @@ def show_openapi(request: Request) -> Response[bytes]:
 @get("/asyncapi.json", include_in_schema=False, sync_to_thread=False)
 def show_asyncapi(request: Request) -> dict[str, Any]:
     """The facts that the service sends and receives, as AsyncAPI."""
-    house = request.app.state.house
-    return document(house.service, house.consumer.subjects())
+    kit = request.app.state.kit
+    return document(kit.service, kit.consumer.subjects())
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=False)
 def show_page(request: Request) -> Template:
     """The page that shows the document to people: Swagger UI from its installed package, nothing from elsewhere."""
-    return page(request, "api_page.html", service=request.app.state.house.service, theme="light")
+    return page(request, "api_page.html", service=request.app.state.kit.service, theme="light")
 
 
 def routes(service: str) -> Router:

@@ -205,7 +205,7 @@ async def locked(tx: Tx, row: type[Any], key: object) -> Any:
 ACTS_AT, SEES = "acts_at", "sees"
 """Where a request's transaction keeps at which agencies its caller holds the door's right, and whose rows it sees."""
 
-HOUSE_TABLES = (
+FLAT_TABLES = (
     "outbox",
     "fact_log",
     "inbox",
@@ -216,12 +216,12 @@ HOUSE_TABLES = (
     "version",
     "sale",
 )
-"""Tables that every service has; the migrations of a service make them by `house_ddl`."""
+"""Tables that every service has; the migrations of a service make them by `flat_ddl`."""
 
 
-def house_ddl(service: str) -> list[str]:
+def flat_ddl(service: str) -> list[str]:
     """SQL for the tables that every service has, in order; run by the service's owner in its first migration."""
-    text = (Path(__file__).parent / "house.sql").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "flat.sql").read_text(encoding="utf-8")
     return [part.strip() for part in text.replace("{service}", service).split("\n\n\n") if part.strip()]
 
 

@@ -20,7 +20,7 @@ FIRST_RUN_S = 5.0
 LAST_TURN_S = 5.0
 
 Works = TypeVar("Works")
-"""What a job works with: a service's house, which holds its jobs and so cannot be known here."""
+"""What a job works with: a flat's kit, which holds its jobs and so cannot be known here."""
 
 
 Job = Callable[[Works], Awaitable[None]]
@@ -41,7 +41,7 @@ class Jobs(Generic[Works]):
         self.scheduled: list[Scheduled[Works]] = []
 
     def every(self, seconds: float) -> Callable[[Job[Works]], Job[Works]]:
-        """Register `async def job(house)`: it opens its own transactions and is safe to run twice."""
+        """Register `async def job(kit)`: it opens its own transactions and is safe to run twice."""
 
         def register(job: Job[Works]) -> Job[Works]:
             self.scheduled.append(Scheduled(job.__name__, seconds, job))
@@ -49,12 +49,12 @@ class Jobs(Generic[Works]):
 
         return register
 
-    async def run_all(self, house: Works) -> None:
+    async def run_all(self, kit: Works) -> None:
         """Run each job once, now; the driven house and tests call this."""
         for job in self.scheduled:
-            await run_one(house, job)
+            await run_one(kit, job)
 
-    async def loop(self, house: Works, job: Scheduled[Works]) -> None:
+    async def loop(self, kit: Works, job: Scheduled[Works]) -> None:
         """Run one job for ever, first soon after the start: a daily job must not wait for a day without restarts.
 
         A failure is logged and the next turn tries again.
@@ -64,15 +64,15 @@ class Jobs(Generic[Works]):
             await asyncio.sleep(pause_s)
             pause_s = job.every_s
             try:
-                await run_one(house, job)
+                await run_one(kit, job)
             except Exception:
                 log.exception("job failed", job=job.name)
 
 
-async def run_one(house: Works, job: Scheduled[Works]) -> None:
+async def run_one(kit: Works, job: Scheduled[Works]) -> None:
     """Run a job once, under a correlation id of its own."""
     outbox.correlation.set(f"job:{job.name}:{outbox.now_id()}")
-    await job.run(house)
+    await job.run(kit)
 
 
 async def until_nothing_is_due(database: Database, batch: Callable[[Tx, int], Awaitable[int]]) -> None:

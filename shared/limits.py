@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from shared.auth import principal_of
 from shared.counters import own
 from shared.errors import TooMany
-from shared.house import House
+from shared.kit import Kit
 from shared.request import Connection
 
 # KEYS[1] holds when the bucket will be empty, in microseconds; ARGV: what is put in, and how much it holds.
@@ -29,7 +29,7 @@ _local: dict[str, float] = {}
 _LOCAL_MAX = 10_000
 
 
-async def take(house: House, name: str, count: int, per_s: float, cost: int = 1) -> int:
+async def take(kit: Kit, name: str, count: int, per_s: float, cost: int = 1) -> int:
     """Take from a service's bucket: `count` at once, filling again evenly in `per_s`; returns seconds to wait.
 
     0 means taken; otherwise nothing was. A negative cost gives back. In any stretch of `per_s` seconds at most
@@ -37,9 +37,9 @@ async def take(house: House, name: str, count: int, per_s: float, cost: int = 1)
     """
     window_us = per_s * 1e6
     cost_us = window_us * cost / count
-    key = own(house.service, f"limit:{name}")
+    key = own(kit.service, f"limit:{name}")
     try:
-        wait_us = int(await house.redis.eval(_GCRA, 1, key, round(cost_us), round(window_us)))
+        wait_us = int(await kit.redis.eval(_GCRA, 1, key, round(cost_us), round(window_us)))
     except (RedisError, OSError):
         wait_us = _locally(key, cost_us, window_us)
     return -(-wait_us // 1_000_000)
@@ -57,7 +57,7 @@ def limited(name: str, per_minute: int, burst: int) -> Guard:
     async def guard(connection: Connection, _: BaseRouteHandler) -> None:
         principal = principal_of(connection)
         who = principal.spender if principal.kind != "nobody" else neighbourhood(connection)
-        refuse_after(await take(connection.app.state.house, f"{name}:{who}", count, per_s))
+        refuse_after(await take(connection.app.state.kit, f"{name}:{who}", count, per_s))
 
     return guard
 

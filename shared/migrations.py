@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import MetaData, create_engine, text
 from sqlalchemy.schema import SchemaItem
 
-from shared.db import HOUSE_TABLES
+from shared.db import FLAT_TABLES
 
 LOCK = 7_003
 
@@ -24,5 +24,5 @@ def run(metadata: MetaData) -> None:
 
 
 def _ours(_item: SchemaItem, name: str | None, kind: str, reflected: bool, _other: SchemaItem | None) -> bool:  # noqa: FBT001 - Alembic's signature
-    """Leave out the tables of the house, which the models of a service do not declare."""
-    return not (kind == "table" and reflected and str(name).startswith(HOUSE_TABLES))
+    """Leave out the tables that every flat has, which the models of a service do not declare."""
+    return not (kind == "table" and reflected and str(name).startswith(FLAT_TABLES))

@@ -93,7 +93,7 @@ def live() -> dict[str, str]:
 @get("/health/ready", include_in_schema=False)
 async def ready(request: Request) -> Response[dict[str, Any]]:
     """Whether the service can do its work, and what it waits for where it cannot."""
-    waits = await request.app.state.house.waits_for()
+    waits = await request.app.state.kit.waits_for()
     body = {"status": "waiting" if waits else "ready", "waits_for": waits}
     return Response(body, status_code=503 if waits else 200)
 
@@ -104,8 +104,8 @@ _HELD = sa.text("SELECT state, count(*) AS n FROM retry GROUP BY state")
 @get("/metrics", include_in_schema=False, media_type=MediaType.TEXT)
 async def metrics(request: Request) -> bytes:
     """Prometheus metrics; the gauges of facts are read when asked."""
-    house = request.app.state.house
-    async with house.database.worker_tx() as tx:
+    kit = request.app.state.kit
+    async with kit.database.worker_tx() as tx:
         box = (
             await tx.execute(sa.text("SELECT count(*) AS n, min(occurred_at) AS oldest FROM outbox"))
         ).one()
@@ -114,7 +114,7 @@ async def metrics(request: Request) -> bytes:
         held = {row.state: row.n for row in await tx.execute(_HELD)}
     for state in ("retry", "waiting", "parked"):
         HELD.labels(state).set(held.get(state, 0))
-    for source, lag in (await house.intake.lag()).items():
+    for source, lag in (await kit.intake.lag()).items():
         LAG.labels(source).set(lag)
     return generate_latest(REGISTRY)
 

@@ -27,9 +27,9 @@ from shared.consume import Consumer
 from shared.db import ACTS_AT, Tx, enter
 from shared.errors import BadInput, NotSignedIn
 from shared.head import answering_head
-from shared.house import House
 from shared.http import StrictRequest, problem
 from shared.jobs import Jobs, repeating
+from shared.kit import Kit
 from shared.request import Request
 from shared.settings import Settings
 
@@ -43,11 +43,11 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 class Service(InitPlugin):
     """Wire a service: `Litestar(route_handlers=[…], plugins=[Service("ads", settings, consumer, jobs)])`.
 
-    An app may be started again after it has stopped: each start reads `app.state.settings` and has a house of its own.
+    An app may be started again after it has stopped: each start reads `app.state.settings` and has a kit of its own.
     """
 
     def __init__(
-        self, name: str, settings: Settings, consumer: Consumer | None = None, jobs: Jobs[House] | None = None
+        self, name: str, settings: Settings, consumer: Consumer | None = None, jobs: Jobs[Kit] | None = None
     ) -> None:
         consumer = consumer or Consumer(name)
         agencies.listen(consumer)
@@ -57,7 +57,7 @@ class Service(InitPlugin):
         self.name = name
         self.settings = settings
         self.consumer = consumer
-        self.jobs = jobs or Jobs[House](name)
+        self.jobs = jobs or Jobs[Kit](name)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         app_config.state = State({"settings": self.settings})
@@ -83,7 +83,7 @@ class Service(InitPlugin):
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         settings: Settings = app.state.settings
-        app.state.house = house = House(self.name, settings, self.consumer, self.jobs)
+        app.state.kit = kit = Kit(self.name, settings, self.consumer, self.jobs)
         app.state.verifier = auth.Verifier(settings)
         app.state.streams = Counter()
         app.state.parameters = address.parameters(app)
@@ -92,20 +92,20 @@ class Service(InitPlugin):
         # Around the router, since Litestar's middleware never sees what no route or method fits.
         router = app.asgi_handler
         app.asgi_handler = answering_head(Caller(app))
-        await house.start()
+        await kit.start()
         try:
-            async with repeating(partial(refresh, house, app.state.verifier), REFRESH_S):
+            async with repeating(partial(refresh, kit, app.state.verifier), REFRESH_S):
                 yield
         finally:
-            await house.stop()
+            await kit.stop()
             app.asgi_handler = router
 
 
-async def refresh(house: House, verifier: auth.Verifier) -> None:
+async def refresh(kit: Kit, verifier: auth.Verifier) -> None:
     """Read the set of revoked keys, when it has changed."""
-    if await house.database.version(revocations.VERSION) == verifier.revocations:
+    if await kit.database.version(revocations.VERSION) == verifier.revocations:
         return
-    async with house.database.worker_tx() as tx:
+    async with kit.database.worker_tx() as tx:
         await verifier.refresh(tx)
 
 
@@ -211,9 +211,9 @@ async def provide_tx(request: Request) -> AsyncIterator[Tx]:
     what these have absorbed, and what is the caller's own. A route with `opt={"worker": True}` (a gateway's call,
     proven by its signature) sees all.
     """
-    house: House = request.app.state.house
+    kit: Kit = request.app.state.kit
     worker = bool(request.route_handler.opt.get("worker"))
-    engine = house.database.worker if worker else house.database.web
+    engine = kit.database.worker if worker else kit.database.web
     async with AsyncSession(engine, expire_on_commit=False) as tx:
         if not worker:
             await enter_as(tx, auth.reach_of(request))

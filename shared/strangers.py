@@ -18,7 +18,7 @@ from litestar.types import Guard
 from shared import limits, links
 from shared.auth import principal_of
 from shared.contracts import sandbox
-from shared.house import House
+from shared.kit import Kit
 from shared.request import Connection
 from shared.settings import Budget, Settings
 
@@ -80,13 +80,13 @@ def device_of(settings: Settings, cookies: Mapping[str, str]) -> str:
     return secret if fits and len(secret) == SECRET_LENGTH else ""
 
 
-async def spend(house: House, name: str, budget: Budget, asker: Asker, cost: int = 1) -> int:
+async def spend(kit: Kit, name: str, budget: Budget, asker: Asker, cost: int = 1) -> int:
     """Spend from who asks, or from what their network shares; returns 0, or for how many seconds it is spent.
 
     `name` says what for, and of whose account where it is about one. A negative cost gives back.
     """
     count = budget.known if asker.known else budget.network
-    return await limits.take(house, f"{name}:{asker.mark}", count, budget.per_s, cost)
+    return await limits.take(kit, f"{name}:{asker.mark}", count, budget.per_s, cost)
 
 
 class Share(msgspec.Struct):
@@ -107,7 +107,7 @@ async def sharing(connection: Connection, name: str, budget: Budget, quantity: i
     Entered before the transaction and left after it: nobody holds a connection while Redis is asked.
     """
     network = asker_of(connection).network
-    spend_on = partial(spend, connection.app.state.house, name, budget, Asker(network))
+    spend_on = partial(spend, connection.app.state.kit, name, budget, Asker(network))
     pseudonym = links.pseudonym(connection.app.state.settings, network)
     share, used = Share(crowded=await spend_on(quantity) > 0, network=pseudonym), False
     try:
@@ -123,7 +123,7 @@ def within(name: str, budget_of: Callable[[Settings], Budget]) -> Guard:
 
     async def guard(connection: Connection, _: BaseRouteHandler) -> None:
         state = connection.app.state
-        wait_s = await spend(state.house, name, budget_of(state.settings), asker_of(connection))
+        wait_s = await spend(state.kit, name, budget_of(state.settings), asker_of(connection))
         limits.refuse_after(wait_s)
 
     return guard

@@ -25,8 +25,8 @@ from ops.migrate import migrate
 from shared import auth, counters, db
 from shared.contracts import Fact
 from shared.db import Tx
-from shared.house import House
 from shared.keys import OPERATOR
+from shared.kit import Kit
 from shared.outbox import archive
 from shared.settings import Settings
 from tests.shared.browser import browser, one_chromium
@@ -111,15 +111,15 @@ def templates(stack: Stack) -> Templates:
 
 @dataclass
 class Flat:
-    """One service under test: its app, its house, and a client that speaks to it."""
+    """One service under test: its app, its kit, and a client that speaks to it."""
 
     app: Litestar
-    house: House
+    kit: Kit
     client: httpx.AsyncClient
 
     @asynccontextmanager
     async def tx(self) -> AsyncIterator[Tx]:
-        async with self.house.database.worker_tx() as tx:
+        async with self.kit.database.worker_tx() as tx:
             yield tx
 
     async def facts(self) -> list[Fact]:
@@ -129,11 +129,11 @@ class Flat:
 
     async def receive(self, *facts: Fact) -> None:
         """Hand facts to the service as the bus would."""
-        await self.house.consumer.handle(self.house.database, facts)
+        await self.kit.consumer.handle(self.kit.database, facts)
 
     async def tick(self) -> None:
         """Run every job once."""
-        await self.house.jobs.run_all(self.house)
+        await self.kit.jobs.run_all(self.kit)
 
     async def held(self) -> list[Any]:
         """Rows of the retry table."""
@@ -206,7 +206,7 @@ class Flats:
             transport=transport, base_url="http://localhost:8080", follow_redirects=False
         )
         self._open.append((wired, running, client))
-        return Flat(app, app.state.house, client)
+        return Flat(app, app.state.kit, client)
 
     async def close(self) -> None:
         for wired, running, client in reversed(self._open):

@@ -16,23 +16,23 @@ from shared.bus import Bus
 from shared.consume import Consumer
 from shared.contracts.ads import InvoiceWithdrawn
 from shared.contracts.payments import InvoiceClosed
-from shared.db import Tx, house_ddl, secure_ddl
+from shared.db import Tx, flat_ddl, secure_ddl
 from shared.errors import Waits
-from shared.house import House
 from shared.jobs import Jobs
+from shared.kit import Kit
 
 
 @dataclass
 class Sample:
-    """A house whose handlers do as they are told: `fail` by reason, wait for a key until it is `here`."""
+    """A flat whose handlers do as they are told: `fail` by reason, wait for a key until it is `here`."""
 
-    house: House
+    kit: Kit
     seen: list[Any] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
     here: set[str] = field(default_factory=set)
 
     async def rows(self, sql: str) -> list[Any]:
-        async with self.house.database.worker_tx() as tx:
+        async with self.kit.database.worker_tx() as tx:
             return list((await tx.execute(sa.text(sql))).all())
 
 
@@ -50,14 +50,14 @@ async def sample(stack: Stack) -> AsyncIterator[Sample]:
             "DROP SCHEMA public CASCADE",
             "CREATE SCHEMA public",
             "GRANT USAGE ON SCHEMA public TO ads_web, ads_worker",
-            *house_ddl("ads"),
+            *flat_ddl("ads"),
             "CREATE TABLE thing (id uuid PRIMARY KEY, agency text NOT NULL, person uuid)",
             *secure_ddl("ads", "thing", person="person"),
         ]:
             connection.execute(sql)
     consumer = Consumer("ads")
-    house = House("ads", settings, consumer, Jobs("ads"))
-    made = Sample(house)
+    kit = Kit("ads", settings, consumer, Jobs("ads"))
+    made = Sample(kit)
 
     @consumer.on
     async def note(fact: InvoiceWithdrawn | InvoiceClosed, tx: Tx) -> None:
@@ -73,7 +73,7 @@ async def sample(stack: Stack) -> AsyncIterator[Sample]:
         )
 
     yield made
-    await house.stop()
+    await kit.stop()
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ async def line(sample: Sample, stack: Stack) -> AsyncIterator[tuple[Sample, Bus,
     await operator.connect()
     for stream in await operator.js.streams_info():
         await operator.js.delete_stream(str(stream.config.name))
-    await lay_out(stack.settings(), [sample.house.consumer])
-    bus = sample.house.bus
+    await lay_out(stack.settings(), [sample.kit.consumer])
+    bus = sample.kit.bus
     await bus.connect()
     yield sample, bus, operator
     await bus.close()

@@ -20,7 +20,7 @@ from shared import agencies, clock, contracts, outbox
 from shared.calendar import days, start_of
 from shared.contracts import SERVICES, Fact
 from shared.errors import Refused
-from shared.house import House
+from shared.kit import Kit
 from shared.settings import Settings
 
 Progress = Callable[[int, int, str], None]
@@ -45,9 +45,9 @@ class AlreadyLived(Refused):
 
 @dataclass
 class World:
-    """What one flat's simulation works with: its house, the seed's randomness, and ids shared between flats."""
+    """What one flat's simulation works with: its kit, the seed's randomness, and ids shared between flats."""
 
-    house: House
+    kit: Kit
     random: random.Random
     settings: Settings
     scale: float
@@ -119,11 +119,11 @@ async def simulate(
             for name in SERVICES
         }
         for world in worlds.values():
-            outbox.listen(world.house.database.name, world.bell)
+            outbox.listen(world.kit.database.name, world.bell)
         try:
             async with AsyncExitStack() as standing_in:
                 for world in worlds.values():
-                    await standing_in.enter_async_context(world.house.leader.standing_in())
+                    await standing_in.enter_async_context(world.kit.leader.standing_in())
                 await _refuse_second(worlds)
                 async with Aside(_live_aside, ASIDE, settings_of(ASIDE), seed, scale, start) as aside:
                     town = Town(worlds, clocks, until, aside)
@@ -134,8 +134,8 @@ async def simulate(
                         progress(n, len(span), f"{day:%d/%m/%Y}")
         finally:
             for world in worlds.values():
-                outbox.unlisten(world.house.database.name, world.bell)
-                await world.house.stop()
+                outbox.unlisten(world.kit.database.name, world.bell)
+                await world.kit.stop()
     return demo
 
 
@@ -152,16 +152,16 @@ async def _live_aside(
                 clocks.move_to(step.instant)
                 world.heard += [contracts.decode(fact) for fact in step.facts]
                 await ACTS[step.act](world, step.day)
-                async with world.house.database.worker_tx() as tx:
+                async with world.kit.database.worker_tx() as tx:
                     while await outbox.archive(tx):
                         pass
         finally:
-            await world.house.stop()
+            await world.kit.stop()
 
 
 def _world(name: str, settings: Settings, seed: int, scale: float, **shared: Any) -> World:
     own = random.Random(crc32(f"{seed}:{name}".encode()))  # noqa: S311 - repeatable on purpose
-    return World(house=_house(name, settings), random=own, settings=settings, scale=scale, **shared)
+    return World(kit=_kit(name, settings), random=own, settings=settings, scale=scale, **shared)
 
 
 class Town:
@@ -207,7 +207,7 @@ class Town:
         while True:
             said = [fact for world in self.worlds.values() for fact in await _take(world)]
             for world in self.worlds.values():
-                world.heard += [fact for fact in said if type(fact) in world.house.consumer.handlers]
+                world.heard += [fact for fact in said if type(fact) in world.kit.consumer.handlers]
             hearing = [world for world in listening if world.heard]
             if not said and not hearing:
                 return
@@ -221,8 +221,8 @@ class Town:
                 group.create_task(self._do(world, act, day))
 
     async def _do(self, world: World, act: str, day: date) -> None:
-        Clocks.flat.set(world.house.service)
-        if world.house.service == ASIDE:
+        Clocks.flat.set(world.kit.service)
+        if world.kit.service == ASIDE:
             heard, world.heard = world.heard, []
             await self.aside.tell(Told(act, day, clock.now(), [contracts.encode(fact) for fact in heard]))
         else:
@@ -230,20 +230,20 @@ class Town:
 
 
 async def _begin(world: World, _day: date) -> None:
-    await _room(world.house.service).begin(world)
+    await _room(world.kit.service).begin(world)
 
 
 async def _live_day(world: World, day: date) -> None:
-    await _room(world.house.service).live_day(world, day)
+    await _room(world.kit.service).live_day(world, day)
 
 
 async def _run_jobs(world: World, _day: date) -> None:
-    await world.house.jobs.run_all(world.house)
+    await world.kit.jobs.run_all(world.kit)
 
 
 async def _hear(world: World, _day: date) -> None:
     heard, world.heard = world.heard, []
-    consumer, database = world.house.consumer, world.house.database
+    consumer, database = world.kit.consumer, world.kit.database
     await consumer.handle(database, heard)
     if consumer.kept:
         await consumer.again(database)
@@ -254,10 +254,10 @@ async def _hear(world: World, _day: date) -> None:
 ACTS = {"begin": _begin, "live_day": _live_day, "run_jobs": _run_jobs, "hear": _hear}
 
 
-def _house(name: str, settings: Settings) -> House:
+def _kit(name: str, settings: Settings) -> Kit:
     consumer = import_module(f"services.{name}.consumers").consumer
     agencies.listen(consumer)
-    return House(name, settings, consumer, import_module(f"services.{name}.jobs").jobs, durable=False)
+    return Kit(name, settings, consumer, import_module(f"services.{name}.jobs").jobs, durable=False)
 
 
 def _room(name: str) -> Any:
@@ -266,7 +266,7 @@ def _room(name: str) -> Any:
 
 async def _refuse_second(worlds: dict[str, World]) -> None:
     for world in worlds.values():
-        async with world.house.database.worker_tx() as tx:
+        async with world.kit.database.worker_tx() as tx:
             if await tx.scalar(sa.text("SELECT EXISTS (SELECT FROM fact_log)")):
                 raise AlreadyLived("This house has a history already: simulate into an empty NGUONTHU_HOME.")
 
@@ -274,7 +274,7 @@ async def _refuse_second(worlds: dict[str, World]) -> None:
 async def _take(world: World) -> list[Fact]:
     if not world.bell.is_set():
         return []
-    async with world.house.database.worker_tx() as tx:
+    async with world.kit.database.worker_tx() as tx:
         facts = await outbox.archive(tx)
     if len(facts) < outbox.ARCHIVED_AT_ONCE:
         world.bell.clear()

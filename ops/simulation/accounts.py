@@ -103,7 +103,7 @@ async def begin(world: World) -> None:
     """Register agencies and staff, and bring in the first readers, advertisers and sponsors."""
     today = local_day(clock.now())
     world.memory["password_hash"] = await hash_password(PASSWORD)
-    async with world.house.database.worker_tx() as tx:
+    async with world.kit.database.worker_tx() as tx:
         await _agencies(tx, merged=today >= MERGER)
         world.memory["news"] = "bkh" if today >= MERGER else "baokh"
         world.demo["sign_ins"] = []
@@ -128,7 +128,7 @@ async def live_day(world: World, day: date) -> None:
     }
     if not merges and not any(comes.values()):
         return
-    async with world.house.database.worker_tx() as tx:
+    async with world.kit.database.worker_tx() as tx:
         if merges:
             await _merge(tx)
             world.memory["news"] = "bkh"

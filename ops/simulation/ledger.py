@@ -15,7 +15,7 @@ REGIMES = (
 
 
 async def begin(world: World) -> None:
-    async with world.house.database.worker_tx() as tx:
+    async with world.kit.database.worker_tx() as tx:
         for agency, since, regime in REGIMES:
             await posting.set_regime(tx, agency, since, regime)
 

@@ -37,7 +37,7 @@ async def begin(world: World) -> None:
     """Let requests to VNPay go straight to the simulator: no server runs while years pass."""
 
     async def straight(settings: Settings, body: dict[str, str]) -> dict[str, Any]:
-        async with world.house.database.worker_tx() as tx:
+        async with world.kit.database.worker_tx() as tx:
             return dict(await simulator.answer(tx, vnpay.terminals(settings.vnpay_terminals), body))
 
     gateways.wire.set(straight)
@@ -47,7 +47,7 @@ async def begin(world: World) -> None:
 
 async def live_day(world: World, day: date) -> None:
     """One day: pay what is open, approve large refunds, and on Mondays receive the week's payout."""
-    async with world.house.database.worker_tx() as tx:
+    async with world.kit.database.worker_tx() as tx:
         await _pay(tx, world, await _to_pay(tx, world))
         await _approve(tx, world)
         if day.weekday() == MONDAY:

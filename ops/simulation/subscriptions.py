@@ -117,7 +117,7 @@ MAGAZINE = (
 
 async def begin(world: World) -> None:
     """Put the catalogue and the walls in place: the newspaper until the merger, its heir from then, the magazine."""
-    async with world.house.database.worker_tx() as tx:
+    async with world.kit.database.worker_tx() as tx:
         await _open_shop(tx, "baokh", NEWSPAPER, OPENING, MERGER)
         await _open_shop(tx, "tcnt", MAGAZINE, OPENING, None)
         packages = await _open_shop(tx, "bkh", NEWSPAPER, MERGER, None)
@@ -132,7 +132,7 @@ async def begin(world: World) -> None:
 async def live_day(world: World, day: date) -> None:
     """One day of readers: some buy, some stop; renewals are the jobs' and paying is payments'."""
     readers: list[UUID] = world.actors["readers"]
-    async with world.house.database.worker_tx() as tx:
+    async with world.kit.database.worker_tx() as tx:
         for _ in range(_poisson(world.random, _purchases(world, day))):
             newspaper = "bkh" if day >= MERGER else "baokh"
             agency = newspaper if world.random.random() < 0.86 else "tcnt"  # noqa: PLR2004

@@ -1,19 +1,19 @@
 """What accounts does by the clock: sends messages, sweeps out sign-ins that came to nothing."""
 
 from services.accounts.actions import challenges, messages
-from shared.house import House
 from shared.jobs import Jobs
+from shared.kit import Kit
 
-jobs = Jobs[House]("accounts")
+jobs = Jobs[Kit]("accounts")
 
 
 @jobs.every(2)
-async def send_messages(house: House) -> None:
+async def send_messages(kit: Kit) -> None:
     """Send what waits; whoever queued a code has usually sent it at once."""
-    await messages.send_due(house)
+    await messages.send_due(kit)
 
 
 @jobs.every(3600)
-async def sweep_sign_ins(house: House) -> None:
-    async with house.database.worker_tx() as tx:
+async def sweep_sign_ins(kit: Kit) -> None:
+    async with kit.database.worker_tx() as tx:
         await challenges.sweep(tx)

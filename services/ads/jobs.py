@@ -1,48 +1,48 @@
 """Work by the clock: settlement of what was delivered, expiry of unpaid orders, credit of shortfalls."""
 
 from services.ads.actions import delivery, orders, sandbox, settlement
-from shared.house import House
 from shared.jobs import Jobs, until_nothing_is_due
+from shared.kit import Kit
 
-jobs = Jobs[House]("ads")
+jobs = Jobs[Kit]("ads")
 
 
 @jobs.every(60)
-async def settle_delivery(house: House) -> None:
+async def settle_delivery(kit: Kit) -> None:
     """Tell the ledger what was delivered since the last time."""
-    async with house.database.worker_tx() as tx:
+    async with kit.database.worker_tx() as tx:
         await settlement.settle(tx)
 
 
 @jobs.every(300)
-async def expire_unpaid(house: House) -> None:
+async def expire_unpaid(kit: Kit) -> None:
     """Withdraw invoices that were not paid in time."""
-    await until_nothing_is_due(house.database, orders.expire_orders)
+    await until_nothing_is_due(kit.database, orders.expire_orders)
 
 
 @jobs.every(3600)
-async def close_ended_lines(house: House) -> None:
+async def close_ended_lines(kit: Kit) -> None:
     """Credit what a flight that is over did not deliver."""
-    await until_nothing_is_due(house.database, settlement.close_ended)
+    await until_nothing_is_due(kit.database, settlement.close_ended)
 
 
 @jobs.every(2)
-async def review_sandbox(house: House) -> None:
+async def review_sandbox(kit: Kit) -> None:
     """Play the reviewer in the sandbox."""
-    if (await house.database.glance(sandbox.IS_WAITING)).any:
-        async with house.database.worker_tx() as tx:
+    if (await kit.database.glance(sandbox.IS_WAITING)).any:
+        async with kit.database.worker_tx() as tx:
             await sandbox.review(tx)
 
 
 @jobs.every(20)
-async def deliver_sandbox(house: House) -> None:
+async def deliver_sandbox(kit: Kit) -> None:
     """Play the readers in the sandbox: a line in flight is through in some three minutes."""
-    async with house.database.worker_tx() as tx:
+    async with kit.database.worker_tx() as tx:
         await sandbox.deliver(tx)
 
 
 @jobs.every(3600)
-async def forget_beacons(house: House) -> None:
+async def forget_beacons(kit: Kit) -> None:
     """Drop nonces and leases that no token can reach any more."""
-    async with house.database.worker_tx() as tx:
+    async with kit.database.worker_tx() as tx:
         await delivery.forget(tx)

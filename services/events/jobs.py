@@ -6,28 +6,28 @@ from services.events.actions import instalments, stock
 from services.events.tables import RecountRow
 from shared import clock
 from shared.calendar import local_day
-from shared.house import House
 from shared.jobs import Jobs, until_nothing_is_due
+from shared.kit import Kit
 
-jobs = Jobs[House]("events")
+jobs = Jobs[Kit]("events")
 
 
 @jobs.every(30)
-async def withdraw_expired_holds(house: House) -> None:
-    await until_nothing_is_due(house.database, stock.withdraw_expired)
+async def withdraw_expired_holds(kit: Kit) -> None:
+    await until_nothing_is_due(kit.database, stock.withdraw_expired)
 
 
 @jobs.every(600)
-async def bill_instalments(house: House) -> None:
+async def bill_instalments(kit: Kit) -> None:
     """Open what falls due, remind of what is open."""
-    await until_nothing_is_due(house.database, instalments.open_due)
-    await until_nothing_is_due(house.database, instalments.remind)
+    await until_nothing_is_due(kit.database, instalments.open_due)
+    await until_nothing_is_due(kit.database, instalments.remind)
 
 
 @jobs.every(900)
-async def recount_stock(house: House) -> None:
+async def recount_stock(kit: Kit) -> None:
     """Once a day, in the first quarter of an hour after midnight (or after a start): all stock from its causes."""
-    async with house.database.worker_tx() as tx:
+    async with kit.database.worker_tx() as tx:
         now = clock.now()
         done = await tx.scalar(sa.select(sa.func.max(RecountRow.day)))
         if done is None or done < local_day(now):

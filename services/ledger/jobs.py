@@ -3,17 +3,17 @@
 from services.ledger.actions import posting
 from shared import clock
 from shared.calendar import local_day
-from shared.house import House
 from shared.jobs import Jobs
+from shared.kit import Kit
 
-jobs = Jobs[House]("ledger")
+jobs = Jobs[Kit]("ledger")
 
 
 @jobs.every(300)
-async def recognise_days(house: House) -> None:
+async def recognise_days(kit: Kit) -> None:
     """Recognise every day up to today, a transaction each, so that missed days never hold the writer long."""
     today = local_day(clock.now())
     more = True
     while more:
-        async with house.database.worker_tx() as tx:
+        async with kit.database.worker_tx() as tx:
             more = await posting.reach(tx, today)

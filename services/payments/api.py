@@ -18,8 +18,8 @@ from shared.contracts.base import Positive
 from shared.contracts.roles import Role
 from shared.db import Tx
 from shared.errors import BadInput
-from shared.house import House
 from shared.http import once
+from shared.kit import Kit
 from shared.limits import client_address, limited
 from shared.lists import Limit, Page, decode_cursor, page_of
 from shared.request import Request
@@ -62,15 +62,15 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def hear_vnpay(request: Request) -> attempts.Reply:
     """VNPay's notification. The transaction commits here, before the reply exists, and 99 asks for a repeat."""
-    house: House = request.app.state.house
+    kit: Kit = request.app.state.kit
     raw = request.scope["query_string"].decode("latin-1")
-    known, address = vnpay.terminals(house.settings.vnpay_terminals), client_address(request)
+    known, address = vnpay.terminals(kit.settings.vnpay_terminals), client_address(request)
     try:
-        async with house.database.worker_tx() as tx:
+        async with kit.database.worker_tx() as tx:
             reply = await attempts.hear_vnpay(tx, known, raw, address)
     except Exception:  # noqa: BLE001 - whatever broke, VNPay must hear 99 and the notification be kept
         structlog.get_logger().exception("notification broke us")
-        async with house.database.worker_tx() as tx:
+        async with kit.database.worker_tx() as tx:
             reply = await attempts.note_fault(tx, raw, address)
     return reply
 

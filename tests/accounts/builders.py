@@ -46,7 +46,7 @@ async def a_person(
     async with flat.tx() as tx:
         row: PersonRow = people.person_row(agency, email=email, name="Lan")
         row.password_hash = hashed
-        row.totp_secret = seal(flat.house.settings, secret) if secret else None
+        row.totp_secret = seal(flat.kit.settings, secret) if secret else None
         tx.add(row)
         await tx.flush()
         for role in roles or []:
@@ -104,7 +104,7 @@ class Browser:
 
     def principal(self) -> Principal:
         """What the page token in hand says."""
-        return Verifier(self.flat.house.settings).principal(self.client.cookies["nt_token"])
+        return Verifier(self.flat.kit.settings).principal(self.client.cookies["nt_token"])
 
 
 def a_stranger(flat: Any, network: int) -> Browser:

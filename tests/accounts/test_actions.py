@@ -60,7 +60,7 @@ async def test_a_changed_or_deleted_audit_entry_shows(flat, superuser):
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET body = ''", "DELETE FROM audit", "TRUNCATE audit"])
 async def test_no_role_of_the_service_may_rewrite_the_trail(flat, statement):
-    for door in (flat.house.database.worker_tx(), flat.house.database.web_tx(["bkh"])):
+    for door in (flat.kit.database.worker_tx(), flat.kit.database.web_tx(["bkh"])):
         with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
             async with door as tx:
                 await tx.execute(sa.text(statement))
@@ -109,7 +109,7 @@ async def test_an_invitation_makes_a_colleague_who_must_enrol_totp(flat):
     )
     link = re.search(r"<code>(http[^<]*/account/join\?token=\w+)</code>", shown.text)[1]
     newcomer = Browser(flat)
-    path = link.removeprefix(flat.house.settings.base_url)
+    path = link.removeprefix(flat.kit.settings.base_url)
     token = path.split("token=")[1]
     assert (await newcomer.get(path)).status_code == 200
     assert (await newcomer.post("/account/join", token=token, name="Mới", password="ngắn")).status_code == 422
@@ -296,7 +296,7 @@ async def test_row_level_security_hides_every_table_from_a_stranger_even_where_a
         full = {name: await count(tx, name) for name in Base.metadata.tables}
     assert {n for n, c in full.items() if not c} <= {"recovery_code", "totp_reset", "api_key"}
     for agencies, person in (([], None), (["tcnt"], None), ([], organisation), (["tcnt"], organisation)):
-        async with flat.house.database.web_tx(agencies, person) as tx:
+        async with flat.kit.database.web_tx(agencies, person) as tx:
             for name in Base.metadata.tables:
                 seen = await tx.scalar(
                     sa.text(f"SELECT count(*) FROM {name} t WHERE t::text NOT LIKE '%tcnt%'")
@@ -311,13 +311,13 @@ async def count(tx: Any, name: str) -> int:
 async def test_a_person_sees_the_own_rows_and_no_others(flat):
     mine, _ = await a_person(flat, "lan@example.vn")
     await a_person(flat, "hoa@example.vn")
-    async with flat.house.database.web_tx([], mine) as tx:
+    async with flat.kit.database.web_tx([], mine) as tx:
         assert list(await tx.scalars(sa.text("SELECT id FROM person"))) == [mine]
 
 
 async def test_nobody_writes_rows_of_another_agency(flat):
     with pytest.raises(sa.exc.ProgrammingError, match="row-level security"):
-        async with flat.house.database.web_tx(["tcnt"]) as tx:
+        async with flat.kit.database.web_tx(["tcnt"]) as tx:
             await enter(tx, ["tcnt"])
             await people.register_organisation(
                 tx, kind="advertiser", actor="test", **an_advertiser(agency="bkh")

@@ -41,7 +41,7 @@ async def registered(flat: Any, **changes: Any) -> dict[str, Any]:
 @pytest.mark.promise("F6")
 async def test_an_advertiser_registers_and_its_key_is_believed_offline(flat):
     body = await registered(flat)
-    principal = Verifier(flat.house.settings).principal(body["key"])
+    principal = Verifier(flat.kit.settings).principal(body["key"])
     assert (principal.kind, str(principal.organisation)) == ("key", body["organisation"])
     assert {"ads:book", "ads:read"} <= set(principal.scopes)
     assert principal.agency == "bkh-sandbox"
@@ -83,7 +83,7 @@ async def test_a_repeated_registration_registers_once_and_its_key_is_not_shown_t
     first = await flat.client.post(f"{BASE}/advertisers", json=an_advertiser(), headers=headers)
     neighbour = await flat.client.post(f"{BASE}/advertisers", json=an_advertiser(), headers=headers)
     other = await flat.client.post(f"{BASE}/advertisers", json=an_advertiser(name="Khác"), headers=headers)
-    assert Verifier(flat.house.settings).principal(first.json()["key"])
+    assert Verifier(flat.kit.settings).principal(first.json()["key"])
     assert neighbour.status_code == first.status_code == 201
     assert first.json()["note"] == "", "there is nothing to say where the key is"
     assert neighbour.json() == {**first.json(), "key": "", "note": advertisers.SHOWN_ONCE}
@@ -97,7 +97,7 @@ async def test_who_is_signed_in_sees_a_new_key_again_when_its_answer_was_lost(fl
     asked = {"agency": "bkh-sandbox", "name": "Báo cáo", "scopes": ["ads:read"]}
     headers = bearer(mine["key"])
     answers = [await flat.client.post(f"{BASE}/keys", json=asked, headers=headers) for _ in range(2)]
-    found = [Verifier(flat.house.settings).principal(answer.json()["key"]).id for answer in answers]
+    found = [Verifier(flat.kit.settings).principal(answer.json()["key"]).id for answer in answers]
     assert found[0] == found[1]
 
 
@@ -121,7 +121,7 @@ async def test_an_old_repeat_shows_no_key(flat):
             created_at=clock.now() - keys.rules.KEY_SHOWN * 2,
             expires_at=row.expires_at,
         )
-    assert keys.with_signature(flat.house.settings, old).key == ""
+    assert keys.with_signature(flat.kit.settings, old).key == ""
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ async def test_a_revoked_key_is_refused_here_and_told_to_everyone(flat):
     assert gone.status_code == 204
     facts = [fact for fact in await flat.facts() if isinstance(fact, KeyRevoked)]
     assert [str(fact.key) for fact in facts] == [made.json()["id"]]
-    verifier = Verifier(flat.house.settings)
+    verifier = Verifier(flat.kit.settings)
     assert verifier.principal(made.json()["key"])
     async with flat.tx() as tx:
         await verifier.refresh(tx)
@@ -226,7 +226,7 @@ async def test_an_administrator_makes_server_keys_for_the_own_agency_only(flats,
     }
     made = await flat.client.post(f"{BASE}/keys", json=body, headers=bearer(token))
     assert made.status_code == 201, made.text
-    principal = Verifier(flat.house.settings).principal(made.json()["key"])
+    principal = Verifier(flat.kit.settings).principal(made.json()["key"])
     assert (principal.organisation, principal.agency) == (None, "bkh")
     for wrong in ({"agency": "tcnt"}, {"scopes": ["keys:manage"]}, {"scopes": ["payments:refund"]}):
         other = await flat.client.post(f"{BASE}/keys", json={**body, **wrong}, headers=bearer(token))

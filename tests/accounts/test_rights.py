@@ -1,4 +1,4 @@
-"""Roles, successions and sessions end and begin on their day, and administrators stay in their own house."""
+"""Roles, successions and sessions end and begin on their day, and administrators stay in their own agency."""
 
 from datetime import timedelta
 from typing import Any
@@ -159,7 +159,7 @@ async def test_a_reset_ends_when_the_phone_is_found_and_not_by_a_recovery_code(f
     other, _ = await an_administrator(flat, "hai@bkh.example", "bkh")
     person, secret = await a_person(flat, "hoa@bkh.example", agency="bkh", roles=["ad_ops"], totp=True)
     async with flat.tx() as tx:
-        code = (await second_step.new_recovery_codes(tx, flat.house.settings, person))[0]
+        code = (await second_step.new_recovery_codes(tx, flat.kit.settings, person))[0]
     reset = await ask_and_age(flat, admin, person, 1)
     browser = Browser(flat)
     await browser.post("/account/password", identifier="hoa@bkh.example", password=PASSWORD)
@@ -237,14 +237,14 @@ async def test_the_database_too_lets_no_agency_alone_change_a_person_of_two(flat
         await people.grant(tx, person, "tcnt", "finance", actor="test")
     strip = sa.text("UPDATE person SET totp_secret = NULL WHERE id = :id RETURNING id")
     for codes, changed in ((["bkh"], 0), (["tcnt"], 0), (["bkh", "tcnt"], 1)):
-        async with flat.house.database.web_tx(codes) as tx:
+        async with flat.kit.database.web_tx(codes) as tx:
             assert len((await tx.execute(strip, {"id": person})).all()) == changed
 
 
 @pytest.mark.promise("T9")
 async def test_a_role_is_given_where_one_is_administrator_and_nowhere_else(flat):
     person, _ = await a_person(flat, "hoa@bkh.example", roles=["ad_ops"])
-    async with flat.house.database.web_tx(["bkh"]) as tx:
+    async with flat.kit.database.web_tx(["bkh"]) as tx:
         with pytest.raises(NotAllowed):
             await people.grant(tx, person, "tcnt", "finance", actor="test")
         with pytest.raises(NotAllowed):
@@ -331,7 +331,7 @@ async def test_a_dismissed_colleague_whose_account_was_made_elsewhere_is_signed_
 async def test_sessions_of_somebody_who_is_not_seen_are_never_thought_ended(flat):
     person, _ = await a_person(flat, "lan@bkh.example", agency="bkh", roles=["reader"])
     with pytest.raises(sa.exc.NoResultFound):
-        async with flat.house.database.web_tx(["tcnt"]) as tx:
+        async with flat.kit.database.web_tx(["tcnt"]) as tx:
             await sessions.end_sessions(tx, person)
 
 

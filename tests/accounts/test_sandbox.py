@@ -44,7 +44,7 @@ async def registered(flat: Any) -> dict[str, Any]:
 
 async def letter_to(flat: Any, address: str) -> str:
     """The secret of the link in the newest letter to an address."""
-    await messages.send_due(flat.house)
+    await messages.send_due(flat.kit)
     async with flat.tx() as tx:
         newest = (await queries.inbox(tx, address, limit=1))[0]
     found = re.search(r"join\?token=(\w+)", newest.body)
@@ -69,7 +69,7 @@ def shown_key(page: str) -> str:
 @pytest.mark.promise("F6", "A2")
 async def test_before_the_invitation_is_accepted_there_is_no_key_that_leaves_the_sandbox(flat):
     key = (await registered(flat))["key"]
-    assert Verifier(flat.house.settings).principal(key).agency == "bkh-sandbox"
+    assert Verifier(flat.kit.settings).principal(key).agency == "bkh-sandbox"
     for agency in ("bkh", "tcnt", "tcnt-sandbox"):
         body = {"agency": agency, "name": "Khóa", "scopes": ["ads:book"]}
         assert (await flat.client.post(f"{BASE}/keys", json=body, headers=bearer(key))).status_code == 403
@@ -88,7 +88,7 @@ async def all_agencies_of_keys(tx: Tx) -> set[str]:
 async def test_who_follows_the_letter_is_shown_the_first_key_outside_the_sandbox(flat):
     trial = await registered(flat)
     browser, key = await accepted(flat)
-    principal = Verifier(flat.house.settings).principal(key)
+    principal = Verifier(flat.kit.settings).principal(key)
     assert (principal.agency, principal.organisation) == ("bkh", browser.principal().organisation)
     assert {"ads:book", "ads:read"} <= set(principal.scopes)
     assert str(principal.organisation) != trial["organisation"]
@@ -123,9 +123,7 @@ async def test_who_has_an_account_already_makes_the_first_key_signed_in_and_none
     made = await browser.post(
         "/account/keys", agency="bkh", name="Tay", scopes="ads:book", _idempotency_key=uuid4().hex
     )
-    key = Verifier(flat.house.settings).principal(
-        shown_key((await browser.get(made.headers["location"])).text)
-    )
+    key = Verifier(flat.kit.settings).principal(shown_key((await browser.get(made.headers["location"])).text))
     assert (key.agency, key.organisation) == ("bkh", own)
 
 
@@ -191,7 +189,7 @@ async def test_an_organisation_asks_for_keys_of_its_sandbox_whenever_it_likes(fl
         _idempotency_key=uuid4().hex,
     )
     shown = await browser.get(by_hand.headers["location"])
-    principal = Verifier(flat.house.settings).principal(shown_key(shown.text))
+    principal = Verifier(flat.kit.settings).principal(shown_key(shown.text))
     assert (principal.agency, str(principal.organisation)) == ("bkh-sandbox", trial["organisation"])
     assert "Báo Khánh Hòa · thử nghiệm" in shown.text
     english = await browser.get("/account/keys?lang=en")
@@ -202,7 +200,7 @@ async def test_an_organisation_asks_for_keys_of_its_sandbox_whenever_it_likes(fl
 async def test_a_key_of_the_sandbox_neither_sees_nor_revokes_the_others(flat):
     await registered(flat)
     _, key = await accepted(flat)
-    real = Verifier(flat.house.settings).principal(key).id
+    real = Verifier(flat.kit.settings).principal(key).id
     body = {"agency": "bkh-sandbox", "name": "Thử", "scopes": ["ads:book", "keys:manage"]}
     by_key = await flat.client.post(f"{BASE}/keys", json=body, headers=bearer(key))
     assert by_key.status_code == 403, "no key makes keys that make keys"
@@ -227,11 +225,11 @@ async def a_sandbox_key(flat: Any) -> dict[str, str]:
             tx, agency=twin.agency, organisation=twin.id, name="Thử", scopes=["keys:manage"],
             actor="person:test",
         )  # fmt: skip
-    return {"id": str(made.id), "key": keys.with_signature(flat.house.settings, made).key}
+    return {"id": str(made.id), "key": keys.with_signature(flat.kit.settings, made).key}
 
 
 async def test_a_key_of_the_sandbox_lives_for_three_months(flat):
-    made = Verifier(flat.house.settings).principal((await registered(flat))["key"])
+    made = Verifier(flat.kit.settings).principal((await registered(flat))["key"])
     assert made.expires_at is not None
     assert 89 <= (made.expires_at - clock.now()).days <= 90
 

@@ -183,7 +183,7 @@ async def test_a_session_of_one_step_renews_no_recovery_codes_even_just_after_it
     person, _ = await a_person(flat)
     browser = Browser(flat)
     await browser.post("/account/password", identifier=LAN, password=PASSWORD)
-    sealed = secrets.seal(flat.house.settings, secrets.new_totp_secret())
+    sealed = secrets.seal(flat.kit.settings, secrets.new_totp_secret())
     async with flat.tx() as tx:
         await tx.execute(
             sa.text("UPDATE person SET totp_secret = :sealed WHERE id = :person"),
@@ -279,11 +279,11 @@ async def test_setting_up_and_losing_the_second_step_is_told(flat):
 async def test_a_password_that_changes_while_it_is_compared_signs_nobody_in_and_changes_nothing(flat):
     """Hashes are made outside of transactions; what was compared counts only while the hash stands."""
     person, _ = await a_person(flat)
-    house, browser = flat.house, challenges.Browser("device", "Firefox", "127.0.0.1")
+    kit, browser = flat.kit, challenges.Browser("device", "Firefox", "127.0.0.1")
     await Browser(flat).post("/account/password", identifier=LAN, password=PASSWORD)
     async with flat.tx() as tx:
         session = await tx.scalar(sa.select(SessionRow.id).where(SessionRow.person == person))
-        attempt = await sign_in.try_password(tx, house, LAN, browser)
+        attempt = await sign_in.try_password(tx, kit, LAN, browser)
         assert attempt
     shown = await secrets.compare_password(PASSWORD, attempt.hashed)
     assert shown.fits
@@ -292,8 +292,8 @@ async def test_a_password_that_changes_while_it_is_compared_signs_nobody_in_and_
         (await tx.get_one(PersonRow, person)).password_hash = other
     principal = Principal(kind="person", id=person, session=str(session))
     async with flat.tx() as tx:
-        outcome = await sign_in.enter_password(tx, house.settings, attempt, shown, "/account", browser)
+        outcome = await sign_in.enter_password(tx, kit.settings, attempt, shown, "/account", browser)
         assert outcome.answer == "wrong"
-        assert await second_step.change_password(tx, house, principal, shown, "nothing") is None
+        assert await second_step.change_password(tx, kit, principal, shown, "nothing") is None
     async with flat.tx() as tx:
         assert (await tx.get_one(PersonRow, person)).password_hash == other

@@ -60,7 +60,7 @@ async def test_a_hundred_beacons_sent_twice_at_once_to_four_workers_count_a_hund
     await a_live_order(flats, flat, advertiser)
     line, creative = await line_of(flat)
     beacons = beacons_of(line, creative, 100)
-    workers = [Flusher(flat.house.database) for _ in range(4)]
+    workers = [Flusher(flat.kit.database) for _ in range(4)]
     tasks = [asyncio.create_task(worker.run()) for worker in workers]
     answers = await asyncio.gather(*(w.count(b) for b in beacons for w in (workers[0], workers[1])))
     answers += await asyncio.gather(*(w.count(b) for b in beacons for w in workers))
@@ -105,7 +105,7 @@ async def test_four_workers_together_never_hand_out_more_than_the_goal(flats, fl
     )
     async with flat.tx() as tx:  # yesterday's flight: the whole goal is due now
         await tx.execute(sa.text("UPDATE line_item SET starts_on = :day - 30, ends_on = :day"), {"day": day})
-    workers = [flat.app.state.server, *(Server(flat.house) for _ in range(3))]
+    workers = [flat.app.state.server, *(Server(flat.kit) for _ in range(3))]
     handed = 0
     for _ in range(60):
         await asyncio.gather(*(w.refresh() for w in workers))
@@ -220,7 +220,7 @@ async def test_an_agencys_staff_and_an_advertiser_see_only_theirs_even_without_a
     await a_live_order(flats, flat, advertiser)
     tables = ("ad_order", "line_item", "creative", "review")
     everything = sa.text(" UNION ALL ".join(f"SELECT agency FROM {table}" for table in tables))
-    database = flat.house.database
+    database = flat.kit.database
     for agencies, person, seen in (
         (["tcnt"], None, 0),
         ([], None, 0),

@@ -187,7 +187,7 @@ async def test_only_real_images_of_the_right_size_are_taken_and_no_others_kept(f
     assert no_form.status_code == 415
     assert (await advertiser.upload(str(uuid4()), an_image())).status_code == 404
     assert (await advertiser.get(f"/orders/{order}")).json()["creatives"] == []
-    kept = flat.house.settings.home / "files" / "ads"
+    kept = flat.kit.settings.home / "files" / "ads"
     assert [path for path in kept.rglob("*") if path.is_file()] == []
 
 

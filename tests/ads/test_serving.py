@@ -149,7 +149,7 @@ async def test_a_question_of_many_bytes_is_too_large_and_a_wrong_method_hears_wh
 async def test_one_request_fills_a_page_from_memory_without_sql(flats, flat, advertiser):
     await a_live_order(flats, flat, advertiser, a_line(placements=["article-mid", "home-top"]))
     statements = []
-    for engine in (flat.house.database.web, flat.house.database.worker):
+    for engine in (flat.kit.database.web, flat.kit.database.worker):
         sa.event.listen(engine.sync_engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
     ads = await decide(flat, "home-top", "article-mid", "article-bottom")
     assert [ad["placement"] for ad in ads] == ["home-top", "article-mid"]

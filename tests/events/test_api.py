@@ -243,7 +243,7 @@ async def test_row_level_security_hides_other_agencies_even_when_a_query_forgets
     tables = ("sponsorship", "instalment", "deliverable", "hold", "claim")
 
     async def seen(agencies: list[str], who: object = None) -> list[int]:
-        async with flat.house.database.web_tx(agencies, who) as tx:
+        async with flat.kit.database.web_tx(agencies, who) as tx:
             return [await tx.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in tables]
 
     assert await seen(["bkh"]) == [1, 2, 2, 1, 1]
@@ -251,7 +251,7 @@ async def test_row_level_security_hides_other_agencies_even_when_a_query_forgets
     assert await seen([], person) == [1, 2, 2, 0, 0]
     assert await seen([], uuid4()) == [0, 0, 0, 0, 0]
     with pytest.raises(sa.exc.DBAPIError, match="row-level security"):
-        async with flat.house.database.web_tx(["tcnt"]) as tx:
+        async with flat.kit.database.web_tx(["tcnt"]) as tx:
             await tx.execute(
                 sa.text(
                     "INSERT INTO recount (agency, day, counted_at, checked, differences) "

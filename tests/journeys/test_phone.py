@@ -21,7 +21,7 @@ pytestmark = [
 
 PUSHED_SIDEWAYS = """[...document.querySelectorAll(".nav ul, .tabs, .table-box, pre")]
 .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.className || e.tagName)"""
-HOUSE_TOP = "document.querySelector('.house-top-in')?.offsetHeight ?? 0"
+MASTHEAD = "document.querySelector('.masthead-in')?.offsetHeight ?? 0"
 LINKS = "[...document.querySelectorAll('.nav a, .tabs a')].map(a => a.getAttribute('href'))"
 IN_VIEW = """() => { const e = document.querySelector("[aria-invalid=true]").getBoundingClientRect();
 return e.top >= 0 && e.bottom <= innerHeight }"""
@@ -71,7 +71,7 @@ def look(page, name):
     """Keep a picture of a Vietnamese page; nothing on it is read by pushing it sideways, and none of it is English."""
     picture(page, f"phone-{name}")
     assert page.evaluate(PUSHED_SIDEWAYS) == [], page.url
-    assert page.evaluate(HOUSE_TOP) <= 72, f"{page.url}: the masthead wraps"
+    assert page.evaluate(MASTHEAD) <= 72, f"{page.url}: the masthead wraps"
     said = [text.strip() for text in page.evaluate(VISIBLE) if ENGLISH.search(text)]
     assert said == [], f"{page.url}: {said}"
 

@@ -21,9 +21,9 @@ async def lived(flats: Any, november: Any) -> Any:
         november.move_to(start_of(date(2026, 12, 20) + timedelta(days=3 * n)) + timedelta(hours=9))
         await flat.receive(fact)
         await flat.tick()
-    await flat.house.consumer.again(flat.house.database)
+    await flat.kit.consumer.again(flat.kit.database)
     november.move_to(start_of(date(2027, 1, 31)))
-    await flat.house.consumer.again(flat.house.database)
+    await flat.kit.consumer.again(flat.kit.database)
     await flat.tick()
     assert await flat.held() == []
     return flat

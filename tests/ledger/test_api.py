@@ -90,15 +90,15 @@ async def test_row_level_security_hides_other_agencies_even_from_a_query_that_fo
     november.move_to(start_of(date(2026, 11, 12)))
     await flat.tick()
     tables = ("entry", "leg", "part", "rollup", "line", "payment", "archive")
-    async with flat.house.database.web_tx(["tcnt"]) as tx:
+    async with flat.kit.database.web_tx(["tcnt"]) as tx:
         for table in tables[:-1]:
             assert set(await tx.scalars(sa.text(f"SELECT DISTINCT agency FROM {table}"))) == {"tcnt"}, table
         facts = list(await tx.scalars(sa.text("SELECT agencies FROM archive")))
         assert facts
         assert all("tcnt" in codes for codes in facts)
-    async with flat.house.database.web_tx(["ktv"]) as tx:
+    async with flat.kit.database.web_tx(["ktv"]) as tx:
         assert await tx.scalar(sa.text("SELECT count(*) FROM part")) == 0
-    async with flat.house.database.web_tx() as tx:
+    async with flat.kit.database.web_tx() as tx:
         for table in tables:
             assert await tx.scalar(sa.text(f"SELECT count(*) FROM {table}")) == 0, table
 
@@ -106,7 +106,7 @@ async def test_row_level_security_hides_other_agencies_even_from_a_query_that_fo
 async def test_the_web_role_cannot_write_the_books(flat: Any) -> None:
     for table in ("entry", "leg", "part", "rollup", "line", "payment", "archive", "reached", "account_code"):
         with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
-            async with flat.house.database.web_tx(["bkh"]) as tx:
+            async with flat.kit.database.web_tx(["bkh"]) as tx:
                 await tx.execute(sa.text(f"INSERT INTO {table} DEFAULT VALUES"))
 
 

@@ -67,7 +67,7 @@ async def test_a_delivery_before_its_payment_waits_and_holds_up_nothing(flats: A
     assert (await balances(flat))["output_vat"] == -4_000
     assert [row.waits_for for row in await flat.held()] == [f"line:{line.id}"]
     await flat.receive(captured(line, on=date(2026, 11, 10)))
-    await flat.house.consumer.again(flat.house.database)
+    await flat.kit.consumer.again(flat.kit.database)
     assert await flat.held() == []
     async with flat.tx() as tx:
         earned = await tx.scalar(

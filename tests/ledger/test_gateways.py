@@ -38,10 +38,10 @@ async def test_twelve_viewers_of_a_cold_chart_hold_no_connection_and_draw_it_onc
     viewers = [asyncio.ensure_future(flat.client.get(CHART, headers=cookie)) for _ in range(12)]
     await asyncio.wait_for(begun.wait(), 10)
     for _ in range(500):
-        if flat.house.database.web.pool.checkedout() == 0:
+        if flat.kit.database.web.pool.checkedout() == 0:
             break
         await asyncio.sleep(0.02)
-    assert flat.house.database.web.pool.checkedout() == 0
+    assert flat.kit.database.web.pool.checkedout() == 0
     assert (await asyncio.wait_for(flat.client.get("/finance", headers=cookie), 10)).status_code == 200
     assert not any(viewer.done() for viewer in viewers)
     go_on.set()

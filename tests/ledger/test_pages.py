@@ -95,7 +95,7 @@ async def test_live_figures_follow_a_payment(flat: Any, flats: Any) -> None:
     from services.ledger.pages.growth import live_figures
     from shared.auth import Reach
 
-    async with flat.house.database.web_tx() as tx:
+    async with flat.kit.database.web_tx() as tx:
         assert "250.000" in await live_figures(tx, Reach(frozenset(("bkh",))), "")
 
 

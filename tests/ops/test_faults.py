@@ -49,7 +49,7 @@ class Line:
         while len(self.said) < FACTS:
             facts = [withdrawn() for _ in range(self.random.randint(1, 4))]
             try:
-                async with self.sample.house.database.worker_tx() as tx:
+                async with self.sample.kit.database.worker_tx() as tx:
                     await outbox.emit(tx, *facts)
                     await asyncio.sleep(self.random.random() * 0.02)
                     self.maybe_crash(0.2)
@@ -60,7 +60,7 @@ class Line:
     async def write_late(self):
         """One transaction takes its number early and commits only after later ones were heard."""
         fact = withdrawn()
-        async with self.sample.house.database.worker_tx() as tx:
+        async with self.sample.kit.database.worker_tx() as tx:
             await outbox.emit(tx, fact)
             number = await tx.scalar(sa.text("SELECT seq FROM outbox WHERE id = :id"), {"id": fact.id})
             for _ in range(200):
@@ -80,16 +80,16 @@ class Line:
             self.maybe_crash()
 
         self.bus.publish = crashing
-        relay = kind(self.bus, self.sample.house.database)
+        relay = kind(self.bus, self.sample.kit.database)
         while not self.stop:
             try:
                 await relay.publish_once()
             except Crash:
-                relay = kind(self.bus, self.sample.house.database)
+                relay = kind(self.bus, self.sample.kit.database)
             await asyncio.sleep(0.005)
 
     async def intake(self, kind):
-        intake = kind(self.bus, self.sample.house.database, self.consumer)
+        intake = kind(self.bus, self.sample.kit.database, self.consumer)
         intake.maybe_crash = self.maybe_crash
         async with intake._subscribed("ads") as subscription:
             while not self.stop:
@@ -117,7 +117,7 @@ class Line:
         """Whether a fact waits in the outbox or the stream, or is in the hands of somebody who crashed with it."""
         if await self.sample.rows("SELECT FROM outbox LIMIT 1"):
             return True
-        lag = await Intake(self.bus, self.sample.house.database, self.consumer).lag()
+        lag = await Intake(self.bus, self.sample.kit.database, self.consumer).lag()
         return lag != {"ads": 0}
 
 
@@ -198,9 +198,9 @@ async def line(sample, stack, monkeypatch):
     await operator.connect()
     for stream in await operator.js.streams_info():
         await operator.js.delete_stream(stream.config.name)
-    await streams.lay_out(stack.settings(), [sample.house.consumer])
-    await sample.house.bus.connect()
-    async with sample.house.database.worker_tx() as tx:
+    await streams.lay_out(stack.settings(), [sample.kit.consumer])
+    await sample.kit.bus.connect()
+    async with sample.kit.database.worker_tx() as tx:
         await tx.execute(sa.text("SELECT 1"))
     import psycopg
 
@@ -208,7 +208,7 @@ async def line(sample, stack, monkeypatch):
         connection.execute("SET ROLE ads_owner")
         connection.execute("CREATE TABLE heard (fact uuid NOT NULL, amount integer NOT NULL)")
     Watermark.last = 0
-    yield lambda seed: Line(sample, sample.house.bus, seed)
+    yield lambda seed: Line(sample, sample.kit.bus, seed)
     await operator.close()
 
 

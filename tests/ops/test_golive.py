@@ -165,7 +165,7 @@ async def test_no_inbox_and_no_simulator_answer_where_others_reach_the_house(fla
     [letter] = re.findall(r"/dev/mail/[0-9a-f-]{36}", inbox.text)
     assert (await flat.client.get(letter)).status_code == httpx.codes.OK
     for reached in ({"base_url": "https://news.example"}, {"smtp_url": "smtp://mail.example"}):
-        flat.app.state.settings = msgspec.structs.replace(flat.house.settings, **reached)
+        flat.app.state.settings = msgspec.structs.replace(flat.kit.settings, **reached)
         for path in ("/dev/mail", letter):
             assert (await flat.client.get(path)).status_code == httpx.codes.NOT_FOUND
     with pytest.raises(BadSetting, match="NGUONTHU_VNPAY_URL"):

@@ -11,9 +11,9 @@ from shared import clock, contracts
 from shared.bus import Bus, Intake
 from shared.consume import Consumer
 from shared.contracts.ads import InvoiceWithdrawn
-from shared.house import House
 from shared.jobs import Jobs
 from shared.keys import STREAMS, nats_door
+from shared.kit import Kit
 from tests.sample import withdrawn
 from tests.shared.test_facts import until
 
@@ -217,14 +217,14 @@ async def test_a_fact_of_another_in_a_body_of_ones_own_is_parked_and_not_believe
         {**contracts.plain(withdrawn()), "type": "payments.invoice.closed.v1", "outcome": "paid"}
     )
     assert isinstance(contracts.decode(forged), contracts.payments.InvoiceClosed)
-    await lay_out(stack.settings(), [sample.house.consumer])
+    await lay_out(stack.settings(), [sample.kit.consumer])
     await ads.publish(
         [
             (str(clock.new_id()), "ads.invoice.withdrawn.v1", forged),
             (str(honest.id), honest.subject(), contracts.encode(honest)),
         ]
     )
-    running = asyncio.create_task(Intake(ads, sample.house.database, sample.house.consumer).run("ads"))
+    running = asyncio.create_task(Intake(ads, sample.kit.database, sample.kit.consumer).run("ads"))
 
     async def parked():
         return bool(sample.seen) and bool(await sample.rows("SELECT * FROM retry WHERE state = 'parked'"))
@@ -254,30 +254,30 @@ async def test_a_changed_subscription_is_applied_when_the_house_is_migrated(nats
 @pytest.mark.promise("F3")
 async def test_readiness_names_the_stream_or_consumer_that_is_missing(nats_of, stack):
     operator = await nats_of("operator")
-    house = House("ads", stack.settings("ads"), Consumer("ads"), Jobs("ads"))
-    house.consumer.on(_noted)
-    await house.bus.connect()
+    kit = Kit("ads", stack.settings("ads"), Consumer("ads"), Jobs("ads"))
+    kit.consumer.on(_noted)
+    await kit.bus.connect()
     for remove, named in (
         (lambda: operator.js.delete_consumer("ADS", "ads"), "consumer ads of stream ADS"),
         (lambda: operator.js.delete_stream("ADS"), "stream ADS"),
     ):
-        await lay_out(stack.settings(), [house.consumer])
+        await lay_out(stack.settings(), [kit.consumer])
         await remove()
-        running = asyncio.create_task(house.intake.run("ads"))
+        running = asyncio.create_task(kit.intake.run("ads"))
 
         async def told(named=named):
-            return f"{named}: `nguonthu migrate` makes it" in await house.waits_for()
+            return f"{named}: `nguonthu migrate` makes it" in await kit.waits_for()
 
         await until(told)
-        await lay_out(stack.settings(), [house.consumer])
+        await lay_out(stack.settings(), [kit.consumer])
 
         async def quiet():
-            return not await house.waits_for()
+            return not await kit.waits_for()
 
         await until(quiet)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    await house.stop()
+    await kit.stop()
 
 
 async def _noted(fact: InvoiceWithdrawn, tx: object) -> None:

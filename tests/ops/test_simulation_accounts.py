@@ -16,7 +16,7 @@ from tests.accounts.builders import Browser
 
 
 def a_world(flat: Any, scale: float = 0.1) -> World:
-    return World(flat.house, random.Random(7), flat.house.settings, scale, {}, {})
+    return World(flat.kit, random.Random(7), flat.kit.settings, scale, {}, {})
 
 
 async def test_the_merger_happens_on_its_day_and_keys_work_afterwards(flats):
@@ -35,7 +35,7 @@ async def test_the_merger_happens_on_its_day_and_keys_work_afterwards(flats):
         ("baokh", "bkh", date(2025, 4, 24)),
         ("ktv", "bkh", date(2025, 4, 24)),
     }
-    verifier = Verifier(flat.house.settings)
+    verifier = Verifier(flat.kit.settings)
     server = verifier.principal(world.demo["server_keys"]["bkh"])
     assert (server.agency, server.scopes) == ("bkh", ["ads:serve", "subscriptions:access"])
     advertiser = verifier.principal(world.demo["advertiser_key"])

@@ -17,7 +17,7 @@ from tests.ads.builders import decide, paid
 async def lived(flats, first: date, last: date, scale: float = 1.0):
     flat = await flats.start("ads")
     actors = {"advertisers": [UUID(int=n) for n in range(1, 9)]}
-    world = World(flat.house, random.Random(7), flat.house.settings, scale, actors, {})
+    world = World(flat.kit, random.Random(7), flat.kit.settings, scale, actors, {})
     driven = clock.DrivenClock(start_of(first), 7)
     told = []
     with clock.driven(driven):

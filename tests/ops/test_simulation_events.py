@@ -24,9 +24,9 @@ async def live(flats: Flats, first: date, last: date, scale: float = 0.1) -> tup
     with clock.driven(clock.DrivenClock(start_of(first), 7)) as driven:
         assert isinstance(driven, clock.DrivenClock)
         world = World(
-            house=flat.house,
+            kit=flat.kit,
             random=random.Random(7),
-            settings=flat.house.settings,
+            settings=flat.kit.settings,
             scale=scale,
             actors={"sponsors": [uuid4() for _ in range(12)], "readers": [uuid4() for _ in range(50)]},
             demo={},

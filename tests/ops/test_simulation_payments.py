@@ -20,7 +20,7 @@ FIRST = date(2024, 3, 1)
 
 async def live(flat: Flat, span: int, per_day: int) -> list[Any]:
     """Some days of a seller's invoices, paid by the simulation; returns all facts."""
-    world = World(flat.house, random.Random(7), flat.house.settings, 1.0, {}, {})
+    world = World(flat.kit, random.Random(7), flat.kit.settings, 1.0, {}, {})
     facts: list[Any] = []
     with clock.driven(clock.DrivenClock(start_of(FIRST), 7)) as driven:
         await simulation.begin(world)

@@ -21,9 +21,9 @@ async def live(flat: Flat, first: date, last: date, seed: int = 7, scale: float 
     driven = clock.DrivenClock(start_of(first), seed)
     with clock.driven(driven):
         world = World(
-            house=flat.house,
+            kit=flat.kit,
             random=random.Random(seed),
-            settings=flat.house.settings,
+            settings=flat.kit.settings,
             scale=scale,
             actors={"readers": [clock.new_id() for _ in range(round(600 * scale))]},
             demo={},

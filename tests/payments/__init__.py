@@ -75,7 +75,7 @@ def link(settings: Settings, invoice: subscriptions.InvoiceOpened) -> str:
 
 async def press_pay(flat: Flat, invoice: subscriptions.InvoiceOpened) -> str:
     """Open the pay page and press its button; returns the bank's address."""
-    address = link(flat.house.settings, invoice)
+    address = link(flat.kit.settings, invoice)
     shown = await flat.client.get(address)
     assert shown.status_code == 200, shown.text
     pressed = await flat.client.post(address, headers={"x-csrftoken": flat.client.cookies["nt_csrf"]})

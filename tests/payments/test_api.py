@@ -157,7 +157,7 @@ async def test_the_database_itself_keeps_agencies_apart_and_money_from_going_bac
 ) -> None:
     flat = await flats.start("payments")
     await paid(flat, an_invoice())
-    database = flat.house.database
+    database = flat.kit.database
     tables = ("invoice", "attempt", "capture", "notification", "sim_transaction")
     for agencies, visible in ((["tcnt"], 0), ([], 0)):
         async with database.web_tx(agencies) as tx:

@@ -17,7 +17,7 @@ async def settle(flat: Flat) -> None:
     for _ in range(3):
         async with flat.tx() as tx:
             await tx.execute(sa.text("UPDATE retry SET next_at = now() - interval '1 day'"))
-        await flat.house.consumer.again(flat.house.database)
+        await flat.kit.consumer.again(flat.kit.database)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ async def test_a_withdrawal_waits_for_its_invoice_and_goes_on_when_it_arrives(fl
     (waiting,) = await flat.held()
     assert (waiting.state, waiting.waits_for) == ("waiting", f"invoice:{invoice.invoice}")
     await flat.receive(invoice)
-    await flat.house.consumer.again(flat.house.database)
+    await flat.kit.consumer.again(flat.kit.database)
     assert await state_of(flat, invoice) == ("withdrawn", [])
 
 

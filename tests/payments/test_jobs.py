@@ -76,7 +76,7 @@ async def test_whatever_the_simulator_does_each_payment_is_captured_once(
     for invoice in invoices:
         await at_bank(flat, invoice)
     for _ in range(3):
-        await jobs.play_vnpay(flat.house)
+        await jobs.play_vnpay(flat.kit)
         await later(flat, seconds=6)
     captured = [fact for fact in await flat.facts() if isinstance(fact, PaymentCaptured)]
     assert sorted(fact.invoice for fact in captured) == sorted(invoice.invoice for invoice in invoices)
@@ -145,7 +145,7 @@ async def test_an_outcome_that_nobody_tells_is_never_guessed(serve: Serve) -> No
         await later(flat, minutes=minutes)
         await flat.tick()
     assert await state_of(flat, invoice) == (None, ["open"])
-    shown = await flat.client.get(link(flat.house.settings, invoice))
+    shown = await flat.client.get(link(flat.kit.settings, invoice))
     assert "Đang chờ ngân hàng xác nhận" in shown.text
     await misbehave(flat)
     await later(flat, days=1)
@@ -165,7 +165,7 @@ async def test_an_answer_without_a_good_signature_or_about_other_money_is_not_be
     true = gateways.over_http
 
     async def answer(change: dict[str, str], *, signed: bool, body: dict[str, str]) -> dict[str, Any]:
-        said = {**await true(flat.house.settings, body), **change}
+        said = {**await true(flat.kit.settings, body), **change}
         return vnpay.with_pipe_hash(KNOWN["KHNEWS01"].secret, said, vnpay.QUERY_ANSWER) if signed else said
 
     lies: list[tuple[dict[str, str], bool]] = [
@@ -188,11 +188,11 @@ async def test_an_answer_without_a_good_signature_or_about_other_money_is_not_be
 
         token = gateways.wire.set(lying)
         await later(flat, days=2)
-        await jobs.ask_outcomes(flat.house)
+        await jobs.ask_outcomes(flat.kit)
         gateways.wire.reset(token)
         assert await state_of(flat, invoice) == (None, ["open"]), change
     await later(flat, days=2)
-    await jobs.ask_outcomes(flat.house)
+    await jobs.ask_outcomes(flat.kit)
     assert await state_of(flat, invoice) == ("paid", ["paid"])
 
 
@@ -206,7 +206,7 @@ async def test_an_invoice_nobody_pays_expires(serve: Serve) -> None:
     await flat.tick()
     (closed,) = await flat.facts()
     assert (closed.invoice, closed.outcome) == (prepaid.invoice, "expired")  # type: ignore[attr-defined]
-    shown = await flat.client.get(link(flat.house.settings, prepaid))
+    shown = await flat.client.get(link(flat.kit.settings, prepaid))
     assert "Phiếu đã hết hạn" in shown.text
 
 

@@ -44,7 +44,7 @@ async def test_the_pay_page_says_what_for_how_much_with_vat_and_has_one_button(f
     flat = await flats.start("payments")
     invoice = an_invoice(a_line(100_000, 8_000, title="Gói đọc báo <b>một tháng</b>"))
     await flat.receive(invoice)
-    shown = await flat.client.get(link(flat.house.settings, invoice))
+    shown = await flat.client.get(link(flat.kit.settings, invoice))
     for expected in (
         "Phiếu yêu cầu thanh toán",
         "108.000\xa0₫",
@@ -55,7 +55,7 @@ async def test_the_pay_page_says_what_for_how_much_with_vat_and_has_one_button(f
         assert expected in shown.text
     assert shown.text.count("<button") == 1
     assert "Đây là mô phỏng" in shown.text
-    english = await flat.client.get(link(flat.house.settings, invoice) + "&lang=en")
+    english = await flat.client.get(link(flat.kit.settings, invoice) + "&lang=en")
     assert "Payment request" in english.text
 
 
@@ -90,7 +90,7 @@ async def test_an_old_link_shows_the_page_that_explains_and_pays_no_more(flats: 
     flat = await flats.start("payments")
     invoice = an_invoice()
     await flat.receive(invoice)
-    old = links.signed(flat.house.settings, f"/pay/{invoice.invoice}", -1, agency="bkh", amount=1)
+    old = links.signed(flat.kit.settings, f"/pay/{invoice.invoice}", -1, agency="bkh", amount=1)
     shown = await flat.client.get(old)
     assert shown.status_code == 410
     assert "Đường dẫn trả tiền đã hết hạn" in shown.text
@@ -105,7 +105,7 @@ async def test_a_link_that_is_not_signed_or_altered_leads_nowhere(flats: Flats) 
     flat = await flats.start("payments")
     invoice, other = an_invoice(), an_invoice()
     await flat.receive(invoice, other)
-    good = link(flat.house.settings, invoice)
+    good = link(flat.kit.settings, invoice)
     for bad in (
         f"/pay/{invoice.invoice}",
         f"/pay/{invoice.invoice}?agency=bkh&amount=1",
@@ -126,7 +126,7 @@ async def test_a_link_that_is_not_signed_or_altered_leads_nowhere(flats: Flats) 
 async def test_a_link_to_an_invoice_that_is_not_here_yet_says_so_and_looks_again(flats: Flats) -> None:
     flat = await flats.start("payments")
     invoice = an_invoice()
-    address = link(flat.house.settings, invoice)
+    address = link(flat.kit.settings, invoice)
     shown = await flat.client.get(address)
     assert "Đang chuẩn bị phiếu" in shown.text
     assert '<meta http-equiv="refresh"' in shown.text
@@ -139,7 +139,7 @@ async def test_a_link_of_one_agency_does_not_open_an_invoice_of_another(flats: F
     flat = await flats.start("payments")
     invoice = an_invoice(agency="tcnt")
     await flat.receive(invoice)
-    address = links.signed(flat.house.settings, f"/pay/{invoice.invoice}", 60, agency="bkh", amount=99_000)
+    address = links.signed(flat.kit.settings, f"/pay/{invoice.invoice}", 60, agency="bkh", amount=99_000)
     shown = await flat.client.get(address)
     assert invoice.number not in shown.text
     pressed = await flat.client.post(address, headers={"x-csrftoken": flat.client.cookies["nt_csrf"]})
@@ -166,7 +166,7 @@ async def test_the_live_address_tells_when_the_money_is_confirmed(flats: Flats) 
     flat = await flats.start("payments")
     invoice = an_invoice()
     await paid(flat, invoice)
-    told = await flat.client.get(link(flat.house.settings, invoice).replace("?", "/live?", 1))
+    told = await flat.client.get(link(flat.kit.settings, invoice).replace("?", "/live?", 1))
     assert told.headers["content-type"].startswith("text/event-stream")
     assert "Đã nhận tiền" in msgspec.json.decode(told.text.split("data:")[1].split("\r\n")[0])["pay-news"]
 
@@ -175,7 +175,7 @@ async def test_a_paid_invoice_cannot_be_paid_again(flats: Flats) -> None:
     flat = await flats.start("payments")
     invoice = an_invoice()
     await paid(flat, invoice)
-    address = link(flat.house.settings, invoice)
+    address = link(flat.kit.settings, invoice)
     pressed = await flat.client.post(address, headers={"x-csrftoken": flat.client.cookies["nt_csrf"]})
     assert pressed.headers["location"] == address
     assert await state_of(flat, invoice) == ("paid", ["paid"])
@@ -191,9 +191,9 @@ async def test_a_rail_that_the_agency_switched_off_is_not_offered(flats: Flats) 
                 "INSERT INTO rail (agency, rail, switched_on, changed_at) VALUES ('bkh', 'vnpay', false, now())"
             )
         )
-    shown = await flat.client.get(link(flat.house.settings, invoice))
+    shown = await flat.client.get(link(flat.kit.settings, invoice))
     assert "Chưa có cách trả trực tuyến" in shown.text
-    address = link(flat.house.settings, invoice)
+    address = link(flat.kit.settings, invoice)
     pressed = await flat.client.post(address, headers={"x-csrftoken": flat.client.cookies["nt_csrf"]})
     assert pressed.headers["location"] == address
     assert await state_of(flat, invoice) == (None, [])
@@ -357,7 +357,7 @@ async def test_finance_switches_a_way_of_paying_off_and_on_for_its_own_agency(fl
     assert await post(flat, f"{DESK}/rails/tcnt", choice="no") == 403
     for choice, expected in (("no", "Chưa có cách trả trực tuyến"), ("yes", "qua VNPAY")):
         assert await post(flat, f"{DESK}/rails/bkh", choice=choice) == 303
-        assert expected in (await flat.client.get(link(flat.house.settings, invoice))).text
+        assert expected in (await flat.client.get(link(flat.kit.settings, invoice))).text
     assert (await flat.client.get(f"{DESK}/rails")).status_code == 200
 
 
@@ -365,7 +365,7 @@ async def test_the_button_pressed_twice_at_once_begins_one_attempt(flats: Flats)
     flat = await flats.start("payments")
     invoice = an_invoice()
     await flat.receive(invoice)
-    address = link(flat.house.settings, invoice)
+    address = link(flat.kit.settings, invoice)
     await flat.client.get(address)
     headers = {"x-csrftoken": flat.client.cookies["nt_csrf"]}
     pressed = await asyncio.gather(*(flat.client.post(address, headers=headers) for _ in range(5)))
@@ -378,7 +378,7 @@ async def test_one_sellers_key_opens_no_other_sellers_invoice(flats: Flats) -> N
     flat = await flats.start("payments")
     invoice = an_invoice()
     await flat.receive(invoice)
-    settings = flat.house.settings
+    settings = flat.kit.settings
     for seller, status in (("subscriptions", 200), ("ads", 404)):
         address = links.pay_link(
             settings, seller, invoice.invoice, 60, agency="bkh", amount_vnd=invoice.total_vnd

@@ -11,7 +11,7 @@ async def test_a_request_that_was_withdrawn_asks_for_no_money_while_the_bank_sti
     invoice = an_invoice()
     await flat.receive(invoice)
     await press_pay(flat, invoice)
-    address = link(flat.house.settings, invoice)
+    address = link(flat.kit.settings, invoice)
     assert "Tiếp tục ở ngân hàng" in (await flat.client.get(address)).text
     await flat.receive(withdrawn(invoice))
     shown = (await flat.client.get(address)).text
@@ -25,7 +25,7 @@ async def test_who_pays_once_more_reads_of_paying_and_not_of_getting_money_back(
     invoice = an_invoice(a_line(100_000, 8_000))
     await flat.receive(invoice)
     await notify(flat, await at_bank(flat, invoice, "cancel"))
-    shown = (await flat.client.get(link(flat.house.settings, invoice))).text
+    shown = (await flat.client.get(link(flat.kit.settings, invoice))).text
     assert "Trả lần nữa 108.000\xa0₫ qua VNPAY" in shown
     assert "Trả trước" in shown, "until when it can be paid is said again"
     assert "trả lại" not in shown.lower()

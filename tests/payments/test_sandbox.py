@@ -42,7 +42,7 @@ async def program_pays(flat: Flat, invoice: Any) -> httpx.Response:
         transport=httpx.ASGITransport(app=flat.app), base_url=str(flat.client.base_url)
     ) as program:
         headers = {"accept": "application/json"}
-        return await program.post(link(flat.house.settings, invoice), headers=headers)
+        return await program.post(link(flat.kit.settings, invoice), headers=headers)
 
 
 @pytest.mark.promise("A2")
@@ -75,12 +75,12 @@ async def test_the_page_of_a_sandbox_offers_its_own_rail_alone_and_says_that_it_
 ) -> None:
     flat = await flats.start("payments")
     invoice = await a_trial(flat)
-    shown = (await flat.client.get(link(flat.house.settings, invoice))).text
+    shown = (await flat.client.get(link(flat.kit.settings, invoice))).text
     assert "Trả thử" in shown
     assert "Đây là khu thử nghiệm" in shown
     assert "bkh · thử nghiệm" in shown
     assert "VNPAY" not in shown
-    english = (await flat.client.get(link(flat.house.settings, invoice) + "&lang=en")).text
+    english = (await flat.client.get(link(flat.kit.settings, invoice) + "&lang=en")).text
     assert "bkh · sandbox" in english
     assert "thử nghiệm" not in english
 

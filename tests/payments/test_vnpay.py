@@ -138,7 +138,7 @@ async def test_a_failed_attempt_is_confirmed_and_the_buyer_may_try_again(flats: 
     assert await notify(flat, failed) == "00"
     assert await notify(flat, failed) == "02"
     assert await flat.facts() == []
-    shown = await flat.client.get(link(flat.house.settings, invoice))
+    shown = await flat.client.get(link(flat.kit.settings, invoice))
     assert "không đủ số dư" in shown.text
     assert await notify(flat, await at_bank(flat, invoice)) == "00"
     assert await state_of(flat, invoice) == ("paid", ["failed", "paid"])
@@ -161,7 +161,7 @@ async def test_suspect_money_is_held_and_neither_failed_nor_captured(flats: Flat
     assert await state_of(flat, invoice) == (None, ["held"])
     await flat.receive(withdrawn(invoice))
     assert await flat.facts() == []
-    shown = await flat.client.get(link(flat.house.settings, invoice))
+    shown = await flat.client.get(link(flat.kit.settings, invoice))
     assert "Ngân hàng cần kiểm tra thêm" in shown.text
 
 
@@ -199,9 +199,9 @@ async def test_strangers_notifications_are_counted_and_only_the_latest_are_kept_
         assert [raw[:12] for raw in await tx.scalars(kept)] == [f"vnp_TxnRef={n}" for n in (4, 5, 6)]
         await attempts.forget_strangers(tx, clock.now() + timedelta(days=29))
         assert len(list(await tx.scalars(kept))) == 3
-    [job] = [job for job in flat.house.jobs.scheduled if job.name == "forget_strangers"]
+    [job] = [job for job in flat.kit.jobs.scheduled if job.name == "forget_strangers"]
     with clock.driven(clock.DrivenClock(clock.now() + timedelta(days=31), 7)):
-        await job.run(flat.house)
+        await job.run(flat.kit)
     async with flat.tx() as tx:
         assert list(await tx.scalars(kept)) == []
         await tx.execute(sa.text("DELETE FROM notification"))

@@ -129,7 +129,7 @@ async def staff_form() -> str:
 @pytest.fixture
 async def door(sample, stack):
     class Door:
-        settings = sample.house.settings
+        settings = sample.kit.settings
         sample_ = sample
 
         def key(self, **more):
@@ -157,7 +157,7 @@ async def door(sample, stack):
             *(book_one, things, broken, limited_one, staff_page, staff_form),
             *(listed, take_picture, slow, form_of_a_stranger, rename, away),
         ],
-        plugins=[Service("ads", sample.house.settings, Consumer("ads"), Jobs("ads"))],
+        plugins=[Service("ads", sample.kit.settings, Consumer("ads"), Jobs("ads"))],
     )
     made.app = app
     running = Running(app)

@@ -56,5 +56,5 @@ async def visitor(request: pytest.FixtureRequest, house: Flats, stack: Stack) ->
 @pytest.fixture
 def books(visitor: Visitor, stack: Stack) -> Iterator[psycopg.Connection[Any]]:
     """A look into the database past row-level security."""
-    with psycopg.connect(stack.admin_url(visitor.flat.house.database.name), autocommit=True) as db:
+    with psycopg.connect(stack.admin_url(visitor.flat.kit.database.name), autocommit=True) as db:
         yield db

@@ -29,7 +29,7 @@ def pages(service: str) -> Litestar:
         [static_router(), shown, document],
         template_config=template_config(ROOT / "services" / service),
         csrf_config=CSRFConfig(secret="x" * 32),
-        state=State({"settings": Settings(), "house": SimpleNamespace(service=service)}),
+        state=State({"settings": Settings(), "kit": SimpleNamespace(service=service)}),
         response_headers={"Content-Security-Policy": FALLBACK_POLICY.format(creatives="")},
         logging_config=None,
         openapi_config=None,

@@ -91,13 +91,13 @@ async def test_in_the_open_loop_a_request_counts_from_when_it_was_due_and_not_fr
 async def test_the_ads_service_reads_the_line_items_that_the_benchmark_puts_there(flats: Any):
     flat = await flats.start("ads")
     stock.fill_ads(flats.stack.admin_url("test_ads"), 40)
-    async with flat.house.database.worker_tx() as tx:
+    async with flat.kit.database.worker_tx() as tx:
         found = await reading.load(tx, local_day(clock.now()))
     assert len(found.lines) == 40
     assert {line.cap_day for line in found.lines} == {0, 20}
     invoice = stock.key("unpaid invoice", 0)
     await flat.receive(capture(invoice, STREAM))
-    async with flat.house.database.worker_tx() as tx:
+    async with flat.kit.database.worker_tx() as tx:
         assert await tx.scalar(sa.select(OrderRow.paid_at).where(OrderRow.invoice == invoice))
 
 
@@ -105,7 +105,7 @@ async def test_the_subscriptions_service_reads_the_readers_that_the_benchmark_pu
     flat = await flats.start("subscriptions")
     stock.fill_subscriptions(flats.stack.admin_url("test_subscriptions"))
     snapshot = Snapshot()
-    await snapshot.refresh(flat.house.database)
+    await snapshot.refresh(flat.kit.database)
     held = [snapshot.entitlements(stock.key("person", n)) for n in (0, stock.READERS - 1)]
     assert all(held)
 
@@ -115,7 +115,7 @@ async def test_the_ads_of_the_benchmark_are_capped_wherever_they_are_shown(flats
     address = flats.stack.admin_url("test_ads")
     stock.fill_ads(address, 20)
     stock.cap_all(address, 3)
-    async with flat.house.database.worker_tx() as tx:
+    async with flat.kit.database.worker_tx() as tx:
         found = await reading.load(tx, local_day(clock.now()))
     assert {(line.cap_day, line.placements, line.hours) for line in found.lines} == {(3, stock.PLACES, ())}
 
@@ -126,8 +126,8 @@ async def test_both_ways_to_hold_the_last_pieces_that_the_benchmark_compares_hol
 ):
     flat = await flats.start("events")
     stock.fill_events(flats.stack.admin_url("test_events"), 1, 9)
-    assert await holding.rate(flat.house.database, stock.key("item", 0), 9, hold) > 0
-    async with flat.house.database.worker_tx() as tx:
+    assert await holding.rate(flat.kit.database, stock.key("item", 0), 9, hold) > 0
+    async with flat.kit.database.worker_tx() as tx:
         held = await tx.scalar(sa.text("SELECT sum(quantity) FROM hold"))
     assert held == 9
 
@@ -135,7 +135,7 @@ async def test_both_ways_to_hold_the_last_pieces_that_the_benchmark_compares_hol
 async def test_every_live_line_that_the_benchmark_puts_there_earns_its_day_while_posting_goes_on(flats: Any):
     flat = await flats.start("ledger")
     waits: list[float] = []
-    database = flat.house.database
+    database = flat.kit.database
     async with database.worker_tx() as tx:
         await post(tx, [capture()])
     recognising.fill_lines(flats.stack.admin_url("test_ledger"), 200)

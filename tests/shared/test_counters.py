@@ -15,9 +15,9 @@ from ops.embedded import Stack
 from shared import counters, limits
 from shared.consume import Consumer
 from shared.contracts import SERVICES
-from shared.house import House
 from shared.jobs import Jobs
 from shared.keys import OPERATOR, redis_password
+from shared.kit import Kit
 
 pytestmark = pytest.mark.promise("T11")
 
@@ -86,9 +86,9 @@ def test_a_service_finds_its_own_keys(stack: Stack, service: str) -> None:
 async def test_what_a_service_limits_is_counted_in_redis_under_its_own_name(
     stack: Stack, service: str
 ) -> None:
-    house = House(service, stack.settings(service), Consumer(service), Jobs(service))
-    assert await limits.take(house, "asked", 3, 600) == 0
-    await house.redis.aclose()
+    kit = Kit(service, stack.settings(service), Consumer(service), Jobs(service))
+    assert await limits.take(kit, "asked", 3, 600) == 0
+    await kit.redis.aclose()
     with entered(stack, OPERATOR) as operator:
         assert operator.exists(f"{service}:limit:asked"), "else each process would count for itself"
 

@@ -17,13 +17,13 @@ pytestmark = pytest.mark.xdist_group("facts")
 
 
 async def say(sample, *facts):
-    async with sample.house.database.worker_tx() as tx:
+    async with sample.kit.database.worker_tx() as tx:
         await outbox.emit(tx, *facts)
 
 
 async def later(sample, seconds):
     """Make what is due in some seconds due now."""
-    async with sample.house.database.worker_tx() as tx:
+    async with sample.kit.database.worker_tx() as tx:
         await tx.execute(
             sa.text("UPDATE retry SET next_at = next_at - :by"), {"by": timedelta(seconds=seconds)}
         )
@@ -41,7 +41,7 @@ class TestOutbox:
     @pytest.mark.promise("F3")
     async def test_a_fact_of_a_rolled_back_transaction_was_never_said(self, sample):
         with pytest.raises(RuntimeError):
-            async with sample.house.database.worker_tx() as tx:
+            async with sample.kit.database.worker_tx() as tx:
                 await outbox.emit(tx, withdrawn())
                 raise RuntimeError
         assert await sample.rows("SELECT * FROM outbox") == []
@@ -49,7 +49,7 @@ class TestOutbox:
     async def test_a_fact_carries_the_correlation_of_the_work_that_led_to_it(self, sample):
         outbox.correlation.set("req-1")
         await say(sample, withdrawn())
-        async with sample.house.database.worker_tx() as tx:
+        async with sample.kit.database.worker_tx() as tx:
             assert [fact.correlation for fact in await outbox.emitted(tx)] == ["req-1"]
 
     @pytest.mark.parametrize("part", ["", "_early", "_2026", "_2027", "_later"])
@@ -57,7 +57,7 @@ class TestOutbox:
         "change", ["UPDATE fact_log{} SET subject = 'x'", "DELETE FROM fact_log{}", "TRUNCATE fact_log{}"]
     )
     async def test_neither_requests_nor_jobs_change_what_was_published(self, sample, change, part):
-        database = sample.house.database
+        database = sample.kit.database
         for entered in (database.web_tx, database.worker_tx):
             with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
                 async with entered() as tx:
@@ -68,23 +68,23 @@ class TestConsumer:
     @pytest.mark.promise("F3")
     async def test_the_same_fact_is_handled_once_however_often_it_comes(self, sample):
         fact = withdrawn()
-        handle = sample.house.consumer.handle
-        await handle(sample.house.database, [fact, fact])
-        await handle(sample.house.database, [fact])
+        handle = sample.kit.consumer.handle
+        await handle(sample.kit.database, [fact, fact])
+        await handle(sample.kit.database, [fact])
         assert sample.seen == [fact]
         assert len(await sample.rows("SELECT * FROM thing")) == 1
 
     async def test_two_workers_with_the_same_fact_at_once_handle_it_once(self, sample):
         fact = withdrawn()
-        handle = sample.house.consumer.handle
-        await asyncio.gather(*(handle(sample.house.database, [fact]) for _ in range(4)))
+        handle = sample.kit.consumer.handle
+        await asyncio.gather(*(handle(sample.kit.database, [fact]) for _ in range(4)))
         assert len(await sample.rows("SELECT * FROM thing")) == 1
         assert await sample.rows("SELECT * FROM retry") == []
 
     async def test_one_failing_fact_does_not_hold_up_its_batch_and_is_kept(self, sample):
         sample.failing = {"bad"}
         good, bad = withdrawn(), withdrawn("bad")
-        await sample.house.consumer.handle(sample.house.database, [good, bad, withdrawn()])
+        await sample.kit.consumer.handle(sample.kit.database, [good, bad, withdrawn()])
         assert len(await sample.rows("SELECT * FROM thing")) == 2
         [kept] = await sample.rows("SELECT fact_id, state, error, attempts FROM retry")
         assert (kept.fact_id, kept.state) == (bad.id, "retry")
@@ -92,50 +92,50 @@ class TestConsumer:
 
     async def test_a_fact_that_fails_for_a_while_is_tried_again_and_then_done(self, sample):
         sample.failing = {"bad"}
-        await sample.house.consumer.handle(sample.house.database, [withdrawn("bad")])
-        assert await sample.house.consumer.again(sample.house.database) == 0, "it is not due yet"
+        await sample.kit.consumer.handle(sample.kit.database, [withdrawn("bad")])
+        assert await sample.kit.consumer.again(sample.kit.database) == 0, "it is not due yet"
         sample.failing = set()
         await later(sample, BACKOFF_S[0])
-        assert await sample.house.consumer.again(sample.house.database) == 1
+        assert await sample.kit.consumer.again(sample.kit.database) == 1
         assert await sample.rows("SELECT * FROM retry") == []
         assert len(await sample.rows("SELECT * FROM thing")) == 1
 
     @pytest.mark.promise("F3")
     async def test_after_the_last_retry_a_fact_is_parked_with_its_error(self, sample):
         sample.failing = {"bad"}
-        await sample.house.consumer.handle(sample.house.database, [withdrawn("bad")])
+        await sample.kit.consumer.handle(sample.kit.database, [withdrawn("bad")])
         for seconds in BACKOFF_S:
             await later(sample, seconds)
-            await sample.house.consumer.again(sample.house.database)
+            await sample.kit.consumer.again(sample.kit.database)
         [parked] = await sample.rows("SELECT state, attempts, error FROM retry")
         assert (parked.state, parked.attempts) == ("parked", len(BACKOFF_S))
         assert "cannot handle bad" in parked.error
         seen = len(sample.seen)
         await later(sample, 10_000)
-        assert await sample.house.consumer.again(sample.house.database) == 0
+        assert await sample.kit.consumer.again(sample.kit.database) == 0
         assert len(sample.seen) == seen, "a parked fact waits for a person"
 
     @pytest.mark.promise("F3")
     async def test_a_fact_before_its_predecessor_waits_and_never_parks(self, sample):
-        await sample.house.consumer.handle(sample.house.database, [withdrawn("after-x")])
+        await sample.kit.consumer.handle(sample.kit.database, [withdrawn("after-x")])
         for _ in range(8):
             await later(sample, 100)
-            await sample.house.consumer.again(sample.house.database)
+            await sample.kit.consumer.again(sample.kit.database)
         [waiting] = await sample.rows("SELECT state, waits_for FROM retry")
         assert (waiting.state, waiting.waits_for) == ("waiting", "after-x")
 
     async def test_the_arrival_of_the_predecessor_releases_the_waiting_fact_at_once(self, sample):
-        await sample.house.consumer.handle(sample.house.database, [withdrawn("after-x")])
+        await sample.kit.consumer.handle(sample.kit.database, [withdrawn("after-x")])
         sample.here.add("after-x")
-        assert await sample.house.consumer.again(sample.house.database) == 0
-        async with sample.house.database.worker_tx() as tx:
+        assert await sample.kit.consumer.again(sample.kit.database) == 0
+        async with sample.kit.database.worker_tx() as tx:
             arrived(tx, "after-x")
-        assert await sample.house.consumer.again(sample.house.database) == 1
+        assert await sample.kit.consumer.again(sample.kit.database) == 1
 
     def test_two_handlers_for_one_fact_are_a_mistake(self, sample):
         with pytest.raises(ValueError, match="twice"):
 
-            @sample.house.consumer.on
+            @sample.kit.consumer.on
             async def again(fact: contracts.ads.InvoiceWithdrawn, tx: object) -> None: ...
 
 
@@ -150,14 +150,14 @@ class TestOverNats:
         sample, bus, operator = line
         facts = [withdrawn() for _ in range(700)]
         await say(sample, *facts)
-        relay = Relay(bus, sample.house.database)
+        relay = Relay(bus, sample.kit.database)
         assert [await relay.publish_once() for _ in range(3)] == [500, 200, 0]
         assert (await self.info(operator)).state.messages == 700
         assert await sample.rows("SELECT * FROM outbox") == []
         assert [r.id for r in await sample.rows("SELECT id FROM fact_log ORDER BY seq")] == [
             f.id for f in facts
         ]
-        intake = Intake(bus, sample.house.database, sample.house.consumer)
+        intake = Intake(bus, sample.kit.database, sample.kit.consumer)
         running = asyncio.create_task(intake.run("ads"))
 
         async def all_seen():
@@ -173,7 +173,7 @@ class TestOverNats:
         facts = [withdrawn() for _ in range(4)]
         for part in (facts[:1], facts[1:]):
             await say(sample, *part)
-            await Relay(bus, sample.house.database).publish_once()
+            await Relay(bus, sample.kit.database).publish_once()
         for n, fact in enumerate(facts, start=1):
             kept = await operator.js.get_msg("ADS", n)
             sent = {name.lower(): value for name, value in kept.headers.items()}
@@ -184,11 +184,11 @@ class TestOverNats:
     async def test_a_relay_that_dies_between_publishing_and_commit_says_nothing_twice(self, line):
         sample, bus, operator = line
         await say(sample, *[withdrawn() for _ in range(20)])
-        async with sample.house.database.worker_tx() as tx:
+        async with sample.kit.database.worker_tx() as tx:
             rows = (await tx.execute(outbox.CLAIM, {"limit": 10})).all()
             await bus.publish([(str(r.id), r.subject, bytes(r.body)) for r in rows])
             await tx.rollback()  # the crash
-        relay = Relay(bus, sample.house.database)
+        relay = Relay(bus, sample.kit.database)
         assert await relay.publish_once() == 20
         assert (await self.info(operator)).state.messages == 20
 
@@ -196,7 +196,7 @@ class TestOverNats:
         sample, bus, operator = line
         await say(sample, withdrawn())
         await operator.js.delete_stream("ADS")
-        relay = Relay(bus, sample.house.database)
+        relay = Relay(bus, sample.kit.database)
         with pytest.raises(Exception, match=r"(?s).*"):
             await relay.publish_once()
         assert len(await sample.rows("SELECT * FROM outbox")) == 1
@@ -228,7 +228,7 @@ class TestOverNats:
                 (str(fact.id), fact.subject(), contracts.encode(fact)),
             ]
         )
-        intake = Intake(bus, sample.house.database, sample.house.consumer)
+        intake = Intake(bus, sample.kit.database, sample.kit.consumer)
         running = asyncio.create_task(intake.run("ads"))
 
         async def parked():
@@ -240,7 +240,7 @@ class TestOverNats:
 
     async def test_a_relay_that_runs_publishes_what_is_said_at_once(self, line):
         sample, bus, operator = line
-        running = asyncio.create_task(Relay(bus, sample.house.database).run())
+        running = asyncio.create_task(Relay(bus, sample.kit.database).run())
         await say(sample, withdrawn())
 
         async def gone():
@@ -254,7 +254,7 @@ class TestOverNats:
 
 class TestLeader:
     async def test_one_process_leads_and_another_takes_over(self, sample):
-        first, second = (Leader(sample.house.settings, "ads") for _ in range(2))
+        first, second = (Leader(sample.kit.settings, "ads") for _ in range(2))
         one = asyncio.create_task(first.run(asyncio.Event().wait))
 
         async def first_leads():
@@ -275,44 +275,44 @@ class TestLeader:
         await asyncio.gather(two, return_exceptions=True)
 
     async def test_a_leader_wakes_the_relay_for_facts_that_another_process_wrote(self, sample):
-        house = sample.house
-        running = asyncio.create_task(house.leader.run(asyncio.Event().wait, house._look))
+        kit = sample.kit
+        running = asyncio.create_task(kit.leader.run(asyncio.Event().wait, kit._look))
 
         async def leads():
-            return house.leader.leading
+            return kit.leader.leading
 
         await until(leads)
         await asyncio.sleep(2 * LOOK_S)
-        assert not house.relay.rung.is_set()
+        assert not kit.relay.rung.is_set()
         await say(sample, withdrawn())
-        await asyncio.wait_for(house.relay.rung.wait(), 2 * LOOK_S)
+        await asyncio.wait_for(kit.relay.rung.wait(), 2 * LOOK_S)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
     async def test_a_leader_wakes_the_retry_when_a_fact_is_due_and_not_before(self, sample):
-        house, fact, tried = sample.house, withdrawn(), asyncio.Event()
+        kit, fact, tried = sample.kit, withdrawn(), asyncio.Event()
 
         async def again(_database):
             tried.set()
 
-        house.consumer.again = again
-        async with house.database.worker_tx() as tx:
+        kit.consumer.again = again
+        async with kit.database.worker_tx() as tx:
             await wait(tx, fact, "somebody")
 
         async def work():
-            await house._retry()
+            await kit._retry()
 
-        running = asyncio.create_task(house.leader.run(work, house._look))
+        running = asyncio.create_task(kit.leader.run(work, kit._look))
         await asyncio.sleep(3 * LOOK_S)
         assert not tried.is_set()
-        async with house.database.worker_tx() as tx:
+        async with kit.database.worker_tx() as tx:
             arrived(tx, "somebody")
         await asyncio.wait_for(tried.wait(), 3 * LOOK_S)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
     async def test_a_leader_whose_session_is_ended_stops_its_work_and_leads_again(self, sample, superuser):
-        leader = Leader(sample.house.settings, "ads")
+        leader = Leader(sample.kit.settings, "ads")
         begun, ended = [], []
 
         async def work():
@@ -343,38 +343,38 @@ class TestLeader:
 
 class TestRows:
     async def test_row_level_security_holds_even_when_a_query_forgets(self, sample):
-        async with sample.house.database.worker_tx() as tx:
+        async with sample.kit.database.worker_tx() as tx:
             for agency in ("bkh", "tcnt"):
                 await tx.execute(
                     sa.text("INSERT INTO thing (id, agency) VALUES (:id, :agency)"),
                     {"id": clock.new_id(), "agency": agency},
                 )
-        async with sample.house.database.web_tx(["bkh"]) as tx:
+        async with sample.kit.database.web_tx(["bkh"]) as tx:
             assert list(await tx.scalars(sa.text("SELECT agency FROM thing"))) == ["bkh"]
-        async with sample.house.database.web_tx() as tx:
+        async with sample.kit.database.web_tx() as tx:
             assert list(await tx.scalars(sa.text("SELECT agency FROM thing"))) == []
         with pytest.raises(sa.exc.ProgrammingError, match="row-level security"):
-            async with sample.house.database.web_tx(["bkh"]) as tx:
+            async with sample.kit.database.web_tx(["bkh"]) as tx:
                 await tx.execute(
                     sa.text("INSERT INTO thing (id, agency) VALUES (:id, 'tcnt')"), {"id": clock.new_id()}
                 )
 
     async def test_a_scope_does_not_leak_to_the_next_user_of_the_connection(self, sample):
-        async with sample.house.database.web_tx(["bkh"]) as tx:
+        async with sample.kit.database.web_tx(["bkh"]) as tx:
             await tx.execute(
                 sa.text("INSERT INTO thing (id, agency) VALUES (:id, 'bkh')"), {"id": clock.new_id()}
             )
         for _ in range(10):
-            async with sample.house.database.web.begin() as connection:
+            async with sample.kit.database.web.begin() as connection:
                 assert (await connection.execute(sa.text("SELECT * FROM thing"))).all() == []
 
     async def test_a_person_sees_their_own_rows_in_any_agency(self, sample):
         person, other = clock.new_id(), clock.new_id()
-        async with sample.house.database.worker_tx() as tx:
+        async with sample.kit.database.worker_tx() as tx:
             for who in (person, other):
                 await tx.execute(
                     sa.text("INSERT INTO thing (id, agency, person) VALUES (:id, 'tcnt', :who)"),
                     {"id": clock.new_id(), "who": who},
                 )
-        async with sample.house.database.web_tx([], person) as tx:
+        async with sample.kit.database.web_tx([], person) as tx:
             assert list(await tx.scalars(sa.text("SELECT person FROM thing"))) == [person]

@@ -19,16 +19,16 @@ pytestmark = pytest.mark.xdist_group("facts")
 async def test_a_fact_under_the_id_of_anothers_keeps_that_one_from_nobody(sample):
     said = withdrawn()
     truth = InvoiceClosed(id=said.id, agency="bkh", invoice=clock.new_id(), outcome="paid")
-    await sample.house.consumer.handle(sample.house.database, [said, said])
-    async with sample.house.database.worker_tx() as tx:
+    await sample.kit.consumer.handle(sample.kit.database, [said, said])
+    async with sample.kit.database.worker_tx() as tx:
         await tx.execute(sa.text("DELETE FROM thing"))
-    await sample.house.consumer.handle(sample.house.database, [said, truth])
+    await sample.kit.consumer.handle(sample.kit.database, [said, truth])
     assert sample.seen == [said, truth]
 
 
 async def test_a_fact_whose_refusal_names_what_postgresql_cannot_keep_is_kept(sample):
     sample.failing = {"b\0d"}
-    await sample.house.consumer.handle(sample.house.database, [withdrawn("b\0d")])
+    await sample.kit.consumer.handle(sample.kit.database, [withdrawn("b\0d")])
     [kept] = await sample.rows("SELECT state, error FROM retry")
     assert (kept.state, "cannot handle b?d" in kept.error) == ("retry", True)
 
@@ -48,7 +48,7 @@ async def test_no_bytes_that_a_publisher_sends_end_or_block_who_hears_it(line):
     for sent in (*hostile, body, b""):
         headers = {"Nats-Msg-Id": "no id at all"} if sent is hostile[0] else None
         await bus.js.publish(door, sent, headers=headers)
-    running = asyncio.create_task(Intake(bus, sample.house.database, sample.house.consumer).run("ads"))
+    running = asyncio.create_task(Intake(bus, sample.kit.database, sample.kit.consumer).run("ads"))
 
     async def parked():
         rows = await sample.rows("SELECT * FROM retry WHERE state = 'parked'")

@@ -163,7 +163,7 @@ class TestCallers:
         key_id = clock.new_id()
         headers = {"Authorization": f"Bearer {door.key(id=key_id)}"}
         assert (await door.client.get("/api/ads/v1/things", headers=headers)).status_code == 200
-        async with door.sample_.house.database.worker_tx() as tx:
+        async with door.sample_.kit.database.worker_tx() as tx:
             await revocations.keep_key(KeyRevoked(agency="bkh", key=key_id), tx)
         for _ in range(50):
             answer = await door.client.get("/api/ads/v1/things", headers=headers)
@@ -174,7 +174,7 @@ class TestCallers:
 
     async def test_a_caller_sees_the_rows_of_its_agency_and_what_that_has_absorbed_by_today(self, door):
         today = local_day(clock.now())
-        async with door.sample_.house.database.worker_tx() as tx:
+        async with door.sample_.kit.database.worker_tx() as tx:
             for agency in ("bkh", "ktv", "tcnt"):
                 await tx.execute(
                     sa.text("INSERT INTO thing (id, agency) VALUES (:id, :a)"),
@@ -232,8 +232,8 @@ class TestLimits:
         assert other.status_code == 200
 
     async def test_the_limit_holds_while_redis_is_away(self, door):
-        await door.app.state.house.redis.aclose()
-        door.app.state.house.redis.connection_pool.connection_kwargs["port"] = 1
+        await door.app.state.kit.redis.aclose()
+        door.app.state.kit.redis.connection_pool.connection_kwargs["port"] = 1
         headers = door.headers()
         answers = [await door.client.get("/api/ads/v1/limited", headers=headers) for _ in range(8)]
         assert {a.status_code for a in answers} == {200, 429}

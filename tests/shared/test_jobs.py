@@ -62,7 +62,7 @@ async def test_what_an_outage_left_behind_is_made_up_in_one_turn_a_batch_a_trans
         left -= done
         return done
 
-    await until_nothing_is_due(flat.house.database, batch)
+    await until_nothing_is_due(flat.kit.database, batch)
     assert left == 0
     assert len(transactions) == due // 2 + 1
 

@@ -32,7 +32,7 @@ async def call() -> str:
 
 
 async def test_a_gateway_called_inside_a_transaction_is_refused(flats: Any) -> None:
-    database = (await flats.start("ledger")).house.database
+    database = (await flats.start("ledger")).kit.database
     for transaction in (database.worker_tx, database.web_tx):
         assert await call() == "answered"
         async with transaction() as tx:

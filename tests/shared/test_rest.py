@@ -18,14 +18,12 @@ OFTEN_S = 2
 
 def looks(flat: Flat) -> list[Any]:
     """What a service does every second or two."""
-    house = flat.house
-    found: list[Any] = [
-        partial(run_one, house, job) for job in house.jobs.scheduled if job.every_s <= OFTEN_S
-    ]
-    found.append(partial(refresh, house, flat.app.state.verifier))
-    if house.service == "ads":
+    kit = flat.kit
+    found: list[Any] = [partial(run_one, kit, job) for job in kit.jobs.scheduled if job.every_s <= OFTEN_S]
+    found.append(partial(refresh, kit, flat.app.state.verifier))
+    if kit.service == "ads":
         found.append(flat.app.state.server.refresh)
-    if house.service == "subscriptions":
+    if kit.service == "subscriptions":
         found += [flat.app.state.doorkeeper.refresh, flat.app.state.doorkeeper.meter.flush]
     return found
 
@@ -37,7 +35,7 @@ async def test_what_is_done_every_second_opens_no_transaction_while_nothing_happ
 ) -> None:
     flat = await flats.start(service)
     begun: list[Any] = []
-    event.listen(flat.house.database.worker.sync_engine, "begin", begun.append)
+    event.listen(flat.kit.database.worker.sync_engine, "begin", begun.append)
     for look in looks(flat):
         await look()
     assert begun, "the first look reads what there is"
@@ -50,7 +48,7 @@ async def test_what_is_done_every_second_opens_no_transaction_while_nothing_happ
 async def test_a_look_whose_session_was_ended_raises_and_the_next_one_has_another(
     flats: Flats, superuser: Any
 ) -> None:
-    database = (await flats.start("ads")).house.database
+    database = (await flats.start("ads")).kit.database
     session = "SELECT pg_backend_pid() AS pid"
     old = (await database.glance(session)).pid
     superuser.execute("SELECT pg_terminate_backend(%s)", (old,))

@@ -17,7 +17,7 @@ from shared import clock
 from shared.agencies import Lineage
 from shared.auth import Principal, Reach, Right
 from shared.contracts import SERVICES
-from shared.db import HOUSE_TABLES, enter
+from shared.db import FLAT_TABLES, enter
 from shared.errors import BadInput, NotAllowed
 from shared.web.doors import DOORS
 from tests.conftest import Flats
@@ -176,7 +176,7 @@ async def test_a_request_reads_no_copies_and_changes_nothing_that_all_rely_on(se
     flat = await flats.start(service)
     for statement in CLOSED:
         with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
-            async with flat.house.database.web_tx(["bkh"]) as tx:
+            async with flat.kit.database.web_tx(["bkh"]) as tx:
                 await tx.execute(sa.text(statement))
 
 
@@ -206,7 +206,7 @@ async def test_requests_hold_these_rights_over_what_every_service_keeps_and_no_f
         "AND (relname = ANY (:tables) OR pg_class.oid IN (SELECT inhrelid FROM pg_inherits))"
     )
     async with flat.tx() as tx:
-        rows = await tx.execute(held, {"role": f"{service}_web", "tables": [*HOUSE_TABLES]})
+        rows = await tx.execute(held, {"role": f"{service}_web", "tables": [*FLAT_TABLES]})
         assert {(row.relname, row.held) for row in rows} == HELD | MORE.get(service, set())
 
 
@@ -220,12 +220,12 @@ async def test_a_request_sees_the_answers_that_its_asker_got_and_no_others(servi
             await tx.execute(sa.text(given), {"who": who})
     asked = sa.text("SELECT set_config('app.asker', :who, true)")
     mine = sa.text("SELECT principal FROM idempotency")
-    async with flat.house.database.web_tx(["bkh"]) as tx:
+    async with flat.kit.database.web_tx(["bkh"]) as tx:
         assert list(await tx.scalars(mine)) == []
         await tx.execute(asked, {"who": "person:a"})
         assert list(await tx.scalars(mine)) == ["person:a"]
     with pytest.raises(sa.exc.ProgrammingError, match="row-level security"):
-        async with flat.house.database.web_tx(["bkh"]) as tx:
+        async with flat.kit.database.web_tx(["bkh"]) as tx:
             await tx.execute(asked, {"who": "person:a"})
             await tx.execute(sa.text(given), {"who": "person:c"})
 
@@ -233,6 +233,6 @@ async def test_a_request_sees_the_answers_that_its_asker_got_and_no_others(servi
 @pytest.mark.promise("T9")
 async def test_no_code_of_an_agency_opens_two(flats: Flats):
     flat = await flats.start("payments")
-    async with flat.house.database.web_tx() as tx:
+    async with flat.kit.database.web_tx() as tx:
         with pytest.raises(BadInput, match="comma"):
             await enter(tx, ["bkh,tcnt"])

@@ -11,7 +11,7 @@ from tests.conftest import Flats
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_stopped_app_starts_again_with_the_settings_of_now_and_a_house_of_its_own(
+async def test_a_stopped_app_starts_again_with_the_settings_of_now_and_a_kit_of_its_own(
     flats: Flats, service: str
 ) -> None:
     await flats.start(service)
@@ -25,10 +25,10 @@ async def test_a_stopped_app_starts_again_with_the_settings_of_now_and_a_house_o
         ):
             assert (await client.head("/health/ready")).status_code == 200
             held = {name: value for name, value in app.state.items() if name != "settings"}
-            lives.append((app.state.house.settings.home.name, held))
+            lives.append((app.state.kit.settings.home.name, held))
         assert app.asgi_handler is router, "what stood around the router is gone"
     (home, first), (later, second) = lives
     assert (home, later) == ("first", "second")
-    assert "house" in first
+    assert "kit" in first
     assert first.keys() == second.keys()
     assert not [name for name, value in first.items() if value is second[name]]

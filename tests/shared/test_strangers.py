@@ -9,9 +9,9 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from ops.golive import load
 from shared import counters, limits, strangers
 from shared.consume import Consumer
-from shared.house import House
 from shared.jobs import Jobs
 from shared.keys import OPERATOR
+from shared.kit import Kit
 from shared.settings import BadSetting, Budget, Settings
 from shared.strangers import Asker, network_of
 
@@ -21,12 +21,12 @@ CARRIERS = 2
 
 
 @pytest.fixture
-async def house(stack: Any) -> Any:
+async def kit(stack: Any) -> Any:
     """A service with counters of its own, all of them new, and few connections to them."""
     async with Redis.from_url(counters.address(stack.settings(), OPERATOR)) as operator:
         await operator.flushdb()
     settings = stack.settings("accounts")
-    made = House("accounts", settings, Consumer("accounts"), Jobs("accounts"))
+    made = Kit("accounts", settings, Consumer("accounts"), Jobs("accounts"))
     pool = BlockingConnectionPool.from_url(counters.address(settings, "accounts"), max_connections=10)
     async with Redis(connection_pool=pool) as made.redis:
         yield made
@@ -49,44 +49,44 @@ def test_a_network_is_the_smallest_block_that_the_internet_routes(one, other, sa
     assert (network_of(one) == network_of(other)) is same
 
 
-async def test_the_unknown_of_a_network_share_a_budget_and_take_nothing_from_the_known(house):
+async def test_the_unknown_of_a_network_share_a_budget_and_take_nothing_from_the_known(kit):
     budget = Budget(known=2, network=3, per_s=600)
     strangers_here, elsewhere = Asker("14.160.3.0/24"), Asker("14.160.4.0/24")
     known = Asker("14.160.3.0/24", "person:1")
-    assert [await strangers.spend(house, "x", budget, strangers_here) for _ in range(3)] == [0, 0, 0]
-    assert 0 < await strangers.spend(house, "x", budget, strangers_here) <= 200
-    assert [await strangers.spend(house, "x", budget, known) for _ in range(2)] == [0, 0]
-    assert await strangers.spend(house, "x", budget, known) > 0
-    assert await strangers.spend(house, "x", budget, elsewhere) == 0
-    assert await strangers.spend(house, "y", budget, strangers_here) == 0, "another thing has its own"
+    assert [await strangers.spend(kit, "x", budget, strangers_here) for _ in range(3)] == [0, 0, 0]
+    assert 0 < await strangers.spend(kit, "x", budget, strangers_here) <= 200
+    assert [await strangers.spend(kit, "x", budget, known) for _ in range(2)] == [0, 0]
+    assert await strangers.spend(kit, "x", budget, known) > 0
+    assert await strangers.spend(kit, "x", budget, elsewhere) == 0
+    assert await strangers.spend(kit, "y", budget, strangers_here) == 0, "another thing has its own"
 
 
-async def test_of_many_who_ask_at_once_no_more_get_through_than_the_budget_has(house):
+async def test_of_many_who_ask_at_once_no_more_get_through_than_the_budget_has(kit):
     budget, asker = Budget(1, 30, 600), Asker("14.160.3.0/24")
-    waits = await asyncio.gather(*(strangers.spend(house, "x", budget, asker) for _ in range(200)))
+    waits = await asyncio.gather(*(strangers.spend(kit, "x", budget, asker) for _ in range(200)))
     assert waits.count(0) == 30
 
 
-async def test_what_is_given_back_can_be_spent_again_and_never_more(house):
+async def test_what_is_given_back_can_be_spent_again_and_never_more(kit):
     budget, asker = Budget(1, 2, 600), Asker("14.160.3.0/24")
     for _ in range(3):
-        await strangers.spend(house, "x", budget, asker, cost=-1)
-    assert [await strangers.spend(house, "x", budget, asker) for _ in range(2)] == [0, 0]
-    assert await strangers.spend(house, "x", budget, asker) > 0
-    await strangers.spend(house, "x", budget, asker, cost=-1)
-    assert await strangers.spend(house, "x", budget, asker) == 0
-    assert await strangers.spend(house, "x", budget, asker) > 0
+        await strangers.spend(kit, "x", budget, asker, cost=-1)
+    assert [await strangers.spend(kit, "x", budget, asker) for _ in range(2)] == [0, 0]
+    assert await strangers.spend(kit, "x", budget, asker) > 0
+    await strangers.spend(kit, "x", budget, asker, cost=-1)
+    assert await strangers.spend(kit, "x", budget, asker) == 0
+    assert await strangers.spend(kit, "x", budget, asker) > 0
 
 
-async def test_while_redis_is_away_each_process_counts_for_itself(house):
-    house.redis = Redis.from_url("redis://127.0.0.1:1/0", retry=None, socket_connect_timeout=0.2)
+async def test_while_redis_is_away_each_process_counts_for_itself(kit):
+    kit.redis = Redis.from_url("redis://127.0.0.1:1/0", retry=None, socket_connect_timeout=0.2)
     limits._local.clear()
-    taken = [await limits.take(house, "x", 3, 600) for _ in range(4)]
+    taken = [await limits.take(kit, "x", 3, 600) for _ in range(4)]
     assert taken[:3] == [0, 0, 0]
     assert 0 < taken[3] <= 200
-    await limits.take(house, "x", 3, 600, cost=-1)
-    assert await limits.take(house, "x", 3, 600) == 0
-    await house.redis.aclose()
+    await limits.take(kit, "x", 3, 600, cost=-1)
+    assert await limits.take(kit, "x", 3, 600) == 0
+    await kit.redis.aclose()
 
 
 def test_a_device_is_known_by_a_cookie_that_only_the_house_can_make():

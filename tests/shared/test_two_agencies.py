@@ -167,4 +167,4 @@ async def test_what_somebody_may_do_at_one_agency_they_cannot_do_at_another_with
             about = f"{who}: {name} {done[0].body[:300]!r} {answer.status} {answer.text[:300]}"
             assert answer.status in REFUSED, about
         assert counts(books) == before
-    assert {*shut} == UNOPENED.get(visitor.flat.house.service, set())
+    assert {*shut} == UNOPENED.get(visitor.flat.kit.service, set())

@@ -52,7 +52,7 @@ class Visitor:
     def __init__(self, flat: Flat, stack: Stack) -> None:
         self.flat = flat
         self.signer = auth.Signer(stack.settings("accounts"))
-        self.csrf = generate_csrf_token(flat.house.settings.csrf_secret)
+        self.csrf = generate_csrf_token(flat.kit.settings.csrf_secret)
 
     async def knock(
         self,
@@ -116,7 +116,7 @@ class Visitor:
 
     def document(self) -> Any:
         """The service's OpenAPI document."""
-        return openapi.document(self.flat.app, self.flat.house.service, local_day(clock.now()))
+        return openapi.document(self.flat.app, self.flat.kit.service, local_day(clock.now()))
 
     def nobody(self) -> dict[str, str]:
         """A browser without a sign-in, whose forms are its own."""

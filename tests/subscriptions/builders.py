@@ -65,7 +65,7 @@ async def subscribed(
 ) -> Opened:
     async with flat.tx() as tx:
         return await subscribe(
-            tx, flat.house.settings, person, Order(package=package, price=price, renewal=renewal)
+            tx, flat.kit.settings, person, Order(package=package, price=price, renewal=renewal)
         )
 
 
@@ -104,7 +104,7 @@ async def a_reader_with_access(
     opened = await subscribed(flat, person, *made, renewal=renewal)
     fact = await opened_fact(flat)
     await flat.receive(captured(fact), closed(fact))
-    await flat.app.state.doorkeeper.snapshot.refresh(flat.house.database)
+    await flat.app.state.doorkeeper.snapshot.refresh(flat.kit.database)
     return opened
 
 
@@ -151,4 +151,4 @@ def signed_in(flat: Flat, flats: Flats, person: UUID, **principal: object) -> st
 
 
 def settings_of(flat: Flat) -> Settings:
-    return flat.house.settings
+    return flat.kit.settings

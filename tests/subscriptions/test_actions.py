@@ -229,7 +229,7 @@ async def test_the_database_hides_other_agencies_and_other_readers_even_from_a_c
     )
 
     async def seen(agencies: list[str], who: UUID | None = None) -> int:
-        async with flat.house.database.web_tx(agencies, who) as tx:
+        async with flat.kit.database.web_tx(agencies, who) as tx:
             return int(await tx.scalar(everything) or 0)
 
     assert await seen(["bkh"]) == 3
@@ -237,7 +237,7 @@ async def test_the_database_hides_other_agencies_and_other_readers_even_from_a_c
     assert await seen(["tcnt"]) == 0
     assert await seen([], clock.new_id()) == 0
     with pytest.raises(sa.exc.ProgrammingError, match="row-level security"):
-        async with flat.house.database.web_tx(["tcnt"]) as tx:
+        async with flat.kit.database.web_tx(["tcnt"]) as tx:
             await tx.execute(sa.text("INSERT INTO policy VALUES ('bkh', 1, '{}', NULL, now())"))
 
 
@@ -276,6 +276,6 @@ async def test_a_way_on_that_leads_out_of_the_house_is_refused_and_opens_nothing
     order = Order(package=package, price=price, next_path=elsewhere)
     with pytest.raises(Unprocessable) as refused:
         async with flat.tx() as tx:
-            await subscribe(tx, flat.house.settings, clock.new_id(), order)
+            await subscribe(tx, flat.kit.settings, clock.new_id(), order)
     assert refused.value.more["field"] == "next_path"
     assert await flat.facts() == []

@@ -28,7 +28,7 @@ API = "/api/subscriptions/v1"
 async def a_wall(flat: Flat, policy: WallPolicy, agency: str = "bkh") -> None:
     async with flat.tx() as tx:
         await change_policy(tx, agency, policy, 0, None)
-    await flat.app.state.doorkeeper.snapshot.refresh(flat.house.database)
+    await flat.app.state.doorkeeper.snapshot.refresh(flat.kit.database)
 
 
 async def test_a_reader_meets_the_wall_after_three_different_articles(flats: Flats) -> None:
@@ -105,8 +105,8 @@ async def test_without_redis_postgres_counts_and_its_counts_come_back_with_redis
     flat = await flats.start("subscriptions")
     newsroom = Newsroom(flat, flats)
     await newsroom.read("a")
-    there, flat.house.redis = (
-        flat.house.redis,
+    there, flat.kit.redis = (
+        flat.kit.redis,
         Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=1),
     )
     try:
@@ -114,8 +114,8 @@ async def test_without_redis_postgres_counts_and_its_counts_come_back_with_redis
         assert sum(answer.json()["allowed"] for answer in answers) == 2
         assert (await newsroom.read("a"))["allowed"] is True
     finally:
-        await flat.house.redis.aclose()
-        flat.house.redis = there
+        await flat.kit.redis.aclose()
+        flat.kit.redis = there
     assert (await newsroom.read("b"))["allowed"] is False
 
 
@@ -278,7 +278,7 @@ async def test_a_wall_is_changed_by_the_version_that_was_seen_and_holds_at_the_n
     put = {**headers, "If-Match": before.headers["etag"]}
     assert (await flat.client.put(url, json=wall, headers=put)).status_code == 200
     assert (await flat.client.put(url, json=wall, headers=put)).status_code == 412
-    await flat.app.state.doorkeeper.snapshot.refresh(flat.house.database)
+    await flat.app.state.doorkeeper.snapshot.refresh(flat.kit.database)
     assert (await Newsroom(flat, flats).read("a"))["reason"] == "wall"
     bad = {**wall, "sections": {"kinh-te": {"premium": "sometimes"}}}
     assert (await flat.client.put(url, json=bad, headers=put)).status_code == 400

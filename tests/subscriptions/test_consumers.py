@@ -115,11 +115,11 @@ async def test_a_chargeback_suspends_until_it_is_won(
     token = flats.token(id=person)
     if not late:
         await flat.receive(began)
-        await keeper.snapshot.refresh(flat.house.database)
+        await keeper.snapshot.refresh(flat.kit.database)
         assert (await newsroom.read("bai", person_token=token))["reason"] != "entitled"
     await flat.receive(ended)
     await flat.receive(began)
-    await keeper.snapshot.refresh(flat.house.database)
+    await keeper.snapshot.refresh(flat.kit.database)
     assert ((await newsroom.read("bai", person_token=token))["reason"] == "entitled") is reads
 
 

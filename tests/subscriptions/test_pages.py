@@ -65,7 +65,7 @@ async def test_a_reader_buys_in_two_steps_and_comes_back_to_the_article(flats: F
     waiting = await flat.client.get(fact.return_url, headers=HTML)
     assert "Đang xác nhận thanh toán" in waiting.text
     await flat.receive(captured(fact), closed(fact))
-    await flat.app.state.doorkeeper.snapshot.refresh(flat.house.database)
+    await flat.app.state.doorkeeper.snapshot.refresh(flat.kit.database)
     done = await flat.client.get(fact.return_url, headers=HTML)
     assert "Quyền đọc đã mở" in done.text
     assert 'href="/bai/gia-tom-hum"' in done.text

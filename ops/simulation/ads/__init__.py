@@ -64,17 +64,17 @@ async def begin(world: World) -> None:
     for design in (*banners.DESIGNS, banners.HOUSE):
         for size in banners.SIZES:
             files[design.name, size] = image = await redrawn(banners.picture(design, size))
-            await world.house.files.put(image.content)
+            await world.kit.files.put(image.content)
     world.memory.update(files=files, waiting=[], number=0, owed={}, decks={})
     today = local_day(clock.now())
-    async with world.house.database.worker_tx() as tx:
+    async with world.kit.database.worker_tx() as tx:
         for agency in ("bkh", "tcnt") if today >= MERGER else ("baokh", "ktv", "tcnt"):
             await _open_shop(world, tx, agency, today)
 
 
 async def live_day(world: World, day: date) -> None:
     """One day of business: bookings, yesterday's reviews, and what readers saw."""
-    async with world.house.database.worker_tx() as tx:
+    async with world.kit.database.worker_tx() as tx:
         if day == MERGER:
             await _open_shop(world, tx, "bkh", day)
         await _review(world, tx, day)

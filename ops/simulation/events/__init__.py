@@ -81,7 +81,7 @@ async def live_day(world: World, day: date) -> None:
     current: list[Open] = world.memory["open"]
     if not due and not current:
         return
-    async with world.house.database.worker_tx() as tx:
+    async with world.kit.database.worker_tx() as tx:
         current += [await _put_on_sale(world, tx, edition, day) for edition in due if edition.day > day]
         for one in current:
             if one.edition.day > day:

@@ -13,7 +13,7 @@ from services.accounts.actions.secrets import digest, new_totp_secret, seal
 from services.accounts.tables import ChallengeRow, DeviceRow, PersonRow
 from shared import clock, identity, limits, strangers
 from shared.db import Tx
-from shared.house import House
+from shared.kit import Kit
 from shared.settings import Settings
 
 Answer = Literal["in", "totp", "enrol", "sent", "wrong", "locked", "expired", "known"]
@@ -169,7 +169,7 @@ async def asker_for(tx: Tx, person: PersonRow | None, browser: Browser) -> stran
 class Tries(msgspec.Struct, frozen=True):
     """Tries on one account: each asker's own, and all strangers' together. What was right is given back."""
 
-    house: House
+    kit: Kit
     account: str
     asker: strangers.Asker
     together: int
@@ -177,12 +177,12 @@ class Tries(msgspec.Struct, frozen=True):
 
     async def spend(self, cost: int = 1) -> bool:
         """Spend one; False where none is left to this asker."""
-        budget = self.house.settings.budget_tries
-        if await strangers.spend(self.house, f"tries:{self.account}", budget, self.asker, cost):
+        budget = self.kit.settings.budget_tries
+        if await strangers.spend(self.kit, f"tries:{self.account}", budget, self.asker, cost):
             return False
         if self.asker.known:
             return True
-        return not await limits.take(self.house, f"tries:{self.account}", self.together, self.per_s, cost)
+        return not await limits.take(self.kit, f"tries:{self.account}", self.together, self.per_s, cost)
 
     async def give_back(self) -> None:
         await self.spend(-1)

@@ -15,16 +15,16 @@ from services.accounts.actions.secrets import recovery_code, short_digest, six_d
 from services.accounts.tables import ChallengeRow, MessageRow
 from shared import clock, identity, strangers
 from shared.db import Tx
-from shared.house import House
+from shared.kit import Kit
 from shared.settings import Settings
 from shared.web.formats import moment
 
 LETTER: messages.Own = "codes"
 
 
-async def at_once(tx: Tx, house: House, mailbox: str, asker: strangers.Asker) -> bool:
+async def at_once(tx: Tx, kit: Kit, mailbox: str, asker: strangers.Asker) -> bool:
     """Whether a code leaves now: the asker has some left, and strangers together, or the person's browsers, too."""
-    if await strangers.spend(house, f"codes:{mailbox}", house.settings.budget_codes, asker):
+    if await strangers.spend(kit, f"codes:{mailbox}", kit.settings.budget_codes, asker):
         return False
     return await _asked_today(tx, mailbox, known=bool(asker.known)) < rules.CODES_A_DAY
 

@@ -16,7 +16,7 @@ from shared.calendar import local_day, start_of
 from shared.contracts.base import MessageRequested
 from shared.db import Tx
 from shared.errors import Waits
-from shared.house import House
+from shared.kit import Kit
 from shared.settings import Settings
 from shared.web.formats import moment
 
@@ -163,15 +163,15 @@ async def _sent_today(tx: Tx, recipients: list[UUID]) -> Counter[UUID]:
 _IS_DUE = "SELECT EXISTS (SELECT FROM message WHERE state = 'queued' AND next_at <= %(now)s) AS due"
 
 
-async def send_due(house: House) -> None:
+async def send_due(kit: Kit) -> None:
     """Send what is due: into the embedded inbox, or through SMTP."""
-    while (await house.database.glance(_IS_DUE, {"now": clock.now()})).due:
-        async with house.database.worker_tx() as tx:
+    while (await kit.database.glance(_IS_DUE, {"now": clock.now()})).due:
+        async with kit.database.worker_tx() as tx:
             due = await _due(tx)
             names = await _names(tx) if due else {}
-            if not house.settings.smtp_url:
+            if not kit.settings.smtp_url:
                 for row in due:
-                    _keep(row, _letter(house.settings, row, names))
+                    _keep(row, _letter(kit.settings, row, names))
                 if len(due) < BATCH:
                     return
                 continue
@@ -180,7 +180,7 @@ async def send_due(house: House) -> None:
                 row.next_at = clock.now() + LEASE
         # The transaction is over: no gateway is called inside one.
         for row in due:
-            await _post(house, row, names)
+            await _post(kit, row, names)
         if len(due) < BATCH:
             return
 
@@ -217,26 +217,26 @@ def _keep(row: MessageRow, letter: gateways.Letter) -> None:
     row.subject, row.body = letter.subject, letter.body
 
 
-async def _post(house: House, row: MessageRow, names: dict[str, str]) -> None:
+async def _post(kit: Kit, row: MessageRow, names: dict[str, str]) -> None:
     """Hand one message to the SMTP server and write down what it said."""
     try:
-        await gateways.post(house.settings, row.address, _letter(house.settings, row, names))
+        await gateways.post(kit.settings, row.address, _letter(kit.settings, row, names))
     except gateways.Bounced as error:
-        await _note(house, row, state="bounced", error=str(error), params={})
+        await _note(kit, row, state="bounced", error=str(error), params={})
         return
     except gateways.Away as error:
         again = rules.send_again_at(row.attempts, clock.now())
         log.warning("message not sent", message=str(row.id), attempts=row.attempts, error=str(error)[:200])
         if again is None:
-            await _note(house, row, state="failed", error=str(error), params={})
+            await _note(kit, row, state="failed", error=str(error), params={})
         else:
-            await _note(house, row, next_at=again, error=str(error))
+            await _note(kit, row, next_at=again, error=str(error))
         return
-    await _note(house, row, state="sent", sent_at=clock.now(), params={}, error="")
+    await _note(kit, row, state="sent", sent_at=clock.now(), params={}, error="")
 
 
-async def _note(house: House, row: MessageRow, **values: Any) -> None:
-    async with house.database.worker_tx() as tx:
+async def _note(kit: Kit, row: MessageRow, **values: Any) -> None:
+    async with kit.database.worker_tx() as tx:
         await tx.execute(sa.update(MessageRow).where(MessageRow.id == row.id).values(**values))
         if values.get("state") == "bounced" and row.recipient is not None:
             await tx.execute(

@@ -27,11 +27,11 @@ from shared import clock, limits, strangers
 from shared.auth import Principal
 from shared.db import Tx, check_acts_at, locked, unseen
 from shared.errors import NotFound
-from shared.house import House
+from shared.kit import Kit
 from shared.settings import Settings
 
 
-async def enter_totp(tx: Tx, house: House, secret: str, code: str, browser: Browser) -> Outcome:
+async def enter_totp(tx: Tx, kit: Kit, secret: str, code: str, browser: Browser) -> Outcome:
     """Check the second step: six digits of the authenticator, each once, or a recovery code.
 
     Digits can be guessed, so that their tries are counted; a recovery code cannot, and is always taken.
@@ -43,12 +43,12 @@ async def enter_totp(tx: Tx, house: House, secret: str, code: str, browser: Brow
     if person.totp_secret is None:
         return Outcome("expired")
     asker = await asker_for(tx, person, browser)
-    tries = Tries(house, f"totp:{person.id}", asker, rules.TOTP_TRIES_A_DAY, 86_400)
+    tries = Tries(kit, f"totp:{person.id}", asker, rules.TOTP_TRIES_A_DAY, 86_400)
     given, left = code.strip().lower().replace(" ", ""), await tries.spend()
-    secret = unseal(house.settings, person.totp_secret)
+    secret = unseal(kit.settings, person.totp_secret)
     step = totp_step(secret, given, clock.now(), person.totp_step) if left else None
-    if step is None and not await _use_recovery_code(tx, house.settings, person, given):
-        if not left and not await limits.take(house, f"told:totp:{person.id}", 1, 86_400):
+    if step is None and not await _use_recovery_code(tx, kit.settings, person, given):
+        if not left and not await limits.take(kit, f"told:totp:{person.id}", 1, 86_400):
             await messages.tell_of_change(tx, person, "tried")
         return Outcome("wrong" if left else "locked", next=row.next)
     if step is not None:
@@ -116,7 +116,7 @@ async def holder(tx: Tx, principal: Principal) -> Holder:
     return Holder(person.password_hash, person.totp_secret is not None, about)
 
 
-async def change_password(tx: Tx, house: House, principal: Principal, old: Shown, hashed: str) -> str | None:
+async def change_password(tx: Tx, kit: Kit, principal: Principal, old: Shown, hashed: str) -> str | None:
     """Set a password; other devices are signed out. Returns this session's fresh secret, None if `old` is wrong.
 
     Whoever has none yet has signed in just now, or shows the second step as `old`. Raises NotSignedIn where the
@@ -124,7 +124,7 @@ async def change_password(tx: Tx, house: House, principal: Principal, old: Shown
     """
     row, person = await _current(tx, principal)
     has_one = person.password_hash is not None
-    if not (await _shows(house, person, old) if has_one else await _is_proven(house, row, person, old)):
+    if not (await _shows(kit, person, old) if has_one else await _is_proven(kit, row, person, old)):
         return None
     person.password_hash = hashed
     await sessions.end_sessions(tx, person.id, keep=row.id)
@@ -134,13 +134,13 @@ async def change_password(tx: Tx, house: House, principal: Principal, old: Shown
 
 
 async def renew_recovery_codes(
-    tx: Tx, house: House, principal: Principal, proof: Shown
+    tx: Tx, kit: Kit, principal: Principal, proof: Shown
 ) -> tuple[tuple[str, ...], str] | None:
     """Fresh recovery codes and a fresh secret of this session; None where the second step was not shown again."""
     row, person = await _current(tx, principal)
-    if not row.two_step or person.totp_secret is None or not await _is_proven(house, row, person, proof):
+    if not row.two_step or person.totp_secret is None or not await _is_proven(kit, row, person, proof):
         return None
-    codes = await new_recovery_codes(tx, house.settings, person.id)
+    codes = await new_recovery_codes(tx, kit.settings, person.id)
     await audit.note(
         tx, agency=person.agency, actor=principal, action="totp.recovery.renew", subject=person.id
     )
@@ -154,20 +154,20 @@ async def _current(tx: Tx, principal: Principal) -> tuple[SessionRow, PersonRow]
     return row, await locked(tx, PersonRow, row.person)
 
 
-async def _is_proven(house: House, row: SessionRow, person: PersonRow, proof: Shown) -> bool:
+async def _is_proven(kit: Kit, row: SessionRow, person: PersonRow, proof: Shown) -> bool:
     """Whether it is still the person: signed in within five minutes, or showing password or second step again."""
-    return clock.now() - row.created_at <= rules.PROOF_TTL or await _shows(house, person, proof)
+    return clock.now() - row.created_at <= rules.PROOF_TTL or await _shows(kit, person, proof)
 
 
-async def _shows(house: House, person: PersonRow, proof: Shown) -> bool:
+async def _shows(kit: Kit, person: PersonRow, proof: Shown) -> bool:
     """Whether this is the password or the second step of a person. Whoever holds a stolen session guesses seldom."""
     asker = strangers.Asker("", f"person:{person.id}")
-    tries = Tries(house, f"proof:{person.id}", asker, 1, 1)
+    tries = Tries(kit, f"proof:{person.id}", asker, 1, 1)
     if not proof.typed or not await tries.spend():
         return False
     given = proof.typed.strip().replace(" ", "")
     step = (
-        totp_step(unseal(house.settings, person.totp_secret), given, clock.now(), person.totp_step)
+        totp_step(unseal(kit.settings, person.totp_secret), given, clock.now(), person.totp_step)
         if person.totp_secret is not None
         else None
     )

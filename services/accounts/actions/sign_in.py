@@ -20,12 +20,12 @@ from services.accounts.actions.secrets import Shown, fits
 from services.accounts.tables import PersonRow
 from shared import clock, identity, strangers
 from shared.db import Tx, locked
-from shared.house import House
+from shared.kit import Kit
 from shared.settings import Settings
 
 
 async def ask_code(
-    tx: Tx, house: House, identifier: str, next_path: str, browser: Browser, agency: str = ""
+    tx: Tx, kit: Kit, identifier: str, next_path: str, browser: Browser, agency: str = ""
 ) -> Outcome:
     """Send a code to an e-mail; the answer is the same whether it has an account or not.
 
@@ -41,8 +41,8 @@ async def ask_code(
     # One at a time for each: codes asked for at once would each find the day's number not yet reached.
     await messages.one_at_a_time(tx, mailbox)
     asker = await asker_for(tx, person, browser)
-    later = not await codes.at_once(tx, house, mailbox, asker)
-    over = later and await strangers.spend(house, f"later:{mailbox}", house.settings.budget_codes, asker)
+    later = not await codes.at_once(tx, kit, mailbox, asker)
+    over = later and await strangers.spend(kit, f"later:{mailbox}", kit.settings.budget_codes, asker)
     secret = clock.new_secret(256)
     home = person.agency if person else agency or await queries.reader_agency(tx)
     row = challenge(
@@ -64,7 +64,7 @@ async def ask_code(
             "address": address,
             "lang": person.lang if person else browser.lang,
         }
-        await codes.send(tx, house.settings, row, browser, letter, shared=bool(over))
+        await codes.send(tx, kit.settings, row, browser, letter, shared=bool(over))
     tx.add(row)
     return Outcome("sent", challenge_secret=secret)
 
@@ -95,7 +95,7 @@ class Attempt(msgspec.Struct, frozen=True):
     tries: Tries
 
 
-async def try_password(tx: Tx, house: House, identifier: str, browser: Browser) -> Attempt | None:
+async def try_password(tx: Tx, kit: Kit, identifier: str, browser: Browser) -> Attempt | None:
     """Begin to sign in by password; None where no tries are left, and the way is the slower one, a code by mail.
 
     Wrong ones are counted by who tries, never by whose account it is alone. Raises Unprocessable for what is neither
@@ -104,7 +104,7 @@ async def try_password(tx: Tx, house: House, identifier: str, browser: Browser) 
     kind, value = identity.identifier(identifier)
     person = await find_person(tx, kind, value)
     asker = await asker_for(tx, person, browser)
-    tries = Tries(house, value, asker, rules.PASSWORD_TRIES_AN_HOUR, 3600)
+    tries = Tries(kit, value, asker, rules.PASSWORD_TRIES_AN_HOUR, 3600)
     if not await tries.spend() or await _spend_over_all(tries, 1):
         return None
     return Attempt(person.id, person.password_hash, tries) if person else Attempt(None, None, tries)
@@ -125,5 +125,5 @@ async def enter_password(
 
 async def _spend_over_all(tries: Tries, cost: int) -> float:
     """What an asker spends on passwords of whichever account."""
-    house = tries.house
-    return await strangers.spend(house, "passwords", house.settings.budget_passwords, tries.asker, cost)
+    kit = tries.kit
+    return await strangers.spend(kit, "passwords", kit.settings.budget_passwords, tries.asker, cost)

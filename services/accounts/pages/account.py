@@ -125,7 +125,7 @@ async def change_password(request: Request) -> Response[Any]:
             return await _security(request, tx, error, status_code=422)
     old = await compare_password(form.old, holder.hashed)
     async with transaction(request) as tx:
-        secret = await second_step.change_password(tx, request.app.state.house, principal, old, hashed)
+        secret = await second_step.change_password(tx, request.app.state.kit, principal, old, hashed)
         if secret is None:
             return await _security(request, tx, WRONG_OLD, status_code=422)
         made = await _rotated(request, tx, secret)
@@ -157,7 +157,7 @@ async def renew_recovery_codes(request: Request) -> Response[Any]:
         holder = await second_step.holder(tx, principal)
     proof = await compare_password(form.proof, holder.hashed)
     async with transaction(request) as tx:
-        given = await second_step.renew_recovery_codes(tx, request.app.state.house, principal, proof)
+        given = await second_step.renew_recovery_codes(tx, request.app.state.kit, principal, proof)
         if given is None:
             return await _security(request, tx, recovery_error=WRONG_PROOF, status_code=422)
         codes, secret = given

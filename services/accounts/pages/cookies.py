@@ -78,7 +78,7 @@ def go(request: Request, outcome: Outcome, browser: Browser, steps: dict[str, st
 
 def send_now(request: Request) -> BackgroundTask:
     """Send what this request queued, once it has committed and answered."""
-    return BackgroundTask(messages.send_due, request.app.state.house)
+    return BackgroundTask(messages.send_due, request.app.state.kit)
 
 
 def with_cookies(answer: Template, cookies: list[Cookie]) -> Template:

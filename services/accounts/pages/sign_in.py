@@ -75,7 +75,7 @@ async def ask_code(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     browser = cookies.browser_of(request)
     target = rules.safe_next(form.next)
     try:
-        outcome = await sign_in.ask_code(tx, request.app.state.house, form.identifier, target, browser)
+        outcome = await sign_in.ask_code(tx, request.app.state.kit, form.identifier, target, browser)
     except Unprocessable:
         return _ask(request, form.next, form.identifier, NOT_AN_IDENTIFIER, status_code=422)
     return cookies.go(request, outcome, browser, STEPS)
@@ -108,10 +108,10 @@ def show_password(request: Request, next: FromQuery[str | None] = None) -> Templ
 @post("/account/password", include_in_schema=False, opt=UNSCOPED, guards=[not_too_often])
 async def enter_password(request: Request) -> Response[Any]:
     form = read_form(await request.form(), PasswordForm)
-    browser, house = cookies.browser_of(request), request.app.state.house
+    browser, kit = cookies.browser_of(request), request.app.state.kit
     try:
         async with transaction(request) as tx:
-            attempt = await sign_in.try_password(tx, house, form.identifier, browser)
+            attempt = await sign_in.try_password(tx, kit, form.identifier, browser)
     except Unprocessable:
         return _password(request, form.next, form.identifier, NOT_AN_IDENTIFIER, status_code=422)
     if attempt is None:
@@ -119,7 +119,7 @@ async def enter_password(request: Request) -> Response[Any]:
     shown = await compare_password(form.password, attempt.hashed)
     target = rules.safe_next(form.next)
     async with transaction(request) as tx:
-        outcome = await sign_in.enter_password(tx, house.settings, attempt, shown, target, browser)
+        outcome = await sign_in.enter_password(tx, kit.settings, attempt, shown, target, browser)
     if outcome.answer == "wrong":
         return _password(request, form.next, form.identifier, WRONG_PASSWORD, status_code=422)
     return cookies.go(request, outcome, browser, STEPS)
@@ -136,7 +136,7 @@ def show_totp(request: Request) -> Response[Any]:
 async def enter_totp(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     form = read_form(await request.form(), CodeForm)
     browser, step = cookies.browser_of(request), cookies.given(request, cookies.STEP)
-    outcome = await second_step.enter_totp(tx, request.app.state.house, step, form.code, browser)
+    outcome = await second_step.enter_totp(tx, request.app.state.kit, step, form.code, browser)
     if outcome.answer == "expired":
         return _password(request, await challenges.was_going(tx, step), error=STEP_OVER, status_code=422)
     if outcome.answer in ("wrong", "locked"):

@@ -19,7 +19,7 @@ from services.ads.rules.decision import HOUSE_TIER, Line, Snapshot
 from shared import clock, counters
 from shared.calendar import local_day
 from shared.db import Tx
-from shared.house import House
+from shared.kit import Kit
 
 TICK_S = 1.0
 PAUSE_S = 0.05
@@ -31,15 +31,15 @@ FILES_KEPT = 64
 class Server:
     """The serving half of one worker."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.settings = house.settings
-        self.base_url = house.settings.base_url
-        self.creatives_url = house.settings.creatives_url
-        self.tools_count = not house.settings.production
-        self.key = tokens.key_of(house.settings.secret)
-        self.flusher = Flusher(house.database)
-        self.caps = Caps(counters.address(house.settings, house.service))
+    def __init__(self, kit: Kit) -> None:
+        self.kit = kit
+        self.settings = kit.settings
+        self.base_url = kit.settings.base_url
+        self.creatives_url = kit.settings.creatives_url
+        self.tools_count = not kit.settings.production
+        self.key = tokens.key_of(kit.settings.secret)
+        self.flusher = Flusher(kit.database)
+        self.caps = Caps(counters.address(kit.settings, kit.service))
         self.snapshot = Snapshot([], [])
         self.targets: dict[UUID, str] = {}
         self.bucket = 0
@@ -77,7 +77,7 @@ class Server:
         """An image, from memory when it was asked for lately."""
         found = self._files.get(name)
         if found is None:
-            found = self._files[name] = await self.house.files.get(name)
+            found = self._files[name] = await self.kit.files.get(name)
             if len(self._files) > FILES_KEPT:
                 self._files.popitem(last=False)
         return found
@@ -85,11 +85,11 @@ class Server:
     async def refresh(self) -> None:
         """Follow the version row, renew the leases, write down what was rejected."""
         today = local_day(clock.now())
-        number = await self.house.database.version(reading.VERSION)
+        number = await self.kit.database.version(reading.VERSION)
         stale = today != self._day or number != self.snapshot.version
         if not stale and self._is_at_rest():
             return
-        async with self.house.database.worker_tx() as tx:
+        async with self.kit.database.worker_tx() as tx:
             if stale:
                 self.use(await reading.load(tx, today))
                 self._day = today
@@ -177,13 +177,13 @@ class Server:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.caps.close()
             with contextlib.suppress(Exception):
-                async with self.house.database.worker_tx() as tx:
+                async with self.kit.database.worker_tx() as tx:
                     await delivery.give_back(tx, self._left, self.bucket)
 
 
 @contextlib.asynccontextmanager
 async def serving(app: Litestar) -> AsyncIterator[None]:
     """Have the serving half of this worker at `app.state.server` for as long as the service runs."""
-    app.state.server = Server(app.state.house)
+    app.state.server = Server(app.state.kit)
     async with app.state.server.running():
         yield

@@ -79,7 +79,7 @@ async def upload_creative(request: Request, order_id: FromPath[UUID]) -> reading
     async with transaction(request) as tx:
         work = creatives.add_creative(tx, state.settings, order_id, image, click_url)
         made = await once(request, tx, work)
-    await state.house.files.put(image.content)
+    await state.kit.files.put(image.content)
     return made
 
 

@@ -267,7 +267,7 @@ async def _target(server: Server, creative: UUID) -> str:
     """The stored address of a creative. Raises NotFound for one that was stopped."""
     known = server.targets.get(creative)
     if known is None:
-        async with server.house.database.worker_tx() as tx:
+        async with server.kit.database.worker_tx() as tx:
             known = await reading.click_target(tx, creative)
     if known is None:
         raise NotFound("This advertisement is no longer shown.")

@@ -182,7 +182,7 @@ async def upload(request: Request, order_id: FromPath[UUID]) -> Response[Any]:
         image, click_url = await taken(await request.form())
         async with transaction(request) as tx:
             done = await once(request, tx, work(tx, image, click_url))
-        await state.house.files.put(image.content)
+        await state.kit.files.put(image.content)
     except Refused as refusal:
         async with transaction(request) as tx:
             return await again(request, refusal, lambda: _order(request, tx, order_id))

@@ -134,7 +134,7 @@ async def stream_growth(request: Request, agency: FromQuery[str] = "") -> Server
 
 async def _headlines(request: Request, agency: str) -> AsyncIterator[str]:
     """A message when a figure has changed, until the session ends; each look is a transaction of its own."""
-    database, reach, last = request.app.state.house.database, reach_of(request), ""
+    database, reach, last = request.app.state.kit.database, reach_of(request), ""
     async for _ in live.ticks(LIVE_EVERY_S):
         if request.app.state.verifier.is_revoked(principal_of(request)):
             return

@@ -182,10 +182,10 @@ async def watch(request: Request, tx: NamedDependency[Tx], invoice: FromPath[UUI
 
 async def _news(request: Request, invoice: UUID, link: Link) -> AsyncIterator[str]:
     """One message when the outcome is known; the stream outlives the request, so it opens its own transactions."""
-    house = request.app.state.house
+    kit = request.app.state.kit
     lang = language_of(request)
     async for _ in live.ticks(LOOK_S, LIVE_S):
-        async with house.database.web_tx([link.agency]) as tx:
+        async with kit.database.web_tx([link.agency]) as tx:
             outcome, attempt = await queries.state_of(tx, invoice)
         word = words.NEWS.get(outcome) or words.NEWS.get(attempt)
         if word is not None:

@@ -16,7 +16,7 @@ from services.payments.tables import SimBehaviourRow, SimRefundRow, SimTransacti
 from shared import clock
 from shared.db import Tx, locked
 from shared.errors import NotFound, Refused
-from shared.house import House
+from shared.kit import Kit
 
 IPN_PATH = "/gateway/vnpay/ipn"
 REPEAT_AFTER = timedelta(seconds=2)
@@ -181,20 +181,20 @@ def notification_query(row: SimTransactionRow, known: dict[str, Terminal]) -> st
 _IS_DUE = "SELECT EXISTS (SELECT FROM sim_transaction WHERE notify_at <= %(now)s) AS due"
 
 
-async def send_notifications(house: House) -> None:
+async def send_notifications(kit: Kit) -> None:
     """Send what is due, by real HTTP to the merchant's address; repeat until 00 or 02."""
-    if not (await house.database.glance(_IS_DUE, {"now": clock.now()})).due:
+    if not (await kit.database.glance(_IS_DUE, {"now": clock.now()})).due:
         return
-    known = vnpay.terminals(house.settings.vnpay_terminals)
-    async with house.database.worker_tx() as tx:
+    known = vnpay.terminals(kit.settings.vnpay_terminals)
+    async with kit.database.worker_tx() as tx:
         told = await behaviour(tx)
         due = await _take_due(tx, told)
     if not due:
         return
     async with httpx.AsyncClient(timeout=SEND_TIMEOUT_S, trust_env=False) as client:
-        address = gateways.inside(house.settings) + IPN_PATH
+        address = gateways.inside(kit.settings) + IPN_PATH
         replies = await asyncio.gather(*(_send(client, address, row, known, told) for row in due))
-    async with house.database.worker_tx() as tx:
+    async with kit.database.worker_tx() as tx:
         for row, reply in zip(due, replies, strict=True):
             await acknowledge(tx, row, "" if told.lose_reply else reply)
 

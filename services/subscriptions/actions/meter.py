@@ -21,7 +21,7 @@ from shared import clock
 from shared.calendar import add_months, local_day, month_of
 from shared.counters import own
 from shared.db import Tx
-from shared.house import House
+from shared.kit import Kit
 
 log = structlog.get_logger()
 
@@ -74,8 +74,8 @@ class Spend(msgspec.Struct, frozen=True):
 class Meter:
     """One worker's door to the meter: concurrent spends share a round trip, new reads are written behind."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
         self._waiting: list[tuple[Spend, asyncio.Future[Spent]]] = []
         self._at_work: asyncio.Task[None] | None = None
         self._unwritten: dict[tuple[str, str, str], None] = {}
@@ -137,14 +137,14 @@ class Meter:
         for spend in spends:
             keys += [_key(month, spend.agency, spend.reader), _key(month, spend.agency, spend.device)]
             words += [spend.article, str(spend.limit)]
-        numbers: list[int] = await self._house.redis.eval(_SPEND, len(keys), *keys, *words)
+        numbers: list[int] = await self._kit.redis.eval(_SPEND, len(keys), *keys, *words)
         return numbers
 
     async def _in_postgres(self, spends: Sequence[Spend], month: date) -> list[Spent]:
         """Decide without Redis, exactly but slower: one transaction, one lock a reader, in one order for all."""
         await self.flush()
         answers: dict[int, Spent] = {}
-        async with self._house.database.worker_tx() as tx:
+        async with self._kit.database.worker_tx() as tx:
             for i, spend in sorted(enumerate(spends), key=lambda pair: pair[1].reader):
                 answers[i] = await _spend_row(tx, spend, month)
         return [answers[i] for i in range(len(spends))]
@@ -152,8 +152,8 @@ class Meter:
     async def refill(self, month: date) -> None:
         """Put the month's reads from PostgreSQL into Redis, then mark the month as ready."""
         await self.flush()
-        redis = self._house.redis
-        async with self._house.database.worker_tx() as tx:
+        redis = self._kit.redis
+        async with self._kit.database.worker_tx() as tx:
             rows = await tx.stream(
                 sa.select(MeterRow.agency, MeterRow.reader, sa.func.array_agg(MeterRow.article))
                 .where(MeterRow.month == month)
@@ -176,7 +176,7 @@ class Meter:
         if not reads and not merges:
             return
         try:
-            async with self._house.database.worker_tx() as tx:
+            async with self._kit.database.worker_tx() as tx:
                 await _write(tx, list(reads), list(merges))
         except BaseException:
             self._unwritten, self._merges = reads | self._unwritten, merges | self._merges

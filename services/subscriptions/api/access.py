@@ -27,9 +27,9 @@ from shared.auth import Principal, Right, Verifier
 from shared.calendar import local_day
 from shared.contracts.scopes import Scope as KeyScope
 from shared.errors import BadInput, NotAllowed, NotSignedIn, TooLarge
-from shared.house import House
 from shared.http import check_body
 from shared.jobs import repeating
+from shared.kit import Kit
 from shared.links import signature
 from shared.openapi import Described
 from shared.request import Request
@@ -80,15 +80,15 @@ class Answers(msgspec.Struct, frozen=True):
 class Doorkeeper:
     """One worker's memory and meter behind the access door; it lives at `app.state.doorkeeper`."""
 
-    def __init__(self, house: House, verifier: Verifier) -> None:
+    def __init__(self, kit: Kit, verifier: Verifier) -> None:
         self.snapshot = Snapshot()
-        self.meter = Meter(house)
-        self._house = house
+        self.meter = Meter(kit)
+        self._kit = kit
         self._verifier = verifier
 
     async def refresh(self) -> None:
         """Read what changed; while the database is away the last knowledge serves."""
-        await self.snapshot.refresh(self._house.database)
+        await self.snapshot.refresh(self._kit.database)
 
     async def answer(self, ask: Ask, *, explained: bool = False) -> Answer:
         """Decide and count."""
@@ -146,13 +146,13 @@ class Doorkeeper:
         return f"{device}.{self._sign(device)}"
 
     def _sign(self, device: str) -> str:
-        return signature(self._house.settings, "device", device)[:32]
+        return signature(self._kit.settings, "device", device)[:32]
 
 
 @asynccontextmanager
 async def doorkeeping(app: Litestar) -> AsyncIterator[None]:
     """Keep the memory fresh and the meter written for as long as the service runs."""
-    keeper = Doorkeeper(app.state.house, app.state.verifier)
+    keeper = Doorkeeper(app.state.kit, app.state.verifier)
     app.state.doorkeeper = keeper
     try:
         async with repeating(keeper.refresh, POLL_S), repeating(keeper.meter.flush, FLUSH_S):

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from shared.contracts import sandbox
-from shared.db import append_only_ddl, house_ddl, secure_ddl, versions_ddl
+from shared.db import append_only_ddl, flat_ddl, secure_ddl, versions_ddl
 
 revision = "0001"
 down_revision = None
@@ -74,7 +74,7 @@ CREATE POLICY person_whole ON person AS RESTRICTIVE FOR UPDATE TO accounts_web U
 
 
 def upgrade() -> None:
-    for sql in house_ddl("accounts"):
+    for sql in flat_ddl("accounts"):
         op.execute(sql)
     _people()
     _sign_in()

@@ -5,14 +5,14 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from shared.contracts import sandbox
-from shared.db import append_only_ddl, house_ddl, secure_ddl, versions_ddl
+from shared.db import append_only_ddl, flat_ddl, secure_ddl, versions_ddl
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    for sql in house_ddl("ads"):
+    for sql in flat_ddl("ads"):
         op.execute(sql)
     _catalogue()
     _orders()

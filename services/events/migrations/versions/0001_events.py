@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from shared.db import house_ddl, secure_ddl
+from shared.db import flat_ddl, secure_ddl
 
 revision = "0001"
 down_revision = None
@@ -32,7 +32,7 @@ $$
 
 
 def upgrade() -> None:
-    for sql in house_ddl("events"):
+    for sql in flat_ddl("events"):
         op.execute(sql)
     _catalogue()
     _stock()

@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from shared.contracts import sandbox
-from shared.db import append_only_ddl, house_ddl, secure_ddl
+from shared.db import append_only_ddl, flat_ddl, secure_ddl
 
 revision = "0001"
 down_revision = None
@@ -62,7 +62,7 @@ END $$
 
 
 def upgrade() -> None:
-    for sql in house_ddl("ledger"):
+    for sql in flat_ddl("ledger"):
         op.execute(sql)
     _entry_tables()
     _state_tables()

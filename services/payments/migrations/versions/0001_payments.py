@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from shared.contracts import sandbox
-from shared.db import append_only_ddl, house_ddl, secure_ddl
+from shared.db import append_only_ddl, flat_ddl, secure_ddl
 
 revision = "0001"
 down_revision = None
@@ -16,7 +16,7 @@ OF_AGENCY = "agency = ANY (string_to_array(current_setting('app.agencies', true)
 
 
 def upgrade() -> None:
-    for sql in house_ddl("payments"):
+    for sql in flat_ddl("payments"):
         op.execute(sql)
     _books()
     _simulator()

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from shared.db import append_only_ddl, house_ddl, secure_ddl, versions_ddl
+from shared.db import append_only_ddl, flat_ddl, secure_ddl, versions_ddl
 
 revision = "0001"
 down_revision = None
@@ -13,7 +13,7 @@ SERVICE = "subscriptions"
 
 
 def upgrade() -> None:
-    for sql in (*house_ddl(SERVICE), *versions_ddl(SERVICE)):
+    for sql in (*flat_ddl(SERVICE), *versions_ddl(SERVICE)):
         op.execute(sql)
     # Ends of periods as texts headed by their subscription, see PeriodRow.
     op.execute('CREATE TYPE day_span AS RANGE (subtype = text, collation = "C")')

@@ -1,4 +1,4 @@
-"""What one running service holds: settings, database, bus, Redis, files; doors find it at `app.state.house`."""
+"""What one running service holds: settings, database, bus, Redis, files; doors find it at `app.state.kit`."""
 
 import asyncio
 import signal
@@ -23,10 +23,10 @@ _WAITING = (
     "SELECT EXISTS (SELECT FROM outbox) AS facts, "
     "EXISTS (SELECT FROM retry WHERE state <> 'parked' AND next_at <= %(now)s) AS retries"
 )
-"""Beside an idle house this is all that asks the database for facts, twice a second."""
+"""Beside an idle flat this is all that asks the database for facts, twice a second."""
 
 
-class House:
+class Kit:
     """One service's belongings, opened at start and closed at stop."""
 
     def __init__(
@@ -34,7 +34,7 @@ class House:
         service: str,
         settings: Settings,
         consumer: Consumer,
-        jobs: "Jobs[House]",
+        jobs: "Jobs[Kit]",
         *,
         durable: bool = True,
     ) -> None:
@@ -77,7 +77,7 @@ class House:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.relay.run())
             group.create_task(self._retry())
-            for job in (*HOUSE_JOBS, *self.jobs.scheduled):
+            for job in (*FLAT_JOBS, *self.jobs.scheduled):
                 group.create_task(self.jobs.loop(self, job))
 
     async def _look(self, session: Session) -> None:
@@ -133,10 +133,10 @@ class House:
         return missing
 
 
-async def _forget(house: House) -> None:
+async def _forget(kit: Kit) -> None:
     """Drop what nothing can reach any more: answers after a week, handled ids after the streams' 90 days, sessions."""
     now = clock.now()
-    async with house.database.worker_tx() as tx:
+    async with kit.database.worker_tx() as tx:
         await tx.execute(
             sa.text("DELETE FROM idempotency WHERE created_at < :then"), {"then": now - timedelta(days=7)}
         )
@@ -146,18 +146,18 @@ async def _forget(house: House) -> None:
         await revocations.forget(tx)
 
 
-async def _alarm(house: House) -> None:
+async def _alarm(kit: Kit) -> None:
     """Tell of facts that have waited for their predecessor for more than an hour; they are never parked."""
-    async with house.database.worker_tx() as tx:
+    async with kit.database.worker_tx() as tx:
         since = clock.now() - timedelta(hours=1)
         late = await tx.scalar(
             sa.text("SELECT count(*) FROM retry WHERE state = 'waiting' AND since < :since"), {"since": since}
         )
     if late:
-        log.error("facts wait for more than an hour", service=house.service, facts=late)
+        log.error("facts wait for more than an hour", service=kit.service, facts=late)
 
 
-HOUSE_JOBS: tuple[Scheduled[House], ...] = (
+FLAT_JOBS: tuple[Scheduled[Kit], ...] = (
     Scheduled("forget", 3600, _forget),
     Scheduled("alarm", 300, _alarm),
 )
