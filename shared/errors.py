@@ -44,6 +44,10 @@ class WrongMethod(Refused, status=405):
     """The address does not take that method; `Allow` says which it takes."""
 
 
+class PriceChanged(Refused):
+    """The price is another one by now than the buyer was shown: it has to be agreed to."""
+
+
 class Stale(Refused, status=412):
     """If-Match named a version that is no longer current."""
 

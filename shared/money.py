@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from shared.errors import PriceChanged
+
 Vnd = Annotated[int, msgspec.Meta(ge=-(10**15), le=10**15)]
 """Đồng, as a whole number; a quadrillion is far beyond any budget of a province."""
 
@@ -85,3 +87,13 @@ def split(gross_vnd: int, vat_class: str, tax_point: date) -> Amount:
     """
     net_vnd = half_up(100 * gross_vnd, 100 + vat_percent(vat_class, tax_point))
     return Amount(net_vnd, gross_vnd - net_vnd)
+
+
+def check_seen(seen_vnd: int | None, now_vnd: int) -> None:
+    """Raises PriceChanged where a buyer was shown another gross price than would be charged; None was shown none."""
+    if seen_vnd is not None and seen_vnd != now_vnd:
+        raise PriceChanged(
+            f"The price is now {now_vnd:,} đồng, no longer {seen_vnd:,}: look at it and agree again. "
+            "Nothing was charged.",
+            now_vnd=now_vnd,
+        )

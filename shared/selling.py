@@ -48,11 +48,11 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     seller: str
     name: str
     deliver: Deed
-    """All the money came: give what was bought. Refused where that cannot be: the money goes back by a credit."""
+    """All the money came: give what was bought. Refused where that cannot be: it is freed, and the money credited."""
     take: Deed
     """Money came late: hold again what was freed. Refused where it is gone: the money is declined."""
     free: Deed
-    """No money can come any more: free what is held."""
+    """No money can come any more, or what it paid for cannot be given: free what is still held."""
     cancel: Callable[[Tx, Sale, int], Awaitable[tuple[CreditedLine, ...]]]
     """So much is to go back: unwind what was sold, and say what of which line. Refused where it was used up."""
 
@@ -214,7 +214,7 @@ def _part(line: UUID, left: Credited, gross_vnd: int) -> CreditedLine:
 
 
 async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> None:
-    """Money came; when all of it is there, what was bought is delivered, or given back where that cannot be."""
+    """Money came; when all of it is there, what was bought is delivered, or freed and credited where that cannot be."""
     sale = await lock(tx, fact.invoice)
     if sale is None or sale.paid_at is not None:
         return  # another seller's, or told before
@@ -228,6 +228,7 @@ async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> 
         async with tx.begin_nested():
             await kind.deliver(tx, sale)
     except Refused as refusal:
+        await kind.free(tx, sale)
         # What was credited before is owed back already, and payments knows it.
         rest = parts(sale, sale.left_vnd) if sale.left_vnd else ()
         await credit(tx, kind, sale, rest, refusal.code)

@@ -107,6 +107,7 @@ REASONS = {
     "over-refunded": "Số tiền hoàn lớn hơn số đã nhận.",
     "overpaid": "Số tiền nhận được nhiều hơn số phải trả; nhân viên sẽ xem lại.",
     "phone-taken": "Số điện thoại này thuộc về tài khoản khác.",
+    "price-changed": "Giá đã đổi so với lúc bạn xem; hãy xem giá mới rồi đồng ý lại. Bạn chưa bị trừ tiền.",
     "price-stands": "Đã có giá kể từ ngày đó; giá đã đặt thì không sửa.",
     "rail-off": "Cơ quan này chưa bật cách trả tiền đó.",
     "reset-needs-another": "Cần một người khác duyệt việc cấp lại này.",

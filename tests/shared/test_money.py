@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.money import VAT_PERCENT, Amount, allocate, half_up, priced, share, show, split
+from shared.errors import PriceChanged
+from shared.money import VAT_PERCENT, Amount, allocate, check_seen, half_up, priced, share, show, split
 
 amounts = st.integers(-(10**12), 10**12)
 weights = st.lists(st.integers(0, 10**6), min_size=1, max_size=12).filter(any)
@@ -76,3 +77,11 @@ def test_what_is_done_in_steps_comes_to_the_whole_and_the_rest_is_never_rounded_
         earned = now
     assert earned == (amount if done == whole else 0)
     assert share(amount, whole + 7, whole) == amount, "nobody earns more than was agreed"
+
+
+def test_another_price_than_the_buyer_saw_is_refused_with_the_new_one():
+    check_seen(None, 378_000)
+    check_seen(378_000, 378_000)
+    with pytest.raises(PriceChanged, match="now 378,000 đồng, no longer 216,000") as refused:
+        check_seen(216_000, 378_000)
+    assert refused.value.more == {"now_vnd": 378_000}
