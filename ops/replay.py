@@ -74,16 +74,12 @@ def hand_on(
 
 def _queue(link: psycopg.Connection[Row], rows: list[Row]) -> int:
     """Write facts that a consumer has not handled into its retry table, due at once."""
-    return link.execute(
-        "INSERT INTO retry (fact_id, subject, body, state, since, next_at) "
-        "SELECT id, subject, body, 'retry', %(now)s, %(now)s "
-        "FROM unnest(%(ids)s::uuid[], %(subjects)s::text[], %(bodies)s::bytea[]) AS said (id, subject, body) "
-        "WHERE NOT EXISTS (SELECT FROM inbox WHERE fact_id = said.id AND inbox.subject = said.subject) "
-        "ON CONFLICT DO NOTHING",
-        {
-            "now": clock.now(),
-            "ids": [row["id"] for row in rows],
-            "subjects": [row["subject"] for row in rows],
-            "bodies": [bytes(row["body"]) for row in rows],
-        },
-    ).rowcount
+    with link.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO retry (fact_id, subject, body, state, since, next_at) "
+            "SELECT %(id)s, %(subject)s, %(body)s, 'retry', %(now)s, %(now)s "
+            "WHERE NOT EXISTS (SELECT FROM inbox WHERE fact_id = %(id)s AND subject = %(subject)s) "
+            "ON CONFLICT DO NOTHING",
+            [{**row, "now": clock.now()} for row in rows],
+        )
+        return cursor.rowcount

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from types import UnionType
 from typing import TypeVar, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from shared import clock, contracts, outbox
+from shared.bulk import ForRows
 from shared.contracts import Fact
 from shared.db import Database, Tx
 from shared.errors import Waits
@@ -30,10 +32,11 @@ Handler = Callable[..., Awaitable[None]]
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Awaitable[None]])
 
 # By subject too, which NATS guards: an id can be anybody's, and would make another publisher's fact look handled.
-_CLAIM = sa.text(
-    "INSERT INTO inbox (fact_id, subject, handled_at) SELECT id, subject, :now "
-    "FROM unnest(CAST(:ids AS uuid[]), CAST(:subjects AS text[])) AS said (id, subject) "
-    "ON CONFLICT DO NOTHING RETURNING fact_id, subject"
+_CLAIM = ForRows(
+    "INSERT INTO inbox (fact_id, subject, handled_at) SELECT id, subject, :now FROM given "
+    "ON CONFLICT DO NOTHING RETURNING fact_id, subject",
+    id=UUID,
+    subject=str,
 )
 _KEEP = sa.text(
     "INSERT INTO retry (fact_id, subject, body, state, waits_for, attempts, error, since, next_at) "
@@ -128,8 +131,8 @@ class Consumer:
         return True
 
     async def _run(self, tx: Tx, facts: Sequence[Fact]) -> None:
-        said = {"ids": [fact.id for fact in facts], "subjects": [fact.subject() for fact in facts]}
-        rows = await tx.execute(_CLAIM, {**said, "now": clock.now()})
+        said = [{"id": fact.id, "subject": fact.subject()} for fact in facts]
+        rows = await _CLAIM.run(tx, said, now=clock.now())
         claimed = {(row.fact_id, row.subject) for row in rows}
         wholes: dict[Handler, list[Fact]] = {}
         for fact in facts:

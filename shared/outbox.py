@@ -2,6 +2,8 @@
 
 import asyncio
 from contextvars import ContextVar
+from datetime import datetime
+from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
@@ -9,14 +11,20 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from shared import clock, contracts
+from shared.bulk import ForRows
 from shared.contracts import Fact
 from shared.db import Tx
 
 correlation: ContextVar[str] = ContextVar("correlation", default="")
 """The request or fact that the work under way answers to."""
 
-_INSERT = sa.text(
-    "INSERT INTO outbox (id, subject, body, occurred_at) VALUES (:id, :subject, :body, :occurred_at)"
+_INSERT = ForRows(
+    "INSERT INTO outbox (id, subject, body, occurred_at) "
+    "SELECT id, subject, body, occurred_at FROM given ORDER BY nth",
+    id=UUID,
+    subject=str,
+    body=bytes,
+    occurred_at=datetime,
 )
 
 _bells: dict[str, set[asyncio.Event]] = {}
@@ -39,7 +47,7 @@ async def emit(tx: Tx, *facts: Fact) -> None:
                 "occurred_at": said.occurred_at,
             }
         )
-    await tx.execute(_INSERT, rows)
+    await _INSERT.run(tx, rows)
     if not tx.info.get("emitted"):
         tx.info["emitted"] = True
         event.listen(tx.sync_session, "after_commit", _ring, once=True)

@@ -7,12 +7,18 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from shared import clock
+from shared.bulk import ForRows
 from shared.contracts.accounts import KeyRevoked, SessionEnded
 from shared.db import Tx, bump
 
 VERSION = "revoked"
 OUTLIVED = timedelta(days=1)
 """Longer than a page token of an ended session is taken for anything, its grace for reading on included."""
+
+_REVOKE = ForRows(
+    "INSERT INTO revoked (id, until) SELECT id, CAST(:until AS timestamptz) FROM given ON CONFLICT DO NOTHING",
+    id=UUID,
+)
 
 
 async def keep_key(fact: KeyRevoked, tx: Tx) -> None:
@@ -24,12 +30,7 @@ async def keep_sessions(fact: SessionEnded, tx: Tx) -> None:
 
 
 async def _keep(tx: Tx, ids: Iterable[UUID], until: datetime | None) -> None:
-    await tx.execute(
-        sa.text(
-            "INSERT INTO revoked (id, until) SELECT unnest(CAST(:ids AS uuid[])), :until ON CONFLICT DO NOTHING"
-        ),
-        {"ids": list(ids), "until": until},
-    )
+    await _REVOKE.run(tx, [{"id": key} for key in ids], until=until)
     await bump(tx, VERSION)
 
 

@@ -7,7 +7,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -16,7 +15,9 @@ import structlog
 
 from services.ads.actions.delivery import Total, add_totals
 from services.ads.rules.tokens import Shown
+from services.ads.tables import RejectionRow
 from shared import clock
+from shared.bulk import ForRows, Row, insert_many
 from shared.calendar import local_day
 from shared.db import Database, Tx
 from shared.errors import Unavailable
@@ -97,20 +98,24 @@ class Flusher:
             raise
 
 
-_CLAIM = sa.text(
-    "INSERT INTO nonce (day, nonce, kind) SELECT day, nonce, kind FROM unnest(CAST(:days AS date[]), "
-    "CAST(:nonces AS uuid[]), CAST(:kinds AS text[])) AS t(day, nonce, kind) "
-    "WHERE kind = 'i' OR EXISTS (SELECT FROM nonce n WHERE n.day = t.day AND n.nonce = t.nonce AND n.kind = 'i') "
-    "ON CONFLICT DO NOTHING RETURNING nonce, kind"
+_CLAIM = ForRows(
+    "INSERT INTO nonce (day, nonce, kind) SELECT day, nonce, kind FROM given WHERE kind = 'i' OR EXISTS "
+    "(SELECT FROM nonce n WHERE n.day = given.day AND n.nonce = given.nonce AND n.kind = 'i') "
+    "ORDER BY nth ON CONFLICT DO NOTHING RETURNING nonce, kind",
+    day=date,
+    nonce=UUID,
+    kind=str,
 )
-_KNOWN = sa.text(
-    "SELECT n.nonce, n.kind FROM nonce n JOIN unnest(CAST(:days AS date[]), CAST(:nonces AS uuid[]), "
-    "CAST(:kinds AS text[])) AS t(day, nonce, kind) USING (day, nonce, kind)"
+_KNOWN = ForRows(
+    "SELECT nonce, kind FROM nonce JOIN given USING (day, nonce, kind)", day=date, nonce=UUID, kind=str
 )
 _OWNERS = sa.text("SELECT id, agency, organisation FROM line_item WHERE id = ANY(:lines)")
-_LEASED = sa.text(
-    "UPDATE lease SET counted = counted + n FROM unnest(CAST(:lines AS uuid[]), CAST(:buckets AS timestamptz[]), "
-    "CAST(:ns AS int[])) AS t(line, bucket, n) WHERE lease.line = t.line AND lease.bucket = t.bucket"
+_LEASED = ForRows(
+    "UPDATE lease SET counted = counted + n FROM given "
+    "WHERE lease.line = given.line AND lease.bucket = given.bucket",
+    line=UUID,
+    bucket=datetime,
+    n=int,
 )
 
 
@@ -124,7 +129,7 @@ async def count_beacons(tx: Tx, beacons: Sequence[Beacon]) -> dict[tuple[UUID, s
     told = dict.fromkeys(fresh, COUNTED)
     stale = [b for b in ordered if b.key not in fresh]
     if stale:
-        known = {(row.nonce, row.kind) for row in await tx.execute(_KNOWN, _columns(stale))}
+        known = {(row.nonce, row.kind) for row in await _KNOWN.run(tx, _keys(stale))}
         told |= {b.key: REPLAY if b.key in known else NO_VIEW for b in stale}
     owners: dict[UUID, tuple[str, UUID | None]] = {}
     lines = sorted({b.shown.line for b in ordered})
@@ -138,12 +143,8 @@ async def count_beacons(tx: Tx, beacons: Sequence[Beacon]) -> dict[tuple[UUID, s
     return told
 
 
-def _columns(beacons: Sequence[Beacon]) -> dict[str, Any]:
-    return {
-        "days": [_day_of(b.shown) for b in beacons],
-        "nonces": [b.shown.nonce for b in beacons],
-        "kinds": [b.kind for b in beacons],
-    }
+def _keys(beacons: Sequence[Beacon]) -> list[Row]:
+    return [{"day": _day_of(b.shown), "nonce": b.shown.nonce, "kind": b.kind} for b in beacons]
 
 
 def _day_of(shown: Shown) -> date:
@@ -154,7 +155,7 @@ def _day_of(shown: Shown) -> date:
 async def _claim(tx: Tx, beacons: Sequence[Beacon]) -> set[tuple[UUID, str]]:
     if not beacons:
         return set()
-    return {(row.nonce, row.kind) for row in await tx.execute(_CLAIM, _columns(beacons))}
+    return {(row.nonce, row.kind) for row in await _CLAIM.run(tx, _keys(beacons))}
 
 
 async def _add(tx: Tx, fresh: Sequence[Beacon], owners: dict[UUID, tuple[str, UUID | None]]) -> None:
@@ -182,28 +183,17 @@ async def _add(tx: Tx, fresh: Sequence[Beacon], owners: dict[UUID, tuple[str, UU
         ],
     )
     if leased:
-        keys = sorted(leased)
-        await tx.execute(
-            _LEASED,
-            {
-                "lines": [line for line, _ in keys],
-                "buckets": [datetime.fromtimestamp(bucket, tz=UTC) for _, bucket in keys],
-                "ns": [leased[key] for key in keys],
-            },
-        )
+        rows = [
+            {"line": line, "bucket": datetime.fromtimestamp(bucket, tz=UTC), "n": n}
+            for (line, bucket), n in sorted(leased.items())
+        ]
+        await _LEASED.run(tx, rows)
 
 
 async def add_rejections(tx: Tx, counts: Counter[tuple[str, str, str]]) -> None:
-    if not counts:
-        return
     hour = clock.now().replace(minute=0, second=0, microsecond=0)
-    await tx.execute(
-        sa.text(
-            "INSERT INTO rejection (agency, hour, kind, reason, count) VALUES (:agency, :hour, :kind, :reason, :n) "
-            "ON CONFLICT (agency, hour, kind, reason) DO UPDATE SET count = rejection.count + excluded.count"
-        ),
-        [
-            {"agency": agency, "hour": hour, "kind": kind, "reason": reason, "n": n}
-            for (agency, kind, reason), n in sorted(counts.items())
-        ],
-    )
+    rows = [
+        {"agency": agency, "hour": hour, "kind": kind, "reason": reason, "count": n}
+        for (agency, kind, reason), n in sorted(counts.items())
+    ]
+    await insert_many(tx, RejectionRow, rows, adding=("count",))

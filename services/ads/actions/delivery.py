@@ -10,7 +10,9 @@ import sqlalchemy as sa
 
 from services.ads.rules.pacing import grantable
 from services.ads.rules.tokens import BUCKET_S, VIEW_TTL_S
+from services.ads.tables import LeaseRow, ProgressRow, RollupRow
 from shared import clock
+from shared.bulk import ForRows, insert_many
 from shared.db import Tx
 
 OPEN_S = BUCKET_S + VIEW_TTL_S + 60
@@ -30,14 +32,10 @@ _STATE = sa.text(
     WHERE l.id = ANY(:lines)
     """
 )
-_GRANT = sa.text(
-    "INSERT INTO lease (line, bucket, granted, counted) "
-    "SELECT line, :bucket, n, 0 FROM unnest(CAST(:lines AS uuid[]), CAST(:ns AS int[])) AS t(line, n) "
-    "ON CONFLICT (line, bucket) DO UPDATE SET granted = lease.granted + excluded.granted"
-)
-_RETURN = sa.text(
-    "UPDATE lease SET granted = granted - n FROM unnest(CAST(:lines AS uuid[]), CAST(:ns AS int[])) AS t(line, n) "
-    "WHERE lease.line = t.line AND lease.bucket = :bucket"
+_RETURN = ForRows(
+    "UPDATE lease SET granted = granted - n FROM given WHERE lease.line = given.line AND lease.bucket = :bucket",
+    line=UUID,
+    n=int,
 )
 
 
@@ -64,19 +62,20 @@ async def grant(tx: Tx, asked: Mapping[UUID, int], bucket: int) -> dict[UUID, in
     for row in state:
         can = grantable(row.goal, int(row.counted), int(row.outstanding), row.starts_on, row.ends_on, now)
         granted[row.id] = min(asked[row.id], can)
-    given = {line: n for line, n in granted.items() if n > 0}
-    if given:
-        await tx.execute(
-            _GRANT, {"lines": list(given), "ns": list(given.values()), "bucket": _moment(bucket)}
-        )
+    rows = [
+        {"line": line, "bucket": _moment(bucket), "granted": n, "counted": 0}
+        for line, n in granted.items()
+        if n > 0
+    ]
+    await insert_many(tx, LeaseRow, rows, adding=("granted",))
     return granted
 
 
 async def give_back(tx: Tx, unused: Mapping[UUID, int], bucket: int) -> None:
     """Return what a worker did not hand out, so that others may."""
-    left = {line: n for line, n in sorted(unused.items()) if n > 0}
+    left = [{"line": line, "n": n} for line, n in sorted(unused.items()) if n > 0]
     if left:
-        await tx.execute(_RETURN, {"lines": list(left), "ns": list(left.values()), "bucket": _moment(bucket)})
+        await _RETURN.run(tx, left, bucket=_moment(bucket))
 
 
 async def forget(tx: Tx) -> None:
@@ -105,38 +104,16 @@ class Total(msgspec.Struct, frozen=True):
     clicks: int
 
 
-# As JSON: psycopg writes a list element by element in Python, which costs more than the rest of the call.
-_ADD_ROLLUP = sa.text(
-    "INSERT INTO rollup (line, creative, placement, section, hour, agency, organisation, impressions, viewables, "
-    "clicks) SELECT line, creative, placement, section, hour, agency, organisation, impressions, viewables, clicks "
-    "FROM json_to_recordset(CAST(:totals AS json)) AS t(line uuid, creative uuid, placement text, section text, "
-    "hour timestamptz, agency text, organisation uuid, impressions int, viewables int, clicks int) "
-    "ON CONFLICT (line, creative, placement, section, hour) DO UPDATE SET "
-    "impressions = rollup.impressions + excluded.impressions, viewables = rollup.viewables + excluded.viewables, "
-    "clicks = rollup.clicks + excluded.clicks"
-)
-_ADD_PROGRESS = sa.text(
-    "INSERT INTO progress (line, agency, organisation, impressions) SELECT line, agency, organisation, n "
-    "FROM json_to_recordset(CAST(:counts AS json)) AS t(line uuid, agency text, organisation uuid, n bigint) "
-    "ON CONFLICT (line) DO UPDATE SET impressions = progress.impressions + excluded.impressions"
-)
-
-
 async def add_totals(tx: Tx, totals: Sequence[Total]) -> None:
     """Add counts to the rollups and to the lines' progress, in one order so that two writers never lock each other."""
-    if not totals:
-        return
-    rows = sorted(totals, key=lambda t: (t.line, t.creative, t.placement, t.section, t.hour))
-    await tx.execute(_ADD_ROLLUP, {"totals": _json(rows)})
-    progress: Counter[tuple[UUID, str, UUID | None]] = Counter()
-    for t in rows:
-        progress[t.line, t.agency, t.organisation] += t.impressions
-    counts = [
-        {"line": line, "agency": agency, "organisation": organisation, "n": n}
-        for (line, agency, organisation), n in progress.items()
+    ordered = sorted(totals, key=lambda t: (t.line, t.creative, t.placement, t.section, t.hour))
+    rows = [msgspec.structs.asdict(total) for total in ordered]
+    await insert_many(tx, RollupRow, rows, adding=("impressions", "viewables", "clicks"))
+    counts: Counter[tuple[UUID, str, UUID | None]] = Counter()
+    for total in ordered:
+        counts[total.line, total.agency, total.organisation] += total.impressions
+    progress = [
+        {"line": line, "agency": agency, "organisation": organisation, "impressions": n}
+        for (line, agency, organisation), n in counts.items()
     ]
-    await tx.execute(_ADD_PROGRESS, {"counts": _json(counts)})
-
-
-def _json(rows: object) -> str:
-    return msgspec.json.encode(rows).decode()
+    await insert_many(tx, ProgressRow, progress, adding=("impressions",))

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.subscriptions.rules.access import Spent
 from services.subscriptions.tables import MeterRow
 from shared import clock
+from shared.bulk import insert_many
 from shared.calendar import add_months, local_day, month_of
 from shared.counters import own
 from shared.db import Tx
@@ -198,8 +199,7 @@ async def _write(tx: Tx, reads: list[tuple[str, str, str]], merges: list[tuple[s
         {"month": month, "agency": a, "reader": r, "article": article, "read_at": now}
         for a, r, article in sorted(reads)
     ]
-    if rows:
-        await tx.execute(insert(MeterRow).on_conflict_do_nothing(), rows)
+    await insert_many(tx, MeterRow, rows, once=True)
     for agency, device, person in merges:
         await _merge(tx, month, agency, device, person)
 
