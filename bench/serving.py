@@ -143,11 +143,11 @@ def _fairness() -> Row:
         )
         for n in range(10_000)
     ]
-    snapshot = decision.Snapshot(lines, [decision.Placement("bkh", PLACES[0], 970, 250)])
-    snapshot.open = (1 << len(lines)) - 1
-    asked = decision.Request(agency="bkh", placements=PLACES[:1], section=SECTIONS[0], hour=12)
+    snapshot = decision.indexed(lines, [decision.Placement("bkh", PLACES[0], 970, 250)])
+    everything = snapshot.bits(lambda _: True)
+    asked = decision.Page(agency="bkh", placements=PLACES[:1], section=SECTIONS[0], hour=12)
     for _ in range(DRAWS):
-        for line in decision.decide(snapshot, asked, chance.random):
+        for line in decision.decide(snapshot, everything, asked, chance.random):
             hits[line] = hits.get(line, 0) + 1
     expected = DRAWS / CANDIDATES
     drawn = [*hits.values(), *[0] * (CANDIDATES - len(hits))]

@@ -61,6 +61,23 @@ def test_a_noun_has_one_file_name_in_every_room_of_a_flat(service):
     assert [(a, b) for a in names for b in names if a != b and b.startswith(a.rstrip("s"))] == []
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_rules_take_and_give_is_never_changed(service):
+    """Every class of a rule is frozen or a refusal; one with an underscore gathers within a function alone."""
+    flat = ROOT / "services" / service
+    rules = [path for path in OURS if path == flat / "rules.py" or path.is_relative_to(flat / "rules")]
+    guilty = [
+        f"{path.name}:{node.lineno} {node.name}"
+        for path in rules
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        and "frozen=True" not in [ast.unparse(each) for each in node.keywords]
+        and [ast.unparse(base) for base in node.bases] != ["Refused"]
+    ]  # fmt: skip
+    assert rules
+    assert guilty == []
+
+
 def test_what_pages_share_is_called_words_and_nothing_is_common():
     """Codes in words stand in `pages/words.py`; a file is named for what it holds, not for having no other place."""
     vague = {"common", "labels", "names", "helpers", "utils", "misc"}

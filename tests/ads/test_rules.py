@@ -29,17 +29,20 @@ def a_line(**changes):
     )
 
 
+ALL = -1
+"""Every line may be handed out."""
+
 PLACES = [decision.Placement("bkh", "mid", 300, 250), decision.Placement("bkh", "top", 970, 250)]
 
 
 def asked(**changes):
-    return decision.Request(**{"agency": "bkh", "placements": ["mid"], **changes})
+    return decision.Page(**{"agency": "bkh", "placements": ["mid"], **changes})
 
 
-def lines_shown(lines, request, draws=200, seed=1):
-    snapshot = decision.Snapshot(lines, PLACES)
+def lines_shown(lines, page, draws=200, seed=1):
+    snapshot = decision.indexed(lines, PLACES)
     draw = random.Random(seed).random
-    shown = [decision.decide(snapshot, request, draw)[0] for _ in range(draws)]
+    shown = [decision.decide(snapshot, ALL, page, draw)[0] for _ in range(draws)]
     return {choice.line.id for choice in shown if choice}
 
 
@@ -57,9 +60,9 @@ def test_a_decision_is_what_looking_at_every_line_would_give(made, section, devi
         a_line(n=n, sections=s, devices=d, tier=tier, placements=("mid",) if here else ("top",))
         for n, (s, d, tier, here) in enumerate(made)
     ]
-    snapshot = decision.Snapshot(lines, PLACES)
-    request = asked(section=section, device=device)
-    [choice] = decision.decide(snapshot, request, lambda: at)
+    snapshot = decision.indexed(lines, PLACES)
+    page = asked(section=section, device=device)
+    [choice] = decision.decide(snapshot, ALL, page, lambda: at)
     fits = [
         x
         for x in lines
@@ -69,16 +72,16 @@ def test_a_decision_is_what_looking_at_every_line_would_give(made, section, devi
     ]
     best = [x.id for x in fits if x.tier == min(y.tier for y in fits)]
     assert (choice.line.id in best) if choice else not best
-    told = {line.id for line, reason in decision.explain(snapshot, request, "mid") if not reason}
+    told = {line.id for line, reason in decision.explain(snapshot, ALL, page, "mid") if not reason}
     assert told == set(best)
 
 
 def test_lines_of_one_tier_share_the_slot_evenly():
-    snapshot = decision.Snapshot([a_line(n=n) for n in range(4)], PLACES)
+    snapshot = decision.indexed([a_line(n=n) for n in range(4)], PLACES)
     draw = random.Random(3).random
     counts: dict[UUID, int] = {}
     for _ in range(4000):
-        line = decision.decide(snapshot, asked(), draw)[0].line.id
+        line = decision.decide(snapshot, ALL, asked(), draw)[0].line.id
         counts[line] = counts.get(line, 0) + 1
     assert max(counts.values()) < 1.15 * min(counts.values())
 
@@ -88,8 +91,8 @@ def test_of_many_lines_none_starves():
 
 
 def test_a_page_shows_no_line_twice_while_another_fits():
-    snapshot = decision.Snapshot([a_line(n=0), a_line(n=1)], PLACES)
-    chosen = decision.decide(snapshot, asked(placements=["mid", "mid", "mid"]), random.Random(1).random)
+    snapshot = decision.indexed([a_line(n=0), a_line(n=1)], PLACES)
+    chosen = decision.decide(snapshot, ALL, asked(placements=["mid", "mid", "mid"]), random.Random(1).random)
     assert {c.line.id for c in chosen[:2]} == {UUID(int=1), UUID(int=2)}
     assert chosen[2] is not None
 

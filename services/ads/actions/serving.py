@@ -15,7 +15,7 @@ from services.ads.actions.beacons import Flusher
 from services.ads.gateways import Caps
 from services.ads.queries import snapshot as reading
 from services.ads.rules import tokens
-from services.ads.rules.decision import HOUSE_TIER, Line, Snapshot
+from services.ads.rules.decision import HOUSE_TIER, Line, Snapshot, indexed
 from shared import clock, counters
 from shared.calendar import local_day
 from shared.db import Tx
@@ -40,7 +40,9 @@ class Server:
         self.key = tokens.key_of(kit.settings.secret)
         self.flusher = Flusher(kit.database)
         self.caps = Caps(counters.address(kit.settings, kit.service))
-        self.snapshot = Snapshot([], [])
+        self.snapshot = indexed([], [])
+        self.lent = 0
+        """The lines of the snapshot that may be handed out now: those with a lease, and house ads, which need none."""
         self.targets: dict[UUID, str] = {}
         self.bucket = 0
         self._day = date.min
@@ -65,7 +67,7 @@ class Server:
         if left == 1:
             position = self.snapshot.position.get(line.id)
             if position is not None:
-                self.snapshot.open &= ~(1 << position)
+                self.lent &= ~(1 << position)
             self._hungry.set()
         return True
 
@@ -111,11 +113,8 @@ class Server:
 
     def _open(self) -> None:
         """Let the decision see the lines of which something is left."""
-        row = bytearray(len(self.snapshot.lines) // 8 + 1)
-        for n, line in enumerate(self.snapshot.lines):
-            if line.tier == HOUSE_TIER or self._left.get(line.id, 0) > 0:
-                row[n >> 3] |= 1 << (n & 7)
-        self.snapshot.open = int.from_bytes(row, "little")
+        left = self._left
+        self.lent = self.snapshot.bits(lambda line: line.tier == HOUSE_TIER or left.get(line.id, 0) > 0)
 
     def _is_at_rest(self) -> bool:
         """Whether no lease has to be renewed and nothing written down, as in most seconds of a quiet house."""

@@ -107,11 +107,11 @@ async def decide(scope: Scope, receive: Receive, send: Send) -> None:
         raise BadInput(f"Names and the visitor have at most {MAX_TEXT} characters.")
     server: Server = scope["litestar_app"].state.server
     now = clock.now()
-    request, key = await _request_of(server, ask, headers, now)
-    chosen = decision.decide(server.snapshot, request, server.draw)
-    body: dict[str, Any] = {"ads": _hand_out(server, request, chosen, now, key)}
+    page, key = await _page_of(server, ask, headers, now)
+    chosen = decision.decide(server.snapshot, server.lent, page, server.draw)
+    body: dict[str, Any] = {"ads": _hand_out(server, page, chosen, now, key)}
     if ask.explain:
-        body["why"] = _why(scope, server, request)
+        body["why"] = _why(scope, server, page)
     await _answer(send, 200, _JSON, _encode(body))
 
 
@@ -145,10 +145,8 @@ async def _read_ask(scope: HTTPScope, receive: Receive) -> Ask:
         raise BadInput(f"The body cannot be read: {error}") from error
 
 
-async def _request_of(
-    server: Server, ask: Ask, headers: Headers, now: datetime
-) -> tuple[decision.Request, str]:
-    """The decision's request, and the visitor's hash of counters where caps matter."""
+async def _page_of(server: Server, ask: Ask, headers: Headers, now: datetime) -> tuple[decision.Page, str]:
+    """The page to decide about, and the visitor's hash of counters where caps matter."""
     hour, today = _hour_and_day(int(now.timestamp()) // HOUR_S)
     key, seen = "", None
     if ask.visitor and server.snapshot.capped:
@@ -156,7 +154,7 @@ async def _request_of(
         seen = await server.caps.seen(key)
     agent = headers.get(b"user-agent", b"").decode("latin-1")
     return (
-        decision.Request(
+        decision.Page(
             agency=ask.agency,
             placements=ask.placements,
             section=ask.section,
@@ -178,7 +176,7 @@ def _hour_and_day(hours: int) -> tuple[int, str]:
 
 def _hand_out(
     server: Server,
-    request: decision.Request,
+    page: decision.Page,
     chosen: list[decision.Choice | None],
     now: datetime,
     cap_hash: str,
@@ -192,7 +190,7 @@ def _hand_out(
         line, creative, place = choice.line, choice.creative, choice.placement
         bucket = 0 if line.tier == decision.HOUSE_TIER else server.bucket
         nonce = UUID(hex=clock.new_secret(128))
-        shown = tokens.Shown(second, bucket, line.id, creative.id, nonce, place.code, request.section)
+        shown = tokens.Shown(second, bucket, line.id, creative.id, nonce, place.code, page.section)
         token = tokens.seal(server.key, shown)
         if line.cap_day and cap_hash:
             capped.append(decision.cap_key(line.id))
@@ -210,21 +208,21 @@ def _hand_out(
             )
         )
     if capped:
-        server.caps.add(cap_hash, capped, new=not request.seen)
+        server.caps.add(cap_hash, capped, new=not page.seen)
     return ads
 
 
-def _why(scope: Scope, server: Server, request: decision.Request) -> list[dict[str, str]]:
+def _why(scope: Scope, server: Server, page: decision.Page) -> list[dict[str, str]]:
     """Why each line lost; for the agency's ad operations and its own keys only."""
     principal = cast("auth.Principal", scope.get("user") or auth.NOBODY)
-    if request.agency not in may_ask_why.agencies(principal):
+    if page.agency not in may_ask_why.agencies(principal):
         raise NotAllowed(
             "Only the agency's ad operations and its own server key with `ads:serve` may ask why."
         )
     return [
         {"placement": code, "line": str(line.id), "name": line.name, "lost": reason}
-        for code in request.placements
-        for line, reason in decision.explain(server.snapshot, request, code)
+        for code in page.placements
+        for line, reason in decision.explain(server.snapshot, server.lent, page, code)
     ]
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from services.ads.rules.decision import HOUSE_TIER, Creative, Line, Placement, Snapshot
+from services.ads.rules.decision import Creative, Line, Placement, Snapshot, indexed
 from shared.contracts import sandbox
 from shared.db import Tx, version
 
@@ -71,14 +71,7 @@ async def load(tx: Tx, today: date) -> Snapshot:
         if creatives[row.ad_order]
     ]
     places = await tx.execute(sa.text("SELECT agency, code, width, height FROM placement"))
-    snapshot = Snapshot(lines, [Placement(*row) for row in places], number)
-    snapshot.open = _house(snapshot)
-    return snapshot
-
-
-def _house(snapshot: Snapshot) -> int:
-    """Lines that need no lease: what we show for ourselves has no goal."""
-    return sum(1 << n for n, line in enumerate(snapshot.lines) if line.tier == HOUSE_TIER)
+    return indexed(lines, [Placement(*row) for row in places], number)
 
 
 async def click_target(tx: Tx, creative: UUID) -> str | None:

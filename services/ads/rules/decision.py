@@ -55,7 +55,7 @@ class Placement(msgspec.Struct, frozen=True):
     height: int
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One page that wants ads."""
 
     agency: str
@@ -79,38 +79,44 @@ class Choice(msgspec.Struct, frozen=True):
     placement: Placement
 
 
-class Snapshot:
-    """The lines in flight, indexed. `open` is the bitset of lines that may be handed out at this moment."""
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The lines in flight, indexed once: what a worker reads with each decision and never writes."""
 
-    __slots__ = (
-        "any",
-        "capped",
-        "files",
-        "lines",
-        "open",
-        "places",
-        "position",
-        "tiers",
-        "values",
-        "version",
+    version: int
+    lines: tuple[Line, ...]
+    position: Mapping[UUID, int]
+    places: Mapping[tuple[str, str], tuple[Placement, int]]
+    """Each placement, with the lines that are booked there in its size."""
+    tiers: tuple[int, ...]
+    """The lines of each tier, the strongest first."""
+    any: tuple[int, ...]
+    """By dimension, the lines that take any value of it."""
+    values: tuple[Mapping[str | int, int], ...]
+    """By dimension, the lines that take each value; those that take any are among them."""
+    capped: bool
+    """Whether a line shows itself to a visitor only so often a day."""
+    files: frozenset[str]
+
+    def bits(self, wanted: Callable[[Line], bool]) -> int:
+        """The lines of which something is true."""
+        return _bits(self.lines, wanted)
+
+
+def indexed(lines: Sequence[Line], placements: Sequence[Placement], version: int = 0) -> Snapshot:
+    """Index lines by all that a page may ask for."""
+    lines = tuple(lines)
+    by_dimension = [_index(lines, n) for n in range(len(DIMENSIONS))]
+    return Snapshot(
+        version=version,
+        lines=lines,
+        position={line.id: n for n, line in enumerate(lines)},
+        places={(p.agency, p.code): (p, _fitting(lines, p)) for p in placements},
+        tiers=tuple(_of_tier(lines, tier) for tier in sorted({line.tier for line in lines})),
+        any=tuple(free for free, _ in by_dimension),
+        values=tuple(by_value for _, by_value in by_dimension),
+        capped=any(line.cap_day for line in lines),
+        files=frozenset(c.file for line in lines for c in line.creatives),
     )
-
-    def __init__(self, lines: Sequence[Line], placements: Sequence[Placement], version: int = 0) -> None:
-        self.version = version
-        self.lines = tuple(lines)
-        self.position = {line.id: n for n, line in enumerate(self.lines)}
-        self.open = (1 << len(self.lines)) - 1
-        self.places = {(p.agency, p.code): (p, _fitting(self.lines, p)) for p in placements}
-        self.capped = _bits(self.lines, lambda line: line.cap_day > 0)
-        tiers = sorted({line.tier for line in self.lines})
-        self.tiers = tuple(_of_tier(self.lines, tier) for tier in tiers)
-        self.any: list[int] = []
-        self.values: list[dict[str | int, int]] = []
-        for n in range(len(DIMENSIONS)):
-            free, by_value = _index(self.lines, n)
-            self.any.append(free)
-            self.values.append(by_value)
-        self.files = frozenset(c.file for line in self.lines for c in line.creatives)
 
 
 def _bits(lines: Sequence[Line], wanted: Callable[[Line], bool]) -> int:
@@ -149,21 +155,24 @@ def _index(lines: Sequence[Line], dimension: int) -> tuple[int, dict[str | int, 
     return free, by_value
 
 
-def decide(snapshot: Snapshot, request: Request, draw: Draw) -> list[Choice | None]:
-    """Fill each placement with a line or with nothing; no line twice on a page while another fits."""
+def decide(snapshot: Snapshot, lent: int, page: Page, draw: Draw) -> list[Choice | None]:
+    """Fill each placement with a line or with nothing; no line twice on a page while another fits.
+
+    `lent` are the lines that may be handed out at this moment.
+    """
     any_, values = snapshot.any, snapshot.values
     fits = (
-        snapshot.open
-        & values[0].get(request.section, any_[0])
-        & values[1].get(request.device, any_[1])
-        & values[2].get(request.language, any_[2])
-        & values[3].get(request.hour, any_[3])
+        lent
+        & values[0].get(page.section, any_[0])
+        & values[1].get(page.device, any_[1])
+        & values[2].get(page.language, any_[2])
+        & values[3].get(page.hour, any_[3])
     )
     chosen: list[Choice | None] = []
     used = 0
-    for code in request.placements:
-        place, here = snapshot.places.get((request.agency, code), (None, 0))
-        bit = _draw(snapshot, fits & here, used, request.seen, draw) if place is not None else -1
+    for code in page.placements:
+        place, here = snapshot.places.get((page.agency, code), (None, 0))
+        bit = _draw(snapshot, fits & here, used, page.seen, draw) if place is not None else -1
         if place is None or bit < 0:
             chosen.append(None)
             continue
@@ -208,20 +217,20 @@ def _creative(line: Line, place: Placement, draw: Draw) -> Creative:
     return fitting[0] if len(fitting) == 1 else fitting[int(draw() * len(fitting))]
 
 
-def explain(snapshot: Snapshot, request: Request, code: str) -> list[tuple[Line, str]]:
+def explain(snapshot: Snapshot, lent: int, page: Page, code: str) -> list[tuple[Line, str]]:
     """Why each line of the agency may fill the placement (`""`) or may not, in the order of the tests."""
-    _, here = snapshot.places.get((request.agency, code), (None, 0))
-    asked = (request.section, request.device, request.language, request.hour)
+    _, here = snapshot.places.get((page.agency, code), (None, 0))
+    asked = (page.section, page.device, page.language, page.hour)
     told = []
     for bit, line in enumerate(snapshot.lines):
-        if line.agency != request.agency:
+        if line.agency != page.agency:
             continue
         reason = ""
         if not here >> bit & 1:
             reason = "placement: not booked there, or no approved creative of its size"
-        elif not snapshot.open >> bit & 1:
+        elif not lent >> bit & 1:
             reason = "pacing: has had its share for now"
-        elif line.cap_day and request.seen and request.seen.get(cap_key(line.id), 0) >= line.cap_day:
+        elif line.cap_day and page.seen and page.seen.get(cap_key(line.id), 0) >= line.cap_day:
             reason = f"cap: seen {line.cap_day} times today"
         for name, value, targets in zip(DIMENSIONS, asked, line.targets(), strict=True):
             if not reason and targets and value not in targets:
