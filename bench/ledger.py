@@ -23,7 +23,7 @@ from services.ledger.tables import EntryRow, LegRow, RollupRow
 from shared import clock, outbox
 from shared.bus import Bus, Relay
 from shared.calendar import local_day
-from shared.contracts.base import Line, PaidLine, Period, Stream
+from shared.contracts.base import Line, PaidLine, Period
 from shared.contracts.payments import PaymentCaptured
 from shared.db import Database, Tx
 from shared.kit import Kit
@@ -31,13 +31,13 @@ from shared.kit import Kit
 BATCH = 500
 
 
-def capture(invoice: UUID | None = None, stream: Stream = "subscription") -> PaymentCaptured:
-    """A prepaid month of reading, three legs or more; or as much for whatever else was sold."""
+def capture(invoice: UUID | None = None) -> PaymentCaptured:
+    """A prepaid month of reading, three legs or more."""
     day = local_day(clock.now())
     line = Line(
         id=clock.new_id(),
         agency="bkh",
-        stream=stream,
+        stream="subscription",
         product_class="digital_news",
         title="Gói tháng",
         net_vnd=45_370,

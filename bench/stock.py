@@ -29,16 +29,14 @@ FROM (VALUES ('home-top', 970, 250), ('article-mid', 300, 250), ('article-bottom
 ON CONFLICT DO NOTHING;
 """
 _ORDERS = """
-INSERT INTO ad_order (id, agency, organisation, kind, name, booked_by, booked_at, submitted_at, invoice,
-    invoiced_at, expires_at, paid_at)
+INSERT INTO ad_order (id, agency, organisation, kind, name, booked_by, booked_at, submitted_at, invoice, paid_at)
 SELECT md5('{kind} ' || n)::uuid, 'bkh', md5('buyer ' || n % 50)::uuid, 'sold', 'Order ' || n, 'bench', now(), now(),
-    CASE WHEN {invoiced} THEN md5('{kind} invoice ' || n)::uuid END, CASE WHEN {invoiced} THEN now() END,
-    CASE WHEN {invoiced} THEN now() + interval '2 days' END, CASE WHEN {paid} THEN now() END
+    CASE WHEN {invoiced} THEN md5('{kind} invoice ' || n)::uuid END, CASE WHEN {paid} THEN now() END
 FROM generate_series(0, {count} - 1) AS n
 """
 _LINES = """
 INSERT INTO line_item (id, ad_order, agency, organisation, name, tier, placements, sections, devices, languages,
-    hours, starts_on, ends_on, pricing, price_vnd, budget_vnd, goal, net_vnd, vat_vnd, cap_day, credited_vnd)
+    hours, starts_on, ends_on, pricing, price_vnd, budget_vnd, goal, net_vnd, vat_vnd, cap_day)
 SELECT md5('{kind} line ' || n)::uuid, md5('{kind} ' || n / {each})::uuid, 'bkh',
     md5('buyer ' || n / {each} % 50)::uuid, 'Line ' || n, 1 + n % 3,
     CASE WHEN {whole} AND n % 4 > 0 THEN ARRAY['home-top', 'article-mid', 'article-bottom'] ELSE ARRAY['home-top'] END,
@@ -48,8 +46,21 @@ SELECT md5('{kind} line ' || n)::uuid, md5('{kind} ' || n / {each})::uuid, 'bkh'
     CASE WHEN n % 7 = 0 THEN ARRAY['vi'] ELSE '{{}}' END,
     CASE WHEN n % 4 = 0 THEN ARRAY(SELECT generate_series(0, 23)) ELSE '{{}}' END,
     current_date - 5, current_date + 24, 'cpm', 50000, 500000000, 10000000, 500000000, 50000000,
-    CASE WHEN n % 10 = 0 THEN 20 ELSE 0 END, 0
+    CASE WHEN n % 10 = 0 THEN 20 ELSE 0 END
 FROM generate_series(0, {count} - 1) AS n
+"""
+_SALES = """
+INSERT INTO sale (id, agency, kind, of, owner, number, buyer, collect, lines, total_vnd, opened_at, expires_at,
+    captured_vnd, credits, credited_vnd, paid_at)
+SELECT o.invoice, 'bkh', 'order', o.id, o.organisation, 'QC-' || o.id,
+    jsonb_build_object('kind', 'organisation', 'id', o.organisation), 'prepaid',
+    jsonb_agg(jsonb_build_object('id', l.id, 'agency', 'bkh', 'stream', 'advertising.web', 'product_class',
+        'advertising.web.cpm', 'title', l.name, 'net_vnd', l.net_vnd, 'vat_class', 'standard', 'vat_vnd', l.vat_vnd,
+        'earn', jsonb_build_object('type', 'delivery', 'unit', 'impression', 'quantity', l.goal))),
+    sum(l.net_vnd + l.vat_vnd), now(), now() + interval '2 days',
+    CASE WHEN o.paid_at IS NULL THEN 0 ELSE sum(l.net_vnd + l.vat_vnd) END, '{{}}', 0, o.paid_at
+FROM ad_order o JOIN line_item l ON l.ad_order = o.id WHERE o.invoice IS NOT NULL
+GROUP BY o.id ON CONFLICT DO NOTHING
 """
 _CREATIVES = """
 INSERT INTO creative (id, ad_order, agency, organisation, width, height, file, media_type, click_url, uploaded_at)
@@ -85,6 +96,7 @@ def fill_ads(address: str, lines: int) -> None:
             known = {"kind": kind, "each": each, "invoiced": invoiced, "paid": paid, "whole": whole}
             database.execute(_ORDERS.format(**known, count=count))
             database.execute(_LINES.format(**known, count=count * each))
+            database.execute(_SALES.format())
             database.execute(_CREATIVES.format(**known, count=count))
             if kind != "waiting":
                 database.execute(_REVIEWS)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import msgspec
 import sqlalchemy as sa
 
 from bench import load
@@ -13,9 +14,10 @@ from bench.ledger import capture
 from bench.stock import PENDING, key
 from ops.embedded import Stack
 from services.ads.actions.creatives import CHECKS
-from services.ads.actions.orders import STREAM
-from shared import auth, clock, outbox
+from shared import auth, clock, outbox, sales
 from shared.bus import Bus, Relay
+from shared.contracts.base import PaidLine
+from shared.contracts.payments import PaymentCaptured
 from shared.db import Database
 
 
@@ -30,7 +32,8 @@ async def writes(stack: Stack, port: int) -> AsyncIterator[None]:
     await bus.connect()
     done: list[int] = []
     relay = asyncio.create_task(Relay(bus, payments).run())
-    writer = asyncio.create_task(_write(payments, _reviewer(stack), port, done))
+    paid = await _owed(stack)
+    writer = asyncio.create_task(_write(payments, _reviewer(stack), port, paid, done))
     try:
         yield
         for task in (relay, writer):
@@ -52,14 +55,33 @@ def _reviewer(stack: Stack) -> dict[str, str]:
     return {"Authorization": f"Bearer {signer.api_key(desk, clock.now() + timedelta(hours=1))}"}
 
 
-async def _write(payments: Database, headers: dict[str, str], port: int, done: list[int]) -> None:
+async def _owed(stack: Stack) -> list[PaymentCaptured]:
+    """The whole money of each order that waits for it."""
+    ads = Database(stack.settings("ads"), "ads")
+    async with ads.worker_tx() as tx:
+        sold = await sales.find(tx, [key("unpaid invoice", n) for n in range(PENDING)])
+    await ads.close()
+    owed = [sold[key("unpaid invoice", n)] for n in range(PENDING)]
+    return [
+        msgspec.structs.replace(
+            capture(sale.id),
+            amount_vnd=sale.total_vnd,
+            lines=tuple(PaidLine(line, line.gross_vnd) for line in sale.lines),
+        )
+        for sale in owed
+    ]
+
+
+async def _write(
+    payments: Database, headers: dict[str, str], port: int, paid: list[PaymentCaptured], done: list[int]
+) -> None:
     body = json.dumps({"verdict": "approved", "checks": CHECKS}).encode()
     for n in range(PENDING):
         path = f"/api/ads/v1/creatives/{key('waiting creative', 3 * n)}/review"
         status, said = await load.ask(port, load.request("POST", path, body, headers))
         assert status == 200, said
         async with payments.worker_tx() as tx:
-            await outbox.emit(tx, capture(key("unpaid invoice", n), STREAM))
+            await outbox.emit(tx, paid[n])
         done.append(n)
         await asyncio.sleep(1)
 

@@ -23,6 +23,10 @@ from shared.outbox import emit
 from shared.sales import SALE, Credited, Sale, lock, read_sale, waits
 
 
+class PriceChanged(Refused):
+    """The price is another than the one that was seen: it has to be agreed to anew."""
+
+
 class AlreadyPaid(Refused):
     """The invoice is paid, or its late money was taken: nothing is sold twice."""
 
@@ -37,6 +41,15 @@ class NotPaid(Refused):
 
 class Overcredited(Refused):
     """More would be taken back than was sold."""
+
+
+def check_seen(seen_vnd: int | None, price_vnd: int) -> None:
+    """Raises PriceChanged where somebody agreed to another price than would be charged. None has seen no price."""
+    if seen_vnd is not None and seen_vnd != price_vnd:
+        raise PriceChanged(
+            f"The price is {price_vnd} đồng now, and was {seen_vnd} when you looked. Nothing was charged.",
+            price_vnd=price_vnd,
+        )
 
 
 Deed = Callable[[Tx, Sale], Awaitable[None]]

@@ -1,6 +1,10 @@
 """Work by the clock: settlement of what was delivered, expiry of unpaid orders, credit of shortfalls."""
 
+from functools import partial
+
 from services.ads.actions import delivery, orders, sandbox, settlement
+from services.ads.consumers import KINDS
+from shared import selling
 from shared.jobs import Jobs, until_nothing_is_due
 from shared.kit import Kit
 
@@ -10,20 +14,19 @@ jobs = Jobs[Kit]("ads")
 @jobs.every(60)
 async def settle_delivery(kit: Kit) -> None:
     """Tell the ledger what was delivered since the last time."""
-    async with kit.database.worker_tx() as tx:
-        await settlement.settle(tx)
+    await until_nothing_is_due(kit.database, settlement.settle)
 
 
 @jobs.every(300)
 async def expire_unpaid(kit: Kit) -> None:
     """Withdraw invoices that were not paid in time."""
-    await until_nothing_is_due(kit.database, orders.expire_orders)
+    await until_nothing_is_due(kit.database, partial(selling.withdraw_expired, kinds=KINDS))
 
 
 @jobs.every(3600)
 async def close_ended_lines(kit: Kit) -> None:
     """Credit what a flight that is over did not deliver."""
-    await until_nothing_is_due(kit.database, settlement.close_ended)
+    await until_nothing_is_due(kit.database, orders.close_ended)
 
 
 @jobs.every(2)

@@ -65,7 +65,6 @@ class OrderRow(Base):
         sa.Index("ad_order_sandbox", "id", postgresql_where=sa.text(sandbox.in_sql("agency"))),
         sa.CheckConstraint("kind IN ('sold', 'house')", name="ad_order_kind"),
         sa.CheckConstraint("(kind = 'house') = (organisation IS NULL)", name="ad_order_owner"),
-        sa.CheckConstraint("(invoice IS NULL) = (invoiced_at IS NULL)", name="ad_order_invoiced"),
         sa.CheckConstraint("paid_at IS NULL OR invoice IS NOT NULL", name="ad_order_paid"),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -77,12 +76,9 @@ class OrderRow(Base):
     booked_at: Mapped[datetime]
     submitted_at: Mapped[datetime | None]
     invoice: Mapped[UUID | None]
-    invoiced_at: Mapped[datetime | None]
-    expires_at: Mapped[datetime | None]
-    withdrawn_at: Mapped[datetime | None]
-    closed_at: Mapped[datetime | None]
-    """When payments said that no payment can come any more, without one having come."""
+    """Its sale, once its creatives are approved."""
     paid_at: Mapped[datetime | None]
+    """Since when it may run; how its invoice stands is in its sale."""
     cancelled_at: Mapped[datetime | None]
 
 
@@ -119,11 +115,9 @@ class LineRow(Base):
     goal: Mapped[int]
     net_vnd: Mapped[int]
     vat_vnd: Mapped[int]
-    """By the tax point: of the day of booking until the invoice is opened, then of that day."""
+    """By the tax point: the day of booking, then that of the invoice, at last that of the money."""
     cap_day: Mapped[int] = mapped_column(sa.Integer)
     """Most often a visitor sees the line in a day; 0 is without limit."""
-    credited_vnd: Mapped[int]
-    """Net that went back to the buyer because it was not delivered."""
     closed_at: Mapped[datetime | None]
     """When the account of delivered against booked was drawn up."""
 

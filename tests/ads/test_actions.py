@@ -196,7 +196,7 @@ async def test_all_orders_that_an_outage_left_unpaid_are_withdrawn_in_one_turn(
     for _ in range(3):
         await an_approved_order(flats, flat, advertiser)
     async with flat.tx() as tx:
-        await tx.execute(sa.text("UPDATE ad_order SET expires_at = now() - interval '1 minute'"))
+        await tx.execute(sa.text("UPDATE sale SET expires_at = now() - interval '1 minute'"))
     await flat.tick()
     assert len([fact for fact in await flat.facts() if isinstance(fact, InvoiceWithdrawn)]) == 3
 
@@ -204,7 +204,7 @@ async def test_all_orders_that_an_outage_left_unpaid_are_withdrawn_in_one_turn(
 async def test_an_order_that_is_not_paid_in_time_is_withdrawn_once(flats, flat, advertiser):
     order = await an_approved_order(flats, flat, advertiser)
     async with flat.tx() as tx:
-        await tx.execute(sa.text("UPDATE ad_order SET expires_at = now() - interval '1 minute'"))
+        await tx.execute(sa.text("UPDATE sale SET expires_at = now() - interval '1 minute'"))
     await flat.tick()
     await flat.tick()
     invoice, withdrawn = await flat.facts()
@@ -264,7 +264,7 @@ async def test_settlement_of_one_line_leaves_others(flats, flat, advertiser):
     await a_live_order(flats, flat, advertiser, a_line(budget_vnd=45_000))
     await totals(flat, 10, today())
     async with flat.tx() as tx:
-        assert await settlement.settle(tx, uuid4()) == 0
+        assert await settlement.settle(tx, only=uuid4()) == 0
         assert await settlement.settle(tx) == 1
 
 

@@ -62,7 +62,7 @@ async def test_an_advertiser_books_uploads_and_is_asked_to_pay_on_pages(flats, f
     organisation = uuid4()
     person = Person(flats, flat, roles=KNOWN, organisation=organisation)
     form = {
-        "placement": "bkh/article-mid",
+        "placement": "bkh/article-mid/45000",
         "name": "Tuần lễ yến sào",
         "starts_on": str(today()),
         "ends_on": str(today()),
@@ -101,7 +101,7 @@ async def test_an_advertiser_books_uploads_and_is_asked_to_pay_on_pages(flats, f
 
 
 BOOKING = {
-    "placement": "bkh/article-mid",
+    "placement": "bkh/article-mid/45000",
     "name": "Tuần lễ yến sào",
     "starts_on": str(today()),
     "ends_on": str(today()),
@@ -140,7 +140,7 @@ async def test_the_booking_page_offers_only_where_the_organisation_is_registered
     await a_rate_card(flat, "tcnt")
     person = Person(flats, flat, roles=KNOWN, organisation=uuid4())
     page = (await person.get("/advertise/new?placement=tcnt/article-mid")).text
-    assert 'value="bkh/article-mid"' in page
+    assert 'value="bkh/article-mid/45000"' in page
     assert 'value="tcnt/' not in page
     assert 'href="/account/organisation?kind=advertiser&amp;next=/advertise/new"' in page
     assert "bkh" in page.split("Tổ chức của bạn đặt được ở nơi đã đăng ký:")[1].split("</p>")[0]

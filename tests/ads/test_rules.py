@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.ads.rules import decision, orders, pacing, tokens, traffic
 from shared.calendar import start_of
+from shared.money import Amount
 
 TODAY = date(2026, 11, 23)
 RATES = {"mid": orders.Rate("mid", 300, 250, ("du-lich",), 45_000)}
@@ -158,9 +159,9 @@ def test_an_order_stands_where_its_moments_say():
     assert status() == "draft"
     assert status(submitted_at=now) == "review"
     assert status(submitted_at=now, refused=True) == "refused"
-    assert status(submitted_at=now, invoiced_at=now) == "payment"
-    assert status(invoiced_at=now, withdrawn_at=now) == "expired"
-    assert status(invoiced_at=now, withdrawn_at=now, paid_at=now, covered=True) == "live"
+    assert status(submitted_at=now, invoiced=True, payable=True) == "payment"
+    assert status(invoiced=True) == "expired"
+    assert status(invoiced=True, paid_at=now, covered=True) == "live"
     assert status(paid_at=now, covered=False) == "paused"
     later = orders.Flight(TODAY + timedelta(days=1), TODAY + timedelta(days=3), 1000, 0)
     assert status(paid_at=now, covered=True, flights=(later,)) == "scheduled"
@@ -238,13 +239,19 @@ def test_devices_are_told_by_their_names():
 
 @example(net=33_333, vat=2_667, goal=1_000, shown=334)
 @given(
-    net=st.integers(0, 10**10),
+    net=st.integers(1, 10**10),
     vat=st.integers(0, 10**9),
     goal=st.integers(1, 10**8),
     shown=st.integers(0, 2 * 10**8),
 )
 def test_what_was_shown_and_what_is_given_back_come_to_the_price_to_the_dong(net, vat, goal, shown):
     """The ledger earns floor(net · shown / goal): half up on the other side left a đồng in between."""
-    back, vat_back = orders.undelivered(net, vat, goal, shown)
-    assert net * min(shown, goal) // goal + back == net
-    assert 0 <= vat_back <= vat
+    sold, nothing = Amount(net, vat), Amount(0, 0)
+    back = orders.undelivered(sold, nothing, goal, shown)
+    assert net * min(shown, goal) // goal + back.net_vnd == net
+    assert 0 <= back.vat_vnd <= vat
+    assert orders.undelivered(sold, nothing, goal, 0) == sold
+    assert orders.undelivered(sold, nothing, goal, goal) == nothing
+    allowance = Amount(min(net, 1000), min(vat, 80))
+    later = orders.undelivered(sold, allowance, goal, shown)
+    assert later.net_vnd + allowance.net_vnd == max(back.net_vnd, allowance.net_vnd)

@@ -197,7 +197,6 @@ async def _house_line(world: World, tx: Tx, agency: str, day: date) -> None:
             net_vnd=0,
             vat_vnd=0,
             cap_day=0,
-            credited_vnd=0,
         )
     )
     await _add_creatives(world, tx, row, banners.HOUSE, f"{world.settings.base_url}/advertise", banners.SIZES)

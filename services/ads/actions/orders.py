@@ -1,4 +1,4 @@
-"""Orders from booking to payment: book, submit, invoice, pay, expire, cancel."""
+"""Orders from booking to payment: book, submit, ask for the money, run, cancel."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -8,27 +8,28 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.ads.actions.settlement import credit_lines
+from services.ads.actions.settlement import unwind
 from services.ads.actions.version import bump
 from services.ads.queries import catalogue, orders
 from services.ads.rules import orders as rules
 from services.ads.tables import CreativeRow, LineRow, OrderRow
-from shared import auth, clock
+from shared import auth, clock, sales, selling
 from shared.calendar import local_day
 from shared.contracts import sandbox
-from shared.contracts.ads import InvoiceOpened, InvoiceWithdrawn
-from shared.contracts.base import Buyer, Delivery, Line, Stream
-from shared.contracts.payments import InvoiceClosed, PaymentCaptured
+from shared.contracts.base import Buyer, CreditedLine, Delivery, Line, Stream
 from shared.db import Tx, locked
 from shared.errors import NotAllowed, NotFound
 from shared.money import priced
-from shared.outbox import emit
+from shared.sales import Sale
 from shared.settings import Settings
 
 STREAM: Stream = "advertising.web"
 VAT_CLASS = "standard"
 PRODUCT_CLASS = "advertising.web.cpm"
 GUARANTEED = 2
+
+GRACE_DAYS = 2
+"""A line's account is drawn up so many days after its flight, when no beacon can come any more."""
 
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$")]
 # PostgreSQL keeps no NUL, so none is let in; and a name of blanks names nothing.
@@ -44,6 +45,8 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     budget_vnd: Annotated[int, msgspec.Meta(gt=0, le=10**11)]
     name: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00]*$")] = ""
     pricing: rules.Pricing = "cpm"
+    price_vnd: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    """The price for 1,000 impressions that you saw: where it has changed since, nothing is booked."""
     sections: Annotated[tuple[Code, ...], msgspec.Meta(max_length=20)] = ()
     devices: Annotated[
         tuple[Annotated[str, msgspec.Meta(pattern="^(phone|tablet|desktop)$")], ...],
@@ -120,7 +123,9 @@ async def keep_order(tx: Tx, organisation: UUID, booked_by: str, wanted: NewOrde
     await tx.flush()
     for n, line in enumerate(wanted.line_items, start=1):
         wish = rules.Wish(line.placements, line.sections, line.starts_on, line.ends_on, line.budget_vnd)
-        tx.add(_line_row(row, n, line, rules.price(wish, rates, today), today))
+        offer = rules.price(wish, rates, today)
+        selling.check_seen(line.price_vnd, offer.price_vnd)
+        tx.add(_line_row(row, n, line, offer, today))
     await tx.flush()
     return row
 
@@ -147,7 +152,6 @@ def _line_row(row: OrderRow, n: int, line: NewLine, offer: rules.Offer, today: d
         net_vnd=offer.net_vnd,
         vat_vnd=priced(offer.net_vnd, VAT_CLASS, today).vat_vnd,
         cap_day=line.cap_day,
-        credited_vnd=0,
     )
 
 
@@ -179,7 +183,7 @@ async def submit_order(tx: Tx, settings: Settings, order_id: UUID) -> orders.Ord
 
 async def open_invoice_when_approved(tx: Tx, row: OrderRow) -> None:
     """Ask for the money once no creative of a submitted order waits and each line has one that may be shown."""
-    if row.submitted_at is None or row.invoiced_at is not None or row.cancelled_at is not None:
+    if row.submitted_at is None or row.invoice is not None or row.cancelled_at is not None:
         return
     creatives = list(await tx.scalars(sa.select(CreativeRow).where(CreativeRow.ad_order == row.id)))
     verdicts = await orders.verdicts_of(tx, [c.id for c in creatives])
@@ -198,23 +202,21 @@ async def _open_invoice(tx: Tx, row: OrderRow, lines: Sequence[LineRow]) -> None
     now = clock.now()
     if row.organisation is None:
         raise ValueError("A house order is never invoiced.")
-    row.invoice, row.invoiced_at, row.expires_at = clock.new_id(), now, now + rules.HOLD
     for line in lines:
         line.vat_vnd = priced(line.net_vnd, VAT_CLASS, local_day(now)).vat_vnd
+    row.invoice = clock.new_id()
     await tx.flush()
-    await emit(
+    await selling.open_sale(
         tx,
-        InvoiceOpened(
-            agency=row.agency,
-            invoice=row.invoice,
-            number=orders.number_of(row.id),
-            buyer=Buyer("organisation", row.organisation),
-            collect="prepaid",
-            due_at=row.expires_at,
-            expires_at=row.expires_at,
-            return_url=f"/advertise/orders/{row.id}",
-            lines=tuple(_invoice_line(line) for line in lines),
-        ),
+        ORDER,
+        invoice=row.invoice,
+        of=row.id,
+        owner=row.organisation,
+        buyer=Buyer("organisation", row.organisation),
+        number=orders.number_of(row.id),
+        lines=[_invoice_line(line) for line in lines],
+        expires_at=now + rules.HOLD,
+        return_url=f"/advertise/orders/{row.id}",
     )
 
 
@@ -232,18 +234,55 @@ def _invoice_line(line: LineRow) -> Line:
     )
 
 
-async def take_payment(tx: Tx, fact: PaymentCaptured) -> None:
-    """Money came: the order runs in its flight, or is credited whole when it was cancelled meanwhile."""
-    if not fact.pays_for(STREAM):
-        return  # another seller's invoice
-    row = await tx.scalar(sa.select(OrderRow).where(OrderRow.invoice == fact.invoice).with_for_update())
-    if row is None or row.paid_at is not None:
-        return  # no order of ours, or a second part of a payment that was counted
-    row.paid_at = fact.captured_at
-    await tx.flush()
+async def _deliver(tx: Tx, sale: Sale) -> None:
+    """All the money came: the order runs in its flight, by the net and VAT of the day of the money."""
+    row = await lock_order(tx, sale.of)
     if row.cancelled_at is not None:
-        await credit_lines(tx, row, await _lines_of(tx, row), "cancelled")
+        raise rules.OrderCancelled("The order was cancelled before its money came.")
+    row.paid_at = sale.paid_at
+    charged = {line.id: line for line in sale.lines}
+    for line in await _lines_of(tx, row):
+        line.net_vnd, line.vat_vnd = charged[line.id].net_vnd, charged[line.id].vat_vnd
+    await tx.flush()
     await bump(tx)
+
+
+async def _take(tx: Tx, sale: Sale) -> None:
+    """Late money buys what it would have bought in time, as long as no flight is over."""
+    row = await lock_order(tx, sale.of)
+    if row.cancelled_at is not None:
+        raise rules.OrderCancelled("The order was cancelled before its money came.")
+    if any(line.ends_on < local_day(clock.now()) for line in await _lines_of(tx, row)):
+        raise rules.FlightOver("The money came when the flight was over.")
+
+
+async def _free(_tx: Tx, _sale: Sale) -> None:
+    """An order that is not paid holds nothing; how it stands follows from its sale."""
+
+
+async def _cancel(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
+    """Give back all that was not shown, and the order is over; or less, as an allowance, and it runs on."""
+    row = await lock_order(tx, sale.of)
+    lines = await _lines_of(tx, row)
+    rest = await unwind(tx, sale, lines)
+    rest_vnd = sum(line.net_vnd + line.vat_vnd for line in rest)
+    if amount_vnd > rest_vnd:
+        raise rules.AlreadyShown(f"At most {rest_vnd} đồng of this order were not shown yet.")
+    if amount_vnd < rest_vnd:
+        return selling.parts(sale, amount_vnd)
+    row.cancelled_at = clock.now()
+    _close(lines)
+    await tx.flush()
+    await bump(tx)
+    return rest
+
+
+ORDER = selling.Kind(seller="ads", name="order", deliver=_deliver, take=_take, free=_free, cancel=_cancel)
+
+
+def _close(lines: Sequence[LineRow]) -> None:
+    for line in lines:
+        line.closed_at = line.closed_at or clock.now()
 
 
 async def _lines_of(tx: Tx, row: OrderRow) -> list[LineRow]:
@@ -254,60 +293,50 @@ async def _lines_of(tx: Tx, row: OrderRow) -> list[LineRow]:
     )
 
 
-async def close_invoice(tx: Tx, fact: InvoiceClosed) -> None:
-    """No payment can come any more; a paid order was told of by its capture."""
-    if fact.outcome == "paid":
-        return
-    await tx.execute(
-        sa.update(OrderRow)
-        .where(OrderRow.invoice == fact.invoice, OrderRow.closed_at.is_(None))
-        .values(closed_at=fact.occurred_at)
-    )
+async def cancel_order(
+    tx: Tx, settings: Settings, order_id: UUID, by: UUID | None = None
+) -> orders.OrderView:
+    """Stop an order: before payment its invoice is withdrawn, after it what was not shown is credited.
 
-
-async def expire_orders(tx: Tx, limit: int) -> int:
-    """Withdraw the invoices of orders whose money did not come in time; returns how many."""
-    now = clock.now()
-    found = await tx.scalars(
-        sa.select(OrderRow)
-        .where(
-            OrderRow.expires_at < now,
-            OrderRow.paid_at.is_(None),
-            OrderRow.withdrawn_at.is_(None),
-            OrderRow.closed_at.is_(None),
-        )
-        .order_by(OrderRow.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    due = found.all()
-    for row in due:
-        await _withdraw(tx, row, "expired")
-    return len(due)
-
-
-async def _withdraw(tx: Tx, row: OrderRow, reason: str) -> None:
-    if row.invoice is None:
-        return
-    row.withdrawn_at = clock.now()
-    await tx.flush()
-    await emit(tx, InvoiceWithdrawn(agency=row.agency, invoice=row.invoice, reason=reason))
-
-
-async def cancel_order(tx: Tx, settings: Settings, order_id: UUID) -> orders.OrderView:
-    """Stop an order: before payment its invoice is withdrawn, after it the undelivered part is credited.
-
-    Raises NotCancellable when nothing is left to cancel.
+    Raises NotFound, NotCancellable when nothing is left to cancel. `by` is the person whose deed it is.
     """
+    sale = await sales.lock(tx, await tx.scalar(sa.select(OrderRow.invoice).where(OrderRow.id == order_id)))
     row = await lock_order(tx, order_id)
     view = await orders.order(tx, settings, order_id)
     if view.status in ("finished", "cancelled", "expired"):
         raise rules.NotCancellable(f"The order is {view.status} already.")
     row.cancelled_at = clock.now()
     await tx.flush()
-    if row.paid_at is not None:
-        await credit_lines(tx, row, await _lines_of(tx, row), "cancelled")
-    else:
-        await _withdraw(tx, row, "cancelled")
+    if sale is not None and sale.paid_at is not None:
+        lines = await _lines_of(tx, row)
+        rest = await unwind(tx, sale, lines)
+        _close(lines)
+        await tx.flush()
+        await selling.credit(tx, ORDER, sale, rest, "cancelled", by=by)
+    elif sale is not None:
+        await selling.withdraw(tx, ORDER, sale, "cancelled")
     await bump(tx)
     return await orders.order(tx, settings, order_id)
+
+
+async def close_ended(tx: Tx, limit: int) -> int:
+    """Draw up the account of paid lines whose flight has ended, and credit what falls short; returns of how many."""
+    last = local_day(clock.now()) - timedelta(days=GRACE_DAYS)
+    due = (
+        sa.select(LineRow.id, OrderRow.invoice)
+        .join(OrderRow, OrderRow.id == LineRow.ad_order)
+        .where(LineRow.ends_on < last, LineRow.closed_at.is_(None), OrderRow.paid_at.is_not(None))
+        .order_by(OrderRow.id, LineRow.id)
+        .limit(limit)
+    )
+    found = (await tx.execute(due)).all()
+    for line_id, invoice in found:
+        sale = await sales.lock(tx, invoice)
+        line: LineRow = await locked(tx, LineRow, line_id)
+        if sale is None or line.closed_at is not None:
+            continue
+        rest = await unwind(tx, sale, [line])
+        _close([line])
+        await tx.flush()
+        await selling.credit(tx, ORDER, sale, rest, "undelivered")
+    return len(found)

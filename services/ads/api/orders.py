@@ -92,7 +92,11 @@ async def submit(request: Request, tx: NamedDependency[Tx], order_id: FromPath[U
 @post("/orders/{order_id:uuid}/cancel", guards=[may_book_ads], status_code=200)
 async def cancel(request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
     """Stop the order; what was paid and not delivered is credited."""
-    return await once(request, tx, orders.cancel_order(tx, request.app.state.settings, order_id))
+    return await once(
+        request,
+        tx,
+        orders.cancel_order(tx, request.app.state.settings, order_id, auth.principal_of(request).answers),
+    )
 
 
 @get("/review-queue", guards=[may_review_creatives])

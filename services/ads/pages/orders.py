@@ -38,8 +38,8 @@ FIRST_DAYS, FLIGHT_DAYS = 3, 14
 class BookForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line, as people book it."""
 
-    placement: str
-    """agency/code"""
+    placement: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+/[a-z0-9-]+/[0-9]{1,12}$")]
+    """agency/code/price as seen"""
     name: orders.Text
     starts_on: date
     ends_on: date
@@ -108,11 +108,16 @@ async def _booking(request: Request, tx: Tx, placement: str = "") -> Template:
     today = local_day(clock.now())
     own = auth.is_registered.agencies(_as_advertiser(request))
     names = await names_of(tx, own)
+    offered = {
+        f"{found.agency}/{found.code}/{found.rates[0].price_vnd}": found
+        for found in await catalogue.placements(tx, today)
+        if found.agency in own
+    }
     return page(
         request,
         "ads_booking.html",
-        placements=[found for found in await catalogue.placements(tx, today) if found.agency in own],
-        chosen=placement,
+        placements=offered,
+        chosen=next((value for value in offered if value.startswith(f"{placement}/")), ""),
         known_at=", ".join(names[agency] for agency in sorted(own)),
         words=words,
         starts_on=today + timedelta(days=FIRST_DAYS),
@@ -133,9 +138,10 @@ async def book(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
 
 
 async def _book(request: Request, tx: Tx, principal: auth.Principal, form: BookForm) -> Redirect:
-    agency, _, code = form.placement.partition("/")
+    agency, code, price_vnd = form.placement.split("/")
     line = orders.NewLine(
         placements=(code,),
+        price_vnd=int(price_vnd),
         sections=tuple(form.sections),
         starts_on=form.starts_on,
         ends_on=form.ends_on,
@@ -203,7 +209,8 @@ async def _done(act: Coroutine[Any, Any, reading.OrderView]) -> Redirect:
 @post("/advertise/orders/{order_id:uuid}/cancel", include_in_schema=False, guards=[is_signed_in])
 async def cancel(request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Response[Any]:
     _as_advertiser(request)
-    work = _done(orders.cancel_order(tx, request.app.state.settings, order_id))
+    by = auth.principal_of(request).id
+    work = _done(orders.cancel_order(tx, request.app.state.settings, order_id, by))
     return await or_again(request, tx, work, lambda: _order(request, tx, order_id))
 
 

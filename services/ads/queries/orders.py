@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from services.ads.rules.orders import Flight, Judgement, Order, Pricing, Status, missing_sizes, status_of
 from services.ads.tables import CreativeRow, LineRow, OrderRow, ReviewRow
-from shared import clock, links
+from shared import clock, links, sales
 from shared.contracts import sandbox
 from shared.db import Tx
 from shared.errors import NotFound
+from shared.sales import Credited, Sale
 from shared.settings import Settings
 
 PREVIEW_TTL_S = 3600
@@ -70,7 +71,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def number_of(order: UUID) -> str:
-    """How people name an order."""
+    """How people name an order, from its first day on."""
     return f"QC-{order.hex[-8:].upper()}"
 
 
@@ -114,7 +115,7 @@ _VERDICTS = sa.text(
 
 
 async def views(tx: Tx, settings: Settings, rows: Sequence[OrderRow]) -> list[OrderView]:
-    """Orders with everything that belongs to them, in four reads however many there are."""
+    """Orders with everything that belongs to them, in five reads however many there are."""
     ids = [row.id for row in rows]
     lines = list(await tx.scalars(sa.select(LineRow).where(LineRow.ad_order.in_(ids)).order_by(LineRow.id)))
     creatives = list(
@@ -125,18 +126,19 @@ async def views(tx: Tx, settings: Settings, rows: Sequence[OrderRow]) -> list[Or
     sizes: dict[str, dict[str, tuple[int, int]]] = {}
     for place in await tx.execute(_SIZES):
         sizes.setdefault(place.agency, {})[place.code] = (place.width, place.height)
-    now = clock.now()
+    sold = await sales.find(tx, [row.invoice for row in rows])
     made = []
     for row in rows:
+        sale = sold.get(row.invoice) if row.invoice else None
         own_sizes = sizes[sandbox.real(row.agency)]
         shown = [creative_view(settings, c, verdicts) for c in creatives if c.ad_order == row.id]
         have = {(c.width, c.height) for c in shown if c.status in ("waiting", "approved")}
         own = [
-            _line_view(line, counts.get(line.id), missing_sizes(line.placements, own_sizes, have))
+            _line_view(line, counts.get(line.id), sale, missing_sizes(line.placements, own_sizes, have))
             for line in lines
             if line.ad_order == row.id
         ]
-        made.append(_view(settings, row, own, shown, own_sizes, now))
+        made.append(_view(settings, row, sale, own, shown, own_sizes))
     return made
 
 
@@ -163,7 +165,8 @@ def creative_view(
     )
 
 
-def _line_view(row: LineRow, count: Any, missing: list[str]) -> LineView:
+def _line_view(row: LineRow, count: Any, sale: Sale | None, missing: list[str]) -> LineView:
+    credited = sale.credits.get(row.id, Credited()) if sale else Credited()
     return LineView(
         id=row.id,
         name=row.name,
@@ -181,7 +184,7 @@ def _line_view(row: LineRow, count: Any, missing: list[str]) -> LineView:
         impressions=int(count.impressions) if count else 0,
         viewables=int(count.viewables) if count else 0,
         clicks=int(count.clicks) if count else 0,
-        credited_vnd=row.credited_vnd,
+        credited_vnd=credited.net_vnd,
         missing_sizes=missing,
     )
 
@@ -189,25 +192,25 @@ def _line_view(row: LineRow, count: Any, missing: list[str]) -> LineView:
 def _view(
     settings: Settings,
     row: OrderRow,
+    sale: Sale | None,
     lines: list[LineView],
     creatives: list[CreativeView],
     sizes: dict[str, tuple[int, int]],
-    now: datetime,
 ) -> OrderView:
     waiting = any(c.status == "waiting" for c in creatives)
     covered = not uncovered(lines, sizes, {(c.width, c.height) for c in creatives if c.status == "approved"})
     history = Order(
         submitted_at=row.submitted_at,
-        invoiced_at=row.invoiced_at,
-        withdrawn_at=row.withdrawn_at,
-        closed_at=row.closed_at,
+        invoiced=sale is not None,
+        payable=sale is not None and (sale.waits or sale.taken is not None),
         paid_at=row.paid_at,
         cancelled_at=row.cancelled_at,
         covered=covered,
         refused=row.submitted_at is not None and not waiting and not covered,
         flights=tuple(Flight(x.starts_on, x.ends_on, x.goal, x.impressions) for x in lines),
     )
-    status = status_of(history, now)
+    status = status_of(history, clock.now())
+    payable = sale if sale is not None and sale.waits else None
     net, vat = sum(x.net_vnd for x in lines), sum(x.vat_vnd for x in lines)
     return OrderView(
         id=row.id,
@@ -219,8 +222,8 @@ def _view(
         net_vnd=net,
         vat_vnd=vat,
         total_vnd=net + vat,
-        pay_url=pay_url(settings, row, net + vat, now) if status == "payment" else None,
-        pay_by=row.expires_at if status == "payment" else None,
+        pay_url=settings.base_url + sales.pay_link(settings, "ads", payable) if payable else None,
+        pay_by=payable.expires_at if payable else None,
         line_items=lines,
         creatives=creatives,
     )
@@ -231,14 +234,6 @@ def uncovered(
 ) -> list[UUID]:
     """Lines none of whose placements has a creative of its size."""
     return [x.id for x in lines if not {sizes[p] for p in x.placements if p in sizes} & approved]
-
-
-def pay_url(settings: Settings, row: OrderRow, total_vnd: int, now: datetime) -> str:
-    """The signed link to payments' page for the order's invoice."""
-    ttl_s = int((row.expires_at - now).total_seconds()) if row.expires_at else 0
-    return settings.base_url + links.pay_link(
-        settings, "ads", row.invoice, max(ttl_s, 60), agency=row.agency, amount_vnd=total_vnd
-    )
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

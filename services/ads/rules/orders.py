@@ -9,7 +9,7 @@ import msgspec
 
 from shared.calendar import local_day
 from shared.errors import Refused
-from shared.money import half_up, share
+from shared.money import Amount, half_up, share
 
 MAX_AHEAD = timedelta(days=730)
 MAX_FLIGHT = timedelta(days=366)
@@ -56,6 +56,18 @@ class NotSubmittable(Refused):
 
 class NotCancellable(Refused):
     """The order is over already."""
+
+
+class OrderCancelled(Refused):
+    """The order was cancelled before its money came."""
+
+
+class FlightOver(Refused):
+    """The money came when a line's flight was over."""
+
+
+class AlreadyShown(Refused):
+    """More is to go back than was not yet shown."""
 
 
 class AlreadyReviewed(Refused):
@@ -161,9 +173,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to an order."""
 
     submitted_at: datetime | None = None
-    invoiced_at: datetime | None = None
-    withdrawn_at: datetime | None = None
-    closed_at: datetime | None = None
+    invoiced: bool = False
+    payable: bool = False
+    """Its invoice may still be paid, or its late money was taken and is on the way."""
     paid_at: datetime | None = None
     cancelled_at: datetime | None = None
     covered: bool = False
@@ -179,10 +191,8 @@ def status_of(order: Order, now: datetime) -> Status:
         return "cancelled"
     if order.paid_at:
         return _running(order, now)
-    if order.closed_at or order.withdrawn_at:
-        return "expired"
-    if order.invoiced_at:
-        return "payment"
+    if order.invoiced:
+        return "payment" if order.payable else "expired"
     if order.refused:
         return "refused"
     return "review" if order.submitted_at else "draft"
@@ -206,7 +216,12 @@ def missing_sizes(
     return [f"{width}x{height}" for width, height in sorted(wanted - have)]
 
 
-def undelivered(net_vnd: int, vat_vnd: int, goal: int, impressions: int) -> tuple[int, int]:
-    """Net and VAT of what was paid and not shown: the net is what showing has not earned, the VAT follows the net."""
-    left_vnd = net_vnd - share(net_vnd, impressions, goal)
-    return left_vnd, half_up(vat_vnd * left_vnd, net_vnd) if net_vnd else 0
+def undelivered(sold: Amount, gone: Amount, goal: int, impressions: int) -> Amount:
+    """What goes back of a line: the net that showing has not earned, less what went back before; the VAT follows.
+
+    Shown in full nothing goes back, not at all everything that is left: no đồng stays behind in either case.
+    """
+    net_vnd = max(0, sold.net_vnd - share(sold.net_vnd, impressions, goal) - gone.net_vnd)
+    if net_vnd == sold.net_vnd - gone.net_vnd:
+        return Amount(net_vnd, sold.vat_vnd - gone.vat_vnd)
+    return Amount(net_vnd, half_up(sold.vat_vnd * net_vnd, sold.net_vnd))

@@ -6,14 +6,14 @@ from sqlalchemy.dialects import postgresql
 
 from shared.contracts import sandbox
 from shared.db import append_only_ddl, flat_ddl, secure_ddl, versions_ddl
+from shared.sales import sale_ddl
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    for sql in flat_ddl("ads"):
-        op.execute(sql)
+    _run([*flat_ddl("ads"), *sale_ddl("ads")])
     _catalogue()
     _orders()
     _creatives()
@@ -78,15 +78,10 @@ def _orders() -> None:
         sa.Column("booked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("invoice", sa.Uuid(), nullable=True),
-        sa.Column("invoiced_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("(kind = 'house') = (organisation IS NULL)", name="ad_order_owner"),
         sa.CheckConstraint("kind IN ('sold', 'house')", name="ad_order_kind"),
-        sa.CheckConstraint("(invoice IS NULL) = (invoiced_at IS NULL)", name="ad_order_invoiced"),
         sa.CheckConstraint("paid_at IS NULL OR invoice IS NOT NULL", name="ad_order_paid"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("invoice"),
@@ -118,7 +113,6 @@ def _orders() -> None:
         sa.Column("net_vnd", sa.BigInteger(), nullable=False),
         sa.Column("vat_vnd", sa.BigInteger(), nullable=False),
         sa.Column("cap_day", sa.Integer(), nullable=False),
-        sa.Column("credited_vnd", sa.BigInteger(), nullable=False),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("cap_day >= 0", name="line_item_cap"),
         sa.CheckConstraint("ends_on >= starts_on", name="line_item_flight_runs"),
