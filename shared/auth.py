@@ -46,6 +46,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """What a key may do, such as `ads:book`; a person's rights come from roles."""
     agency: str = ""
     """The one agency of a key."""
+    made_by: UUID | None = None
+    """The person who answers for a key: a member of its organisation, or who made it. None where no person did."""
     expires_at: datetime | None = None
     session: str = ""
     name: str = ""
@@ -56,6 +58,11 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         """Under which ids rows are the principal's own: the person, and the organisation that it acts for."""
         person = self.id if self.kind == "person" else None
         return frozenset(found for found in (person, self.organisation) if found is not None)
+
+    @property
+    def answers(self) -> UUID | None:
+        """The person who answers for what is done: who signed in, or who made the key."""
+        return self.id if self.kind == "person" else self.made_by
 
     @property
     def subject(self) -> str:
