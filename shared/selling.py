@@ -23,10 +23,6 @@ from shared.outbox import emit
 from shared.sales import SALE, Credited, Sale, lock, read_sale, waits
 
 
-class PriceChanged(Refused):
-    """The price is another than the one that was seen: it has to be agreed to anew."""
-
-
 class AlreadyPaid(Refused):
     """The invoice is paid, or its late money was taken: nothing is sold twice."""
 
@@ -35,21 +31,12 @@ class OtherAmount(Refused):
     """Another amount came than is still owed, so that it buys nothing."""
 
 
-class NotPaid(Refused):
+class NothingCame(Refused):
     """Nothing came for the invoice, so that nothing can go back."""
 
 
 class Overcredited(Refused):
     """More would be taken back than was sold."""
-
-
-def check_seen(seen_vnd: int | None, price_vnd: int) -> None:
-    """Raises PriceChanged where somebody agreed to another price than would be charged. None has seen no price."""
-    if seen_vnd is not None and seen_vnd != price_vnd:
-        raise PriceChanged(
-            f"The price is {price_vnd} đồng now, and was {seen_vnd} when you looked. Nothing was charged.",
-            price_vnd=price_vnd,
-        )
 
 
 Deed = Callable[[Tx, Sale], Awaitable[None]]
@@ -271,7 +258,7 @@ async def offered(tx: Tx, kinds: Mapping[str, Kind], fact: MoneyUnapplied) -> No
     said = _said(kind)
     try:
         if sale is None:
-            raise NotPaid("There is no such sale.")
+            raise NothingCame("There is no such sale.")
         async with tx.begin_nested():
             await _take(tx, kinds[sale.kind], sale, fact)
     except Refused as refusal:
@@ -300,7 +287,7 @@ async def refund_asked(tx: Tx, kinds: Mapping[str, Kind], fact: RefundAsked) -> 
     kind = kinds[sale.kind]
     try:
         if sale.paid_at is None:
-            raise NotPaid("Nothing came for this invoice.")
+            raise NothingCame("Nothing came for this invoice.")
         if fact.amount_vnd > sale.left_vnd:
             raise Overcredited(f"At most {sale.left_vnd} đồng of this invoice can be taken back.")
         async with tx.begin_nested():

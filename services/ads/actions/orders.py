@@ -13,13 +13,12 @@ from services.ads.actions.version import bump
 from services.ads.queries import catalogue, orders
 from services.ads.rules import orders as rules
 from services.ads.tables import CreativeRow, LineRow, OrderRow
-from shared import auth, clock, sales, selling
+from shared import auth, clock, money, sales, selling
 from shared.calendar import local_day
 from shared.contracts import sandbox
 from shared.contracts.base import Buyer, CreditedLine, Delivery, Line, Stream
 from shared.db import Tx, locked
 from shared.errors import NotAllowed, NotFound
-from shared.money import priced
 from shared.sales import Sale
 from shared.settings import Settings
 
@@ -124,7 +123,7 @@ async def keep_order(tx: Tx, organisation: UUID, booked_by: str, wanted: NewOrde
     for n, line in enumerate(wanted.line_items, start=1):
         wish = rules.Wish(line.placements, line.sections, line.starts_on, line.ends_on, line.budget_vnd)
         offer = rules.price(wish, rates, today)
-        selling.check_seen(line.price_vnd, offer.price_vnd)
+        money.check_seen(line.price_vnd, offer.price_vnd)
         tx.add(_line_row(row, n, line, offer, today))
     await tx.flush()
     return row
@@ -150,7 +149,7 @@ def _line_row(row: OrderRow, n: int, line: NewLine, offer: rules.Offer, today: d
         budget_vnd=line.budget_vnd,
         goal=offer.goal,
         net_vnd=offer.net_vnd,
-        vat_vnd=priced(offer.net_vnd, VAT_CLASS, today).vat_vnd,
+        vat_vnd=money.priced(offer.net_vnd, VAT_CLASS, today).vat_vnd,
         cap_day=line.cap_day,
     )
 
@@ -203,7 +202,7 @@ async def _open_invoice(tx: Tx, row: OrderRow, lines: Sequence[LineRow]) -> None
     if row.organisation is None:
         raise ValueError("A house order is never invoiced.")
     for line in lines:
-        line.vat_vnd = priced(line.net_vnd, VAT_CLASS, local_day(now)).vat_vnd
+        line.vat_vnd = money.priced(line.net_vnd, VAT_CLASS, local_day(now)).vat_vnd
     row.invoice = clock.new_id()
     await tx.flush()
     await selling.open_sale(
