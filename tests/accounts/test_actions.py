@@ -15,6 +15,7 @@ from services.accounts.rules import PURPOSES
 from services.accounts.tables import Base
 from shared.contracts.accounts import ConsentChanged
 from shared.db import enter
+from shared.lists import encode_cursor
 from tests.accounts.builders import PASSWORD, Browser, a_person, an_advertiser, some_agencies
 
 
@@ -342,3 +343,23 @@ async def test_the_log_of_messages_goes_on_to_the_last_one(flat, monkeypatch):
             sa.text("SELECT count(*) FROM message WHERE agency IN ('bkh', 'baokh')")
         )
     assert rows > 2
+
+
+async def test_the_audit_trail_goes_on_to_its_first_entry_and_takes_no_place_that_we_did_not_give(
+    flat, monkeypatch
+):
+    from services.accounts.pages import audit as pages
+
+    admin, _ = await an_administrator(flat, "quantri@bkh.example")
+    monkeypatch.setattr(pages, "PAGE", 1)
+    path, numbers = "/desk/audit?agency=bkh", []
+    while path:
+        shown = (await admin.get(path)).text
+        numbers += [int(n) for n in re.findall(r'<td data-label="#"[^>]*>(\d+)', shown)]
+        found = re.search(r'href="([^"]+)" rel="next"', shown)
+        path = found[1].replace("&amp;", "&") if found else ""
+    assert len(numbers) > 1
+    assert numbers == list(range(len(numbers), 0, -1))
+    for place in (encode_cursor(2**63), encode_cursor(0), encode_cursor("x"), "???"):
+        for page in ("/desk/audit", "/desk/messages", "/dev/mail"):
+            assert (await admin.get(f"{page}?cursor={place}")).status_code == 400, (page, place)

@@ -179,7 +179,7 @@ async def test_a_letter_that_waited_stands_in_the_inbox_where_it_arrived(flat, m
         await tx.execute(sa.text("UPDATE message SET next_at = now()"))
     await flat.tick()
     first = (await browser.get("/dev/mail")).text
-    (more,) = re.findall(r'href="(/dev/mail\?before=[^"]+)" rel="next"', first)
+    (more,) = re.findall(r'href="(/dev/mail\?cursor=[^"]+)" rel="next"', first)
     second = (await browser.get(more)).text
     assert ["lan@" in first, "hoa@" in first, "lan@" in second, "hoa@" in second] == [
         True,

@@ -228,7 +228,7 @@ async def test_the_inbox_shows_every_letter_page_by_page(flat, monkeypatch):
         await browser.post("/account/sign-in", identifier=f"{name}@example.vn")
         await flat.tick()
     first = (await browser.get("/dev/mail")).text
-    (more,) = re.findall(r'href="(/dev/mail\?before=[^"]+)" rel="next"', first)
+    (more,) = re.findall(r'href="(/dev/mail\?cursor=[^"]+)" rel="next"', first)
     second = (await browser.get(more)).text
     letters = [re.findall(r'href="/dev/mail/([0-9a-f-]{36})"', text) for text in (first, second)]
     assert [len(page) for page in letters] == [2, 1]

@@ -1,6 +1,7 @@
 """The audit trail with its chain, as administrators and auditors read it."""
 
-from typing import Any
+from operator import attrgetter
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get
@@ -15,10 +16,12 @@ from services.accounts.queries import audit
 from shared import auth
 from shared.db import Tx
 from shared.errors import NotFound
+from shared.lists import decode_cursor, page_of
 from shared.request import Request
 from shared.web import language_of, page, translate
 
 PAGE = 50
+Number = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
 @get("/desk/audit", include_in_schema=False, guards=[may_read_trail])
@@ -26,25 +29,26 @@ async def show_audit(
     request: Request,
     tx: NamedDependency[Tx],
     agency: FromQuery[str | None] = None,
-    before: FromQuery[int | None] = None,
+    cursor: FromQuery[str] = "",
 ) -> Template:
     """The trail of one agency, with the answer whether its chain is whole."""
     principal = auth.principal_of(request)
     codes = await agencies_of_trail(tx, principal)
     code = agency if agency in codes else codes[0]
-    entries = await audit.entries(tx, code, before, limit=PAGE + 1)
-    known = await audit.names_of(tx, [e.actor for e in entries] + [f"person:{e.subject}" for e in entries])
+    found = await audit.entries(tx, code, decode_cursor(cursor, Number), limit=PAGE + 1)
+    listed = page_of(found, PAGE, attrgetter("number"))
+    known = await audit.names_of(tx, [who for e in listed.items for who in (e.actor, f"person:{e.subject}")])
     lang = language_of(request)
     names = {a.code: a.name for a in await queries.agencies(tx)}
     return page(
         request,
         "accounts_audit.html",
-        entries=[_told(lang, entry, known) for entry in entries[:PAGE]],
+        entries=[_told(lang, entry, known) for entry in listed.items],
         code=code,
         agency_name=names.get(code, code),
         agencies=[(f"/desk/audit?agency={each}", names.get(each, each)) for each in codes],
         broken=await audit.broken_entries(tx, [code]),
-        next=f"/desk/audit?agency={code}&before={entries[PAGE - 1].number}" if len(entries) > PAGE else None,
+        next=listed.next and f"/desk/audit?agency={code}&cursor={listed.next}",
         tabs=people_tabs(request, principal),
     )
 

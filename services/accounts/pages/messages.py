@@ -18,6 +18,7 @@ from services.accounts.pages.words import people_tabs, state_of
 from shared import auth
 from shared.db import Tx
 from shared.errors import NotFound
+from shared.lists import decode_cursor, page_of
 from shared.request import Request
 from shared.web import page
 
@@ -28,12 +29,10 @@ UNSCOPED = {"worker": True}
 
 
 @get("/desk/messages", include_in_schema=False, guards=[may_read_trail])
-async def show_messages(
-    request: Request, tx: NamedDependency[Tx], before: FromQuery[UUID | None] = None
-) -> Template:
+async def show_messages(request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
     principal = auth.principal_of(request)
     codes = await agencies_of_trail(tx, principal)
-    found = await queries.messages(tx, codes, PAGE + 1, before)
+    listed = page_of(await queries.messages(tx, codes, PAGE + 1, decode_cursor(cursor, UUID)), PAGE)
     return page(
         request,
         "accounts_messages.html",
@@ -43,9 +42,9 @@ async def show_messages(
                 "address": rules.masked(m.address),
                 "state": state_of(request, m.state),
             }
-            for m in found[:PAGE]
+            for m in listed.items
         ],
-        next=f"/desk/messages?before={found[PAGE - 1].id}" if len(found) > PAGE else None,
+        next=listed.next and f"/desk/messages?cursor={listed.next}",
         tabs=people_tabs(request, principal),
     )
 
@@ -55,17 +54,17 @@ async def show_inbox(
     request: Request,
     tx: NamedDependency[Tx],
     to: FromQuery[str | None] = None,
-    before: FromQuery[UUID | None] = None,
+    cursor: FromQuery[str] = "",
 ) -> Template:
     _check_embedded(request)
     address = (to or "").strip().lower()
-    found = await queries.inbox(tx, address, PAGE + 1, before)
+    listed = page_of(await queries.inbox(tx, address, PAGE + 1, decode_cursor(cursor, UUID)), PAGE)
     return page(
         request,
         "accounts_inbox.html",
-        letters=found[:PAGE],
+        letters=listed.items,
         to=address,
-        next=found[PAGE - 1].id if len(found) > PAGE else None,
+        next=listed.next,
     )
 
 

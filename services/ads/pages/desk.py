@@ -17,7 +17,7 @@ from shared import auth, clock
 from shared.agencies import names_of
 from shared.db import Tx
 from shared.http import read_form
-from shared.lists import decode_cursor, encode_cursor
+from shared.lists import decode_cursor, page_of
 from shared.request import Request
 from shared.web import page
 from shared.web.again import or_again
@@ -56,13 +56,13 @@ async def _queue(request: Request, tx: Tx) -> Template:
 async def show_orders(request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
     before = decode_cursor(cursor, UUID)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
-    more = f"?cursor={encode_cursor(found[PER_PAGE - 1].id)}" if len(found) > PER_PAGE else None
+    listed = page_of(found, PER_PAGE)
     return page(
         request,
         "ads_desk_orders.html",
-        orders=found[:PER_PAGE],
-        names=await names_of(tx, [order.agency for order in found]),
-        more=more,
+        orders=listed.items,
+        names=await names_of(tx, [order.agency for order in listed.items]),
+        more=listed.next and f"?cursor={listed.next}",
         waiting=await reading.queue_length(tx),
         words=words,
     )

@@ -24,7 +24,7 @@ from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotAllowed, Refused
 from shared.http import once, read_form
-from shared.lists import decode_cursor, encode_cursor
+from shared.lists import decode_cursor, page_of
 from shared.request import Request
 from shared.service import transaction
 from shared.web import page
@@ -92,9 +92,10 @@ async def _orders(request: Request, tx: Tx, cursor: str) -> Template:
     _as_advertiser(request)
     before = decode_cursor(cursor, UUID)
     found = await reading.orders(tx, request.app.state.settings, before=before, limit=PER_PAGE + 1)
-    more = f"?cursor={encode_cursor(found[PER_PAGE - 1].id)}" if len(found) > PER_PAGE else None
-    names = await names_of(tx, [order.agency for order in found])
-    return page(request, "ads_orders.html", orders=found[:PER_PAGE], names=names, more=more, words=words)
+    listed = page_of(found, PER_PAGE)
+    names = await names_of(tx, [order.agency for order in listed.items])
+    more = listed.next and f"?cursor={listed.next}"
+    return page(request, "ads_orders.html", orders=listed.items, names=names, more=more, words=words)
 
 
 @get("/advertise/new", include_in_schema=False, guards=[is_signed_in])

@@ -20,7 +20,7 @@ from shared.contracts.roles import Role
 from shared.db import Tx, check_seen
 from shared.errors import Unprocessable
 from shared.http import once, read_form
-from shared.lists import decode_cursor, encode_cursor
+from shared.lists import decode_cursor, page_of
 from shared.request import Request
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again, tell, told, typed_in
@@ -62,7 +62,7 @@ class WallForm(msgspec.Struct, frozen=True, kw_only=True):
 async def show_desk(request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str] = "") -> Template:
     """Figures of the month and the newest subscriptions."""
     found = await subscriptions.listed(tx, person=None, before=decode_cursor(cursor, UUID), limit=SHOWN)
-    lang = language_of(request)
+    listed, lang = page_of(found, SHOWN), language_of(request)
     rows = [
         {
             "id": s.id,
@@ -74,7 +74,7 @@ async def show_desk(request: Request, tx: NamedDependency[Tx], cursor: FromQuery
             "renewal": translate(lang, YES if s.renewal else NO),
             "paid_vnd": sum(i.total_vnd - i.credited_vnd for i in s.invoices if i.collection == "paid"),
         }
-        for s in found[:SHOWN]
+        for s in listed.items
     ]
     return page(
         request,
@@ -82,7 +82,7 @@ async def show_desk(request: Request, tx: NamedDependency[Tx], cursor: FromQuery
         figures=await subscriptions.figures(tx),
         rows=rows,
         tabs=_tabs(request),
-        next_page=f"?cursor={encode_cursor(found[SHOWN - 1].id)}" if len(found) > SHOWN else None,
+        next_page=listed.next and f"?cursor={listed.next}",
     )
 
 
