@@ -141,15 +141,18 @@ VALUES (md5('package')::uuid, 'bkh', 'month', 'Gói tháng', 'Month', '', '', 'g
     '[{"agency": "bkh", "sections": ["*"], "channels": ["article"]}]', '2020-01-01');
 INSERT INTO price (id, agency, package, term_unit, term_count, net_vnd, since, made_at)
 VALUES (md5('price')::uuid, 'bkh', md5('package')::uuid, 'month', 1, 45370, '2020-01-01', now());
-INSERT INTO subscription (id, agency, person, package, price, renewal, next_path, terms_version, made_at)
+INSERT INTO subscription (id, agency, person, package, price, renewal, anchored, next_path, terms_version, made_at)
 SELECT md5('subscription ' || n)::uuid, 'bkh', md5('person ' || n)::uuid, md5('package')::uuid, md5('price')::uuid,
-    true, '', '1', now()
+    true, 0, '', '1', now()
 FROM generate_series(0, %(readers)s - 1) AS n;
-INSERT INTO invoice (id, agency, subscription, person, number, n, start, until, line, net_vnd, vat_class, vat_vnd,
-    opened_at, expires_at, captured_vnd, captured_at, outcome, closed_at)
-SELECT md5('invoice ' || n)::uuid, 'bkh', md5('subscription ' || n)::uuid, md5('person ' || n)::uuid, 'bench ' || n, 0,
-    current_date - 5, current_date + 25, md5('line ' || n)::uuid, 45370, 'standard', 3630, now(), now(), 49000, now(),
-    'paid', now()
+INSERT INTO sale (id, agency, kind, of, owner, number, buyer, collect, lines, total_vnd, opened_at, expires_at,
+    captured_vnd, credits, credited_vnd, paid_at, outcome, closed_at)
+SELECT md5('invoice ' || n)::uuid, 'bkh', 'period', md5('subscription ' || n)::uuid, md5('person ' || n)::uuid,
+    'bench ' || n, '{}', 'prepaid', '[]', 49000, now(), now(), 49000, '{}', 0, now(), 'paid', now()
+FROM generate_series(0, %(readers)s - 1) AS n;
+INSERT INTO invoice (id, agency, subscription, person, n, start, until)
+SELECT md5('invoice ' || n)::uuid, 'bkh', md5('subscription ' || n)::uuid, md5('person ' || n)::uuid, 0,
+    current_date - 5, current_date + 25
 FROM generate_series(0, %(readers)s - 1) AS n;
 INSERT INTO period (id, agency, subscription, person, package, invoice, n, start, until, suspended, started_at,
     change)

@@ -9,7 +9,6 @@ import msgspec
 import sqlalchemy as sa
 
 from ops.simulation import World
-from services.subscriptions.actions.cancelling import cancel
 from services.subscriptions.actions.catalogue import (
     PackageOffer,
     PriceOffer,
@@ -17,8 +16,9 @@ from services.subscriptions.actions.catalogue import (
     offer_package,
     set_price,
 )
-from services.subscriptions.actions.policies import change_policy
-from services.subscriptions.actions.subscribing import AlreadySubscribed, Order, subscribe
+from services.subscriptions.actions.periods import AlreadySubscribed
+from services.subscriptions.actions.subscriptions import Order, cancel, subscribe
+from services.subscriptions.actions.walls import change_policy
 from services.subscriptions.queries import catalogue
 from services.subscriptions.rules.access import SectionPolicy, WallPolicy
 from services.subscriptions.rules.catalogue import Grant, ReaderGroup, Term

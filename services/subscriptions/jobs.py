@@ -2,26 +2,29 @@
 
 from functools import partial
 
-from services.subscriptions.actions import meter, renewing
+from services.subscriptions.actions import meter, renewals
+from services.subscriptions.actions.periods import PERIOD
+from shared import selling
 from shared.jobs import Jobs, until_nothing_is_due
 from shared.kit import Kit
 
 jobs = Jobs[Kit]("subscriptions")
+_withdraw_expired = partial(selling.withdraw_expired, kinds={PERIOD.name: PERIOD})
 
 
 @jobs.every(60)
 async def expire_unpaid(kit: Kit) -> None:
-    await until_nothing_is_due(kit.database, renewing.expire_unpaid)
+    await until_nothing_is_due(kit.database, _withdraw_expired)
 
 
 @jobs.every(300)
 async def invite_renewals(kit: Kit) -> None:
-    await until_nothing_is_due(kit.database, partial(renewing.invite_renewals, settings=kit.settings))
+    await until_nothing_is_due(kit.database, partial(renewals.invite_renewals, settings=kit.settings))
 
 
 @jobs.every(300)
 async def remind_of_renewals(kit: Kit) -> None:
-    await until_nothing_is_due(kit.database, partial(renewing.remind, settings=kit.settings))
+    await until_nothing_is_due(kit.database, partial(renewals.remind, settings=kit.settings))
 
 
 @jobs.every(3600)

@@ -45,7 +45,7 @@ class PriceRow(Base):
     __tablename__ = "price"
     __table_args__ = (
         sa.UniqueConstraint("package", "term_unit", "term_count", "since"),
-        sa.CheckConstraint("net_vnd > 0", name="price_positive"),
+        sa.CheckConstraint("net_vnd >= 0", name="price_not_negative"),
         sa.CheckConstraint("term_unit IN ('day','month') AND term_count > 0", name="price_term"),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -83,6 +83,8 @@ class SubscriptionRow(Base):
     renewal: Mapped[bool]
     anchor: Mapped[date | None]
     """The first paid day, from which all boundaries are reckoned."""
+    anchored: Mapped[int] = mapped_column(sa.Integer())
+    """The number of the period that begins on the anchor: 0, or that of a renewal which began anew on late money."""
     next_path: Mapped[str]
     terms_version: Mapped[str]
     made_at: Mapped[datetime]
@@ -90,55 +92,24 @@ class SubscriptionRow(Base):
 
 
 class InvoiceRow(Base):
-    """The reference to what payments collects for one period."""
+    """Which period an invoice is for, one invoice a period and no second; how it stands is its `sale`."""
 
     __tablename__ = "invoice"
     __table_args__ = (
-        sa.Index(
-            "invoice_one_live",
-            "subscription",
-            "n",
-            unique=True,
-            postgresql_where=sa.text("outcome IS NULL OR outcome = 'paid'"),
-        ),
-        sa.Index(
-            "invoice_to_expire",
-            "expires_at",
-            postgresql_where=sa.text("outcome IS NULL AND captured_at IS NULL AND withdrawn_at IS NULL"),
-        ),
-        sa.Index(
-            "invoice_to_remind",
-            "start",
-            postgresql_where=sa.text(
-                "n > 0 AND reminded_at IS NULL AND outcome IS NULL AND captured_at IS NULL"
-            ),
-        ),
-        sa.CheckConstraint("net_vnd > 0 AND vat_vnd >= 0", name="invoice_money"),
-        sa.CheckConstraint("captured_vnd >= 0", name="invoice_captured"),
+        sa.UniqueConstraint("subscription", "n", name="invoice_one_a_period"),
+        sa.Index("invoice_to_remind", "start", postgresql_where=sa.text("n > 0 AND reminded_at IS NULL")),
         sa.CheckConstraint("until > start", name="invoice_span"),
-        sa.CheckConstraint("outcome IN ('paid','withdrawn','expired')", name="invoice_outcome"),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    """The sale's own: the database holds that there is one."""
     agency: Mapped[str]
     subscription: Mapped[UUID] = mapped_column(ForeignKey("subscription.id"))
     person: Mapped[UUID]
-    number: Mapped[str] = mapped_column(unique=True)
     n: Mapped[int] = mapped_column(sa.Integer())
     start: Mapped[date]
     until: Mapped[date]
-    line: Mapped[UUID]
-    net_vnd: Mapped[int]
-    vat_class: Mapped[str]
-    vat_vnd: Mapped[int]
-    opened_at: Mapped[datetime]
-    expires_at: Mapped[datetime]
+    """Both as they were asked for; from the payment on those of the period that it began."""
     reminded_at: Mapped[datetime | None]
-    captured_vnd: Mapped[int]
-    captured_at: Mapped[datetime | None]
-    """When all of it had come."""
-    withdrawn_at: Mapped[datetime | None]
-    outcome: Mapped[str | None]
-    closed_at: Mapped[datetime | None]
 
 
 class PeriodRow(Base):
@@ -147,13 +118,13 @@ class PeriodRow(Base):
     __tablename__ = "period"
     __table_args__ = (
         sa.CheckConstraint("until >= start", name="period_span"),
-        # Two periods of one subscription share no day. Without btree_gist a range of texts does it: the
-        # subscription is the head of both ends, so that periods of different subscriptions never overlap.
+        # A person has a package once on a day, by whatever subscription. Without btree_gist a range of texts does
+        # it: person and package are the head of both ends, so that those of others never overlap.
         ExcludeConstraint(
             (
                 sa.text(
-                    "day_span(subscription::text || (start - DATE '0001-01-01')::text, "
-                    "subscription::text || (until - DATE '0001-01-01')::text)"
+                    "day_span(person::text || package::text || (start - DATE '0001-01-01')::text, "
+                    "person::text || package::text || (until - DATE '0001-01-01')::text)"
                 ),
                 "&&",
             ),
@@ -178,21 +149,6 @@ class PeriodRow(Base):
     started_at: Mapped[datetime]
     change: Mapped[int]
     """The number of the version row at the last change: snapshots read what is newer than they are."""
-
-
-class CreditRow(Base):
-    """Append-only: what a cancellation gave back, at most once an invoice."""
-
-    __tablename__ = "credit"
-    __table_args__ = (sa.CheckConstraint("net_vnd >= 0 AND vat_vnd >= 0", name="credit_money"),)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    agency: Mapped[str]
-    invoice: Mapped[UUID] = mapped_column(ForeignKey("invoice.id"), unique=True)
-    person: Mapped[UUID]
-    net_vnd: Mapped[int]
-    vat_vnd: Mapped[int]
-    reason: Mapped[str]
-    granted_at: Mapped[datetime]
 
 
 class DisputeRow(Base):

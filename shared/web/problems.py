@@ -122,6 +122,7 @@ REASONS = {
     "service-runs": "Dịch vụ đang chạy; việc này chỉ làm được khi dịch vụ đã dừng.",
     "slug-taken": "Đã có sự kiện dùng địa chỉ này.",
     "sold-out": "Đã hết, hoặc không còn đủ số bạn cần.",
+    "subscription-cancelled": "Gói này đã được hủy, nên không có kỳ nào mở thêm.",
     "terms-not-accepted": "Bạn chưa đồng ý với điều khoản, hoặc chưa xác nhận nhóm được hưởng giá.",
     "unpayable": "Yêu cầu thanh toán mâu thuẫn với những gì đã gửi.",
     "withdrawn": "Bên bán đã rút phiếu này, bạn không phải trả nữa.",

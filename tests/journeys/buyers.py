@@ -167,7 +167,7 @@ def buy_subscription(house: WholeHouse) -> None:
     assert choice, offers.text[:500]
     shown = choice.group(1).replace("&amp;", "&")
     page = reader.follow(reader.call("GET", shown))
-    hidden = dict(re.findall(r'name="(_[a-z_]+)" value="([^"]*)"', page.text))
+    hidden = dict(re.findall(r'name="(_[a-z_]+|seen_vnd)" value="([^"]*)"', page.text))
     fields = {**hidden, "price": choice.group(3), "next": "/", "terms": "yes", "group": "yes"}
     if 'name="group"' not in page.text:
         fields.pop("group")

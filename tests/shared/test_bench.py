@@ -18,7 +18,7 @@ from services.ads.actions.orders import STREAM
 from services.ads.queries import snapshot as reading
 from services.ads.tables import OrderRow
 from services.ledger.actions.posting import post
-from services.subscriptions.queries.snapshot import Snapshot
+from services.subscriptions.queries.access import Snapshot
 from shared import clock
 from shared.calendar import local_day
 

@@ -12,7 +12,7 @@ from services.subscriptions.actions.catalogue import (
     offer_package,
     set_price,
 )
-from services.subscriptions.actions.subscribing import Opened, Order, subscribe
+from services.subscriptions.actions.subscriptions import Opened, Order, subscribe
 from services.subscriptions.rules.catalogue import Grant, Term
 from shared import clock
 from shared.contracts.base import Line, PaidLine

@@ -7,19 +7,25 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from services.subscriptions.actions.cancelling import NothingToCancel, cancel
 from services.subscriptions.actions.catalogue import PriceOffer, PriceStands, set_price
-from services.subscriptions.actions.policies import change_policy
-from services.subscriptions.actions.subscribing import AlreadySubscribed, Order, subscribe
+from services.subscriptions.actions.subscriptions import (
+    AlreadySubscribed,
+    NothingToCancel,
+    Order,
+    cancel,
+    subscribe,
+)
+from services.subscriptions.actions.walls import change_policy
 from services.subscriptions.rules.access import SectionPolicy, WallPolicy
 from services.subscriptions.rules.catalogue import NotOnSale
-from services.subscriptions.tables import InvoiceRow, MeterRow, PeriodRow
+from services.subscriptions.tables import MeterRow, PeriodRow
 from shared import clock
 from shared.calendar import local_day, start_of
 from shared.contracts.base import Period
 from shared.contracts.payments import InvoiceClosed
 from shared.contracts.subscriptions import CreditGranted, InvoiceOpened, InvoiceWithdrawn, MessageRequested
 from shared.errors import NotFound, Unprocessable
+from shared.sales import find
 from tests.conftest import Flat, Flats
 from tests.subscriptions.builders import (
     MONTH,
@@ -204,7 +210,7 @@ async def test_a_checkout_that_nobody_pays_is_withdrawn_and_closed(flats: Flats)
     assert isinstance(fact, InvoiceWithdrawn)
     await flat.receive(closed_as(fact))
     async with flat.tx() as tx:
-        assert (await tx.get_one(InvoiceRow, fact.invoice)).outcome == "withdrawn"
+        assert (await find(tx, [fact.invoice]))[fact.invoice].outcome == "withdrawn"
 
 
 async def test_of_two_changes_of_a_wall_from_one_version_one_holds(flats: Flats) -> None:

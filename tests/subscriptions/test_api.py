@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ops.simulation import today
-from services.subscriptions.actions.policies import change_policy
+from services.subscriptions.actions.walls import change_policy
 from services.subscriptions.rules.access import SectionPolicy, WallPolicy
 from shared import auth, clock, counters
 from shared.contracts.accounts import AgencyRegistered, AgencySucceeded

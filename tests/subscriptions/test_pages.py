@@ -56,7 +56,7 @@ async def test_a_reader_buys_in_two_steps_and_comes_back_to_the_article(flats: F
     person = clock.new_id()
     signed_in(flat, flats, person)
     headers = await csrf(flat, address)
-    form = {"price": str(price), "terms": "yes", "next": "/bai/gia-tom-hum"}
+    form = {"price": str(price), "seen_vnd": "49000", "terms": "yes", "next": "/bai/gia-tom-hum"}
     bought = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
     assert bought.status_code == 303
     fact = await opened_fact(flat)
@@ -76,7 +76,7 @@ async def test_the_same_form_sent_twice_makes_one_invoice(flats: Flats) -> None:
     package, price = await a_package(flat)
     signed_in(flat, flats, clock.new_id())
     headers = await csrf(flat, f"/subscribe/{package}")
-    form = {"price": str(price), "terms": "yes", "next": ""}
+    form = {"price": str(price), "seen_vnd": "49000", "terms": "yes", "next": ""}
     first = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
     second = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
     assert first.headers["location"] == second.headers["location"]
@@ -90,7 +90,9 @@ async def test_without_agreeing_to_the_terms_nothing_is_opened(flats: Flats) -> 
     headers = await csrf(flat, f"/subscribe/{package}")
     for missing in ({"group": "yes"}, {"terms": "yes"}):
         answer = await flat.client.post(
-            f"/subscribe/{package}", data={"price": str(price), **missing}, headers=headers
+            f"/subscribe/{package}",
+            data={"price": str(price), "seen_vnd": "49000", **missing},
+            headers=headers,
         )
         assert answer.status_code == 422
         (field,) = {"terms", "group"} - set(missing)
@@ -131,7 +133,7 @@ async def test_an_expired_sign_in_keeps_the_form(flats: Flats) -> None:
     flat = await flats.start("subscriptions")
     package, price = await a_package(flat)
     headers = await csrf(flat, f"/subscribe/{package}")
-    form = {"price": str(price), "terms": "yes"}
+    form = {"price": str(price), "seen_vnd": "49000", "terms": "yes"}
     answer = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
     assert answer.status_code == 307
     assert answer.headers["location"].startswith("/account/renew?next=%2Fsubscribe%2F")

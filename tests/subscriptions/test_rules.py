@@ -26,17 +26,16 @@ from services.subscriptions.rules.catalogue import (
     vat_class_of,
 )
 from services.subscriptions.rules.periods import (
+    Anchor,
     Span,
-    boundary,
     ended,
-    span,
     unearned,
     used_days,
 )
 from services.subscriptions.rules.subscriptions import Life, may_cancel, standing
 from shared import clock
 from shared.contracts.base import VatClass
-from shared.money import Amount, priced
+from shared.money import Amount, priced, split
 
 TODAY = date(2026, 11, 23)
 MONTH = Term("month", 1)
@@ -50,55 +49,70 @@ vat_classes = st.sampled_from(["exempt", "standard", "telecom"])
 
 @given(days, terms, st.integers(0, 60))
 def test_periods_follow_each_other_without_gap_or_overlap(anchor: date, term: Term, n: int) -> None:
-    assert span(anchor, term, n).until == span(anchor, term, n + 1).start
-    assert span(anchor, term, n).days > 0
+    assert Anchor(anchor, 0, term).span(n).until == Anchor(anchor, 0, term).span(n + 1).start
+    assert Anchor(anchor, 0, term).span(n).days > 0
 
 
 @given(days, st.integers(0, 60))
 def test_a_short_month_does_not_move_the_later_boundaries(anchor: date, n: int) -> None:
-    reached = boundary(anchor, MONTH, n)
+    reached = Anchor(anchor, 0, MONTH).boundary(n)
     last_of_month = (reached + timedelta(days=1)).day == 1
     assert reached.day == anchor.day or (last_of_month and reached.day < anchor.day)
 
 
 def test_the_last_of_january_renews_on_the_last_of_february_and_the_31st_of_march() -> None:
-    assert [boundary(date(2024, 1, 31), MONTH, n) for n in range(4)] == [
+    assert [Anchor(date(2024, 1, 31), 0, MONTH).boundary(n) for n in range(4)] == [
         date(2024, 1, 31),
         date(2024, 2, 29),
         date(2024, 3, 31),
         date(2024, 4, 30),
     ]
-    assert boundary(date(2024, 2, 29), Term("month", 12), 1) == date(2025, 2, 28)
-    assert boundary(date(2024, 2, 29), Term("month", 12), 4) == date(2028, 2, 29)
+    leap = Anchor(date(2024, 2, 29), 0, Term("month", 12))
+    assert leap.boundary(1) == date(2025, 2, 28)
+    assert leap.boundary(4) == date(2028, 2, 29)
 
 
-@given(st.integers(1, 10**9), vat_classes, days, terms, st.integers(-40, 400))
-def test_what_is_kept_and_what_goes_back_are_the_priced(
-    net_vnd: int, vat_class: VatClass, start: date, term: Term, into: int
+agreed = st.builds(split, st.integers(0, 10**9), st.just("standard"), st.just(date(2026, 11, 1)))
+
+
+@given(st.integers(0, 10**9), vat_classes, days, terms, st.integers(-40, 400))
+@pytest.mark.promise("S8")
+def test_what_is_kept_and_what_goes_back_are_the_whole_and_each_is_taxed_as_an_invoice_of_its_own(
+    gross_vnd: int, vat_class: VatClass, start: date, term: Term, into: int
 ) -> None:
-    period = span(start, term, 0)
-    charged = priced(net_vnd, vat_class, start)
+    period = Anchor(start, 0, term).span(0)
+    charged = split(gross_vnd, vat_class, start)
     back = unearned(charged, vat_class, start, period, start + timedelta(days=into))
     assert 0 <= back.net_vnd <= charged.net_vnd
     assert 0 <= back.vat_vnd <= charged.vat_vnd
     kept = Amount(charged.net_vnd - back.net_vnd, charged.vat_vnd - back.vat_vnd)
-    assert kept == priced(kept.net_vnd, vat_class, start)
+    assert kept == split(kept.gross_vnd, vat_class, start)
 
 
-@given(st.integers(1, 10**9), days, terms)
-def test_nothing_used_gives_all_back_and_all_used_gives_nothing(
-    net_vnd: int, start: date, term: Term
+@given(st.integers(0, 10**6), st.integers(0, 10**5), days, terms, st.integers(-40, 400))
+def test_after_an_allowance_no_more_goes_back_of_net_or_vat_than_is_left(
+    net_vnd: int, vat_vnd: int, start: date, term: Term, into: int
 ) -> None:
-    period, charged = span(start, term, 0), priced(net_vnd, "standard", start)
-    assert unearned(charged, "standard", start, period, start - timedelta(days=1)) == charged
-    assert unearned(charged, "standard", start, period, period.last) == Amount(0, 0)
+    left, period = Amount(net_vnd, vat_vnd), Anchor(start, 0, term).span(0)
+    back = unearned(left, "standard", start, period, start + timedelta(days=into))
+    assert 0 <= back.net_vnd <= net_vnd
+    assert 0 <= back.vat_vnd <= vat_vnd
 
 
-@given(st.integers(1, 10**9), days, st.integers(1, 29))
-def test_a_day_more_never_gives_more_back(net_vnd: int, start: date, into: int) -> None:
-    period, charged = span(start, MONTH, 0), priced(net_vnd, "standard", start)
+@given(agreed, days, terms)
+def test_nothing_used_gives_all_back_and_all_used_gives_nothing(
+    charged: Amount, start: date, term: Term
+) -> None:
+    period, paid_on = Anchor(start, 0, term).span(0), date(2026, 11, 1)
+    assert unearned(charged, "standard", paid_on, period, start - timedelta(days=1)) == charged
+    assert unearned(charged, "standard", paid_on, period, period.last) == Amount(0, 0)
+
+
+@given(agreed, days, st.integers(1, 29))
+def test_a_day_more_never_gives_more_back(charged: Amount, start: date, into: int) -> None:
+    period, paid_on = Anchor(start, 0, MONTH).span(0), date(2026, 11, 1)
     before, after = (
-        unearned(charged, "standard", start, period, start + timedelta(days=n)).gross_vnd
+        unearned(charged, "standard", paid_on, period, start + timedelta(days=n)).gross_vnd
         for n in (into - 1, into)
     )
     assert after <= before

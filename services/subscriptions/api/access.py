@@ -20,7 +20,7 @@ from litestar.params import JSONBody
 from litestar.types import Receive, Scope, Send
 
 from services.subscriptions.actions.meter import FLUSH_S, Meter, Spend
-from services.subscriptions.queries.snapshot import POLL_S, Snapshot
+from services.subscriptions.queries.access import POLL_S, Snapshot
 from services.subscriptions.rules.access import Ask, Reason, after_meter, explain, look
 from shared import clock
 from shared.auth import Principal, Right, Verifier

@@ -4,7 +4,7 @@ from litestar import Response, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from services.subscriptions.actions.policies import change_policy
+from services.subscriptions.actions.walls import change_policy
 from services.subscriptions.queries.walls import Wall, wall
 from services.subscriptions.rules.access import WallPolicy
 from shared.auth import Right, principal_of

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
-from services.subscriptions.actions.subscribing import TERMS_VERSION, Order, subscribe
+from services.subscriptions.actions.subscriptions import TERMS_VERSION, Order, subscribe
 from services.subscriptions.pages.words import GROUP_NOTES, GROUPS, title_of
 from services.subscriptions.queries import catalogue, subscriptions
 from services.subscriptions.queries.catalogue import Offer, Package
@@ -37,6 +37,8 @@ class CheckoutForm(msgspec.Struct, frozen=True, kw_only=True):
     """The second step of the checkout."""
 
     price: UUID
+    seen_vnd: int
+    """The price with its tax that the form showed: no other is charged."""
     renewal: Annotated[str, msgspec.Meta(max_length=3)] = ""
     terms: Annotated[str, msgspec.Meta(max_length=3)] = ""
     group: Annotated[str, msgspec.Meta(max_length=3)] = ""
@@ -80,7 +82,7 @@ async def show_checkout(
 
 async def _checkout(request: Request, tx: Tx, package: UUID, price: UUID | None, next_path: str) -> Template:
     found = await catalogue.package(tx, package)
-    offer = _offer(found, price)
+    offer = await _offer(tx, found, price)
     principal = principal_of(request)
     came_from = _local_path(next_path)
     held = None
@@ -136,7 +138,11 @@ async def _agreed(tx: Tx, package: UUID, sent: Any) -> Order:
             "Confirm that the package is for your group. Nothing was charged.", field="group"
         )
     return Order(
-        package=package, price=form.price, renewal=form.renewal == "yes", next_path=_local_path(form.next)
+        package=package,
+        price=form.price,
+        seen_vnd=form.seen_vnd,
+        renewal=form.renewal == "yes",
+        next_path=_local_path(form.next),
     )
 
 
@@ -156,7 +162,7 @@ async def show_draft(
 ) -> Template:
     """The contract before anybody agrees to it, to read, print and keep."""
     found = await catalogue.package(tx, package)
-    offer = _offer(found, price)
+    offer = await _offer(tx, found, price)
     return page(
         request,
         "subscriptions_contract.html",
@@ -185,22 +191,23 @@ async def show_return(request: Request, tx: NamedDependency[Tx], invoice: FromPa
     known = request.app.state.doorkeeper.snapshot.number
     ready = state.change is not None and state.change <= known
     over = state.collection in ("withdrawn", "expired") and not ready
+    returned = 0 < state.total_vnd == state.credited_vnd
     return page(
         request,
         "subscriptions_return.html",
         state=state,
         title=title_of(request, state),
-        step="open" if ready else "over" if over else "confirming",
+        step="returned" if returned else "open" if ready else "over" if over else "confirming",
         agency_name=await name_of(tx, state.agency),
     )
 
 
-def _offer(package: Package, price: UUID | None) -> Offer:
-    """The chosen term, or the shortest. Raises NotFound when the price is no longer in force."""
-    for offer in package.offers:
-        if price is None or offer.price == price:
-            return offer
-    raise NotFound("This price is no longer in force; look at the package again.")
+async def _offer(tx: Tx, package: Package, price: UUID | None) -> Offer:
+    """The chosen term at today's price, or the shortest. Raises NotFound where the package has no such price."""
+    found = await catalogue.offer_of(tx, package.offers, price) if price else next(iter(package.offers), None)
+    if found is None:
+        raise NotFound("This price is no longer in force; look at the package again.")
+    return found
 
 
 def _local_path(text: str) -> str:

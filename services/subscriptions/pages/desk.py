@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Redirect, Template
 
-from services.subscriptions.actions.policies import change_policy
+from services.subscriptions.actions.walls import change_policy
 from services.subscriptions.pages.words import GROUPS, RULES, STANDINGS
 from services.subscriptions.queries import subscriptions
 from services.subscriptions.queries.walls import wall

@@ -9,10 +9,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
-from services.subscriptions.actions import cancelling
-from services.subscriptions.actions.invoicing import pay_link, price_of
+from services.subscriptions.actions import subscriptions as actions
+from services.subscriptions.actions.periods import PERIOD
 from services.subscriptions.pages.words import COLLECTIONS, GROUPS, STANDINGS, title_of
-from services.subscriptions.queries import catalogue, subscriptions
+from services.subscriptions.queries import catalogue, periods, subscriptions
 from services.subscriptions.queries.subscriptions import Subscription
 from shared.agencies import name_of
 from shared.auth import Right, principal_of
@@ -20,6 +20,7 @@ from shared.calendar import local_day
 from shared.db import Tx
 from shared.http import once, read_form
 from shared.request import Request
+from shared.sales import pay_link
 from shared.web import page
 from shared.web.again import tell, told
 
@@ -70,7 +71,7 @@ async def cancel(request: Request, tx: NamedDependency[Tx], subscription: FromPa
 
 
 async def _cancel(tx: Tx, subscription: UUID, person: UUID, *, at_once: bool) -> Redirect:
-    await cancelling.cancel(tx, subscription, person=person, at_once=at_once)
+    await actions.cancel(tx, subscription, person=person, at_once=at_once)
     return Redirect(MINE, status_code=303)
 
 
@@ -79,9 +80,6 @@ async def show_contract(request: Request, tx: NamedDependency[Tx], subscription:
     """The contract as it was made, to print or keep."""
     held = await subscriptions.one(tx, subscription, _person(request))
     first = held.invoices[-1]
-    vat_class, _ = await price_of(
-        tx, first.agency, held.product_class, held.net_vnd, local_day(first.opened_at)
-    )
     return page(
         request,
         "subscriptions_contract.html",
@@ -93,7 +91,7 @@ async def show_contract(request: Request, tx: NamedDependency[Tx], subscription:
         term=held.term,
         net_vnd=first.net_vnd,
         vat_vnd=first.vat_vnd,
-        vat_class=vat_class,
+        vat_class=first.vat_class,
         renewal=held.renewal,
         terms_version=held.terms_version,
         back=MINE,
@@ -103,18 +101,18 @@ async def show_contract(request: Request, tx: NamedDependency[Tx], subscription:
 async def _shown(request: Request, tx: Tx, held: Subscription) -> Shown:
     agency = await catalogue.heir(tx, held.agency)
     next_day = held.reads_until or local_day(held.made_at)
-    _, following = await price_of(tx, agency, held.product_class, held.net_vnd, next_day)
+    _, following = await catalogue.price_of(tx, agency, held.product_class, held.net_vnd, next_day)
     waiting = next((invoice for invoice in held.invoices if invoice.collection == "open"), None)
     pay_url = ""
     if waiting is not None:
-        row = await subscriptions.payable(tx, waiting.id)
-        pay_url = pay_link(request.app.state.settings, row) if row is not None else ""
+        sale = await subscriptions.payable(tx, waiting.id)
+        pay_url = pay_link(request.app.state.settings, PERIOD.seller, sale) if sale is not None else ""
     return Shown(
         held,
         title_of(request, held),
         following.gross_vnd,
         following.vat_vnd,
-        await cancelling.refund_offered(tx, held.id) if held.standing in ("active", "upcoming") else 0,
+        await periods.refund_offered(tx, held.id) if held.standing in ("active", "upcoming") else 0,
         pay_url,
         waiting.total_vnd if waiting is not None else 0,
     )

@@ -1,5 +1,6 @@
 """Packages on sale with their prices of today, VAT shown."""
 
+from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from shared.calendar import local_day
 from shared.contracts.base import VatClass
 from shared.db import Tx
 from shared.errors import NotFound
-from shared.money import priced
+from shared.money import Amount, priced
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -92,23 +93,46 @@ async def sellers(tx: Tx) -> list[str]:
     )
 
 
-async def _built(tx: Tx, row: PackageRow, today: date) -> Package:
+async def offers(tx: Tx, row: PackageRow, today: date) -> tuple[Offer, ...]:
+    """A package's terms at the prices and with the VAT of a day, shortest term first."""
     prices = [
         Price(p.id, Term(p.term_unit, p.term_count), p.net_vnd, p.since)  # type: ignore[arg-type]
         for p in await tx.scalars(sa.select(PriceRow).where(PriceRow.package == row.id))
     ]
-    choices = [
-        VatChoice(c.product_class, c.vat_class, c.since)  # type: ignore[arg-type]
-        for c in await tx.scalars(sa.select(VatChoiceRow).where(VatChoiceRow.agency == row.agency))
-    ]
-    vat_class = vat_class_of(choices, row.product_class, today)
+    vat_class = vat_class_of(await _choices(tx, row.agency), row.product_class, today)
     percent = money.vat_percent(vat_class, today)
-    offers = []
+    found = []
     for price in in_force(prices, today):
         amount = priced(price.net_vnd, vat_class, today)
-        offers.append(
+        found.append(
             Offer(price.id, price.term, price.net_vnd, vat_class, percent, amount.vat_vnd, amount.gross_vnd)
         )
+    return tuple(found)
+
+
+async def price_of(
+    tx: Tx, agency: str, product_class: str, net_vnd: int, tax_point: date
+) -> tuple[VatClass, Amount]:
+    """What a line costs on a day: its VAT class and its money."""
+    vat_class = vat_class_of(await _choices(tx, agency), product_class, tax_point)
+    return vat_class, priced(net_vnd, vat_class, tax_point)
+
+
+async def _choices(tx: Tx, agency: str) -> list[VatChoice]:
+    rows = await tx.scalars(sa.select(VatChoiceRow).where(VatChoiceRow.agency == agency))
+    return [VatChoice(row.product_class, row.vat_class, row.since) for row in rows]  # type: ignore[arg-type]
+
+
+async def offer_of(tx: Tx, sold: Sequence[Offer], price: UUID) -> Offer | None:
+    """A price among those that are sold, or the one that has followed it for the same term."""
+    row = await tx.get(PriceRow, price)
+    if row is None:
+        return None
+    term = Term(row.term_unit, row.term_count)  # type: ignore[arg-type]
+    return next((offer for offer in sold if offer.term == term), None)
+
+
+async def _built(tx: Tx, row: PackageRow, today: date) -> Package:
     return Package(
         row.id,
         row.agency,
@@ -119,5 +143,5 @@ async def _built(tx: Tx, row: PackageRow, today: date) -> Package:
         row.summary_en,
         row.reader_group,  # type: ignore[arg-type]
         msgspec.convert(row.grants, tuple[Grant, ...]),
-        tuple(offers),
+        await offers(tx, row, today),
     )

@@ -5,8 +5,9 @@ import re
 import sqlalchemy as sa
 
 from services.subscriptions.queries.subscriptions import Invoice, Subscription, built
-from services.subscriptions.tables import InvoiceRow, SubscriptionRow
+from services.subscriptions.tables import SubscriptionRow
 from shared.db import Tx
+from shared.sales import SALE
 from shared.sought import Sought, same
 
 
@@ -14,18 +15,18 @@ async def found(tx: Tx, wanted: Sought, limit: int) -> list[tuple[Invoice, Subsc
     """Invoices by number, amount or id, the newest first."""
     numbers = [f"{code[:8]}-{code[8:]}" for code in wanted.codes if re.fullmatch(r"TB\d{6}[0-9A-F]{8}", code)]
     condition = sa.or_(
-        InvoiceRow.number.in_(numbers),
-        same(InvoiceRow.id, wanted.id),
-        same(InvoiceRow.subscription, wanted.id),
-        same(InvoiceRow.net_vnd + InvoiceRow.vat_vnd, wanted.amount_vnd),
+        SALE.c.number.in_(numbers),
+        same(SALE.c.id, wanted.id),
+        same(SALE.c.of, wanted.id),
+        same(SALE.c.total_vnd, wanted.amount_vnd),
     )
     rows = await tx.execute(
-        sa.select(InvoiceRow.id, InvoiceRow.subscription)
+        sa.select(SALE.c.id, SALE.c.of)
         .where(condition)
-        .order_by(InvoiceRow.opened_at.desc(), InvoiceRow.id.desc())
+        .order_by(SALE.c.opened_at.desc(), SALE.c.id.desc())
         .limit(limit)
     )
-    keys = {row.id: row.subscription for row in rows}
+    keys = {row.id: row.of for row in rows}
     subscriptions = await built(tx, sa.select(SubscriptionRow).where(SubscriptionRow.id.in_(keys.values())))
     known = {invoice.id: (invoice, whole) for whole in subscriptions for invoice in whole.invoices}
     return [known[key] for key in keys]

@@ -13,7 +13,6 @@ from services.subscriptions.rules.catalogue import Term
 from services.subscriptions.rules.periods import Span
 from services.subscriptions.rules.subscriptions import Life, Standing, may_cancel, standing
 from services.subscriptions.tables import (
-    CreditRow,
     InvoiceRow,
     PackageRow,
     PeriodRow,
@@ -22,8 +21,10 @@ from services.subscriptions.tables import (
 )
 from shared import clock
 from shared.calendar import local_day, month_of
+from shared.contracts.base import VatClass
 from shared.db import Tx
 from shared.errors import NotFound
+from shared.sales import SALE, Sale, find, read_sale
 
 Collection = Literal["open", "paid", "withdrawn", "expired"]
 
@@ -38,6 +39,7 @@ class Invoice(msgspec.Struct, frozen=True):
     last: date
     net_vnd: int
     vat_vnd: int
+    vat_class: VatClass
     total_vnd: int
     credited_vnd: int
     opened_at: datetime
@@ -90,6 +92,8 @@ class ReturnState(msgspec.Struct, frozen=True):
     title_en: str
     next_path: str
     collection: Collection
+    total_vnd: int
+    credited_vnd: int
     reads_until: date | None
     change: int | None
 
@@ -149,42 +153,42 @@ async def return_state(tx: Tx, invoice: UUID, person: UUID) -> ReturnState:
     """Raises NotFound when the invoice is not this person's."""
     row = (
         await tx.execute(
-            sa.select(InvoiceRow, SubscriptionRow, PackageRow, PeriodRow)
-            .join(SubscriptionRow, SubscriptionRow.id == InvoiceRow.subscription)
+            sa.select(SALE, SubscriptionRow, PackageRow, PeriodRow)
+            .join(SubscriptionRow, SubscriptionRow.id == SALE.c.of)
             .join(PackageRow, PackageRow.id == SubscriptionRow.package)
-            .outerjoin(PeriodRow, PeriodRow.invoice == InvoiceRow.id)
-            .where(InvoiceRow.id == invoice, InvoiceRow.person == person)
+            .outerjoin(PeriodRow, PeriodRow.invoice == SALE.c.id)
+            .where(SALE.c.id == invoice, SALE.c.owner == person)
         )
     ).first()
     if row is None:
         raise NotFound("There is no such invoice.")
-    asked, subscription, package, period = row
+    sale, period = read_sale(row), row.PeriodRow
     return ReturnState(
-        asked.id,
-        asked.agency,
-        package.title,
-        package.title_en,
-        subscription.next_path,
-        _collection(asked),
+        sale.id,
+        sale.agency,
+        row.PackageRow.title,
+        row.PackageRow.title_en,
+        row.SubscriptionRow.next_path,
+        _collection(sale),
+        sale.total_vnd,
+        sale.credited_vnd,
         period.until - timedelta(days=1) if period is not None else None,
         period.change if period is not None else None,
     )
 
 
-async def payable(tx: Tx, invoice: UUID) -> InvoiceRow | None:
-    """The invoice if it can still be paid."""
-    row = await tx.get(InvoiceRow, invoice)
-    if row is None or _collection(row) != "open" or row.expires_at <= clock.now():
-        return None
-    return row
+async def payable(tx: Tx, invoice: UUID) -> Sale | None:
+    """The sale of an invoice, if it can still be paid."""
+    sale = (await find(tx, [invoice])).get(invoice)
+    return sale if sale is not None and sale.waits and sale.expires_at > clock.now() else None
 
 
-def _collection(row: InvoiceRow) -> Collection:
-    if row.captured_at is not None:
+def _collection(sale: Sale) -> Collection:
+    if sale.paid_at is not None:
         return "paid"
-    if row.outcome is not None:
-        return row.outcome  # type: ignore[return-value]
-    return "withdrawn" if row.withdrawn_at is not None else "open"
+    if sale.outcome is not None:
+        return sale.outcome
+    return "withdrawn" if sale.withdrawn_at is not None and sale.taken is None else "open"
 
 
 async def built(tx: Tx, wanted: Any) -> list[Subscription]:
@@ -199,13 +203,13 @@ async def built(tx: Tx, wanted: Any) -> list[Subscription]:
     ):
         periods[period.subscription].append(period)
     invoices: dict[UUID, list[Invoice]] = defaultdict(list)
-    for asked, credit in await tx.execute(
-        sa.select(InvoiceRow, CreditRow)
-        .outerjoin(CreditRow, CreditRow.invoice == InvoiceRow.id)
-        .where(InvoiceRow.subscription.in_(keys))
-        .order_by(InvoiceRow.opened_at.desc())
+    for asked in await tx.execute(
+        sa.select(SALE, InvoiceRow)
+        .join(InvoiceRow, InvoiceRow.id == SALE.c.id)
+        .where(SALE.c.of.in_(keys))
+        .order_by(SALE.c.opened_at.desc())
     ):
-        invoices[asked.subscription].append(_invoice(asked, credit))
+        invoices[asked.of].append(_invoice(read_sale(asked), asked.InvoiceRow))
     return [
         _subscription(row, packages[row.package], prices[row.price], periods[row.id], invoices[row.id])
         for row in rows
@@ -216,20 +220,21 @@ async def _by_id(tx: Tx, kind: Any, keys: set[UUID]) -> dict[UUID, Any]:
     return {row.id: row for row in await tx.scalars(sa.select(kind).where(kind.id.in_(keys)))}
 
 
-def _invoice(row: InvoiceRow, credit: CreditRow | None) -> Invoice:
+def _invoice(sale: Sale, row: InvoiceRow) -> Invoice:
     return Invoice(
-        row.id,
-        row.number,
-        row.agency,
+        sale.id,
+        sale.number,
+        sale.agency,
         row.start,
         row.until - timedelta(days=1),
-        row.net_vnd,
-        row.vat_vnd,
-        row.net_vnd + row.vat_vnd,
-        credit.net_vnd + credit.vat_vnd if credit is not None else 0,
-        row.opened_at,
-        row.expires_at,
-        _collection(row),
+        sale.net_vnd,
+        sale.vat_vnd,
+        sale.lines[0].vat_class,
+        sale.total_vnd,
+        sale.credited_vnd,
+        sale.opened_at,
+        sale.expires_at,
+        _collection(sale),
     )
 
 

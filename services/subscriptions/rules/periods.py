@@ -7,7 +7,7 @@ import msgspec
 from services.subscriptions.rules.catalogue import Term
 from shared.calendar import add_months
 from shared.contracts.base import VatClass
-from shared.money import Amount, half_up, priced
+from shared.money import Amount, half_up, split
 
 INVITE_DAYS = 7
 """The next period's invoice is opened, and the reader told, this many days before the period ends."""
@@ -36,16 +36,21 @@ class Span(msgspec.Struct, frozen=True):
         return self.start <= day < self.until
 
 
-def boundary(anchor: date, term: Term, n: int) -> date:
-    """The start of period n, reckoned from the anchor each time: 31 Jan, 28 Feb, 31 Mar, and never 28 Mar."""
-    if term.unit == "month":
-        return add_months(anchor, term.count * n)
-    return anchor + timedelta(days=term.count * n)
+class Anchor(msgspec.Struct, frozen=True):
+    """Where a subscription's boundaries are reckoned from: the day on which its period `n` began."""
 
+    on: date
+    n: int
+    term: Term
 
-def span(anchor: date, term: Term, n: int) -> Span:
-    """Period n; it ends where period n + 1 begins."""
-    return Span(boundary(anchor, term, n), boundary(anchor, term, n + 1))
+    def boundary(self, n: int) -> date:
+        """The start of period n, reckoned from the anchor each time: 31 Jan, 28 Feb, 31 Mar, and never 28 Mar."""
+        count = self.term.count * (n - self.n)
+        return add_months(self.on, count) if self.term.unit == "month" else self.on + timedelta(days=count)
+
+    def span(self, n: int) -> Span:
+        """Period n; it ends where period n + 1 begins."""
+        return Span(self.boundary(n), self.boundary(n + 1))
 
 
 def used_days(period: Span, today: date) -> int:
@@ -53,15 +58,18 @@ def used_days(period: Span, today: date) -> int:
     return min(max((today - period.start).days + 1, 0), period.days)
 
 
-def unearned(charged: Amount, vat_class: VatClass, tax_point: date, period: Span, today: date) -> Amount:
-    """What goes back when a period ends today: charged less the rounded used part, net and VAT each.
+def unearned(left: Amount, vat_class: VatClass, paid_on: date, period: Span, today: date) -> Amount:
+    """What goes back of what is left of a price when its period ends today: the used days stay, the rest is the rest.
 
-    The used part is rounded as a line and taxed as one, so that what stays is a proper invoice of its own.
+    The used days are rounded as a gross and split by the rate of the day of payment, so that what stays is a proper
+    invoice of its own; what goes back is never rounded itself.
     """
-    used_net = half_up(charged.net_vnd * used_days(period, today), period.days)
-    used = priced(used_net, vat_class, tax_point)
-    vat = charged.vat_vnd if used_net == 0 else charged.vat_vnd - used.vat_vnd
-    return Amount(charged.net_vnd - used.net_vnd, max(vat, 0))
+    used_vnd = half_up(left.gross_vnd * used_days(period, today), period.days) if period.days else 0
+    back_vnd = left.gross_vnd - used_vnd
+    net_vnd = left.net_vnd - split(used_vnd, vat_class, paid_on).net_vnd
+    # An allowance may have left net and VAT a đồng beside the rate: neither goes back beyond what is left of it.
+    net_vnd = min(max(net_vnd, back_vnd - left.vat_vnd, 0), left.net_vnd, back_vnd)
+    return Amount(net_vnd, back_vnd - net_vnd)
 
 
 def ended(period: Span, today: date) -> Span:

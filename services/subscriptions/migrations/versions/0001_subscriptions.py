@@ -5,6 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from shared.db import append_only_ddl, flat_ddl, secure_ddl, versions_ddl
+from shared.sales import sale_ddl
 
 revision = "0001"
 down_revision = None
@@ -13,9 +14,9 @@ SERVICE = "subscriptions"
 
 
 def upgrade() -> None:
-    for sql in (*flat_ddl(SERVICE), *versions_ddl(SERVICE)):
+    for sql in (*flat_ddl(SERVICE), *versions_ddl(SERVICE), *sale_ddl(SERVICE)):
         op.execute(sql)
-    # Ends of periods as texts headed by their subscription, see PeriodRow.
+    # Ends of periods as texts headed by person and package, see PeriodRow.
     op.execute('CREATE TYPE day_span AS RANGE (subtype = text, collation = "C")')
     op.create_table(
         "meter",
@@ -77,7 +78,7 @@ def upgrade() -> None:
         sa.Column("since", sa.Date(), nullable=False),
         sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("term_unit IN ('day','month') AND term_count > 0", name="price_term"),
-        sa.CheckConstraint("net_vnd > 0", name="price_positive"),
+        sa.CheckConstraint("net_vnd >= 0", name="price_not_negative"),
         sa.ForeignKeyConstraint(["package"], ["package.id"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("package", "term_unit", "term_count", "since"),
@@ -91,6 +92,7 @@ def upgrade() -> None:
         sa.Column("price", sa.Uuid(), nullable=False),
         sa.Column("renewal", sa.Boolean(), nullable=False),
         sa.Column("anchor", sa.Date(), nullable=True),
+        sa.Column("anchored", sa.Integer(), nullable=False),
         sa.Column("next_path", sa.Text(), nullable=False),
         sa.Column("terms_version", sa.Text(), nullable=False),
         sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
@@ -107,65 +109,23 @@ def upgrade() -> None:
         sa.Column("agency", sa.Text(), nullable=False),
         sa.Column("subscription", sa.Uuid(), nullable=False),
         sa.Column("person", sa.Uuid(), nullable=False),
-        sa.Column("number", sa.Text(), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
         sa.Column("start", sa.Date(), nullable=False),
         sa.Column("until", sa.Date(), nullable=False),
-        sa.Column("line", sa.Uuid(), nullable=False),
-        sa.Column("net_vnd", sa.BigInteger(), nullable=False),
-        sa.Column("vat_class", sa.Text(), nullable=False),
-        sa.Column("vat_vnd", sa.BigInteger(), nullable=False),
-        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("reminded_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("captured_vnd", sa.BigInteger(), nullable=False),
-        sa.Column("captured_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("outcome", sa.Text(), nullable=True),
-        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("outcome IN ('paid','withdrawn','expired')", name="invoice_outcome"),
-        sa.CheckConstraint("captured_vnd >= 0", name="invoice_captured"),
-        sa.CheckConstraint("net_vnd > 0 AND vat_vnd >= 0", name="invoice_money"),
         sa.CheckConstraint("until > start", name="invoice_span"),
+        # What costs nothing is delivered as its sale is opened: the invoice stands before its sale does.
+        sa.ForeignKeyConstraint(["id"], ["sale.id"], deferrable=True, initially="DEFERRED"),
         sa.ForeignKeyConstraint(["subscription"], ["subscription.id"]),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("number"),
-    )
-    op.create_index(
-        "invoice_one_live",
-        "invoice",
-        ["subscription", "n"],
-        unique=True,
-        postgresql_where=sa.text("outcome IS NULL OR outcome = 'paid'"),
-    )
-    op.create_index(
-        "invoice_to_expire",
-        "invoice",
-        ["expires_at"],
-        unique=False,
-        postgresql_where=sa.text("outcome IS NULL AND captured_at IS NULL AND withdrawn_at IS NULL"),
+        sa.UniqueConstraint("subscription", "n", name="invoice_one_a_period"),
     )
     op.create_index(
         "invoice_to_remind",
         "invoice",
         ["start"],
         unique=False,
-        postgresql_where=sa.text("n > 0 AND reminded_at IS NULL AND outcome IS NULL AND captured_at IS NULL"),
-    )
-    op.create_table(
-        "credit",
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("agency", sa.Text(), nullable=False),
-        sa.Column("invoice", sa.Uuid(), nullable=False),
-        sa.Column("person", sa.Uuid(), nullable=False),
-        sa.Column("net_vnd", sa.BigInteger(), nullable=False),
-        sa.Column("vat_vnd", sa.BigInteger(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("net_vnd >= 0 AND vat_vnd >= 0", name="credit_money"),
-        sa.ForeignKeyConstraint(["invoice"], ["invoice.id"]),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("invoice"),
+        postgresql_where=sa.text("n > 0 AND reminded_at IS NULL"),
     )
     op.create_table(
         "dispute",
@@ -194,8 +154,8 @@ def upgrade() -> None:
         postgresql.ExcludeConstraint(
             (
                 sa.text(
-                    "day_span(subscription::text || (start - DATE '0001-01-01')::text, "
-                    "subscription::text || (until - DATE '0001-01-01')::text)"
+                    "day_span(person::text || package::text || (start - DATE '0001-01-01')::text, "
+                    "person::text || package::text || (until - DATE '0001-01-01')::text)"
                 ),
                 "&&",
             ),
@@ -214,11 +174,11 @@ def upgrade() -> None:
     op.create_index("period_until", "period", ["until"], unique=False)
     for table in ("package", "price", "vat_choice"):
         secure(table, public=True)
-    for table in ("subscription", "invoice", "period", "credit"):
+    for table in ("subscription", "invoice", "period"):
         secure(table, person="person")
     for table in ("dispute", "meter", "policy"):
         secure(table)
-    for table in ("price", "vat_choice", "credit", "policy"):
+    for table in ("price", "vat_choice", "policy"):
         for sql in append_only_ddl(SERVICE, table):
             op.execute(sql)
 

@@ -1,0 +1,67 @@
+"""Open the invoice of one period; payments collects it."""
+
+from datetime import datetime
+
+from services.subscriptions.actions.periods import PERIOD
+from services.subscriptions.queries.catalogue import price_of
+from services.subscriptions.rules.periods import Span
+from services.subscriptions.tables import InvoiceRow, PackageRow, SubscriptionRow
+from shared import clock, sales, selling
+from shared.calendar import local_day, show_day, start_of
+from shared.contracts.base import Buyer, Line, Period, Stream
+from shared.db import Tx
+from shared.sales import Sale
+
+RETURN_PATH = "/subscribe/return"
+STREAM: Stream = "subscription"
+
+
+async def open_invoice(
+    tx: Tx,
+    agency: str,
+    subscription: SubscriptionRow,
+    package: PackageRow,
+    net_vnd: int,
+    n: int,
+    span: Span,
+    expires_at: datetime,
+) -> Sale:
+    """Ask for the money of period n; what costs nothing begins in the same transaction."""
+    now, invoice = clock.now(), clock.new_id()
+    vat_class, amount = await price_of(tx, agency, package.product_class, net_vnd, local_day(now))
+    row = InvoiceRow(
+        id=invoice,
+        agency=agency,
+        subscription=subscription.id,
+        person=subscription.person,
+        n=n,
+        start=span.start,
+        until=span.until,
+        reminded_at=None,
+    )
+    tx.add(row)
+    await tx.flush()
+    line = Line(
+        id=clock.new_id(),
+        agency=agency,
+        stream=STREAM,
+        product_class=package.product_class,
+        title=f"{package.title}, {show_day(span.start)} – {show_day(span.last)}",
+        net_vnd=amount.net_vnd,
+        vat_class=vat_class,
+        vat_vnd=amount.vat_vnd,
+        earn=Period(span.start, span.last),
+    )
+    return await selling.open_sale(
+        tx,
+        PERIOD,
+        of=subscription.id,
+        owner=subscription.person,
+        buyer=Buyer("person", subscription.person),
+        number=sales.number("TB", invoice, now),
+        lines=[line],
+        expires_at=expires_at,
+        return_url=f"{RETURN_PATH}/{invoice}",
+        invoice=invoice,
+        due_at=max(now, start_of(span.start)),
+    )

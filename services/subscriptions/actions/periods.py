@@ -1,0 +1,166 @@
+"""A period begins with its money, ends with its days, and goes back as its days and its price say."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from services.subscriptions.actions.disputes import disputed
+from services.subscriptions.actions.version import bump
+from services.subscriptions.queries.catalogue import offer_of, offers
+from services.subscriptions.queries.periods import gross, is_on_its_way, meets_paid, unused
+from services.subscriptions.rules.catalogue import Term, check_on_sale
+from services.subscriptions.rules.periods import Anchor, Span, ended
+from services.subscriptions.tables import InvoiceRow, PackageRow, PeriodRow, PriceRow, SubscriptionRow
+from shared import clock, selling
+from shared.calendar import local_day
+from shared.contracts.base import CreditedLine, Period
+from shared.contracts.subscriptions import EarningMoved
+from shared.db import Tx, locked
+from shared.errors import PriceChanged, Refused
+from shared.outbox import emit
+from shared.sales import SALE, Sale, read_sale, waits
+
+
+class AlreadySubscribed(Refused):
+    """The person has a paid period of this package under way or to come."""
+
+
+class SubscriptionCancelled(Refused):
+    """The subscription was cancelled before this money came: no further period begins."""
+
+
+async def deliver(tx: Tx, sale: Sale) -> None:
+    """Begin the period that was paid for. Raises SubscriptionCancelled, AlreadySubscribed.
+
+    A first period, and a renewal whose money came after its time, begins on the day of the money where that is later
+    than was asked for: so no paid day is lost, and the books are told the days in the same breath.
+    """
+    assert sale.paid_at is not None  # noqa: S101 - selling says so before it delivers
+    invoice: InvoiceRow = await locked(tx, InvoiceRow, sale.id)
+    subscription = await _not_cancelled(tx, invoice.subscription)
+    paid_on = local_day(sale.paid_at)
+    if invoice.n == 0 or (sale.taken is not None and paid_on > invoice.start):
+        subscription.anchor, subscription.anchored = max(invoice.start, paid_on), invoice.n
+    days = (await anchor_of(tx, subscription)).span(invoice.n)
+    if await meets_paid(tx, subscription.person, subscription.package, days):
+        raise AlreadySubscribed("These days are paid already. This money goes back.")
+    if days != Span(invoice.start, invoice.until):
+        invoice.start, invoice.until = days.start, days.until
+        earn = Period(days.start, days.last)
+        await emit(tx, EarningMoved(agency=sale.agency, line=sale.lines[0].id, earn=earn))
+    period = PeriodRow(
+        id=clock.new_id(),
+        agency=invoice.agency,
+        subscription=subscription.id,
+        person=subscription.person,
+        package=subscription.package,
+        invoice=invoice.id,
+        n=invoice.n,
+        start=days.start,
+        until=days.until,
+        suspended=await disputed(tx, invoice.id),
+        started_at=clock.now(),
+        change=await bump(tx),
+    )
+    tx.add(period)
+    await tx.flush()
+
+
+async def take(tx: Tx, sale: Sale) -> None:
+    """Late money buys its period where the price stands and the days are not paid otherwise.
+
+    A renewal's price always stands: it is the reader's own. Raises SubscriptionCancelled, AlreadySubscribed, NotOnSale,
+    PriceChanged.
+    """
+    invoice: InvoiceRow = await locked(tx, InvoiceRow, sale.id)
+    subscription = await _not_cancelled(tx, invoice.subscription)
+    await one_at_a_time(tx, subscription.person)
+    today = local_day(clock.now())
+    if invoice.n == 0:
+        package = await tx.get_one(PackageRow, subscription.package)
+        check_on_sale(package.on_sale_from, package.on_sale_until, today)
+        offer = await offer_of(tx, await offers(tx, package, today), subscription.price)
+        asked = (subscription.price, sale.lines[0].vat_class)
+        if offer is None or (offer.price, offer.vat_class) != asked:
+            raise PriceChanged("Another price has followed the one that was asked for. This money goes back.")
+    length = invoice.until - invoice.start
+    start = max(invoice.start, today)
+    if await meets_paid(tx, subscription.person, subscription.package, Span(start, start + length)):
+        raise AlreadySubscribed("These days are paid already. This money goes back.")
+    if await is_on_its_way(tx, subscription.person, subscription.package):
+        raise AlreadySubscribed("Other money for these days was taken already. This money goes back.")
+
+
+async def free(_tx: Tx, _sale: Sale) -> None:
+    """A period that is not paid holds nothing: there is no stock of days."""
+
+
+async def cancel(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
+    """So much of a period's price goes back. All of it ends access at once, what the unused days are worth ends it
+    after today, and both end renewal; any other amount is an allowance, and access stays.
+    """
+    subscription = await lock_whole(tx, (await tx.get_one(InvoiceRow, sale.id)).subscription)
+    paid = sa.select(PeriodRow).where(PeriodRow.invoice == sale.id).with_for_update()
+    period = (await tx.scalars(paid)).one()
+    all_of_it, of_unused = selling.parts(sale, amount_vnd), unused(sale, period)
+    whole = amount_vnd == sale.left_vnd
+    if not whole and amount_vnd != gross(of_unused):
+        return all_of_it
+    await stop(tx, subscription)
+    await end(tx, period, after_today=not whole)
+    return all_of_it if whole else of_unused
+
+
+PERIOD = selling.Kind(
+    seller="subscriptions", name="period", deliver=deliver, take=take, free=free, cancel=cancel
+)
+"""What subscriptions sells."""
+
+
+async def lock_whole(tx: Tx, subscription: UUID) -> Any:
+    """Lock the sales of a subscription and then itself, as money that comes does; None where there is none."""
+    await tx.execute(
+        sa.select(SALE.c.id).where(SALE.c.of == subscription).order_by(SALE.c.id).with_for_update()
+    )
+    return await locked(tx, SubscriptionRow, subscription)
+
+
+async def stop(tx: Tx, subscription: SubscriptionRow) -> None:
+    """No further period: what waits to be paid is withdrawn. The subscription is locked as a whole."""
+    subscription.cancelled_at = subscription.cancelled_at or clock.now()
+    subscription.renewal = False
+    waiting = sa.select(SALE).where(SALE.c.of == subscription.id, waits()).order_by(SALE.c.id)
+    for row in (await tx.execute(waiting.with_for_update())).all():
+        await selling.withdraw(tx, PERIOD, read_sale(row), "cancelled")
+
+
+async def end(tx: Tx, period: PeriodRow, *, after_today: bool) -> None:
+    """End a period after today, or with the day before; every worker knows it within a second."""
+    today = local_day(clock.now())
+    last = today if after_today else today - timedelta(days=1)
+    period.until = ended(Span(period.start, period.until), last).until
+    period.change = await bump(tx)
+
+
+async def anchor_of(tx: Tx, subscription: SubscriptionRow) -> Anchor:
+    """What a subscription's boundaries are reckoned from; it has begun."""
+    assert subscription.anchor is not None  # noqa: S101 - only a first payment leads here
+    price = await tx.get_one(PriceRow, subscription.price)
+    term = Term(price.term_unit, price.term_count)  # type: ignore[arg-type]
+    return Anchor(subscription.anchor, subscription.anchored, term)
+
+
+async def one_at_a_time(tx: Tx, person: UUID) -> None:
+    """Two purchases of one person wait for each other, so that neither misses what the other opened or took."""
+    await tx.execute(
+        sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"person:{person}"}
+    )
+
+
+async def _not_cancelled(tx: Tx, subscription: UUID) -> SubscriptionRow:
+    row: SubscriptionRow = await locked(tx, SubscriptionRow, subscription)
+    if row.cancelled_at is not None:
+        raise SubscriptionCancelled("The subscription was cancelled before. This money goes back.")
+    return row

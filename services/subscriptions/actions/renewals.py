@@ -1,0 +1,103 @@
+"""Renewal by invitation: an invoice and a message before the end, a reminder, until it is paid or its time is over."""
+
+from datetime import date, timedelta
+
+import sqlalchemy as sa
+
+from services.subscriptions.actions.invoices import open_invoice
+from services.subscriptions.actions.periods import PERIOD, anchor_of
+from services.subscriptions.queries.catalogue import heir
+from services.subscriptions.rules.periods import INVITE_DAYS, REMIND_DAYS, RENEWAL_GRACE_DAYS
+from services.subscriptions.tables import InvoiceRow, PackageRow, PriceRow, SubscriptionRow
+from shared import clock, money
+from shared.calendar import local_day, show_day, start_of
+from shared.contracts.subscriptions import MessageRequested
+from shared.db import Tx
+from shared.outbox import emit
+from shared.sales import SALE, Sale, pay_link, read_sale, waits
+from shared.settings import Settings
+
+INVITATION = "subscription-renewal"
+REMINDER = "subscription-renewal-reminder"
+
+_DUE = sa.text(
+    "SELECT s.id, p.n, p.until FROM period p JOIN subscription s ON s.id = p.subscription "
+    "WHERE s.renewal AND s.cancelled_at IS NULL AND p.until > :today AND p.until <= :horizon "
+    "AND NOT EXISTS (SELECT FROM invoice i WHERE i.subscription = s.id AND i.n > p.n) "
+    "ORDER BY s.id LIMIT :limit FOR UPDATE OF s SKIP LOCKED"
+)
+
+
+async def invite_renewals(tx: Tx, limit: int, settings: Settings) -> int:
+    """Open the next invoice of each subscription that ends within a week and is to renew; returns how many were due.
+
+    The price is the one the reader bought at. An agency that was succeeded meanwhile leaves the invoice to its heir.
+    """
+    today = local_day(clock.now())
+    window = {"today": today, "horizon": today + timedelta(days=INVITE_DAYS), "limit": limit}
+    due = (await tx.execute(_DUE, window)).all()
+    for found in due:
+        await _invite(tx, settings, await tx.get_one(SubscriptionRow, found.id), found.n + 1, found.until)
+    return len(due)
+
+
+async def _invite(tx: Tx, settings: Settings, subscription: SubscriptionRow, n: int, until: date) -> None:
+    days = (await anchor_of(tx, subscription)).span(n)
+    if days.start != until:
+        # Cut short: there is nothing to go on from, and what is left due would be found again for ever.
+        subscription.renewal = False
+        return
+    price = await tx.get_one(PriceRow, subscription.price)
+    package = await tx.get_one(PackageRow, subscription.package)
+    agency = await heir(tx, subscription.agency, until)
+    expires_at = start_of(until + timedelta(days=RENEWAL_GRACE_DAYS))
+    sale = await open_invoice(tx, agency, subscription, package, price.net_vnd, n, days, expires_at)
+    if sale.waits:
+        await _tell(tx, settings, INVITATION, sale, package, days.start)
+
+
+async def remind(tx: Tx, limit: int, settings: Settings) -> int:
+    """Remind of renewals that are unpaid a day before the period ends; returns how many."""
+    today = local_day(clock.now())
+    due = await tx.execute(
+        sa.select(SALE, InvoiceRow, PackageRow)
+        .join(InvoiceRow, InvoiceRow.id == SALE.c.id)
+        .join(SubscriptionRow, SubscriptionRow.id == InvoiceRow.subscription)
+        .join(PackageRow, PackageRow.id == SubscriptionRow.package)
+        .where(
+            waits(),
+            InvoiceRow.n > 0,
+            InvoiceRow.reminded_at.is_(None),
+            InvoiceRow.start <= today + timedelta(days=REMIND_DAYS),
+        )
+        .order_by(SALE.c.id)
+        .limit(limit)
+        .with_for_update(of=[SALE, InvoiceRow], skip_locked=True)
+    )
+    told = due.all()
+    for row in told:
+        row.InvoiceRow.reminded_at = clock.now()
+        await _tell(tx, settings, REMINDER, read_sale(row), row.PackageRow, row.InvoiceRow.start)
+    return len(told)
+
+
+async def _tell(
+    tx: Tx, settings: Settings, template: str, sale: Sale, package: PackageRow, start: date
+) -> None:
+    """Ask accounts to write: what ends, what the next period costs with tax, and where to pay or to stop."""
+    await emit(
+        tx,
+        MessageRequested(
+            agency=sale.agency,
+            person=sale.owner,
+            template=template,
+            params={
+                "package": package.title,
+                "ends_on": show_day(start - timedelta(days=1)),
+                "amount": money.show(sale.total_vnd),
+                "vat": money.show(sale.vat_vnd),
+                "link": pay_link(settings, PERIOD.seller, sale),
+                "cancel_link": "/subscribe/mine",
+            },
+        ),
+    )
