@@ -56,7 +56,9 @@ def test_a_payer_is_found_by_order_number_and_by_name_and_one_card_shows_all(hou
     expect(part(page, "Người và tổ chức")).to_contain_text(name)
     picture(page, f"card-{size}")
     for table in page.locator(".table-box").all():
-        assert table.evaluate("box => box.scrollWidth - box.clientWidth") <= 0, "nothing is cut off at the side"
+        assert table.evaluate("box => box.scrollWidth - box.clientWidth") <= 0, (
+            "nothing is cut off at the side"
+        )
 
     search(page, name)
     found = part(page, "Người và tổ chức").locator(f'a[href="{card.removeprefix(house.address)}"]')
