@@ -9,6 +9,7 @@ import pytest
 
 from shared import contracts
 from shared.contracts import SERVICES
+from shared.contracts.roles import STAFF
 from shared.errors import Refused
 from shared.settings import describe
 
@@ -95,6 +96,19 @@ def test_shared_knows_no_flat_not_even_by_its_name():
         if isinstance(node, ast.Constant) and node.value in SERVICES
     ]
     assert guilty == []
+
+
+def test_no_list_of_staff_roles_is_written_twice():
+    """Who works at a desk, and who oversees all of them, stands in shared/contracts/roles.py."""
+    lists = [
+        (frozenset(each.value for each in node.elts if isinstance(each, ast.Constant)), f"{path.name}:{node.lineno}")
+        for path in OURS
+        if path.is_relative_to(ROOT / "services") or path.is_relative_to(ROOT / "shared")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Set) and len(node.elts) > 1
+        and all(isinstance(each, ast.Constant) and each.value in STAFF for each in node.elts)
+    ]  # fmt: skip
+    assert [(roles, at) for n, (roles, at) in enumerate(lists) if roles in [r for r, _ in lists[:n]]] == []
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -18,6 +18,7 @@ from services.events.actions.sponsorships import Application
 from services.events.rules.registrations import MOST, Entry
 from services.events.tables import DeliverableRow, EventRow, SponsorshipRow
 from shared import auth, clock
+from shared.contracts.roles import EVENT_STAFF
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound
 from shared.http import etag, once, require_match
@@ -31,8 +32,8 @@ BASE = "/api/events/v1"
 
 may_sponsor = auth.Right(scope="events:sponsor", own=True)
 may_register = auth.Right(scope="events:register", own=True)
-may_edit_events = auth.Right(roles={"events", "administrator"}, scope="events:edit")
-may_check_in = auth.Right(roles={"events", "administrator"}, scope="events:check-in")
+may_edit_events = auth.Right(roles=EVENT_STAFF, scope="events:edit")
+may_check_in = auth.Right(roles=EVENT_STAFF, scope="events:check-in")
 bookings = limited("events-book", per_minute=600, burst=300)
 
 

@@ -12,13 +12,12 @@ from services.ledger.queries import books, growth, journal
 from services.ledger.rules.growth import TARGET_PERCENT
 from shared import auth, clock
 from shared.calendar import add_months, local_day, month_of
+from shared.contracts.roles import OVERSEERS
 from shared.db import Tx
 from shared.errors import BadInput, Unprocessable
 from shared.lists import Limit, Page, decode_cursor, page_of
 
-may_read_books = auth.Right(
-    roles={"finance", "finance_approver", "auditor", "administrator"}, scope="finance:read"
-)
+may_read_books = auth.Right(roles=OVERSEERS, scope="finance:read")
 MAX_MONTHS = 120
 
 

@@ -15,7 +15,7 @@ from services.payments.actions import attempts, refunds
 from services.payments.rules import vnpay
 from shared import auth
 from shared.contracts.base import Positive
-from shared.contracts.roles import Role
+from shared.contracts.roles import OVERSEERS
 from shared.db import Tx
 from shared.errors import BadInput
 from shared.http import once
@@ -24,11 +24,10 @@ from shared.limits import client_address, limited
 from shared.lists import Limit, Page, decode_cursor, page_of
 from shared.request import Request
 
-FINANCE: frozenset[Role] = frozenset({"finance", "finance_approver", "administrator", "auditor"})
 """Roles that may look at money."""
 
-may_read_payments = auth.Right(roles=FINANCE, scope="payments:read")
-may_read_invoices = auth.Right(roles=FINANCE, scope="payments:read", own=True)
+may_read_payments = auth.Right(roles=OVERSEERS, scope="payments:read")
+may_read_invoices = auth.Right(roles=OVERSEERS, scope="payments:read", own=True)
 may_ask_refunds = auth.Right(roles={"finance"}, scope="payments:refund")
 may_approve_refunds = auth.Right(roles={"finance_approver"})
 

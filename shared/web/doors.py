@@ -1,7 +1,7 @@
 """The map of the house's pages: every flat shows the same menus, so all agree on it here, as they do on facts."""
 
 from shared.auth import Right
-from shared.contracts.roles import STAFF, Role
+from shared.contracts.roles import AD_STAFF, EVENT_STAFF, OVERSEERS, STAFF, SUBSCRIPTION_STAFF
 from shared.web.words import N_
 
 NAVIGATION = {
@@ -36,18 +36,13 @@ NAVIGATION = {
 DOORS = {
     "/desk": Right(roles=frozenset(STAFF)),
     "/desk/find": Right(roles=frozenset(STAFF)),
-    "/desk/ads": Right(roles={"ad_ops", "administrator", "auditor"}),
-    "/desk/subscriptions": Right(roles={"subscriptions", "administrator", "finance", "auditor"}),
-    "/desk/events": Right(roles={"events", "administrator", "auditor"}),
-    "/desk/payments": Right(roles={"finance", "finance_approver", "administrator", "auditor"}),
-    "/finance": Right(
-        roles={"finance", "finance_approver", "administrator", "auditor"}, scope="finance:read"
-    ),
+    "/desk/ads": Right(roles={*AD_STAFF, "auditor"}),
+    "/desk/subscriptions": Right(roles={*SUBSCRIPTION_STAFF, "finance", "auditor"}),
+    "/desk/events": Right(roles={*EVENT_STAFF, "auditor"}),
+    "/desk/payments": Right(roles=OVERSEERS),
+    "/finance": Right(roles=OVERSEERS, scope="finance:read"),
 }
 """The right that opens each door of staff's: a menu shows no door that would stay shut."""
-
-OVERSEERS: frozenset[Role] = frozenset({"finance", "finance_approver", "administrator", "auditor"})
-"""Who looks over what all sellers sell: money can only be explained by what it was for."""
 
 SEARCHED = {
     "/desk/accounts": (N_("Người và tổ chức"), Right(roles=frozenset(STAFF))),

@@ -12,6 +12,7 @@ from services.ads.queries import catalogue, delivery
 from services.ads.queries import orders as reading
 from shared import auth, clock
 from shared.calendar import local_day
+from shared.contracts.roles import AD_STAFF
 from shared.db import Tx
 from shared.http import once
 from shared.limits import limited
@@ -19,10 +20,9 @@ from shared.lists import Limit, Page, decode_cursor, page_of
 from shared.request import Request
 from shared.service import transaction
 
-STAFF: set[auth.Role] = {"ad_ops", "administrator"}
-may_book_ads = auth.Right(roles=STAFF, scope="ads:book", own=True)
-may_read_orders = auth.Right(roles={*STAFF, "auditor"}, scope="ads:read", own=True)
-may_review_creatives = auth.Right(roles=STAFF, scope="ads:review")
+may_book_ads = auth.Right(roles=AD_STAFF, scope="ads:book", own=True)
+may_read_orders = auth.Right(roles={*AD_STAFF, "auditor"}, scope="ads:read", own=True)
+may_review_creatives = auth.Right(roles=AD_STAFF, scope="ads:review")
 booking_limit = limited("ads-book", per_minute=120, burst=60)
 
 

@@ -20,6 +20,7 @@ from services.ads.queries import snapshot as reading
 from services.ads.rules import decision, tokens, traffic
 from shared import auth, clock, links
 from shared.calendar import ZONE
+from shared.contracts.roles import AD_STAFF
 from shared.counters import own
 from shared.errors import BadInput, NotAllowed, NotFound, TooLarge
 from shared.http import check_body
@@ -74,7 +75,7 @@ class Ads(msgspec.Struct, frozen=True):
     ads: list[Ad]
 
 
-may_ask_why = auth.Right(roles={"ad_ops", "administrator"}, scope="ads:serve")
+may_ask_why = auth.Right(roles=AD_STAFF, scope="ads:serve")
 
 _ask = msgspec.json.Decoder(Ask)
 _encode = msgspec.json.Encoder().encode

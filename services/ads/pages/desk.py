@@ -15,6 +15,7 @@ from services.ads.queries import delivery
 from services.ads.queries import orders as reading
 from shared import auth, clock
 from shared.agencies import names_of
+from shared.contracts.roles import AD_STAFF
 from shared.db import Tx
 from shared.http import read_form
 from shared.lists import decode_cursor, page_of
@@ -22,8 +23,8 @@ from shared.request import Request
 from shared.web import page
 from shared.web.again import or_again
 
-may_see_desk = auth.Right(roles={"ad_ops", "administrator", "auditor"})
-may_review = auth.Right(roles={"ad_ops", "administrator"})
+may_see_desk = auth.Right(roles={*AD_STAFF, "auditor"})
+may_review = auth.Right(roles=AD_STAFF)
 PER_PAGE = 25
 
 

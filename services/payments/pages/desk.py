@@ -11,13 +11,13 @@ from litestar.response import Redirect, Template
 
 from services.payments import queries
 from services.payments.actions import attempts, rails, refunds
-from services.payments.api import FINANCE
 from services.payments.pages.words import Words
 from services.payments.rules import vnpay
 from services.payments.rules.refunds import TWO_PERSONS_FROM_VND
 from shared import auth
 from shared.agencies import name_of
 from shared.contracts.base import Positive
+from shared.contracts.roles import OVERSEERS
 from shared.db import Tx
 from shared.errors import NotSignedIn
 from shared.http import once, read_form
@@ -29,7 +29,7 @@ from shared.web.again import or_again
 DESK = "/desk/payments"
 PAGE = 50
 
-may_see_payments = auth.Right(roles=FINANCE)
+may_see_payments = auth.Right(roles=OVERSEERS)
 may_handle_money = auth.Right(roles={"finance"})
 may_approve = auth.Right(roles={"finance_approver"})
 

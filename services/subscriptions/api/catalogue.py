@@ -11,14 +11,12 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from services.subscriptions.actions import catalogue as actions
 from services.subscriptions.queries import catalogue as queries
 from shared.auth import Right
-from shared.contracts.roles import Role
+from shared.contracts.roles import SUBSCRIPTION_STAFF
 from shared.db import Tx
 from shared.http import once
 from shared.request import Request
 
-EDITORS: set[Role] = {"subscriptions", "administrator"}
-
-may_offer_packages = Right(roles=EDITORS, scope="subscriptions:catalogue")
+may_offer_packages = Right(roles=SUBSCRIPTION_STAFF, scope="subscriptions:catalogue")
 
 AgencyCode = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 

@@ -8,16 +8,13 @@ from services.subscriptions.actions.walls import change_policy
 from services.subscriptions.queries.walls import Wall, wall
 from services.subscriptions.rules.access import WallPolicy
 from shared.auth import Right, principal_of
-from shared.contracts.roles import Role
+from shared.contracts.roles import SUBSCRIPTION_STAFF
 from shared.db import Tx, check_seen
 from shared.http import etag, require_match
 from shared.request import Request
 
-EDITORS: set[Role] = {"subscriptions", "administrator"}
-READERS: set[Role] = {*EDITORS, "auditor"}
-
-may_read_walls = Right(roles=READERS, scope="subscriptions:policies")
-may_change_walls = Right(roles=EDITORS, scope="subscriptions:policies")
+may_read_walls = Right(roles={*SUBSCRIPTION_STAFF, "auditor"}, scope="subscriptions:policies")
+may_change_walls = Right(roles=SUBSCRIPTION_STAFF, scope="subscriptions:policies")
 
 
 @get("/api/subscriptions/v1/policies/{agency:str}", guards=[may_read_walls])

@@ -16,7 +16,7 @@ from services.subscriptions.queries.walls import wall
 from services.subscriptions.rules.access import Rule, SectionPolicy, WallPolicy
 from shared.agencies import name_of
 from shared.auth import Right, principal_of
-from shared.contracts.roles import Role
+from shared.contracts.roles import SUBSCRIPTION_STAFF
 from shared.db import Tx, check_seen
 from shared.errors import Unprocessable
 from shared.http import once, read_form
@@ -25,12 +25,10 @@ from shared.request import Request
 from shared.web import N_, language_of, page, translate
 from shared.web.again import or_again, tell, told, typed_in
 
-EDITORS: set[Role] = {"subscriptions", "administrator"}
-LOOKERS: set[Role] = {*EDITORS, "finance", "auditor"}
 SHOWN = 50
 
-may_see_desk = Right(roles=LOOKERS)
-may_change_walls = Right(roles=EDITORS)
+may_see_desk = Right(roles={*SUBSCRIPTION_STAFF, "finance", "auditor"})
+may_change_walls = Right(roles=SUBSCRIPTION_STAFF)
 
 YES, NO = N_("Có"), N_("Không")
 
