@@ -15,6 +15,9 @@ async def book(
     facts: Sequence[
         base.InvoiceOpened
         | base.DeliveryRecorded
+        | base.DeliveryReversed
+        | base.EarningMoved
+        | base.OrderSigned
         | base.CreditGranted
         | payments.PaymentCaptured
         | payments.MoneyUnapplied

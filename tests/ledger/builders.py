@@ -114,5 +114,24 @@ def refunded(amount_vnd: int, on: date, *, credited: bool = True, **more: Any) -
     )
 
 
+def unapplied(amount_vnd: int, on: date, rail: Any = "vnpay") -> payments.MoneyUnapplied:
+    """Money that came on a day, and was told of a week later."""
+    return payments.MoneyUnapplied(
+        agency="bkh",
+        occurred_at=noon(on + timedelta(days=7)),
+        payment=uuid4(),
+        rail=rail,
+        amount_vnd=amount_vnd,
+        reason="invoice-closed",
+        captured_at=noon(on),
+        invoice=uuid4(),
+        offered_to="events",
+    )
+
+
+def moved(line: Line, earn: base.Earn, on: date) -> subscriptions.EarningMoved:
+    return subscriptions.EarningMoved(agency=line.agency, occurred_at=noon(on), line=line.id, earn=earn)
+
+
 def a_ticket(on: date, net_vnd: int = 250_000) -> Line:
     return a_line(net_vnd, earn=OnDate(on), stream="ticket")

@@ -14,7 +14,7 @@ from services.ledger.rules.lines import Credit, LineState, booked, covered, earn
 from services.ledger.rules.posting import RULES, Books, DayReached, Draft, in_order
 from services.ledger.rules.sealing import entry_of, sealed
 from shared.clock import now
-from shared.contracts import Fact
+from shared.contracts import Fact, ads
 from shared.contracts.base import Period
 from shared.errors import Waits
 from tests.ledger.builders import (
@@ -24,9 +24,11 @@ from tests.ledger.builders import (
     credit,
     delivered,
     delivery,
+    moved,
     noon,
     opened,
     refunded,
+    unapplied,
 )
 
 FIRST = date(2026, 12, 20)
@@ -144,6 +146,8 @@ def a_busy_month() -> list[Fact]:
         delivery(campaign, 3, on=date(2026, 12, 24)),
         delivery(campaign, 4, on=date(2027, 1, 2)),
         captured(campaign, on=date(2027, 1, 4), collect="on_terms", rail="vietqr", invoice=invoice.invoice),
+        moved(month, Period(FIRST + timedelta(days=2), date(2027, 1, 20)), on=FIRST + timedelta(days=2)),
+        moved(month, Period(FIRST + timedelta(days=1), date(2027, 1, 19)), on=FIRST + timedelta(days=1)),
         credit(month, 40_000, 3_200, on=date(2027, 1, 6)),
         refunded(43_200, date(2027, 1, 7)),
     ]
@@ -246,6 +250,37 @@ def test_money_beyond_the_lines_and_unknown_money_lie_in_suspense() -> None:
     replay = Replay(date(2026, 11, 1))
     replay.hear(captured(line, amount_vnd=line.gross_vnd + 1_000))
     assert replay.balances()["bkh", "suspense"] == -1_000
+
+
+def test_late_money_that_its_seller_took_leaves_suspense_and_buys_what_it_would_have_bought_in_time() -> None:
+    line = a_line(100_000, earn=delivered())
+    late, plain = Replay(FIRST), Replay(FIRST)
+    late.hear(
+        unapplied(line.gross_vnd, FIRST), captured(line, on=FIRST + timedelta(days=3), from_suspense=True)
+    )
+    plain.hear(captured(line, on=FIRST + timedelta(days=3)))
+    assert late.balances() == plain.balances()
+    assert {draft.effective_on for draft in late.drafts if draft.kind == "unapplied"} == {FIRST}
+
+
+def test_a_line_that_moved_is_earned_on_its_new_days_alone() -> None:
+    line = a_line(30_000, earn=Period(FIRST, FIRST + timedelta(days=29)))
+    replay = Replay(FIRST)
+    replay.hear(captured(line, on=FIRST))
+    replay.reach(FIRST + timedelta(days=3))
+    later = FIRST + timedelta(days=10)
+    replay.hear(moved(line, Period(later, later + timedelta(days=29)), on=FIRST + timedelta(days=3)))
+    assert ("bkh", "revenue") not in replay.balances()
+    replay.reach(later + timedelta(days=29))
+    assert replay.balances()["bkh", "revenue"] == -30_000
+
+
+def test_a_delivery_that_is_reversed_is_earned_no_more() -> None:
+    line = a_line(30_000, earn=delivered(1000))
+    replay = Replay(FIRST)
+    replay.hear(captured(line, on=FIRST), delivery(line, 500, on=FIRST))
+    replay.hear(ads.DeliveryReversed(agency="bkh", line=line.id, quantity=200, on=FIRST, reason="robots"))
+    assert replay.balances()["bkh", "revenue"] == -9_000
 
 
 def test_a_batch_is_sorted_so_that_lines_are_known_before_they_are_delivered() -> None:

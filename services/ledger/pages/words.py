@@ -63,6 +63,7 @@ KINDS = {
     "recognition": N_("Ghi nhận theo ngày"),
     "delivery": N_("Ghi nhận theo giao hàng"),
     "credit": N_("Giảm trừ, hoàn dịch vụ"),
+    "moved": N_("Đổi ngày ghi nhận"),
     "unapplied": N_("Tiền chưa khớp"),
     "refund": N_("Hoàn tiền"),
     "chargeback": N_("Tranh chấp thẻ"),

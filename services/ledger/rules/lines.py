@@ -4,7 +4,7 @@ An entry's legs are the difference of two positions, before and after a fact. Si
 and on dated credits, never on the order of arrival, facts may come in any order and the balances are the same.
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -58,6 +58,8 @@ class LineState(msgspec.Struct, frozen=True, kw_only=True):
     """The first day on which the line is in the books; nothing is earned before it."""
     delivered: int = 0
     credits: tuple[Credit, ...] = ()
+    moved_at: datetime | None = None
+    """When it was last said that the line is earned on other days than its invoice says."""
 
     @property
     def starts_on(self) -> date | None:

@@ -82,11 +82,15 @@ class _Work:
                 *earning_legs(after.stream, after.id, earned(after, on)[0] - was),
             )
         else:
+            # Of a day that is not reached yet only what changed before it: the day itself comes with its own turn.
             posted = 0
-            for day in days(on, self.books.through):
+            for day in days(min(on, self.books.through), self.books.through):
                 owed = earned(after, day)[0] - (earned(before, day)[0] if before else 0)
                 self.add(
-                    "recognition", after.agency, day, *earning_legs(after.stream, after.id, owed - posted)
+                    "recognition",
+                    after.agency,
+                    max(on, day),
+                    *earning_legs(after.stream, after.id, owed - posted),
                 )
                 posted = owed
         self.lines[after.id] = after
@@ -113,10 +117,11 @@ def invoice_opened(fact: base.InvoiceOpened, books: Books) -> Outcome:
 def payment_captured(fact: payments.PaymentCaptured, books: Books) -> Outcome:
     """Cash in transit against VAT and deferred revenue (prepaid), or against the receivable (on terms).
 
-    A line of another agency is booked there; the two owe each other. Money beyond the lines is in suspense.
+    What its seller took of late money comes out of suspense, where its cash was booked when it came. A line of another
+    agency is booked there; the two owe each other. Money beyond the lines is in suspense.
     """
     work, on = _Work(books), local_day(fact.captured_at)
-    cash = f"cash_in_transit:{fact.rail}"
+    cash = "suspense" if fact.from_suspense else f"cash_in_transit:{fact.rail}"
     work.add("payment", fact.agency, on, Leg(cash, "", None, fact.amount_vnd))
     for paid in fact.lines:
         before = work.line(paid.line.id)
@@ -140,13 +145,39 @@ def payment_captured(fact: payments.PaymentCaptured, books: Books) -> Outcome:
 
 def delivery_recorded(fact: base.DeliveryRecorded, books: Books) -> Outcome:
     """Earn floor(A·q/Q) cumulative: full delivery earns exactly the net. Waits for its line."""
-    before = books.lines.get(fact.line)
-    if before is None:
-        raise Waits(f"line:{fact.line}")
-    work = _Work(books)
-    after = msgspec.structs.replace(before, delivered=before.delivered + fact.quantity)
+    return _delivered(fact, fact.quantity, books)
+
+
+def delivery_reversed(fact: base.DeliveryReversed, books: Books) -> Outcome:
+    """What was recorded as delivered was none: it is earned no more. Waits for its line."""
+    return _delivered(fact, -fact.quantity, books)
+
+
+def _delivered(fact: base.DeliveryRecorded | base.DeliveryReversed, quantity: int, books: Books) -> Outcome:
+    work, before = _Work(books), _line(fact.line, books)
+    after = msgspec.structs.replace(before, delivered=before.delivered + quantity)
     work.change("delivery", before, after, fact.on)
     return work.outcome()
+
+
+def earning_moved(fact: base.EarningMoved, books: Books) -> Outcome:
+    """A line is earned on other days than its invoice said; what is earned by now follows. Waits for its line.
+
+    Of several moves the one that was said last holds, in whatever order they come.
+    """
+    work, before = _Work(books), _line(fact.line, books)
+    if before.moved_at is not None and before.moved_at >= fact.occurred_at:
+        return Outcome()
+    after = msgspec.structs.replace(before, earn=fact.earn, moved_at=fact.occurred_at)
+    work.change("moved", before, after, local_day(fact.occurred_at))
+    return work.outcome()
+
+
+def _line(key: UUID, books: Books) -> LineState:
+    found = books.lines.get(key)
+    if found is None:
+        raise Waits(f"line:{key}")
+    return found
 
 
 def credit_granted(fact: base.CreditGranted, books: Books) -> Outcome:
@@ -165,12 +196,12 @@ def credit_granted(fact: base.CreditGranted, books: Books) -> Outcome:
 
 
 def money_unapplied(fact: payments.MoneyUnapplied, books: Books) -> Outcome:
-    """Money that fits no invoice lies in suspense."""
+    """Money that fits no invoice lies in suspense, from the day on which it came."""
     pair = (
         Leg(f"cash_in_transit:{fact.rail}", "", None, fact.amount_vnd),
         Leg("suspense", "", None, -fact.amount_vnd),
     )
-    return _simple(fact, books, "unapplied", pair)
+    return _simple(fact, books, "unapplied", pair, local_day(fact.captured_at))
 
 
 def refund_completed(fact: payments.RefundCompleted, books: Books) -> Outcome:
@@ -237,6 +268,9 @@ _RULES: dict[type[Fact], Rule] = {
     payments.PaymentCaptured: payment_captured,
     payments.MoneyUnapplied: money_unapplied,
     base.DeliveryRecorded: delivery_recorded,
+    base.DeliveryReversed: delivery_reversed,
+    base.EarningMoved: earning_moved,
+    base.OrderSigned: kept,
     base.CreditGranted: credit_granted,
     payments.RefundCompleted: refund_completed,
     payments.RefundFailed: kept,
@@ -251,7 +285,7 @@ RULES = {kind: rule for named, rule in _RULES.items() for kind in kinds(named)}
 """By the very fact: what several sellers say alike has one rule."""
 
 _FIRST = (base.InvoiceOpened, payments.PaymentCaptured)
-_LAST = (base.CreditGranted, payments.ChargebackClosed)
+_LAST = (base.CreditGranted, base.EarningMoved, payments.ChargebackClosed)
 
 
 def in_order(facts: Iterable[Fact]) -> list[Fact]:
@@ -267,7 +301,7 @@ def lines_of(fact: Fact) -> list[UUID]:
         return [line.id for line in fact.lines] if fact.collect == "on_terms" else []
     if isinstance(fact, payments.PaymentCaptured):
         return [paid.line.id for paid in fact.lines]
-    if isinstance(fact, base.DeliveryRecorded):
+    if isinstance(fact, base.DeliveryRecorded | base.DeliveryReversed | base.EarningMoved):
         return [fact.line]
     if isinstance(fact, base.CreditGranted):
         return [credited.line for credited in fact.lines]
@@ -278,9 +312,9 @@ def _first(line: LineState | None, on: date) -> date:
     return min(line.booked_on, on) if line and line.booked_on else on
 
 
-def _simple(fact: Fact, books: Books, kind: str, legs: Iterable[Leg]) -> Outcome:
+def _simple(fact: Fact, books: Books, kind: str, legs: Iterable[Leg], on: date | None = None) -> Outcome:
     work = _Work(books)
-    work.add(kind, fact.agency, local_day(fact.occurred_at), *legs)
+    work.add(kind, fact.agency, on or local_day(fact.occurred_at), *legs)
     return work.outcome()
 
 
