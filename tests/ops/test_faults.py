@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from uuid import UUID
 
 import nats.errors
 import pytest
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 
 from ops import streams
 from shared import consume, outbox
+from shared.bulk import ForRows
 from shared.bus import Bus, Intake, Relay
 from shared.clock import now
 from shared.consume import Consumer
@@ -246,9 +248,8 @@ class TestPlantedBugs:
         monkeypatch.setattr(
             consume,
             "_CLAIM",
-            sa.text(
-                "SELECT id AS fact_id, subject, CAST(:now AS timestamptz) "
-                "FROM unnest(CAST(:ids AS uuid[]), CAST(:subjects AS text[])) AS said (id, subject)"
+            ForRows(
+                "SELECT id AS fact_id, subject, CAST(:now AS timestamptz) FROM given", id=UUID, subject=str
             ),
         )
         run = line(8)

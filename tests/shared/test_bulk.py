@@ -70,7 +70,7 @@ async def things(sample, stack) -> AsyncIterator[Any]:
     with psycopg.connect(stack.admin_url("sample_ads"), autocommit=True) as admin:
         admin.execute("SET ROLE ads_owner")
         admin.execute(str(CreateTable(ThingRow.__table__).compile(dialect=dialect())))
-    return sample.house.database.worker_tx
+    return sample.kit.database.worker_tx
 
 
 async def kept(tx: Tx, *names: str) -> list[dict[str, Any]]:
