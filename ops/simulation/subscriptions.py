@@ -219,14 +219,14 @@ async def _buy(tx: Tx, world: World, agency: str, reader: UUID, day: date) -> No
 
 async def _stop_some(tx: Tx, world: World, day: date) -> None:
     """Cancellations among those who would renew; a few end at once and get the unused days back."""
-    renewing = sa.select(SubscriptionRow.id).where(
+    renewing = sa.select(SubscriptionRow.id, SubscriptionRow.person).where(
         SubscriptionRow.renewal,
         SubscriptionRow.cancelled_at.is_(None),
         sa.exists().where(
             PeriodRow.subscription == SubscriptionRow.id, PeriodRow.start <= day, PeriodRow.until > day
         ),
     )
-    held = list(await tx.scalars(renewing.order_by(SubscriptionRow.id)))
+    held = (await tx.execute(renewing.order_by(SubscriptionRow.id))).all()
     gone = min(_poisson(world.random, len(held) * CANCEL_A_DAY), len(held))
-    for subscription in world.random.sample(held, gone):
-        await cancel(tx, subscription, at_once=world.random.random() < AT_ONCE_SHARE)
+    for subscription, person in world.random.sample(held, gone):
+        await cancel(tx, subscription, person=person, at_once=world.random.random() < AT_ONCE_SHARE)

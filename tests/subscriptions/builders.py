@@ -1,9 +1,12 @@
 """Small things the tests of subscriptions are made of."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx
+import msgspec
+import sqlalchemy as sa
 
 from services.subscriptions.actions.catalogue import (
     PackageOffer,
@@ -14,15 +17,38 @@ from services.subscriptions.actions.catalogue import (
 )
 from services.subscriptions.actions.subscriptions import Opened, Order, subscribe
 from services.subscriptions.rules.catalogue import Grant, Term
+from services.subscriptions.tables import PeriodRow
 from shared import clock
+from shared.calendar import local_day, start_of
 from shared.contracts.base import Line, PaidLine
-from shared.contracts.payments import InvoiceClosed, PaymentCaptured
+from shared.contracts.payments import InvoiceClosed, MoneyUnapplied, PaymentCaptured, RefundAsked
 from shared.contracts.subscriptions import InvoiceOpened
+from shared.money import split
+from shared.sales import Sale, find
 from shared.settings import Settings
 from tests.conftest import Flat, Flats
 
 MONTH = Term("month", 1)
 ACCESS = "/api/subscriptions/v1/access"
+
+
+def at(day: date, hour: int = 9, minute: int = 0) -> datetime:
+    return start_of(day) + timedelta(hours=hour, minutes=minute)
+
+
+def driven(moment: datetime) -> clock.DrivenClock:
+    return clock.DrivenClock(moment, 1)
+
+
+async def sale_of(flat: Flat, invoice: UUID) -> Sale:
+    async with flat.tx() as tx:
+        return (await find(tx, [invoice]))[invoice]
+
+
+async def periods(flat: Flat) -> list[PeriodRow]:
+    """All paid periods, in the order in which they begin."""
+    async with flat.tx() as tx:
+        return list(await tx.scalars(sa.select(PeriodRow).order_by(PeriodRow.start, PeriodRow.id)))
 
 
 async def a_package(
@@ -75,20 +101,56 @@ async def opened_fact(flat: Flat) -> InvoiceOpened:
 
 
 def captured(
-    invoice: InvoiceOpened, *, amount_vnd: int = 0, later: timedelta = timedelta()
+    invoice: InvoiceOpened,
+    *,
+    amount_vnd: int = 0,
+    later: timedelta = timedelta(),
+    payment: UUID | None = None,
+    from_suspense: bool = False,
 ) -> PaymentCaptured:
-    """Payments' word that an invoice was paid in full, or an amount of it."""
-    amount = amount_vnd or invoice.total_vnd
-    line: Line = invoice.lines[0]
+    """Payments' word that an invoice was paid in full, or an amount of it: split by the rate of its day."""
+    amount, came = amount_vnd or invoice.total_vnd, clock.now() + later
+    sold: Line = invoice.lines[0]
+    agreed = split(sold.gross_vnd, sold.vat_class, local_day(came))
+    line = msgspec.structs.replace(sold, net_vnd=agreed.net_vnd, vat_vnd=agreed.vat_vnd)
     return PaymentCaptured(
         agency=invoice.agency,
-        payment=clock.new_id(),
+        payment=payment or clock.new_id(),
         invoice=invoice.invoice,
         rail="vnpay",
         collect="prepaid",
         amount_vnd=amount,
-        captured_at=clock.now() + later,
+        captured_at=came,
         lines=(PaidLine(line, amount),),
+        from_suspense=from_suspense,
+    )
+
+
+def late(asked: InvoiceOpened, **changes: Any) -> MoneyUnapplied:
+    """Payments' word that the money of an invoice came when it was closed, offered to us."""
+    said: dict[str, Any] = {
+        "agency": asked.agency,
+        "payment": clock.new_id(),
+        "rail": "vietqr",
+        "amount_vnd": asked.total_vnd,
+        "reason": "invoice-closed",
+        "captured_at": clock.now(),
+        "invoice": asked.invoice,
+        "offered_to": "subscriptions",
+    }
+    return MoneyUnapplied(**{**said, **changes})
+
+
+def asked_back(invoice: InvoiceOpened, amount_vnd: int, by: UUID | None = None) -> RefundAsked:
+    """Payments' word that its desk wants to give back so much."""
+    return RefundAsked(
+        agency=invoice.agency,
+        refund=clock.new_id(),
+        payment=clock.new_id(),
+        invoice=invoice.invoice,
+        amount_vnd=amount_vnd,
+        reason="goodwill",
+        by=by,
     )
 
 

@@ -1,7 +1,7 @@
 """Actions of subscriptions against the real database."""
 
 import asyncio
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
@@ -20,7 +20,7 @@ from services.subscriptions.rules.access import SectionPolicy, WallPolicy
 from services.subscriptions.rules.catalogue import NotOnSale
 from services.subscriptions.tables import MeterRow, PeriodRow
 from shared import clock
-from shared.calendar import local_day, start_of
+from shared.calendar import local_day
 from shared.contracts.base import Period
 from shared.contracts.payments import InvoiceClosed
 from shared.contracts.subscriptions import CreditGranted, InvoiceOpened, InvoiceWithdrawn, MessageRequested
@@ -31,16 +31,13 @@ from tests.subscriptions.builders import (
     MONTH,
     a_package,
     a_reader_with_access,
+    at,
     captured,
     closed,
     opened_fact,
     subscribed,
     taxed,
 )
-
-
-def at(day: date, hour: int = 9) -> datetime:
-    return start_of(day) + timedelta(hours=hour)
 
 
 async def period(flat: Flat, n: int = 0) -> PeriodRow:

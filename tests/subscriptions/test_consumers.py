@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from services.subscriptions.tables import MeterRow, PeriodRow, SubscriptionRow
+from services.subscriptions.tables import MeterRow, SubscriptionRow
 from shared import clock
 from shared.calendar import start_of
 from shared.contracts.accounts import PersonErased
@@ -24,6 +24,7 @@ from tests.subscriptions.builders import (
     captured,
     closed,
     opened_fact,
+    periods,
     subscribed,
 )
 
@@ -32,11 +33,6 @@ async def an_open_invoice(flat: Flat, person: UUID) -> InvoiceOpened:
     package, price = await a_package(flat)
     await subscribed(flat, person, package, price)
     return await opened_fact(flat)
-
-
-async def periods(flat: Flat) -> list[PeriodRow]:
-    async with flat.tx() as tx:
-        return list(await tx.scalars(sa.select(PeriodRow)))
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

@@ -1,13 +1,16 @@
 """Readers' pages and the desk."""
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from services.subscriptions.actions.catalogue import PriceOffer, set_price
 from shared import clock
 from tests.conftest import Flat, Flats
 from tests.subscriptions.builders import (
+    MONTH,
     a_package,
     a_reader_with_access,
     captured,
@@ -155,6 +158,85 @@ async def test_a_reader_cancels_with_one_click_and_sees_the_next_price_before(fl
     assert "Đã hủy" not in (await flat.client.get("/subscribe/mine?cancelled=1", headers=HTML)).text
     assert "Thôi gia hạn" not in after.text
     assert "Không, gói tự hết" in after.text
+
+
+@pytest.mark.promise("S1")
+async def test_a_price_that_changed_since_it_was_seen_is_shown_and_asked_again_and_never_charged(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("subscriptions")
+    package, price = await a_package(flat)
+    signed_in(flat, flats, clock.new_id())
+    headers = await csrf(flat, f"/subscribe/{package}?price={price}")
+    form = {"price": str(price), "seen_vnd": "49000", "terms": "yes", "renewal": "yes"}
+    async with flat.tx() as tx:
+        new = (await set_price(tx, package, PriceOffer(MONTH, 60_000, date(2025, 1, 1)))).id
+    answer = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
+    assert answer.status_code == 409
+    assert "Giá bây giờ là 60.000 đồng" in answer.text
+    assert f'name="price" value="{new}"' in answer.text
+    assert 'name="seen_vnd" value="60000"' in answer.text
+    assert 'name="renewal" value="yes" checked' in answer.text, "what was ticked stays ticked"
+    assert await flat.facts() == []
+    await taxed(flat)
+    again = {**form, "price": str(new), "seen_vnd": "60000"}
+    assert (await flat.client.post(f"/subscribe/{package}", data=again, headers=headers)).status_code == 409
+    fresh = {**headers, "idempotency-key": str(clock.new_id())}
+    agreed = {**again, "seen_vnd": "64800"}
+    assert (await flat.client.post(f"/subscribe/{package}", data=agreed, headers=fresh)).status_code == 303
+    assert (await opened_fact(flat)).total_vnd == 64_800
+
+
+@pytest.mark.promise("S1")
+async def test_a_package_that_costs_nothing_says_so_and_leads_straight_to_reading(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    package, price = await a_package(flat, net_vnd=0)
+    signed_in(flat, flats, clock.new_id())
+    assert "Miễn phí" in (await flat.client.get("/subscribe?agency=bkh", headers=HTML)).text
+    headers = await csrf(flat, f"/subscribe/{package}")
+    checkout = await flat.client.get(f"/subscribe/{package}", headers=HTML)
+    assert "Gói này không mất tiền" in checkout.text
+    form = {"price": str(price), "seen_vnd": "0", "terms": "yes", "next": "/bai/gia-tom-hum"}
+    taken = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
+    assert taken.status_code == 303
+    assert await flat.facts() == [], "no invoice"
+    await flat.app.state.doorkeeper.snapshot.refresh(flat.kit.database)
+    done = await flat.client.get(taken.headers["location"], headers=HTML)
+    assert "Quyền đọc đã mở" in done.text
+    assert 'href="/bai/gia-tom-hum"' in done.text
+
+
+@pytest.mark.promise("S6")
+async def test_who_paid_twice_reads_that_the_second_money_goes_back(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    person = clock.new_id()
+    package, price = await a_package(flat)
+    signed_in(flat, flats, person)
+    await subscribed(flat, person, package, price)
+    first = await opened_fact(flat)
+    await subscribed(flat, person, package, price, renewal=True)
+    second = await opened_fact(flat)
+    await flat.receive(captured(first), closed(first), captured(second), closed(second))
+    await flat.app.state.doorkeeper.snapshot.refresh(flat.kit.database)
+    assert "Quyền đọc đã mở" in (await flat.client.get(first.return_url, headers=HTML)).text
+    page = await flat.client.get(second.return_url, headers=HTML)
+    assert "Tiền được hoàn về nơi bạn đã trả" in page.text
+    assert "49.000" in page.text
+    mine = await flat.client.get("/subscribe/mine", headers=HTML)
+    assert "đã hoàn 49.000" in mine.text
+
+
+async def test_a_checkout_that_ran_out_does_not_say_that_nothing_was_charged(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    person = clock.new_id()
+    await subscribed(flat, person, *(await a_package(flat)))
+    fact = await opened_fact(flat)
+    await flat.receive(closed(fact, "expired"))
+    signed_in(flat, flats, person)
+    page = await flat.client.get(fact.return_url, headers=HTML)
+    assert "Đơn này đã đóng" in page.text
+    assert "không bị trừ tiền" not in page.text
+    assert "mở gói hoặc hoàn lại tiền" in page.text
 
 
 async def test_another_reader_neither_sees_nor_cancels_mine(flats: Flats) -> None:

@@ -11,12 +11,13 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
 from services.subscriptions.actions.subscriptions import TERMS_VERSION, Order, subscribe
+from services.subscriptions.pages.rights import may_subscribe
 from services.subscriptions.pages.words import GROUP_NOTES, GROUPS, title_of
 from services.subscriptions.queries import catalogue, subscriptions
 from services.subscriptions.queries.catalogue import Offer, Package
 from shared import clock
 from shared.agencies import name_of
-from shared.auth import Right, principal_of
+from shared.auth import principal_of
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotFound, Refused
@@ -25,8 +26,6 @@ from shared.identity import is_local_path
 from shared.request import Request
 from shared.web import page
 from shared.web.again import or_again
-
-may_subscribe = Right(own=True)
 
 
 class TermsNotAccepted(Refused, status=422):

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
-from services.subscriptions.pages.words import COLLECTIONS, STANDINGS, title_of
+from services.subscriptions.pages.words import COLLECTIONS, DESK, STANDINGS, title_of
 from services.subscriptions.queries import find as queries
 from services.subscriptions.queries.subscriptions import Invoice, Subscription, listed
 from shared.db import Tx
@@ -19,7 +19,6 @@ from shared.web.doors import SEARCHED
 from shared.web.formats import day
 from shared.web.found import SHOWN, Part, Row, answer_card, answer_find, finds, part
 
-DESK = "/desk/subscriptions"
 MOST = SHOWN + 1
 INVOICES = N_("Phiếu thu thuê bao")
 

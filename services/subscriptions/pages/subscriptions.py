@@ -11,11 +11,12 @@ from litestar.response import Redirect, Template
 
 from services.subscriptions.actions import subscriptions as actions
 from services.subscriptions.actions.periods import PERIOD
+from services.subscriptions.pages.rights import may_see_own
 from services.subscriptions.pages.words import COLLECTIONS, GROUPS, STANDINGS, title_of
 from services.subscriptions.queries import catalogue, periods, subscriptions
 from services.subscriptions.queries.subscriptions import Subscription
 from shared.agencies import name_of
-from shared.auth import Right, principal_of
+from shared.auth import principal_of
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.http import once, read_form
@@ -25,8 +26,6 @@ from shared.web import page
 from shared.web.again import tell, told
 
 MINE = "/subscribe/mine"
-
-may_see_own = Right(own=True)
 
 
 class CancelForm(msgspec.Struct, frozen=True):

@@ -1,10 +1,13 @@
-"""What the pages call reader groups, rules and standings."""
+"""What the pages call reader groups, rules and standings, and the desk its parts."""
 
 from typing import Any
 
 from shared.request import Request
-from shared.web import N_, language_of
+from shared.web import N_, language_of, translate
 
+DESK = "/desk/subscriptions"
+WALLS = f"{DESK}/policies"
+TABS = [(DESK, N_("Bạn đọc có gói")), (WALLS, N_("Tường đọc"))]
 GROUPS = {
     "general": N_("Bạn đọc"),
     "student": N_("Học sinh, sinh viên"),
@@ -48,3 +51,8 @@ RULES = {
 def title_of(request: Request, thing: Any) -> str:
     """A package's title in the reader's language."""
     return str(thing.title_en if language_of(request) == "en" else thing.title)
+
+
+def tabs_of(request: Request) -> list[tuple[str, str]]:
+    """The parts of the desk, in the reader's language."""
+    return [(href, translate(language_of(request), label)) for href, label in TABS]

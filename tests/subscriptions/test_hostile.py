@@ -1,0 +1,70 @@
+"""What no honest sender says to subscriptions: each is answered or left alone, and none of it buys a day."""
+
+import pytest
+
+from shared import clock
+from shared.contracts.payments import InvoiceClosed
+from shared.contracts.subscriptions import MoneyDeclined, RefundRefused
+from tests.conftest import Flat, Flats
+from tests.subscriptions.builders import (
+    a_package,
+    asked_back,
+    captured,
+    closed,
+    late,
+    opened_fact,
+    periods,
+    subscribed,
+)
+
+
+async def a_flat_with_a_checkout(flats: Flats) -> Flat:
+    flat = await flats.start("subscriptions")
+    await subscribed(flat, clock.new_id(), *(await a_package(flat)))
+    return flat
+
+
+async def test_money_for_a_sale_that_never_was_is_declined_and_anothers_is_left_alone(flats: Flats) -> None:
+    flat = await a_flat_with_a_checkout(flats)
+    fact = await opened_fact(flat)
+    await flat.receive(late(fact, offered_to="ads"), late(fact, invoice=None))
+    assert await flat.facts() == []
+    await flat.receive(late(fact, invoice=clock.new_id()))
+    (declined,) = await flat.facts()
+    assert isinstance(declined, MoneyDeclined)
+
+
+@pytest.mark.parametrize("amount_vnd", [1, 48_999, 49_001])
+async def test_late_money_of_another_amount_buys_nothing(flats: Flats, amount_vnd: int) -> None:
+    flat = await a_flat_with_a_checkout(flats)
+    fact = await opened_fact(flat)
+    await flat.receive(closed(fact, "expired"), late(fact, amount_vnd=amount_vnd))
+    (declined,) = await flat.facts()
+    assert isinstance(declined, MoneyDeclined)
+    assert declined.reason == "other-amount"
+    assert await periods(flat) == []
+
+
+async def test_a_refund_of_what_was_never_paid_is_refused(flats: Flats) -> None:
+    flat = await a_flat_with_a_checkout(flats)
+    await flat.receive(asked_back(await opened_fact(flat), 1))
+    (refused,) = await flat.facts()
+    assert isinstance(refused, RefundRefused)
+    assert refused.reason == "nothing-came"
+
+
+async def test_a_close_that_comes_after_the_money_takes_no_day_away(flats: Flats) -> None:
+    flat = await a_flat_with_a_checkout(flats)
+    fact = await opened_fact(flat)
+    await flat.receive(captured(fact), closed(fact, "expired"), closed(fact, "withdrawn"))
+    await flat.receive(InvoiceClosed(agency="bkh", invoice=fact.invoice, outcome="returned"))
+    (period,) = await periods(flat)
+    assert period.until > period.start
+
+
+async def test_money_that_comes_twice_for_one_invoice_begins_one_period(flats: Flats) -> None:
+    flat = await a_flat_with_a_checkout(flats)
+    fact = await opened_fact(flat)
+    await flat.receive(captured(fact), captured(fact), captured(fact))
+    assert len(await periods(flat)) == 1
+    assert await flat.facts() == []

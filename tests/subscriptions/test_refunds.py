@@ -1,0 +1,148 @@
+"""What goes back of a period: by the reader's own cancellation, by the desk, in part or whole."""
+
+from datetime import date, timedelta
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from services.subscriptions.actions.subscriptions import cancel
+from services.subscriptions.tables import SubscriptionRow
+from shared import clock
+from shared.contracts.subscriptions import (
+    CreditGranted,
+    InvoiceOpened,
+    InvoiceWithdrawn,
+    RefundRefused,
+)
+from tests.conftest import Flat, Flats
+from tests.subscriptions.builders import (
+    Newsroom,
+    a_package,
+    asked_back,
+    at,
+    captured,
+    closed,
+    driven,
+    opened_fact,
+    periods,
+    sale_of,
+    subscribed,
+    taxed,
+)
+
+
+async def a_months_reader(flat: Flat, person: UUID) -> tuple[UUID, InvoiceOpened]:
+    """Who reads since 1 November 2026 for 54.000 ₫, to renew; with the invoice."""
+    await taxed(flat)
+    await subscribed(flat, person, *(await a_package(flat, net_vnd=50_000)), renewal=True)
+    fact = await opened_fact(flat)
+    await flat.receive(captured(fact), closed(fact))
+    async with flat.tx() as tx:
+        return (await tx.scalars(sa.select(SubscriptionRow.id))).one(), fact
+
+
+@pytest.mark.promise("S8")
+async def test_a_refund_of_all_ends_access_at_once_stops_renewal_and_names_who_asked(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    person, staff = clock.new_id(), clock.new_id()
+    with clock.driven(driven(at(date(2026, 11, 1)))) as time:
+        subscription, fact = await a_months_reader(flat, person)
+        time.move_to(at(date(2026, 11, 25)))  # type: ignore[attr-defined]
+        keeper, newsroom = flat.app.state.doorkeeper, Newsroom(flat, flats)
+        await flat.tick()
+        renewal = await opened_fact(flat)
+        await keeper.snapshot.refresh(flat.kit.database)
+        asked = asked_back(fact, 54_000, by=staff)
+        token = flats.token(id=person)
+        assert (await newsroom.read("bai", person_token=token))["reason"] == "entitled"
+        await flat.receive(asked)
+        await keeper.snapshot.refresh(flat.kit.database)
+        assert (await newsroom.read("bai", person_token=token))["reason"] != "entitled"
+        withdrawn, credit = await flat.facts()
+    assert isinstance(withdrawn, InvoiceWithdrawn)
+    assert withdrawn.invoice == renewal.invoice
+    assert isinstance(credit, CreditGranted)
+    assert (credit.refund, credit.by, credit.gross_vnd) == (asked.refund, staff, 54_000)
+    (period,) = await periods(flat)
+    assert period.until == date(2026, 11, 25), "the days that were read stay read"
+    async with flat.tx() as tx:
+        assert not (await tx.get_one(SubscriptionRow, subscription)).renewal
+
+
+@pytest.mark.promise("S8")
+async def test_a_refund_of_what_the_unused_days_are_worth_ends_the_period_after_today(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    with clock.driven(driven(at(date(2026, 11, 1)))) as time:
+        subscription, fact = await a_months_reader(flat, clock.new_id())
+        time.move_to(at(date(2026, 11, 10)))  # type: ignore[attr-defined]
+        await flat.receive(asked_back(fact, 36_000))
+        credit = (await flat.facts())[-1]
+    assert isinstance(credit, CreditGranted)
+    assert (credit.lines[0].net_vnd, credit.lines[0].vat_vnd) == (33_333, 2_667)
+    assert (await periods(flat))[0].until == date(2026, 11, 11)
+    async with flat.tx() as tx:
+        assert not (await tx.get_one(SubscriptionRow, subscription)).renewal
+
+
+@pytest.mark.promise("S8")
+async def test_an_allowance_leaves_access_and_what_is_cancelled_later_is_of_what_is_left(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("subscriptions")
+    person = clock.new_id()
+    with clock.driven(driven(at(date(2026, 11, 1)))) as time:
+        subscription, fact = await a_months_reader(flat, person)
+        await flat.receive(asked_back(fact, 5_400))
+        (allowance,) = await flat.facts()
+        assert isinstance(allowance, CreditGranted)
+        assert (allowance.lines[0].net_vnd, allowance.lines[0].vat_vnd) == (5_000, 400)
+        assert (await periods(flat))[0].until == date(2026, 12, 1)
+        async with flat.tx() as tx:
+            assert (await tx.get_one(SubscriptionRow, subscription)).renewal
+        time.move_to(at(date(2026, 11, 15)))  # type: ignore[attr-defined]
+        async with flat.tx() as tx:
+            gone = await cancel(tx, subscription, person=person, at_once=True)
+        assert gone.credited_vnd == (54_000 - 5_400) // 2
+        await flat.receive(asked_back(fact, 54_000))
+        refused = (await flat.facts())[-1]
+        assert isinstance(refused, RefundRefused)
+        assert refused.reason == "overcredited"
+
+
+async def test_who_cancels_is_named_whether_the_reader_or_staff(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    readers, staff = [clock.new_id() for _ in range(2)], clock.new_id()
+    package, price = await a_package(flat)
+    said = []
+    for person, more in zip(readers, ({"person": readers[0]}, {"by": staff}), strict=True):
+        opened = await subscribed(flat, person, package, price)
+        await flat.receive(captured(await opened_fact(flat)))
+        async with flat.tx() as tx:
+            await cancel(tx, opened.subscription, at_once=True, **more)
+        said += [fact.by for fact in await flat.facts() if isinstance(fact, CreditGranted)]
+    assert said == [readers[0], staff]
+
+
+@pytest.mark.promise("S8")
+async def test_across_the_change_of_the_rate_the_agreed_gross_stays_and_used_and_credited_are_the_whole(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("subscriptions")
+    person = clock.new_id()
+    with clock.driven(driven(at(date(2026, 12, 31), 23, 50))) as time:
+        await taxed(flat)
+        opened = await subscribed(flat, person, *(await a_package(flat, net_vnd=50_000)))
+        asked = await opened_fact(flat)
+        assert (asked.total_vnd, asked.lines[0].vat_vnd) == (54_000, 4_000)
+        await flat.receive(captured(asked, later=timedelta(minutes=20)))
+        sale = await sale_of(flat, asked.invoice)
+        assert (sale.total_vnd, sale.net_vnd, sale.vat_vnd) == (54_000, 49_091, 4_909)
+        time.move_to(at(date(2027, 1, 10)))  # type: ignore[attr-defined]
+        async with flat.tx() as tx:
+            gone = await cancel(tx, opened.subscription, person=person, at_once=True)
+        (back,) = [fact.lines[0] for fact in await flat.facts() if isinstance(fact, CreditGranted)]
+    used_vnd = round(54_000 * 10 / 31)
+    assert gone.credited_vnd == 54_000 - used_vnd
+    used = (49_091 - back.net_vnd, 4_909 - back.vat_vnd)
+    assert used == (round(used_vnd / 1.1), used_vnd - round(used_vnd / 1.1)), "taxed at the ten of its day"
