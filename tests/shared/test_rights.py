@@ -190,8 +190,13 @@ HELD = {
 """All that requests hold over the tables that every service has, parts included; of `retry` single columns."""
 
 RAISED = {("version", right) for right in ("INSERT", "UPDATE")}
-MORE = {"accounts": RAISED | {("revoked", "INSERT")}, "ads": RAISED, "subscriptions": RAISED}
-"""Whose pages change what snapshots are made of, and whose end keys and sessions."""
+SOLD = {("sale", right) for right in ("INSERT", "SELECT", "UPDATE")}
+MORE = {
+    "accounts": RAISED | {("revoked", "INSERT")},
+    "ads": RAISED | SOLD,
+    "subscriptions": RAISED | SOLD,
+}
+"""Whose pages change what snapshots are made of, whose end keys and sessions, and whose sell."""
 
 
 @pytest.mark.promise("T9")
