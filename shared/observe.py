@@ -32,6 +32,12 @@ REFUSED_NOTIFICATIONS = Counter(
     ["rail", "reason"],
     registry=REGISTRY,
 )
+UNANSWERED = Gauge(
+    "nguonthu_unanswered",
+    "Late money and refunds that their seller has not answered for over an hour",
+    ["what"],
+    registry=REGISTRY,
+)
 OUTBOX = Gauge("nguonthu_outbox_facts", "Facts not yet published", registry=REGISTRY)
 OUTBOX_AGE = Gauge("nguonthu_outbox_age_seconds", "Age of the oldest unpublished fact", registry=REGISTRY)
 HELD = Gauge("nguonthu_held_facts", "Facts in the retry table, by state", ["state"], registry=REGISTRY)
@@ -122,4 +128,4 @@ async def metrics(request: Request) -> bytes:
 routes: list[Any] = [live, ready, metrics]
 
 
-__all__ = ["REFUSED_NOTIFICATIONS", "configure_logs", "measured", "routes"]
+__all__ = ["REFUSED_NOTIFICATIONS", "UNANSWERED", "configure_logs", "measured", "routes"]

@@ -1,8 +1,8 @@
-"""Facts that accounts hears: services asking it to tell somebody something."""
+"""Facts that accounts hears: what services ask it to tell somebody, and what the audit trail is to keep."""
 
 from collections.abc import Sequence
 
-from services.accounts.actions import messages
+from services.accounts.actions import audit, messages
 from shared.consume import Consumer
 from shared.contracts import base
 from shared.db import Tx
@@ -13,3 +13,18 @@ consumer = Consumer("accounts")
 @consumer.on
 async def queue_messages(facts: Sequence[base.MessageRequested], tx: Tx) -> None:
     await messages.queue_requested(tx, facts)
+
+
+@consumer.on
+async def keep_act(fact: base.ActRecorded, tx: Tx) -> None:
+    details = dict(fact.details)
+    await audit.note(
+        tx,
+        agency=fact.agency,
+        actor=f"person:{fact.actor}",
+        action=fact.act,
+        subject=fact.about or "",
+        why=str(details.pop("reason", "")),
+        after=details or None,
+        at=fact.occurred_at,
+    )

@@ -11,7 +11,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.payments import queries
-from services.payments.actions import attempts, refunds
+from services.payments.actions import attempts, notifications, refunds
+from services.payments.queries import refunds as found
 from services.payments.rules import vnpay
 from shared import auth
 from shared.contracts.base import Positive
@@ -59,7 +60,7 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     guards=[limited("vnpay-ipn", per_minute=6000, burst=2000)],
     include_in_schema=False,
 )
-async def hear_vnpay(request: Request) -> attempts.Reply:
+async def hear_vnpay(request: Request) -> notifications.Reply:
     """VNPay's notification. The transaction commits here, before the reply exists, and 99 asks for a repeat."""
     kit: Kit = request.app.state.kit
     raw = request.scope["query_string"].decode("latin-1")
@@ -70,7 +71,7 @@ async def hear_vnpay(request: Request) -> attempts.Reply:
     except Exception:  # noqa: BLE001 - whatever broke, VNPay must hear 99 and the notification be kept
         structlog.get_logger().exception("notification broke us")
         async with kit.database.worker_tx() as tx:
-            reply = await attempts.note_fault(tx, raw, address)
+            reply = await notifications.note_fault(tx, raw, address)
     return reply
 
 
@@ -93,21 +94,24 @@ async def list_captures(
 @post("/api/payments/v1/refunds", guards=[may_ask_refunds])
 async def ask_refund(
     request: Request, tx: NamedDependency[Tx], data: JSONBody[RefundAsked]
-) -> queries.RefundView:
-    """Ask for a refund; from the threshold on it waits for a second person."""
-    principal = auth.principal_of(request)
-    return await once(request, tx, _ask(tx, data, principal.id))
+) -> found.RefundView:
+    """Ask for a refund: its seller takes back what was sold, or says why not; large sums wait for a second person.
+
+    Whoever made the key by which it is asked has asked for it, and approves none of it.
+    """
+    return await once(request, tx, _ask(tx, data, auth.principal_of(request)))
 
 
-async def _ask(tx: Tx, data: RefundAsked, by: UUID | None) -> queries.RefundView:
-    row = await refunds.ask_refund(tx, data.capture, data.amount_vnd, data.reason, by)
-    return await queries.refund_view(tx, row.id)
+async def _ask(tx: Tx, data: RefundAsked, who: auth.Principal) -> found.RefundView:
+    key = who.id if who.kind == "key" else None
+    row = await refunds.ask_refund(tx, data.capture, data.amount_vnd, data.reason, who.answers, key=key)
+    return await found.refund_view(tx, row.id)
 
 
 @get("/api/payments/v1/refunds/{refund:uuid}", guards=[may_read_payments])
-async def show_refund(tx: NamedDependency[Tx], refund: FromPath[UUID]) -> queries.RefundView:
+async def show_refund(tx: NamedDependency[Tx], refund: FromPath[UUID]) -> found.RefundView:
     """How far a refund is."""
-    return await queries.refund_view(tx, refund)
+    return await found.refund_view(tx, refund)
 
 
 @post("/api/payments/v1/refunds/{refund:uuid}/decision", guards=[may_approve_refunds])
@@ -116,17 +120,17 @@ async def decide_refund(
     tx: NamedDependency[Tx],
     refund: FromPath[UUID],
     data: JSONBody[Decision],
-) -> queries.RefundView:
+) -> found.RefundView:
     """Approve or reject a refund as the second person; a key is no person."""
     principal = auth.principal_of(request)
     return await once(request, tx, _decide(tx, refund, principal.id, data))
 
 
-async def _decide(tx: Tx, refund: UUID, by: UUID | None, data: Decision) -> queries.RefundView:
+async def _decide(tx: Tx, refund: UUID, by: UUID | None, data: Decision) -> found.RefundView:
     if by is None:
         raise BadInput("Only a person approves.")
     await refunds.decide_refund(tx, refund, by, good=data.approve)
-    return await queries.refund_view(tx, refund)
+    return await found.refund_view(tx, refund)
 
 
 routes = [hear_vnpay, show_invoice, list_captures, ask_refund, show_refund, decide_refund]

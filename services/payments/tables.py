@@ -21,14 +21,17 @@ class Base(db.Base):
 
 
 class InvoiceRow(Base):
-    """A seller's wish to be paid; `outcome` is set once, when no attempt can bring money any more."""
+    """A seller's wish to be paid; `outcome` is set when no attempt can bring money any more.
+
+    What is withdrawn or expired becomes paid by late money that its seller takes, and by nothing else.
+    """
 
     __tablename__ = "invoice"
     __table_args__ = (
         sa.CheckConstraint("collect IN ('prepaid', 'on_terms')", name="invoice_collect"),
         sa.CheckConstraint("outcome IN ('paid', 'withdrawn', 'expired')", name="invoice_outcome"),
         sa.CheckConstraint("(outcome IS NULL) = (closed_at IS NULL)", name="invoice_closed_with_outcome"),
-        sa.CheckConstraint("total_vnd >= 0", name="invoice_total"),
+        sa.CheckConstraint("total_vnd > 0", name="invoice_total"),
         sa.Index("invoice_of_buyer", "buyer"),
         # As the one search asks: banks drop the dash.
         sa.Index("invoice_number", sa.text("replace(number, '-', '')")),
@@ -57,7 +60,10 @@ class CreditRow(Base):
     """What a seller took back of an invoice; money already captured for it is owed back."""
 
     __tablename__ = "credit"
-    __table_args__ = (sa.Index("credit_of_invoice", "invoice"),)
+    __table_args__ = (
+        sa.CheckConstraint("amount_vnd >= 0", name="credit_amount"),
+        sa.Index("credit_of_invoice", "invoice"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str]
@@ -65,6 +71,8 @@ class CreditRow(Base):
     amount_vnd: Mapped[int]
     lines: Mapped[list[dict[str, Any]]]
     granted_at: Mapped[datetime]
+    granted_by: Mapped[UUID | None]
+    """The person whose deed led to it, who approves none of its money."""
 
 
 class AttemptRow(Base):
@@ -99,12 +107,14 @@ class AttemptRow(Base):
     """What the gateway said last: its response code, or empty."""
     gateway_no: Mapped[str]
     bank: Mapped[str]
+    paid_at: Mapped[datetime | None]
+    """When the money moved, by the bank's own word: the day that counts, also where a person takes it days later."""
     decided_by: Mapped[UUID | None]
-    """Who decided about money that the gateway called suspect."""
+    """Who agreed to what was proposed about money that the gateway called suspect."""
 
 
 class CaptureRow(Base):
-    """Money that came. The row itself never changes; what went back or was settled is counted beside it."""
+    """Money that came. What the bank said of it never changes; its seller's answer and what goes back are added."""
 
     __tablename__ = "capture"
     __table_args__ = (
@@ -112,10 +122,16 @@ class CaptureRow(Base):
         sa.CheckConstraint("amount_vnd > 0", name="capture_amount"),
         sa.CheckConstraint(TRIAL_RAIL, name="capture_trial_in_sandbox"),
         sa.CheckConstraint("refunding_vnd BETWEEN 0 AND amount_vnd", name="capture_never_over_refunded"),
-        sa.CheckConstraint("applied = (reason = '')", name="capture_reason_of_suspense"),
+        sa.CheckConstraint("answer IN ('taken', 'declined', 'too-late')", name="capture_answer"),
+        sa.CheckConstraint(
+            "applied = (reason = '' OR coalesce(answer = 'taken', false))", name="capture_reason_of_suspense"
+        ),
+        sa.CheckConstraint("offered_to <> '' OR answer IS NULL", name="capture_answer_to_an_offer"),
+        sa.CheckConstraint("(answer IS NULL) = (answered_at IS NULL)", name="capture_answered"),
         sa.Index("capture_of_invoice", "invoice"),
         sa.Index("capture_of_agency", "agency", "id"),
         sa.Index("capture_to_settle", "agency", postgresql_where=sa.text("settlement IS NULL")),
+        sa.Index("capture_in_suspense", "agency", "id", postgresql_where=sa.text("NOT applied")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -130,9 +146,15 @@ class CaptureRow(Base):
     recorded_at: Mapped[datetime]
     applied: Mapped[bool]
     reason: Mapped[str]
-    """Why the money lies in suspense; empty when it paid its invoice."""
+    """Why the money came to lie in suspense; empty when it paid its invoice at once."""
+    offered_to: Mapped[str]
+    """The seller that is to take or decline late money; empty where nobody is asked."""
+    answer: Mapped[str | None]
+    answered_at: Mapped[datetime | None]
+    answer_reason: Mapped[str]
+    """Why the seller declined."""
     refunding_vnd: Mapped[int]
-    """Sum of the refunds that were asked for and neither refused nor failed."""
+    """Sum of what went back, is on its way, or has to: a refund that failed keeps its part until it is renewed."""
     settlement: Mapped[UUID | None] = mapped_column(sa.ForeignKey("settlement.id"))
 
 
@@ -142,18 +164,15 @@ class RefundRow(Base):
     __tablename__ = "refund"
     __table_args__ = (
         sa.CheckConstraint(
-            "state IN ('asked', 'due', 'sent', 'unclear', 'completed', 'failed', 'rejected')",
+            "state IN ('asked', 'approved', 'due', 'sent', 'unclear', 'completed', 'failed', 'rejected', 'refused')",
             name="refund_state",
         ),
+        sa.CheckConstraint("cause IN ('person', 'credit', 'declined')", name="refund_cause"),
+        sa.CheckConstraint("cause <> 'credit' OR credit IS NOT NULL", name="refund_of_a_credit"),
         sa.CheckConstraint("amount_vnd > 0", name="refund_amount"),
         sa.CheckConstraint("approved_by <> asked_by", name="refund_two_persons"),
-        sa.Index(
-            "refund_of_credit",
-            "credit",
-            "capture",
-            unique=True,
-            postgresql_where=sa.text("credit IS NOT NULL AND state NOT IN ('failed', 'rejected')"),
-        ),
+        sa.Index("refund_renewed_once", "renews", unique=True),
+        sa.Index("refund_of_asker", "asked_by", "asked_at"),
         sa.Index("refund_of_capture", "capture"),
         sa.Index("refund_to_send", "next_try_at", postgresql_where=sa.text("state IN ('due', 'sent')")),
     )
@@ -161,22 +180,62 @@ class RefundRow(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str]
     capture: Mapped[UUID] = mapped_column(sa.ForeignKey("capture.id"))
+    cause: Mapped[str]
     credit: Mapped[UUID | None] = mapped_column(sa.ForeignKey("credit.id"))
+    """The seller's credit, which began it or answers it; nothing of a sale goes back without one."""
+    renews: Mapped[UUID | None] = mapped_column(sa.ForeignKey("refund.id"))
+    """The refund that failed or was rejected, and whose part of the payment this one took over."""
     amount_vnd: Mapped[int]
     reason: Mapped[str]
+    """What the person wrote who asked."""
     state: Mapped[str]
     request: Mapped[str] = mapped_column(unique=True)
     """The idempotency key towards the gateway: the same in every try."""
     asked_by: Mapped[UUID | None]
-    """Nobody where a seller's credit asked."""
+    """Nobody where no person's deed led to it."""
     approved_by: Mapped[UUID | None]
     asked_at: Mapped[datetime]
+    approved_at: Mapped[datetime | None]
+    """Since when its seller has it to answer for."""
     next_try_at: Mapped[datetime]
     tries: Mapped[int] = mapped_column(sa.Integer)
     response: Mapped[str]
+    """The gateway's last code, or why the seller refused."""
     gateway_no: Mapped[str]
     ended_at: Mapped[datetime | None]
     settlement: Mapped[UUID | None] = mapped_column(sa.ForeignKey("settlement.id"))
+
+
+class ProposalRow(Base):
+    """What one person proposed about money, and another one agreed to or not; one open at a time about one thing."""
+
+    __tablename__ = "proposal"
+    __table_args__ = (
+        sa.CheckConstraint("act IN ('held', 'finding', 'rail')", name="proposal_act"),
+        sa.CheckConstraint("decided_by <> asked_by", name="proposal_two_persons"),
+        sa.CheckConstraint("(agreed IS NULL) = (decided_at IS NULL)", name="proposal_decided"),
+        sa.CheckConstraint("NOT agreed OR decided_by IS NOT NULL", name="proposal_agreed_by_somebody"),
+        sa.Index(
+            "proposal_open",
+            "agency",
+            "act",
+            "about",
+            unique=True,
+            postgresql_where=sa.text("decided_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency: Mapped[str]
+    act: Mapped[str]
+    about: Mapped[str]
+    good: Mapped[bool]
+    asked_by: Mapped[UUID]
+    asked_at: Mapped[datetime]
+    decided_by: Mapped[UUID | None]
+    """Nobody where what it was about was decided elsewhere meanwhile."""
+    decided_at: Mapped[datetime | None]
+    agreed: Mapped[bool | None]
 
 
 class NotificationRow(Base):

@@ -50,12 +50,22 @@ def an_invoice(*lines: Line, agency: str = "bkh", **changes: Any) -> subscriptio
     return subscriptions.InvoiceOpened(**{**given, **changes})
 
 
+def taken(invoice: subscriptions.InvoiceOpened, payment: UUID) -> subscriptions.MoneyTaken:
+    return subscriptions.MoneyTaken(agency=invoice.agency, payment=payment, invoice=invoice.invoice)
+
+
+def declined(invoice: subscriptions.InvoiceOpened, payment: UUID) -> subscriptions.MoneyDeclined:
+    return subscriptions.MoneyDeclined(
+        agency=invoice.agency, payment=payment, invoice=invoice.invoice, reason="sold-out"
+    )
+
+
 def withdrawn(invoice: subscriptions.InvoiceOpened) -> subscriptions.InvoiceWithdrawn:
     return subscriptions.InvoiceWithdrawn(agency=invoice.agency, invoice=invoice.invoice, reason="hold-over")
 
 
 def a_credit(
-    invoice: subscriptions.InvoiceOpened, net_vnd: int, vat_vnd: int = 0
+    invoice: subscriptions.InvoiceOpened, net_vnd: int, vat_vnd: int = 0, **changes: Any
 ) -> subscriptions.CreditGranted:
     line = CreditedLine(invoice.lines[0].id, net_vnd, vat_vnd)
     return subscriptions.CreditGranted(
@@ -64,6 +74,7 @@ def a_credit(
         invoice=invoice.invoice,
         reason="cancelled",
         lines=(line,),
+        **changes,
     )
 
 
@@ -102,15 +113,43 @@ async def notify(flat: Flat, query: str) -> str:
     return str(answer.json()["RspCode"])
 
 
+async def paid_late(flat: Flat, invoice: subscriptions.InvoiceOpened) -> UUID:
+    """Pay an invoice of which the bank tells only when it was closed; returns the money in suspense."""
+    await flat.receive(invoice)
+    query = await at_bank(flat, invoice)
+    async with flat.tx() as tx:
+        await tx.execute(
+            sa.text("UPDATE attempt SET state = 'expired' WHERE invoice = :id"), {"id": invoice.invoice}
+        )
+    await flat.receive(withdrawn(invoice))
+    assert await notify(flat, query) == "00"
+    return await money_of(flat, invoice)
+
+
+async def money_of(flat: Flat, invoice: subscriptions.InvoiceOpened) -> UUID:
+    """The latest money that came for an invoice."""
+    latest = sa.text("SELECT id FROM capture WHERE invoice = :invoice ORDER BY id DESC LIMIT 1")
+    async with flat.tx() as tx:
+        return UUID(str(await tx.scalar(latest, {"invoice": invoice.invoice})))
+
+
 async def paid(flat: Flat, invoice: subscriptions.InvoiceOpened) -> UUID:
     """Open, pay and confirm an invoice; returns the capture."""
     await flat.receive(invoice)
     assert await notify(flat, await at_bank(flat, invoice)) == "00"
+    return await money_of(flat, invoice)
+
+
+async def one(flat: Flat, query: str, **values: Any) -> Any:
+    """The one row or value of a query behind the service."""
     async with flat.tx() as tx:
-        found = await tx.scalar(
-            sa.text("SELECT id FROM capture WHERE invoice = :invoice"), {"invoice": invoice.invoice}
-        )
-    return UUID(str(found))
+        row = tuple((await tx.execute(sa.text(query), values)).one())
+    return row if len(row) > 1 else row[0]
+
+
+async def told(flat: Flat, *kinds: type[Any]) -> list[Any]:
+    """Take the facts out of the outbox; those of some kinds, in their order."""
+    return [fact for fact in await flat.facts() if isinstance(fact, kinds)]
 
 
 async def state_of(flat: Flat, invoice: subscriptions.InvoiceOpened) -> tuple[str | None, list[str]]:

@@ -148,7 +148,7 @@ async def test_a_key_is_no_second_person_and_neither_is_the_first(flats: Flats) 
     assert await decide(first) == (409, "same-person")
     assert (await decide(person(flats, tcnt=["finance_approver"])))[0] == 404
     second = person(flats, bkh=["finance_approver"])
-    assert await decide(second) == (201, "due")
+    assert await decide(second) == (201, "approved")
     assert await decide(second) == (409, "not-awaited")
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from shared.contracts.base import Buyer
 from shared.contracts.payments import InvoiceClosed
 from tests.conftest import Flat, Flats
-from tests.payments import a_credit, a_line, an_invoice, paid, press_pay, state_of, withdrawn
+from tests.payments import a_credit, a_line, an_invoice, one, paid, press_pay, state_of, withdrawn
 
 
 async def settle(flat: Flat) -> None:
@@ -70,11 +70,14 @@ async def test_a_withdrawal_after_the_money_changes_nothing(flats: Flats) -> Non
     assert await state_of(flat, invoice) == ("paid", ["paid"])
 
 
-async def test_an_invoice_over_nothing_is_paid_at_once(flats: Flats) -> None:
+async def test_an_invoice_over_nothing_is_none_and_its_fact_is_kept_aside(flats: Flats) -> None:
     flat = await flats.start("payments")
-    await flat.receive(an_invoice(a_line(0, 0)))
-    (closed,) = await flat.facts()
-    assert closed.outcome == "paid"  # type: ignore[attr-defined]
+    invoice = an_invoice(a_line(0, 0))
+    await flat.receive(invoice)
+    assert await flat.facts() == []
+    (kept,) = await flat.held()
+    assert (kept.state, "invoice_total" in kept.error) == ("retry", True)
+    assert await one(flat, "SELECT count(*) FROM invoice") == 0
 
 
 async def test_two_credits_send_back_both_amounts_but_never_more_than_came(flats: Flats) -> None:

@@ -12,7 +12,7 @@ from tests.payments.test_pages import ALL, DESK, sign_in
 async def test_refused_notifications_are_all_there_page_by_page(
     flats: Flats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from services.payments.pages import desk
+    from services.payments.pages import attempts
 
     flat = await flats.start("payments")
     invoice = an_invoice(a_line(50_000, 0))
@@ -20,7 +20,7 @@ async def test_refused_notifications_are_all_there_page_by_page(
     query = await at_bank(flat, invoice)
     for amount in (1_000, 2_000, 3_000):
         assert await notify(flat, resigned(query, vnp_Amount=str(amount))) == "04"
-    monkeypatch.setattr(desk, "PAGE", 2)
+    monkeypatch.setattr(attempts, "PAGE", 2)
     sign_in(flats, flat, bkh=ALL)
     first = (await flat.client.get(f"{DESK}/held")).text
     assert first.count("<code>04</code>") == 2

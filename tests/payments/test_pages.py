@@ -19,9 +19,10 @@ from tests.payments import (
     misbehave,
     notify,
     paid,
+    paid_late,
     press_pay,
     state_of,
-    withdrawn,
+    told,
 )
 
 DESK = "/desk/payments"
@@ -30,6 +31,16 @@ ALL = ["finance", "finance_approver"]
 
 def sign_in(flats: Flats, flat: Flat, **roles: list[str]) -> None:
     flat.client.cookies.set("nt_token", flats.token(id=clock.new_id(), roles=roles))
+
+
+async def agree(flats: Flats, flat: Flat, act: str, choice: str = "yes") -> None:
+    """Somebody else agrees to all that is proposed."""
+    sign_in(flats, flat, bkh=["finance_approver"])
+    async with flat.tx() as tx:
+        waiting = sa.text("SELECT id FROM proposal WHERE act = :act AND decided_at IS NULL ORDER BY id")
+        ids = list(await tx.scalars(waiting, {"act": act}))
+    for proposal in ids:
+        assert await post(flat, f"{DESK}/proposals/{proposal}", choice=choice) == 303
 
 
 async def post(flat: Flat, path: str, **fields: str) -> int:
@@ -62,18 +73,13 @@ async def test_the_pay_page_says_what_for_how_much_with_vat_and_has_one_button(f
 async def test_the_queue_of_suspense_is_counted_whole_and_paged(
     flats: Flats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from services.payments.pages import desk
+    from services.payments.pages import captures
 
     flat = await flats.start("payments")
     invoices = [an_invoice(a_line(50_000, 0)) for _ in range(3)]
     for invoice in invoices:
-        await flat.receive(invoice)
-        query = await at_bank(flat, invoice)
-        async with flat.tx() as tx:
-            await tx.execute(sa.text("UPDATE attempt SET state = 'expired' WHERE state = 'open'"))
-        await flat.receive(withdrawn(invoice))
-        assert await notify(flat, query) == "00"
-    monkeypatch.setattr(desk, "PAGE", 2)
+        await paid_late(flat, invoice)
+    monkeypatch.setattr(captures, "PAGE", 2)
     sign_in(flats, flat, bkh=ALL)
     first = (await flat.client.get(f"{DESK}/suspense")).text
     assert '<span class="count">3</span>' in first
@@ -213,8 +219,8 @@ async def test_held_money_is_decided_by_a_person_and_then_captured(flats: Flats)
     assert await post(flat, f"{DESK}/held/{ids[taken.invoice]}", choice="yes") == 303
     assert await post(flat, f"{DESK}/held/{ids[taken.invoice]}", choice="no") == 409
     assert await post(flat, f"{DESK}/held/{ids[given_back.invoice]}", choice="no") == 303
-    captured, closed = await flat.facts()
-    assert isinstance(captured, PaymentCaptured)
+    await agree(flats, flat, "held")
+    captured, closed = await told(flat, PaymentCaptured, InvoiceClosed)
     assert isinstance(closed, InvoiceClosed)
     assert captured.invoice == taken.invoice
     assert await state_of(flat, given_back) == (None, ["failed"])
@@ -236,7 +242,7 @@ async def test_a_large_refund_waits_for_another_person(flats: Flats) -> None:
     sign_in(flats, flat, bkh=["finance_approver"])
     assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice="yes") == 303
     async with flat.tx() as tx:
-        assert await tx.scalar(sa.text("SELECT state FROM refund")) == "due"
+        assert await tx.scalar(sa.text("SELECT state FROM refund")) == "approved"
     sign_in(flats, flat, bkh=ALL)
     assert await post(flat, asked, amount_vnd="15.000.001", reason="Quá số còn lại") == 409
     headers = {"x-csrftoken": flat.client.cookies["nt_csrf"]}
@@ -267,8 +273,8 @@ async def test_every_page_of_the_desk_shows_in_both_languages(flats: Flats) -> N
     async with flat.tx() as tx:
         await tx.execute(
             sa.text(
-                "INSERT INTO refund SELECT gen_random_uuid(), agency, capture, NULL, 1, reason, "
-                "'unclear', 'x', asked_by, NULL, asked_at, next_try_at, 0, '', '', NULL FROM refund LIMIT 1"
+                "INSERT INTO refund SELECT gen_random_uuid(), agency, capture, 'person', NULL, NULL, 1, reason, "
+                "'unclear', 'x', asked_by, NULL, asked_at, NULL, next_try_at, 0, '', '', NULL FROM refund LIMIT 1"
             )
         )
     for path in (*pages, f"{DESK}/captures/{capture}"):
@@ -337,7 +343,6 @@ async def test_a_failed_refund_is_tried_anew_for_the_same_credit_and_only_once(f
     await flat.receive(credit)
     async with flat.tx() as tx:
         await tx.execute(sa.text("UPDATE refund SET state = 'failed'"))
-        await tx.execute(sa.text("UPDATE capture SET refunding_vnd = 0"))
         refund = await tx.scalar(sa.text("SELECT id FROM refund"))
     sign_in(flats, flat, bkh=["finance"])
     assert "Thử lại" in (await flat.client.get(f"{DESK}/refunds")).text
@@ -356,7 +361,9 @@ async def test_finance_switches_a_way_of_paying_off_and_on_for_its_own_agency(fl
     sign_in(flats, flat, bkh=["finance"], tcnt=["auditor"])
     assert await post(flat, f"{DESK}/rails/tcnt", choice="no") == 403
     for choice, expected in (("no", "Chưa có cách trả trực tuyến"), ("yes", "qua VNPAY")):
+        sign_in(flats, flat, bkh=["finance"], tcnt=["auditor"])
         assert await post(flat, f"{DESK}/rails/bkh", choice=choice) == 303
+        await agree(flats, flat, "rail")
         assert expected in (await flat.client.get(link(flat.kit.settings, invoice))).text
     assert (await flat.client.get(f"{DESK}/rails")).status_code == 200
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.payments.rules import attempts, invoices, refunds, vnpay
+from services.payments.rules.proposals import NotAwaited, SamePerson
 from shared import clock
 from tests.payments import KNOWN, a_line
 
@@ -144,6 +146,7 @@ def a_refund(state: refunds.State, **changes: Any) -> refunds.Refund:
         id=clock.new_id(),
         agency="bkh",
         capture=clock.new_id(),
+        cause="person",
         amount_vnd=1000,
         state=state,
         request="r",
@@ -155,18 +158,65 @@ def a_refund(state: refunds.State, **changes: Any) -> refunds.Refund:
 
 def test_two_persons_from_the_threshold_on() -> None:
     limit = refunds.TWO_PERSONS_FROM_VND
-    assert [refunds.first_state(amount, 10**9) for amount in (limit - 1, limit)] == ["due", "asked"]
+    nothing = refunds.Besides()
+    assert [refunds.needs_two(amount, nothing) for amount in (limit - 1, limit)] == [False, True]
+    states = [
+        refunds.first_state(1, 1, two=two, seller=seller) for two, seller in product((True, False), repeat=2)
+    ]
+    assert states == ["asked", "asked", "approved", "due"]
     with pytest.raises(refunds.OverRefunded):
-        refunds.first_state(1001, 1000)
+        refunds.first_state(1001, 1000, two=False, seller=True)
     asked = a_refund("asked")
     assert asked.asked_by is not None
-    with pytest.raises(refunds.SamePerson):
-        refunds.approved(asked, asked.asked_by, good=True)
-    assert refunds.approved(asked, asked.asked_by, good=False) == "rejected"
-    assert refunds.approved(asked, clock.new_id(), good=True) == "due"
-    for state in ("due", "sent", "completed", "failed", "rejected", "unclear"):
-        with pytest.raises(refunds.NotAwaited):
-            refunds.approved(a_refund(state), clock.new_id(), good=True)  # type: ignore[arg-type]
+    with pytest.raises(SamePerson):
+        refunds.approved(asked, asked.asked_by, good=True, seller=True)
+    assert refunds.approved(asked, asked.asked_by, good=False, seller=True) == "rejected"
+    assert refunds.approved(asked, clock.new_id(), good=True, seller=True) == "approved"
+    assert refunds.approved(asked, clock.new_id(), good=True, seller=False) == "due"
+    for state in set(get_args(refunds.State)) - {"asked"}:
+        with pytest.raises(NotAwaited):
+            refunds.approved(a_refund(state), clock.new_id(), good=True, seller=True)
+
+
+@given(
+    st.lists(st.integers(1, 30_000_000), min_size=1, max_size=12),
+    st.sampled_from(["capture_vnd", "payer_vnd", "asker_vnd"]),
+)
+def test_however_a_sum_is_sliced_no_slice_that_reaches_the_threshold_goes_by_one_person(
+    slices: list[int], over: str
+) -> None:
+    gone = alone = 0
+    for amount in slices:
+        if not refunds.needs_two(amount, refunds.Besides(**{over: gone})):
+            alone += amount
+        gone += amount
+    assert alone < refunds.TWO_PERSONS_FROM_VND
+
+
+def test_a_seller_answers_once_and_never_more_goes_back_than_it_owes() -> None:
+    asked = a_refund("approved", amount_vnd=1000)
+    assert [refunds.granted(asked, owed) for owed in (400, 1000, 5000)] == [
+        ("due", 400),
+        ("due", 1000),
+        ("due", 1000),
+    ]
+    assert refunds.granted(asked, 0)[0] == "refused"
+    for state in set(get_args(refunds.State)) - {"approved"}:
+        with pytest.raises(NotAwaited):
+            refunds.granted(a_refund(state), 1000)
+
+
+def test_what_its_seller_owes_can_be_asked_for_anew_and_what_a_person_wished_cannot() -> None:
+    owed = {"credit": clock.new_id(), "cause": "credit"}
+    assert [a_refund(state, **owed).waits_for_renewal for state in ("failed", "rejected", "due")] == [
+        True,
+        True,
+        False,
+    ]
+    assert a_refund("rejected", cause="declined").waits_for_renewal
+    assert not a_refund("rejected").waits_for_renewal
+    with pytest.raises(NotAwaited):
+        refunds.require_renewable(a_refund("refused"))
 
 
 def test_a_refund_is_tried_five_times_and_then_shown_to_a_person() -> None:
@@ -175,5 +225,5 @@ def test_a_refund_is_tried_five_times_and_then_shown_to_a_person() -> None:
     assert refunds.answered("00", "09") == "failed"
     assert refunds.answered("94", "") == "unclear"
     assert refunds.answered("91", "") == "failed"
-    with pytest.raises(refunds.NotAwaited):
+    with pytest.raises(NotAwaited):
         refunds.cleared(a_refund("completed"), went=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.payments.actions import attempts
+from services.payments.actions import notifications
 from shared import clock
 from shared.contracts.payments import InvoiceClosed, MoneyUnapplied, PaymentCaptured
 from shared.observe import REFUSED_NOTIFICATIONS
@@ -23,6 +23,7 @@ from tests.payments import (
     resigned,
     state_of,
     tampered,
+    told,
     withdrawn,
 )
 
@@ -174,9 +175,7 @@ async def test_money_for_an_invoice_that_is_closed_lies_in_suspense(flats: Flats
         await tx.execute(sa.text("UPDATE attempt SET state = 'expired'"))
     await flat.receive(withdrawn(invoice))
     assert await notify(flat, query) == "00"
-    closed, unapplied = await flat.facts()
-    assert isinstance(closed, InvoiceClosed)
-    assert isinstance(unapplied, MoneyUnapplied)
+    _, unapplied = await told(flat, InvoiceClosed, MoneyUnapplied)
     assert (unapplied.amount_vnd, unapplied.reason) == (invoice.total_vnd, "invoice-closed")
 
 
@@ -184,7 +183,7 @@ async def test_money_for_an_invoice_that_is_closed_lies_in_suspense(flats: Flats
 async def test_strangers_notifications_are_counted_and_only_the_latest_are_kept_for_a_month(
     flats: Flats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "STRANGERS_KEPT", 3)
+    monkeypatch.setattr(notifications, "STRANGERS_KEPT", 3)
     flat = await flats.start("payments")
     invoice = an_invoice()
     await flat.receive(invoice)
@@ -197,7 +196,7 @@ async def test_strangers_notifications_are_counted_and_only_the_latest_are_kept_
     kept = sa.text("SELECT raw FROM notification WHERE agency IS NULL ORDER BY id")
     async with flat.tx() as tx:
         assert [raw[:12] for raw in await tx.scalars(kept)] == [f"vnp_TxnRef={n}" for n in (4, 5, 6)]
-        await attempts.forget_strangers(tx, clock.now() + timedelta(days=29))
+        await notifications.forget_strangers(tx, clock.now() + timedelta(days=29))
         assert len(list(await tx.scalars(kept))) == 3
     [job] = [job for job in flat.kit.jobs.scheduled if job.name == "forget_strangers"]
     with clock.driven(clock.DrivenClock(clock.now() + timedelta(days=31), 7)):

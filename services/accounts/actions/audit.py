@@ -1,5 +1,6 @@
 """The audit trail: who did what, before, after and why, chained by hashes that the database computes."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -20,10 +21,14 @@ async def note(
     before: Any = None,
     after: Any = None,
     why: str = "",
+    at: datetime | None = None,
 ) -> None:
-    """Add an entry, in the transaction that does what it tells. Opaque ids only: no names, no addresses."""
+    """Add an entry, in the transaction that does what it tells. Opaque ids only: no names, no addresses.
+
+    `at` is when it was done, where that was told by a fact.
+    """
     entry = {
-        "at": clock.now(),
+        "at": at or clock.now(),
         "agency": agency,
         "actor": actor if isinstance(actor, str) else actor.subject,
         "action": action,

@@ -36,6 +36,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[str]
     created_at: datetime
     expires_at: datetime
+    answers: UUID | None = None
+    """The person who answers for it. What they may not do alone, they may not do with its help either."""
     key: str = ""
 
 
@@ -72,6 +74,7 @@ def with_signature(settings: Settings, made: NewKey) -> NewKey:
         organisation=made.organisation,
         scopes=made.scopes,
         agency=made.agency,
+        made_by=made.answers if isinstance(made, Made) else None,
     )
     signed = Signer(settings).api_key(principal, made.expires_at)
     if isinstance(made, Registered):
@@ -106,7 +109,7 @@ async def make_key(
         created_at=now,
         expires_at=expires_at or now + life,
     )
-    kept = {k: v for k, v in msgspec.structs.asdict(made).items() if k != "key"}
+    kept = {k: v for k, v in msgspec.structs.asdict(made).items() if k not in ("key", "answers")}
     by = actor if isinstance(actor, str) else actor.subject
     row = ApiKeyRow(**kept, member=member, made_by=by, revoked_at=None)
     tx.add(row)
@@ -115,7 +118,7 @@ async def make_key(
     )
     if not sandbox.is_sandbox(agency):
         await _tell(tx, row, "key")
-    return made
+    return msgspec.structs.replace(made, answers=_answers(row))
 
 
 def _answers(row: ApiKeyRow) -> UUID | None:
@@ -235,7 +238,8 @@ async def shown_again(tx: Tx, settings: Settings, principal: Principal, key: UUI
     row = await tx.get(ApiKeyRow, key)
     if row is None or row.made_by != principal.subject or row.revoked_at is not None:
         return ""
-    return with_signature(settings, msgspec.convert(row, Made, from_attributes=True)).key
+    made = msgspec.convert(row, Made, from_attributes=True)
+    return with_signature(settings, msgspec.structs.replace(made, answers=_answers(row))).key
 
 
 async def revoke_key(tx: Tx, key: UUID, actor: Principal) -> None:

@@ -1,6 +1,6 @@
 """Attempts: started by the buyer, ended by VNPay's notification, by its answer to our question, or by a person."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,44 +9,29 @@ import sqlalchemy as sa
 
 from services.payments.actions.captures import capture
 from services.payments.actions.invoices import close_if_over, invoice_of
+from services.payments.actions.notifications import Reply, note
 from services.payments.rules import attempts as rules
 from services.payments.rules import vnpay
 from services.payments.rules.attempts import Attempt
 from services.payments.rules.invoices import require_payable, still_owed
 from services.payments.rules.vnpay import Terminal
-from services.payments.tables import AttemptRow, CaptureRow, CreditRow, InvoiceRow, NotificationRow, RailRow
+from services.payments.tables import (
+    AttemptRow,
+    CaptureRow,
+    CreditRow,
+    InvoiceRow,
+    ProposalRow,
+    RailRow,
+)
 from shared import clock
 from shared.contracts.base import Rail
 from shared.db import Tx, locked
 from shared.errors import NotFound, Refused
 from shared.observe import REFUSED_NOTIFICATIONS
 
-RAW_MAX = 4000
-STRANGERS_KEPT = 200
-"""How many notifications of one reason are kept of those that nobody vouches for; the counter counts all."""
-
-STRANGERS_KEPT_FOR = timedelta(days=30)
-
 
 class RailOff(Refused):
     """The agency has not switched this way of paying on."""
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What VNPay wants to hear; it repeats its notification until 00 or 02."""
-
-    RspCode: str
-    Message: str
-
-
-REPLIES = {
-    "00": "Confirm Success",
-    "01": "Order not found",
-    "02": "Order already confirmed",
-    "04": "Invalid amount",
-    "97": "Invalid Checksum",
-    "99": "Unknown error",
-}
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -164,14 +149,14 @@ async def hear_vnpay(tx: Tx, known: dict[str, Terminal], raw: str, address: str)
     try:
         said = vnpay.notification(vnpay.opened_query(raw, known))
     except vnpay.BadSignature:
-        return await _note(tx, raw, address, "97", "bad-signature")
+        return await note(tx, raw, address, "97", "bad-signature")
     found = await _attempt(tx, said.reference)
     if found is None or found[1].terminal != said.terminal:
         reason = "unknown-order" if found is None else "foreign-terminal"
-        return await _note(tx, raw, address, "01", reason, known[said.terminal].agency)
+        return await note(tx, raw, address, "01", reason, known[said.terminal].agency)
     invoice, attempt = found
     code, reason = await _hear(tx, invoice, attempt, said)
-    return await _note(tx, raw, address, code, reason, attempt.agency, attempt.id)
+    return await note(tx, raw, address, code, reason, attempt.agency, attempt.id)
 
 
 async def _attempt(tx: Tx, reference: str) -> tuple[InvoiceRow, AttemptRow] | None:
@@ -220,69 +205,29 @@ async def _conclude(
 ) -> None:
     """Write how a locked attempt ended, book its money, and close the invoice where it waited only for this."""
     now = clock.now()
+    if attempt.state == "held":
+        await _drop_proposals(tx, attempt, now)
     attempt.state = state
     attempt.ended_at = None if state in ("open", "held") else now
     if said is not None:
         attempt.response, attempt.gateway_no, attempt.bank = said.response, said.gateway_no, said.bank
+        attempt.paid_at = said.paid_at
     if state == "paid":
-        paid_at = (said.paid_at if said is not None else None) or now
-        await capture(tx, invoice, attempt, attempt.gateway_no, paid_at)
+        await capture(tx, invoice, attempt, attempt.gateway_no, attempt.paid_at or now)
     await close_if_over(tx, invoice, now)
 
 
-async def _note(
-    tx: Tx,
-    raw: str,
-    address: str,
-    code: str,
-    reason: str,
-    agency: str | None = None,
-    attempt: UUID | None = None,
-) -> Reply:
-    """Log a notification raw with what we answer, and count it where it was refused.
-
-    What names no agency may come from anybody, any number of times: of those only the latest of each reason stay.
-    """
-    tx.add(
-        NotificationRow(
-            id=clock.new_id(),
-            agency=agency,
-            rail="vnpay",
-            received_at=clock.now(),
-            address=address[:64],
-            raw=raw[:RAW_MAX],
-            reply=code,
-            reason=reason,
-            attempt=attempt,
-        )
-    )
-    await tx.flush()
-    if agency is None:
-        await tx.execute(_FORGET, {"reason": reason, "most": STRANGERS_KEPT})
-    if code not in ("00", "02"):
-        REFUSED_NOTIFICATIONS.labels("vnpay", reason).inc()
-    return Reply(code, REPLIES[code])
-
-
-# One at a time: who comes at the same moment leaves it to the next, and waits for nobody.
-_FORGET = sa.text(
-    "DELETE FROM notification WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('strangers', 3))) "
-    "AND id IN (SELECT id FROM notification WHERE agency IS NULL AND reason = :reason ORDER BY id DESC OFFSET :most)"
-)
-
-
-async def forget_strangers(tx: Tx, now: datetime) -> None:
-    """Drop what strangers sent long ago."""
+async def _drop_proposals(tx: Tx, attempt: AttemptRow, now: datetime) -> None:
+    """Nobody has to decide any more what the bank has told meanwhile."""
     await tx.execute(
-        sa.delete(NotificationRow).where(
-            NotificationRow.agency.is_(None), NotificationRow.received_at < now - STRANGERS_KEPT_FOR
+        sa.update(ProposalRow)
+        .where(
+            ProposalRow.act == "held",
+            ProposalRow.about == str(attempt.id),
+            ProposalRow.decided_at.is_(None),
         )
+        .values(decided_at=now, agreed=False)
     )
-
-
-async def note_fault(tx: Tx, raw: str, address: str) -> Reply:
-    """Log a notification that broke us, so that it is not lost with the transaction; VNPay will repeat it."""
-    return await _note(tx, raw, address, "99", "fault")
 
 
 async def note_return(tx: Tx, reference: str, now: datetime) -> tuple[UUID, str, int] | None:
@@ -371,8 +316,17 @@ def _unfit(attempt: AttemptRow, said: vnpay.Notification) -> bool:
     )
 
 
+async def held_at(tx: Tx, attempt: UUID) -> str:
+    """Whose attempt it is whose money the gateway suspects. Raises NotFound, NothingHeld."""
+    row = await tx.get(AttemptRow, attempt)
+    if row is None:
+        raise NotFound("There is no such attempt.")
+    rules.decided(attempt_of(row), good=True)
+    return row.agency
+
+
 async def decide_held(tx: Tx, attempt: UUID, by: UUID, *, good: bool) -> AttemptRow:
-    """A person's decision about suspect money: take it, or call the attempt failed. Raises NotFound, NothingHeld."""
+    """Take suspect money, or call the attempt failed, as two persons agreed. Raises NotFound, NothingHeld."""
     reference = await tx.scalar(sa.select(AttemptRow.reference).where(AttemptRow.id == attempt))
     found = await _attempt(tx, reference) if reference else None
     if found is None:

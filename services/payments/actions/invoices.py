@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.payments.actions.refunds import refund_what_is_owed
+from services.payments.actions.refunds import hear_granted, hear_refused, refund_what_is_owed
 from services.payments.rules import invoices as rules
 from services.payments.rules.invoices import Invoice
 from services.payments.tables import AttemptRow, CreditRow, InvoiceRow
@@ -26,11 +26,11 @@ def invoice_of(row: InvoiceRow) -> Invoice:
 
 
 async def open_invoice(tx: Tx, fact: base.InvoiceOpened) -> None:
-    """Keep an invoice that a seller opened. One over nothing is paid at once: there is no đồng to capture."""
+    """Keep an invoice that a seller opened. One over nothing is none: the seller gave it away by itself."""
     row = InvoiceRow(
         id=fact.invoice,
         agency=fact.agency,
-        seller=fact.subject().split(".", 1)[0],
+        seller=rules.seller_of(fact),
         number=fact.number,
         buyer_kind=fact.buyer.kind,
         buyer=fact.buyer.id,
@@ -44,25 +44,36 @@ async def open_invoice(tx: Tx, fact: base.InvoiceOpened) -> None:
     )
     tx.add(row)
     await tx.flush()
-    if fact.total_vnd == 0:
-        await close_invoice(tx, row, "paid")
     arrived(tx, f"invoice:{fact.invoice}")
 
 
-async def withdraw_invoice(tx: Tx, invoice: UUID, now: datetime) -> None:
+async def theirs(tx: Tx, fact: base.Fact, invoice: UUID) -> InvoiceRow:
+    """Lock the invoice of which its own seller speaks. Raises Waits where it is not here, NotTheirs for another's."""
+    row: InvoiceRow | None = await locked(tx, InvoiceRow, invoice)
+    if row is None:
+        raise Waits(f"invoice:{invoice}")
+    if row.seller != rules.seller_of(fact):
+        raise rules.NotTheirs(f"{fact.subject()} speaks of invoice {row.number} of {row.seller}.")
+    return row
+
+
+async def withdraw_invoice(tx: Tx, fact: base.InvoiceWithdrawn, now: datetime) -> None:
     """Close an invoice that its seller no longer wants paid; an attempt under way may end first.
 
-    Raises Waits when the invoice itself has not arrived.
+    Raises Waits, NotTheirs.
     """
-    row = await _known(tx, invoice)
+    row = await theirs(tx, fact, fact.invoice)
     if row.withdrawn_at is None:
         row.withdrawn_at = now
     await close_if_over(tx, row, now)
 
 
 async def credit_invoice(tx: Tx, fact: base.CreditGranted) -> None:
-    """Note what a seller takes back, and send back what was captured beyond what is owed. Raises Waits."""
-    row = await _known(tx, fact.invoice)
+    """Note what a seller takes back, and send back what was captured beyond what is owed. Raises Waits, NotTheirs.
+
+    Where nothing is owed any more and nothing came, the invoice is withdrawn by that.
+    """
+    row = await theirs(tx, fact, fact.invoice)
     tx.add(
         CreditRow(
             id=fact.credit,
@@ -71,17 +82,27 @@ async def credit_invoice(tx: Tx, fact: base.CreditGranted) -> None:
             amount_vnd=rules.gross_of(fact.lines),
             lines=msgspec.to_builtins(fact.lines),
             granted_at=fact.occurred_at,
+            granted_by=fact.by,
         )
     )
     await tx.flush()
-    await refund_what_is_owed(tx, row, fact.credit)
+    if fact.refund is not None:
+        await hear_granted(tx, row, fact)
+    await refund_what_is_owed(tx, row, fact.credit, fact.by)
+    if row.withdrawn_at is None and rules.still_owed(row.total_vnd, await credited(tx, row.id)) == 0:
+        row.withdrawn_at = clock.now()
+        await close_if_over(tx, row, clock.now())
 
 
-async def _known(tx: Tx, invoice: UUID) -> InvoiceRow:
-    row: InvoiceRow | None = await locked(tx, InvoiceRow, invoice)
-    if row is None:
-        raise Waits(f"invoice:{invoice}")
-    return row
+async def refuse_refund(tx: Tx, fact: base.RefundRefused) -> None:
+    """The seller does not take back what the desk asked it to. Raises Waits, NotTheirs."""
+    await hear_refused(tx, await theirs(tx, fact, fact.invoice), fact)
+
+
+async def credited(tx: Tx, invoice: UUID) -> int:
+    """How much of an invoice its seller took back."""
+    total = sa.select(sa.func.sum(CreditRow.amount_vnd)).where(CreditRow.invoice == invoice)
+    return int(await tx.scalar(total) or 0)
 
 
 async def close_if_over(tx: Tx, row: InvoiceRow, now: datetime) -> None:
@@ -91,12 +112,7 @@ async def close_if_over(tx: Tx, row: InvoiceRow, now: datetime) -> None:
         return
     under_way = sa.exists().where(AttemptRow.invoice == row.id, AttemptRow.state.in_(("open", "held")))
     if not await tx.scalar(sa.select(under_way)):
-        await close_invoice(tx, row, outcome)
-
-
-async def close_invoice(tx: Tx, row: InvoiceRow, outcome: base.Outcome) -> None:
-    """Set the outcome of a locked invoice and say so; only then the seller frees what it held."""
-    await emit(tx, closed(row, outcome))
+        await emit(tx, closed(row, outcome))
 
 
 def closed(row: InvoiceRow, outcome: base.Outcome) -> InvoiceClosed:

@@ -1,28 +1,27 @@
-"""Refunds: asked by a person or owed by a credit, approved, sent by a job, closed by the gateway's own answer."""
+"""Refunds: asked by a person or owed by a credit, approved, answered by the seller, closed by the gateway's word."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
+from services.payments.actions.telling import record_act, tell_payer
+from services.payments.rules import captures as money
 from services.payments.rules import refunds as rules
-from services.payments.rules import vnpay
-from services.payments.rules.invoices import owed_back
-from services.payments.rules.refunds import Refund
-from services.payments.tables import AttemptRow, CaptureRow, CreditRow, InvoiceRow, RefundRow
+from services.payments.rules.captures import Capture
+from services.payments.rules.invoices import NotTheirs, owed_back
+from services.payments.rules.proposals import NotAwaited
+from services.payments.rules.refunds import Besides, Cause, Refund
+from services.payments.tables import CaptureRow, CreditRow, InvoiceRow, RefundRow
 from shared import clock
-from shared.contracts.payments import RefundCompleted, RefundFailed
+from shared.calendar import local_day, start_of
+from shared.contracts import base
+from shared.contracts.payments import RefundAsked, RefundCompleted, RefundFailed
 from shared.db import Tx, locked
 from shared.errors import NotFound
 from shared.outbox import emit
-
-
-class RefundOrder(msgspec.Struct, frozen=True):
-    """A refund to send: its row's id and the signed request, the same in every try."""
-
-    refund: UUID
-    request: dict[str, str]
 
 
 def refund_of(row: RefundRow) -> Refund:
@@ -30,27 +29,68 @@ def refund_of(row: RefundRow) -> Refund:
     return msgspec.convert(row, Refund, from_attributes=True)
 
 
-async def ask_refund(tx: Tx, capture: UUID, amount_vnd: int, reason: str, by: UUID | None) -> RefundRow:
-    """Ask for part or all of a capture to go back. Raises NotFound, or OverRefunded."""
-    row: CaptureRow | None = await locked(tx, CaptureRow, capture)
-    if row is None:
+def capture_of(row: CaptureRow) -> Capture:
+    """The row as the rules see it."""
+    return msgspec.convert(row, Capture, from_attributes=True)
+
+
+async def ask_refund(
+    tx: Tx, capture: UUID, amount_vnd: int, reason: str, by: UUID | None, *, key: UUID | None = None
+) -> RefundRow:
+    """Ask for part or all of a capture to go back: of what was sold by its seller, out of suspense at once.
+
+    `by` is the person who asks, or who answers for the `key` by which it is asked. Raises NotFound, OfferOpen,
+    or OverRefunded.
+    """
+    invoice, row = await _located(tx, capture)
+    money.require_free(capture_of(row), clock.now())
+    refund = await _ask(tx, invoice, row, amount_vnd, cause="person", reason=reason, by=by, key=key)
+    details = {"amount_vnd": amount_vnd, "reason": reason} | ({"key": str(key)} if key else {})
+    await record_act(tx, row.agency, by, "refund.ask", refund.id, **details)
+    return refund
+
+
+async def _located(tx: Tx, capture: UUID) -> tuple[InvoiceRow, CaptureRow]:
+    """Lock the invoice, then the capture: the order that everybody keeps."""
+    invoice = await tx.scalar(sa.select(CaptureRow.invoice).where(CaptureRow.id == capture))
+    if invoice is None:
         raise NotFound("There is no such payment.")
-    return await _ask(tx, row, amount_vnd, reason, by, None)
+    return await locked(tx, InvoiceRow, invoice), await locked(tx, CaptureRow, capture)
 
 
 async def _ask(
-    tx: Tx, capture: CaptureRow, amount_vnd: int, reason: str, by: UUID | None, credit: UUID | None
+    tx: Tx,
+    invoice: InvoiceRow,
+    capture: CaptureRow,
+    amount_vnd: int,
+    *,
+    cause: Cause,
+    reason: str = "",
+    by: UUID | None = None,
+    key: UUID | None = None,
+    credit: UUID | None = None,
+    renews: RefundRow | None = None,
 ) -> RefundRow:
-    now = clock.now()
-    refund = clock.new_id()
+    now, refund = clock.now(), clock.new_id()
+    if renews is not None:
+        # Its part of the payment passes to the new one.
+        capture.refunding_vnd -= renews.amount_vnd
+    two = await _needs_two(tx, invoice, capture, amount_vnd, by, now) or (key is not None and by is None)
     row = RefundRow(
         id=refund,
         agency=capture.agency,
         capture=capture.id,
+        cause=cause,
         credit=credit,
+        renews=renews.id if renews is not None else None,
         amount_vnd=amount_vnd,
         reason=reason,
-        state=rules.first_state(amount_vnd, capture.amount_vnd - capture.refunding_vnd),
+        state=rules.first_state(
+            amount_vnd,
+            capture.amount_vnd - capture.refunding_vnd,
+            two=two,
+            seller=capture.applied and credit is None,
+        ),
         request=refund.hex,
         asked_by=by,
         asked_at=now,
@@ -62,156 +102,236 @@ async def _ask(
     capture.refunding_vnd += amount_vnd
     tx.add(row)
     await tx.flush()
-    if capture.rail == "trial":
-        # Nothing came, so nothing has to go back: no gateway is asked and nobody has to approve.
-        await _settle(tx, row, capture, "completed")
+    await _go_on(tx, invoice, capture, row)
     return row
 
 
-async def refund_what_is_owed(tx: Tx, invoice: InvoiceRow, credit: UUID | None = None) -> None:
+async def _needs_two(
+    tx: Tx, invoice: InvoiceRow, capture: CaptureRow, amount_vnd: int, by: UUID | None, now: datetime
+) -> bool:
+    """Whether a second person must approve, by all that goes back besides; who asks at the same moment waits here."""
+    if capture.rail == "trial":
+        return False  # nothing came, so nothing has to go back
+    for one in sorted({str(invoice.buyer), str(by or invoice.buyer)}):
+        await tx.execute(_ONE_AT_A_TIME, {"who": one})
+    going = sa.select(sa.func.coalesce(sa.func.sum(RefundRow.amount_vnd), 0)).where(
+        RefundRow.state.not_in(rules.GIVEN_UP)
+    )
+    of_payer = (
+        sa.select(CaptureRow.id)
+        .join(InvoiceRow, InvoiceRow.id == CaptureRow.invoice)
+        .where(InvoiceRow.buyer == invoice.buyer)
+    )
+    sums = await tx.execute(
+        sa.select(
+            going.where(RefundRow.capture == capture.id).scalar_subquery().label("capture_vnd"),
+            going.where(RefundRow.capture.in_(of_payer), RefundRow.asked_at > now - rules.PAYERS_DAYS)
+            .scalar_subquery()
+            .label("payer_vnd"),
+            going.where(RefundRow.asked_by == by, RefundRow.asked_at >= start_of(local_day(now)))
+            .where(sa.true() if by is not None else sa.false())
+            .scalar_subquery()
+            .label("asker_vnd"),
+        )
+    )
+    found = {name: int(vnd) for name, vnd in sums.one()._mapping.items()}  # noqa: SLF001 - SQLAlchemy's name
+    return rules.needs_two(amount_vnd, Besides(**found))
+
+
+_ONE_AT_A_TIME = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:who, 7))")
+
+
+async def _go_on(tx: Tx, invoice: InvoiceRow, capture: CaptureRow, row: RefundRow) -> None:
+    """Do what a refund's new state asks for: its seller hears of it, or the trial's money is back by word alone."""
+    now = clock.now()
+    row.next_try_at = now
+    if row.state == "approved":
+        row.approved_at = now
+        asked = RefundAsked(
+            agency=row.agency,
+            refund=row.id,
+            payment=capture.id,
+            invoice=invoice.id,
+            amount_vnd=row.amount_vnd,
+            reason=row.reason,
+            by=row.asked_by,
+        )
+        await emit(tx, asked)
+    elif row.state == "due" and capture.rail == "trial":
+        await settle(tx, invoice, capture, row, "completed")
+
+
+async def refund_what_is_owed(
+    tx: Tx, invoice: InvoiceRow, credit: UUID | None = None, by: UUID | None = None
+) -> None:
     """Ask for what was captured of a locked invoice beyond what is owed after its credits.
 
-    Called where a credit arrives and where money arrives, so that their order does not matter.
+    Called where a credit arrives, where money arrives and where a refund is given up, so that their order does not
+    matter.
     """
-    credits_ = (
-        await tx.scalars(sa.select(CreditRow).where(CreditRow.invoice == invoice.id).order_by(CreditRow.id))
-    ).all()
+    credits_ = await _credits(tx, invoice)
     if not credits_:
         return
-    captures = (
-        await tx.scalars(
-            sa.select(CaptureRow)
-            .where(CaptureRow.invoice == invoice.id, CaptureRow.applied)
-            .order_by(CaptureRow.id)
-            .with_for_update()
-        )
-    ).all()
-    owed = owed_back(
-        invoice.total_vnd,
-        sum(credit.amount_vnd for credit in credits_),
-        sum(row.amount_vnd for row in captures),
-        sum(row.refunding_vnd for row in captures),
-    )
+    captures = await _applied(tx, invoice)
+    owed = _owed(invoice, credits_, captures)
     for row in captures:
         part = min(owed, row.amount_vnd - row.refunding_vnd)
         if part > 0:
-            await _ask(tx, row, part, "credit", None, credit or credits_[-1].id)
+            last = credits_[-1]
+            await _ask(
+                tx,
+                invoice,
+                row,
+                part,
+                cause="credit",
+                by=by if credit else last.granted_by,
+                credit=credit or last.id,
+            )
             owed -= part
 
 
-async def decide_refund(tx: Tx, refund: UUID, by: UUID, *, good: bool) -> RefundRow:
-    """Approve or reject a refund above the threshold. Raises NotFound, NotAwaited, or SamePerson."""
-    row, capture = await _with_capture(tx, refund)
-    row.state = rules.approved(refund_of(row), by, good=good)
-    row.approved_by = by if good else None
-    row.next_try_at = clock.now()
-    if row.state == "rejected":
+async def _credits(tx: Tx, invoice: InvoiceRow) -> list[CreditRow]:
+    query = sa.select(CreditRow).where(CreditRow.invoice == invoice.id).order_by(CreditRow.id)
+    return list(await tx.scalars(query))
+
+
+async def _applied(tx: Tx, invoice: InvoiceRow) -> list[CaptureRow]:
+    query = sa.select(CaptureRow).where(CaptureRow.invoice == invoice.id, CaptureRow.applied)
+    return list(await tx.scalars(query.order_by(CaptureRow.id).with_for_update()))
+
+
+def _owed(invoice: InvoiceRow, credits_: Iterable[CreditRow], captures: Iterable[CaptureRow]) -> int:
+    rows = list(captures)
+    return owed_back(
+        invoice.total_vnd,
+        sum(credit.amount_vnd for credit in credits_),
+        sum(row.amount_vnd for row in rows),
+        sum(row.refunding_vnd for row in rows),
+    )
+
+
+async def return_declined(tx: Tx, invoice: InvoiceRow, capture: CaptureRow) -> None:
+    """Send back what its seller did not want; above the threshold one person approves, for nobody asked."""
+    left_vnd = capture.amount_vnd - capture.refunding_vnd
+    if left_vnd > 0:
+        await _ask(tx, invoice, capture, left_vnd, cause="declined")
+
+
+async def hear_granted(tx: Tx, invoice: InvoiceRow, fact: base.CreditGranted) -> None:
+    """The seller's credit answers what was asked: so much as it owes goes back, the rest was asked for nothing.
+
+    What no longer waits for it is answered already; then the credit is one like any other.
+    """
+    found = await _asked(tx, invoice, fact.refund)
+    if found is None:
+        return
+    row, capture = found
+    capture.refunding_vnd -= row.amount_vnd
+    owed_vnd = _owed(invoice, await _credits(tx, invoice), await _applied(tx, invoice))
+    row.state, row.amount_vnd = rules.granted(refund_of(row), owed_vnd)
+    if row.state == "refused":
         row.ended_at = clock.now()
-        capture.refunding_vnd -= row.amount_vnd
+        return
+    row.credit = fact.credit
+    capture.refunding_vnd += row.amount_vnd
+    await _go_on(tx, invoice, capture, row)
+
+
+async def hear_refused(tx: Tx, invoice: InvoiceRow, fact: base.RefundRefused) -> None:
+    """The seller does not take back what was asked: nothing goes, and whoever asked sees why."""
+    found = await _asked(tx, invoice, fact.refund)
+    if found is not None:
+        row, capture = found
+        row.response = fact.reason
+        await _give_up(tx, invoice, capture, row, "refused")
+
+
+async def _asked(tx: Tx, invoice: InvoiceRow, refund: UUID | None) -> tuple[RefundRow, CaptureRow] | None:
+    """A refund that waits for its seller; None for one that does not any more. Raises NotTheirs for any other."""
+    of_invoice = sa.select(RefundRow.capture).join(CaptureRow, CaptureRow.id == RefundRow.capture)
+    capture = await tx.scalar(of_invoice.where(RefundRow.id == refund, CaptureRow.invoice == invoice.id))
+    if capture is None:
+        raise NotTheirs(f"Nobody asked for the refund {refund} of invoice {invoice.number}.")
+    held: CaptureRow = await locked(tx, CaptureRow, capture)
+    row: RefundRow = await locked(tx, RefundRow, refund)
+    return (row, held) if row.state == "approved" else None
+
+
+async def _give_up(
+    tx: Tx, invoice: InvoiceRow, capture: CaptureRow, row: RefundRow, state: rules.State
+) -> None:
+    """End a refund by which nothing goes back; a credit that came meanwhile is owed what was kept for it."""
+    row.state, row.ended_at = state, clock.now()
+    if refund_of(row).waits_for_renewal:
+        return
+    capture.refunding_vnd -= row.amount_vnd
+    await refund_what_is_owed(tx, invoice)
+
+
+async def decide_refund(tx: Tx, refund: UUID, by: UUID, *, good: bool) -> RefundRow:
+    """Approve or reject as the second person. Raises NotFound, NotAwaited, or SamePerson."""
+    invoice, capture, row = await with_capture(tx, refund)
+    seller = capture.applied and row.credit is None
+    state = rules.approved(refund_of(row), by, good=good, seller=seller)
+    act = "refund.approve" if good else "refund.reject"
+    await record_act(tx, row.agency, by, act, row.id, amount_vnd=row.amount_vnd)
+    if good:
+        row.state, row.approved_by = state, by
+        await _go_on(tx, invoice, capture, row)
+    else:
+        await _give_up(tx, invoice, capture, row, state)
     return row
 
 
-async def clear_refund(tx: Tx, refund: UUID, *, went: bool) -> RefundRow:
-    """Close a refund whose outcome a person has looked up at the gateway. Raises NotFound, or NotAwaited."""
-    row, capture = await _with_capture(tx, refund)
-    await _settle(tx, row, capture, rules.cleared(refund_of(row), went=went))
-    return row
+async def unclear_at(tx: Tx, refund: UUID) -> str:
+    """Whose refund it is of which nobody knows whether it went. Raises NotFound, or NotAwaited."""
+    row = await tx.get(RefundRow, refund)
+    if row is None:
+        raise NotFound("There is no such refund.")
+    rules.require_unclear(refund_of(row))
+    return row.agency
+
+
+async def clear_refund(tx: Tx, refund: UUID, *, went: bool) -> None:
+    """Close a refund by what two persons found at the gateway. Raises NotFound, or NotAwaited."""
+    invoice, capture, row = await with_capture(tx, refund)
+    await settle(tx, invoice, capture, row, rules.cleared(refund_of(row), went=went))
 
 
 async def renew_refund(tx: Tx, refund: UUID, by: UUID) -> RefundRow:
-    """Ask anew for a refund that failed, for the same credit. Raises NotFound, NotAwaited, or OverRefunded."""
-    row, capture = await _with_capture(tx, refund)
-    rules.require_failed(refund_of(row))
-    renewed = sa.exists().where(
-        RefundRow.credit == row.credit,
-        RefundRow.capture == capture.id,
-        RefundRow.state.not_in(rules.GIVEN_UP),
+    """Ask anew for what failed, or was rejected though it is owed, once. Raises NotFound, or NotAwaited."""
+    invoice, capture, row = await with_capture(tx, refund)
+    rules.require_renewable(refund_of(row))
+    if await tx.scalar(sa.select(sa.exists().where(RefundRow.renews == row.id))):
+        raise NotAwaited("This refund is on its way again already.")
+    cause: Cause = row.cause  # type: ignore[assignment]
+    anew = await _ask(
+        tx,
+        invoice,
+        capture,
+        row.amount_vnd,
+        cause=cause,
+        reason=row.reason,
+        by=by,
+        credit=row.credit,
+        renews=row,
     )
-    if row.credit is not None and await tx.scalar(sa.select(renewed)):
-        raise rules.NotAwaited("This refund is on its way again already.")
-    return await _ask(tx, capture, row.amount_vnd, row.reason, by, row.credit)
+    await record_act(tx, row.agency, by, "refund.renew", anew.id, amount_vnd=row.amount_vnd)
+    return anew
 
 
-async def _with_capture(tx: Tx, refund: UUID) -> tuple[RefundRow, CaptureRow]:
-    """Lock the capture, then the refund: the order that everybody keeps."""
+async def with_capture(tx: Tx, refund: UUID) -> tuple[InvoiceRow, CaptureRow, RefundRow]:
+    """Lock the invoice, the capture, then the refund."""
     capture = await tx.scalar(sa.select(RefundRow.capture).where(RefundRow.id == refund))
     if capture is None:
         raise NotFound("There is no such refund.")
-    held: CaptureRow = await locked(tx, CaptureRow, capture)
-    row: RefundRow = await locked(tx, RefundRow, refund)
-    return row, held
+    return *await _located(tx, capture), await locked(tx, RefundRow, refund)
 
 
-async def take_refunds_to_send(
-    tx: Tx, known: dict[str, vnpay.Terminal], now: datetime, limit: int = 20
-) -> list[RefundOrder]:
-    """Mark refunds that are due as sent and return their requests; the caller commits, then asks the gateway."""
-    rows = (
-        await tx.scalars(
-            sa.select(RefundRow)
-            .join(CaptureRow, CaptureRow.id == RefundRow.capture)
-            .join(AttemptRow, AttemptRow.id == CaptureRow.attempt)
-            .where(
-                RefundRow.state.in_(("due", "sent")),
-                RefundRow.next_try_at <= now,
-                AttemptRow.terminal.in_(known),
-            )
-            .order_by(RefundRow.next_try_at)
-            .limit(limit)
-            .with_for_update(of=RefundRow, skip_locked=True)
-        )
-    ).all()
-    orders = []
-    for row in rows:
-        capture = await tx.get_one(CaptureRow, row.capture)
-        attempt = await tx.get_one(AttemptRow, capture.attempt)
-        row.tries += 1
-        # Until an answer comes, the outcome is unknown: should we fall over now, the same request goes again.
-        row.state, row.next_try_at = rules.unanswered(row.tries, now)
-        if row.state == "sent":
-            orders.append(RefundOrder(row.id, _request(row, capture, attempt, known[attempt.terminal])))
-    return orders
-
-
-def _request(
-    row: RefundRow, capture: CaptureRow, attempt: AttemptRow, terminal: vnpay.Terminal
-) -> dict[str, str]:
-    full = row.amount_vnd == capture.amount_vnd
-    params = {
-        "vnp_RequestId": row.request,
-        "vnp_Version": vnpay.VERSION,
-        "vnp_Command": "refund",
-        "vnp_TmnCode": terminal.code,
-        "vnp_TransactionType": "02" if full else "03",
-        "vnp_TxnRef": attempt.reference,
-        "vnp_Amount": str(row.amount_vnd * 100),
-        "vnp_TransactionNo": capture.gateway_no,
-        "vnp_TransactionDate": vnpay.moment(attempt.started_at),
-        "vnp_CreateBy": row.asked_by.hex if row.asked_by else "nguonthu",
-        "vnp_CreateDate": vnpay.moment(row.asked_at),
-        "vnp_IpAddr": "127.0.0.1",
-        "vnp_OrderInfo": vnpay.plain(f"Hoan tien {row.request}"),
-    }
-    return vnpay.with_pipe_hash(terminal.secret, params, vnpay.REFUND_REQUEST)
-
-
-async def hear_refund_answer(
-    tx: Tx, known: dict[str, vnpay.Terminal], order: RefundOrder, answer: dict[str, str]
+async def settle(
+    tx: Tx, invoice: InvoiceRow, capture: CaptureRow, row: RefundRow, state: rules.State
 ) -> None:
-    """Close a refund by the gateway's answer. Raises BadSignature for one that cannot be believed."""
-    terminal = known[order.request["vnp_TmnCode"]]
-    if not vnpay.pipe_holds(terminal.secret, answer, vnpay.REFUND_ANSWER):
-        raise vnpay.BadSignature("The answer to the refund bears no good signature.")
-    row, capture = await _with_capture(tx, order.refund)
-    if row.state != "sent":
-        return
-    code = answer.get("vnp_ResponseCode", "")
-    row.response = code
-    row.gateway_no = answer.get("vnp_TransactionNo", "")
-    await _settle(tx, row, capture, rules.answered(code, answer.get("vnp_TransactionStatus", "")))
-
-
-async def _settle(tx: Tx, row: RefundRow, capture: CaptureRow, state: rules.State) -> None:
+    """Write how a locked refund ended, and tell. One that failed keeps its part of the payment: it is still owed."""
     row.state = state
     if state == "unclear":
         return
@@ -227,8 +347,8 @@ async def _settle(tx: Tx, row: RefundRow, capture: CaptureRow, state: rules.Stat
             credit=row.credit,
         )
         await emit(tx, done)
+        await tell_payer(tx, invoice, "returned", row.amount_vnd)
         return
-    capture.refunding_vnd -= row.amount_vnd
     failed = RefundFailed(
         agency=row.agency,
         refund=row.id,
@@ -238,3 +358,4 @@ async def _settle(tx: Tx, row: RefundRow, capture: CaptureRow, state: rules.Stat
         reason=row.response or "not-sent",
     )
     await emit(tx, failed)
+    await tell_payer(tx, invoice, "failed", row.amount_vnd)

@@ -2,13 +2,11 @@
 
 from uuid import UUID
 
-import sqlalchemy as sa
-
 from services.payments.actions.attempts import RailOff, new_attempt
 from services.payments.actions.captures import capture
-from services.payments.actions.invoices import invoice_of
+from services.payments.actions.invoices import credited, invoice_of
 from services.payments.rules.invoices import require_payable, still_owed
-from services.payments.tables import CreditRow, InvoiceRow
+from services.payments.tables import InvoiceRow
 from shared import clock
 from shared.contracts import sandbox
 from shared.db import Tx, locked
@@ -24,9 +22,7 @@ async def pay(tx: Tx, invoice: UUID, address: str, language: str) -> None:
         raise RailOff("Only a sandbox is paid by word alone.")
     now = clock.now()
     require_payable(invoice_of(row), now)
-    credited = sa.select(sa.func.coalesce(sa.func.sum(CreditRow.amount_vnd), 0))
-    credited_vnd = await tx.scalar(credited.where(CreditRow.invoice == row.id))
-    owed_vnd = still_owed(row.total_vnd, int(credited_vnd or 0))
+    owed_vnd = still_owed(row.total_vnd, await credited(tx, row.id))
     attempt = await new_attempt(tx, row, "trial", "", owed_vnd, address[:64], language, now)
     attempt.state, attempt.ended_at = "paid", now
     await capture(tx, row, attempt, attempt.reference, now)

@@ -1,5 +1,12 @@
 """The doors for people: paying, and the desk where staff look after money."""
 
-from services.payments.pages import desk, find, pay
+from services.payments.pages import attempts, captures, find, pay, rails, refunds
 
-routes = [*pay.routes, *desk.routes, *find.routes]
+routes = [
+    *pay.routes,
+    *captures.routes,
+    *attempts.routes,
+    *refunds.routes,
+    *rails.routes,
+    *find.routes,
+]

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
-from services.payments.pages.words import OUTCOMES, PAID, REASONS, STATES
+from services.payments.pages.words import OUTCOMES, PAID, REASONS, STATES, Words
 from services.payments.queries import find as queries
 from shared.db import Tx
 from shared.request import Request
@@ -79,7 +79,7 @@ def _capture(request: Request, one: queries.Came) -> Row:
         note=f"{one.rail.upper()} {one.bank}".strip() + f" · {one.gateway_no}",
         at=one.captured_at,
         amount_vnd=one.amount_vnd,
-        mark=_mark(request, held if one.reason else (PAID, "success")),
+        mark=_mark(request, (PAID, "success") if one.applied else held),
         buyer=one.buyer,
         href=f"{DESK}/captures/{one.id}",
     )
@@ -88,7 +88,7 @@ def _capture(request: Request, one: queries.Came) -> Row:
 def _refund(request: Request, one: queries.Back) -> Row:
     return Row(
         title=one.number or str(one.id),
-        note=translate(language_of(request), REASONS.get(one.reason, one.reason)),
+        note=Words(request).cause(one.cause, one.reason),
         at=one.asked_at,
         amount_vnd=one.amount_vnd,
         mark=_mark(request, STATES[one.state]),

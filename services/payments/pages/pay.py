@@ -91,11 +91,15 @@ async def show_pay(request: Request, tx: NamedDependency[Tx], invoice: FromPath[
         address=address,
         live_address=address.replace("?", "/live?", 1),
         agency_name=await name_of(tx, agency, translate(language_of(request), sandbox.LABEL)),
-        refresh_s=REFRESH_S if state in ("preparing", "waiting") else 0,
+        refresh_s=REFRESH_S if state in ("preparing", "waiting") or _is_asked(bill) else 0,
         failure=words.FAILURES.get(bill.attempt.response if bill and bill.attempt else "", words.FAILED),
         rail=_rail(bill, link.agency, known),
         simulator=_banner(request, link.agency),
     )
+
+
+def _is_asked(bill: queries.Bill | None) -> bool:
+    return bill is not None and any(came.face == "asking" for came in bill.money)
 
 
 def _rail(bill: queries.Bill | None, agency: str, known: dict[str, vnpay.Terminal]) -> str:
@@ -124,7 +128,14 @@ def state_of(bill: queries.Bill | None, *, came_back: bool) -> str:
             return "withdrawn"
         return "held" if attempt.state == "held" else "waiting" if asking else "open"
     face = rules.standing(bill.invoice, now)
+    if any(came.face != "received" for came in bill.money) and not _is_kept(bill):
+        return "settled"  # what is said of its money says all
     return "failed" if face == "new" and attempt is not None else face
+
+
+def _is_kept(bill: queries.Bill) -> bool:
+    """Whether some money pays for it, whole or in part."""
+    return any(came.face == "received" for came in bill.money)
 
 
 # Only who was given the signed link can send this, so that no other site's form can; programs pay the sandbox by it.

@@ -1,21 +1,26 @@
 """How the codes of payments read: refunds, why money lies in suspense, what the bank answered."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from services.payments import queries
+from services.payments.queries.refunds import RefundView
 from shared.request import Request
 from shared.web import N_, language_of, translate
+from shared.web.formats import moment
 
 STATES = {
     "asked": (N_("Chờ duyệt"), "warn"),
+    "approved": (N_("Chờ bên bán trả lời"), "info"),
     "due": (N_("Sắp gửi"), "info"),
     "sent": (N_("Đã gửi, chờ trả lời"), "info"),
     "unclear": (N_("Chưa rõ kết quả"), "danger"),
     "completed": (N_("Đã hoàn"), "success"),
     "failed": (N_("Không hoàn được"), "danger"),
-    "rejected": (N_("Đã từ chối"), "neutral"),
+    "rejected": (N_("Không được duyệt"), "neutral"),
+    "refused": (N_("Bên bán từ chối"), "neutral"),
 }
 """How the states of a refund read, and their colour."""
 
@@ -28,9 +33,26 @@ OUTCOMES = {
     "expired": (N_("Hết hạn"), "neutral"),
 }
 """How an invoice ended, if it has."""
+OFFERED = N_(
+    "Đang hỏi bên bán ({seller}) từ {since}; nếu không có trả lời, bàn thanh toán được xử lý từ {until}."
+)
+
+DESK_HAS_IT = N_("Bên bán không trả lời: chờ bàn thanh toán trả lại")
+
+ANSWERS = {
+    "taken": N_("Bên bán đã nhận"),
+    "declined": N_("Bên bán không nhận"),
+    "too-late": N_("Bên bán nhận khi tiền đã được trả lại"),
+}
+"""What a seller said of late money."""
+
+SELLERS = {"ads": N_("quảng cáo"), "subscriptions": N_("báo đọc dài kỳ"), "events": N_("sự kiện")}
+"""Who sold it, as staff call them."""
+
+CAUSES = {"credit": N_("Bên bán giảm trừ"), "declined": N_("Bên bán không nhận tiền đến muộn")}
+"""Why money goes back where no person at this desk asked."""
 
 REASONS = {
-    "credit": N_("Bên bán giảm trừ"),
     "already-paid": N_("Phiếu đã được trả trước đó"),
     "invoice-closed": N_("Tiền đến sau khi phiếu đã đóng"),
     "bad-signature": N_("Chữ ký sai"),
@@ -40,6 +62,10 @@ REASONS = {
     "unfinished": N_("Giao dịch chưa kết thúc"),
     "fault": N_("Lỗi ở phía chúng tôi"),
     "transaction-of-another-order": N_("Mã giao dịch của phiếu khác"),
+    "not-paid": N_("Phiếu này chưa được trả"),
+    "overcredited": N_("Số tiền vượt phần còn lại của đơn"),
+    "other-amount": N_("Số tiền đến khác số còn phải trả"),
+    "sold-out": N_("Đã hết chỗ"),
 }
 
 FAILURES = {
@@ -86,15 +112,48 @@ class Words:
             "rail": f"{row.rail.upper()} {row.bank}".strip(),
             "left_vnd": row.amount_vnd - row.refunding_vnd,
             "refunding_vnd": row.refunding_vnd or None,
-            "mark": (self.reason(row.reason), "warn")
-            if row.reason
-            else (translate(self.lang, PAID), "success"),
+            "mark": (translate(self.lang, PAID), "success")
+            if row.applied
+            else (self.reason(row.reason), "warn"),
         }
 
-    def refund(self, row: queries.RefundView) -> dict[str, Any]:
+    def cause(self, cause: str, reason: str) -> str:
+        """Why money goes back: by itself, or as the person wrote who asked."""
+        return translate(self.lang, CAUSES[cause]) if cause in CAUSES else reason
+
+    def seller(self, code: str) -> str:
+        return translate(self.lang, SELLERS.get(code, code))
+
+    def offer(self, row: queries.CaptureView, now: datetime) -> str:
+        """To whom money is offered since when; empty where it is not any more."""
+        if not row.is_offered(now):
+            return ""
+        return translate(self.lang, OFFERED).format(
+            seller=self.seller(row.offered_to), since=moment(row.recorded_at), until=moment(row.desk_from)
+        )
+
+    def answer(self, row: queries.CaptureView) -> str:
+        """What the seller said of late money."""
+        if row.answer is None:
+            return ""
+        said = translate(self.lang, ANSWERS[row.answer])
+        return f"{said}: {self.reason(row.answer_reason)}" if row.answer_reason else said
+
+    def suspense(self, row: queries.CaptureView, now: datetime) -> dict[str, Any]:
+        """Money in suspense, with who has it."""
+        has_it = self.offer(row, now) or self.answer(row) or translate(self.lang, DESK_HAS_IT)
+        return {**self.capture(row), "has_it": has_it}
+
+    def refund(self, row: RefundView) -> dict[str, Any]:
         label, kind = STATES[row.state]
-        plain = msgspec.structs.asdict(row)
-        return {**plain, "reason": self.reason(row.reason), "mark": (translate(self.lang, label), kind)}
+        return {
+            **msgspec.structs.asdict(row),
+            "reason": self.cause(row.cause, row.reason),
+            "why_not": self.reason(row.response) if row.state == "refused" else row.response,
+            "seller": self.seller(row.seller),
+            "sold": ", ".join(row.sold),
+            "mark": (translate(self.lang, label), kind),
+        }
 
     def notification(self, row: queries.NotificationView) -> dict[str, Any]:
         return {**msgspec.structs.asdict(row), "reason": self.reason(row.reason)}

@@ -1,16 +1,15 @@
-"""Every read of payments, as Structs."""
+"""What payments reads of invoices, money that came and attempts, as Structs."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.orm import aliased
 
+from services.payments.rules import captures as money
+from services.payments.rules.captures import Capture
 from services.payments.rules.invoices import Invoice, still_owed
-from services.payments.rules.refunds import State as RefundState
 from services.payments.tables import (
     AttemptRow,
     CaptureRow,
@@ -35,6 +34,18 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that came for an invoice, as its payer sees it."""
+
+    amount_vnd: int
+    face: money.Face
+    late: bool
+    back_vnd: int
+    """What went back of it."""
+    going_vnd: int
+    """What is to go back, or on its way."""
+
+
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """What the pay page shows of an invoice."""
 
@@ -42,6 +53,8 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     owed_vnd: int
     attempt: Attempt | None
     rails: frozenset[str]
+    money: tuple[Money, ...]
+    """All that came, the oldest first."""
 
 
 class InvoiceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,26 +90,23 @@ class CaptureView(msgspec.Struct, frozen=True, kw_only=True):
     captured_at: datetime
     applied: bool
     reason: str
+    """Why it came to lie in suspense."""
+    recorded_at: datetime
+    offered_to: str
+    """The seller that takes or declines late money."""
+    answer: money.Answer | None
+    answer_reason: str
     number: str | None = None
     """The number of the invoice."""
 
+    def is_offered(self, now: datetime) -> bool:
+        """Whether its seller has it to answer for, and the desk not yet."""
+        return money.is_offered(msgspec.convert(self, Capture, from_attributes=True), now)
 
-class RefundView(msgspec.Struct, frozen=True, kw_only=True):
-    """Money on its way back."""
-
-    id: UUID
-    agency: str
-    capture: UUID
-    credit: UUID | None
-    amount_vnd: int
-    reason: str
-    state: RefundState
-    asked_by: UUID | None
-    approved_by: UUID | None
-    asked_at: datetime
-    ended_at: datetime | None
-    response: str
-    number: str | None = None
+    @property
+    def desk_from(self) -> datetime:
+        """From when on the desk may return it."""
+        return self.recorded_at + money.OFFER_LASTS
 
 
 class HeldView(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,11 +146,35 @@ async def bill(tx: Tx, invoice: UUID) -> Bill | None:
     attempt = await tx.scalar(
         sa.select(AttemptRow).where(AttemptRow.invoice == invoice).order_by(AttemptRow.id.desc()).limit(1)
     )
+    came = await _money_of(tx, invoice)
     return Bill(
         invoice=msgspec.convert(row, Invoice, from_attributes=True),
         owed_vnd=still_owed(row.total_vnd, int(credited or 0)),
         attempt=msgspec.convert(attempt, Attempt, from_attributes=True) if attempt is not None else None,
         rails=await rails_of(tx, row.agency),
+        money=came,
+    )
+
+
+async def _money_of(tx: Tx, invoice: UUID) -> tuple[Money, ...]:
+    back = sa.select(sa.func.coalesce(sa.func.sum(RefundRow.amount_vnd), 0))
+    back = back.where(RefundRow.capture == CaptureRow.id, RefundRow.state == "completed")
+    found = await tx.execute(
+        sa.select(CaptureRow, back.scalar_subquery())
+        .where(CaptureRow.invoice == invoice)
+        .order_by(CaptureRow.id)
+    )
+    return tuple(_money(row, int(back_vnd)) for row, back_vnd in found)
+
+
+def _money(row: CaptureRow, back_vnd: int) -> Money:
+    seen = msgspec.convert(row, Capture, from_attributes=True)
+    return Money(
+        amount_vnd=row.amount_vnd,
+        face=money.standing(seen, back_vnd),
+        late=bool(row.reason),
+        back_vnd=back_vnd,
+        going_vnd=row.refunding_vnd - back_vnd,
     )
 
 
@@ -214,48 +248,6 @@ async def capture_view(tx: Tx, capture: UUID) -> CaptureView:
     if row is None:
         raise NotFound("There is no such payment.")
     return msgspec.convert(row._mapping, CaptureView)  # noqa: SLF001 - SQLAlchemy's name for a public thing
-
-
-async def refunds(
-    tx: Tx,
-    *,
-    states: Iterable[str] = (),
-    capture: UUID | None = None,
-    failed: bool = False,
-    limit: int | None = None,
-    before: UUID | None = None,
-) -> list[RefundView]:
-    """Refunds in these states, or of one capture, or failed and not renewed since; newest first.
-
-    All of them without a limit; with one, one more, so that the caller sees whether there are more.
-    """
-    columns = [getattr(RefundRow, name) for name in RefundView.__struct_fields__ if name != "number"]
-    query = (
-        sa.select(*columns, InvoiceRow.number)
-        .join(CaptureRow, CaptureRow.id == RefundRow.capture)
-        .outerjoin(InvoiceRow, InvoiceRow.id == CaptureRow.invoice)
-        .order_by(RefundRow.id.desc())
-        .limit(None if limit is None else limit + 1)
-    )
-    if before is not None:
-        query = query.where(RefundRow.id < before)
-    if states:
-        query = query.where(RefundRow.state.in_(tuple(states)))
-    if capture is not None:
-        query = query.where(RefundRow.capture == capture)
-    if failed:
-        later = aliased(RefundRow)
-        renewed = sa.exists().where(later.capture == RefundRow.capture, later.id > RefundRow.id)
-        query = query.where(RefundRow.state == "failed", ~renewed)
-    return [msgspec.convert(row._mapping, RefundView) for row in await tx.execute(query)]  # noqa: SLF001 - its name
-
-
-async def refund_view(tx: Tx, refund: UUID) -> RefundView:
-    """Raises NotFound."""
-    row = await tx.get(RefundRow, refund)
-    if row is None:
-        raise NotFound("There is no such refund.")
-    return msgspec.convert(row, RefundView, from_attributes=True)
 
 
 async def held(tx: Tx) -> list[HeldView]:

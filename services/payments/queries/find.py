@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.payments.rules.refunds import State
+from services.payments.rules.refunds import Cause, State
 from services.payments.tables import AttemptRow, CaptureRow, InvoiceRow, RefundRow
 from shared.contracts.base import Line, Outcome
 from shared.db import Tx
@@ -36,8 +36,9 @@ class Came(msgspec.Struct, frozen=True, kw_only=True):
     gateway_no: str
     amount_vnd: int
     captured_at: datetime
+    applied: bool
     reason: str
-    """Why it lies in suspense; empty where it paid its invoice."""
+    """Why it came to lie in suspense; empty where it paid its invoice at once."""
     number: str | None
     buyer: UUID | None
 
@@ -47,6 +48,7 @@ class Back(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     capture: UUID
+    cause: Cause
     amount_vnd: int
     reason: str
     state: State

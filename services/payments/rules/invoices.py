@@ -1,14 +1,14 @@
 """When an invoice may be paid, when it is over, and which of its lines a payment pays."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
 import msgspec
 
 from shared import money
-from shared.contracts.base import Collect, CreditedLine, Line, Outcome, PaidLine
+from shared.contracts.base import Collect, CreditedLine, Fact, Line, Outcome, PaidLine
 from shared.errors import Refused
 
 
@@ -22,6 +22,10 @@ class Withdrawn(Refused):
 
 class Expired(Refused):
     """The time to pay the invoice is over."""
+
+
+class NotTheirs(Exception):
+    """A seller speaks of what another one sold; the fact is kept aside, and changes nothing."""
 
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,11 +92,54 @@ def owed_back(total_vnd: int, credited_vnd: int, captured_vnd: int, refunding_vn
 
 
 def allocated(lines: Sequence[Line], amount_vnd: int, credited: Mapping[UUID, int]) -> tuple[PaidLine, ...]:
-    """Split a payment over the lines by what is owed of each; the parts sum to the payment."""
-    owed = [line.gross_vnd - credited.get(line.id, 0) for line in lines]
-    # The whole sum needs no split, and then a line may be negative, such as a discount.
-    parts = owed if sum(owed) == amount_vnd else money.allocate(amount_vnd, [max(0, part) for part in owed])
-    return tuple(PaidLine(line, part) for line, part in zip(lines, parts, strict=True))
+    """Split a payment over the lines; the parts sum to the payment, whatever was credited before it came.
+
+    What is owed of each line is paid first. What exceeds it falls on what was credited, and goes back by that credit.
+    """
+    gross = [line.gross_vnd for line in lines]
+    back = [_within(credited.get(line.id, 0), line.gross_vnd) for line in lines]
+    owed = [whole - part for whole, part in zip(gross, back, strict=True)]
+    if amount_vnd >= sum(gross):
+        # The whole sum needs no split, and then a line may be negative, such as a discount.
+        paid, beside = gross, gross
+    elif amount_vnd >= sum(owed):
+        paid, beside = owed, back
+    else:
+        paid, beside = [0] * len(gross), owed
+    rest = money.allocate(amount_vnd - sum(paid), [max(0, part) for part in beside])
+    return tuple(PaidLine(line, part + more) for line, part, more in zip(lines, paid, rest, strict=True))
+
+
+def _within(part_vnd: int, whole_vnd: int) -> int:
+    return max(min(part_vnd, max(0, whole_vnd)), min(0, whole_vnd))
+
+
+def split_on(invoice: Invoice, day: date) -> tuple[Line, ...]:
+    """The lines by the rate of the day of their money: the agreed gross stays, VAT is what the law takes of it then.
+
+    What is owed on terms had its tax point when its invoice was opened, and keeps that split.
+    """
+    if invoice.collect == "on_terms":
+        return invoice.lines
+    return tuple(_split(line, day) for line in invoice.lines)
+
+
+def _split(line: Line, day: date) -> Line:
+    amount = money.split(line.gross_vnd, line.vat_class, day)
+    return msgspec.structs.replace(line, net_vnd=amount.net_vnd, vat_vnd=amount.vat_vnd)
+
+
+def require_revivable(invoice: Invoice) -> None:
+    """Raises AlreadyPaid unless late money may still pay an invoice: one that was closed without any."""
+    if invoice.outcome not in ("withdrawn", "expired"):
+        raise AlreadyPaid(
+            f"Invoice {invoice.number} is {invoice.outcome or 'open'}; late money cannot pay it."
+        )
+
+
+def seller_of(fact: Fact) -> str:
+    """Who speaks: the first word of a subject, which NATS lets nobody else publish."""
+    return fact.subject().split(".", 1)[0]
 
 
 def gross_of(credited: Sequence[CreditedLine]) -> int:

@@ -1,4 +1,4 @@
-"""Money on its way back: never more than came, two persons above a threshold, asked once however often tried."""
+"""Money on its way back: with its seller, never more than came, by two persons above a threshold, asked once."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -6,10 +6,14 @@ from uuid import UUID
 
 import msgspec
 
+from services.payments.rules.proposals import NotAwaited, SamePerson
 from shared.errors import Refused
 
 TWO_PERSONS_FROM_VND = 20_000_000
-"""From this amount on a second person must approve."""
+"""From this sum on a second person must approve."""
+
+PAYERS_DAYS = timedelta(days=30)
+"""Over how long what goes back to one payer is summed."""
 
 RETRY_AFTER = (timedelta(seconds=30), timedelta(minutes=5), timedelta(hours=1), timedelta(hours=6))
 """When to try again after no answer came; after that a person looks."""
@@ -17,22 +21,18 @@ RETRY_AFTER = (timedelta(seconds=30), timedelta(minutes=5), timedelta(hours=1), 
 REFUSALS = frozenset({"02", "03", "09", "91", "95", "97"})
 """Codes by which VNPay says that it did not and will not send the money back (09: refused by the bank)."""
 
-GIVEN_UP = ("failed", "rejected")
-"""States in which no money goes back any more."""
+GIVEN_UP = ("failed", "rejected", "refused")
+"""States in which no money goes back by this refund any more."""
 
-State = Literal["asked", "due", "sent", "unclear", "completed", "failed", "rejected"]
+State = Literal["asked", "approved", "due", "sent", "unclear", "completed", "failed", "rejected", "refused"]
+"""`asked` waits for a second person, `approved` for the seller's answer; from `due` on it is on its way."""
+
+Cause = Literal["person", "credit", "declined"]
+"""Who began it: a person at the desk, a seller by a credit of its own, or by declining late money."""
 
 
 class OverRefunded(Refused):
     """More would go back than came."""
-
-
-class SamePerson(Refused):
-    """The second person must be another than the one who asked."""
-
-
-class NotAwaited(Refused):
-    """The refund is not waiting for that."""
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +41,7 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     agency: str
     capture: UUID
+    cause: Cause
     amount_vnd: int
     state: State
     request: str
@@ -49,31 +50,72 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     tries: int = 0
     credit: UUID | None = None
 
+    @property
+    def owed(self) -> bool:
+        """Whether the money must go back whatever the desk says: its seller took it back, or did not want it."""
+        return self.credit is not None or self.cause == "declined"
 
-def first_state(amount_vnd: int, left_vnd: int) -> State:
-    """Where a new refund begins. Raises OverRefunded when it exceeds what is left of the capture."""
+    @property
+    def waits_for_renewal(self) -> bool:
+        """Whether nothing moves until somebody asks anew, though the money has left its payer's invoice."""
+        return self.state == "failed" or (self.state == "rejected" and self.owed)
+
+
+class Besides(msgspec.Struct, frozen=True, kw_only=True):
+    """What else goes back, or went, by refunds that were not given up."""
+
+    capture_vnd: int = 0
+    """Of the same payment."""
+    payer_vnd: int = 0
+    """To the same payer in thirty days."""
+    asker_vnd: int = 0
+    """Asked for by the same person on the same local day."""
+
+
+def needs_two(amount_vnd: int, besides: Besides) -> bool:
+    """Whether a second person must approve: by any of the sums, so that slices count as the whole."""
+    most = max(besides.capture_vnd, besides.payer_vnd, besides.asker_vnd)
+    return amount_vnd + most >= TWO_PERSONS_FROM_VND
+
+
+def first_state(amount_vnd: int, left_vnd: int, *, two: bool, seller: bool) -> State:
+    """Where a new refund begins: with a second person, with the `seller` whose sale it unwinds, or on its way.
+
+    Raises OverRefunded when it exceeds what is left of the capture.
+    """
     if amount_vnd > left_vnd:
         raise OverRefunded(
             f"At most {left_vnd} đồng of this payment can still go back.",
             field="amount_vnd",
             left_vnd=left_vnd,
         )
-    return "asked" if amount_vnd >= TWO_PERSONS_FROM_VND else "due"
+    return "asked" if two else _agreed(seller=seller)
 
 
-def approved(refund: Refund, by: UUID, *, good: bool) -> State:
+def _agreed(*, seller: bool) -> State:
+    return "approved" if seller else "due"
+
+
+def approved(refund: Refund, by: UUID, *, good: bool, seller: bool) -> State:
     """A second person's decision. Raises NotAwaited, or SamePerson for the one who asked."""
     if refund.state != "asked":
         raise NotAwaited(f"This refund is {refund.state}; it waits for no approval.")
     if refund.asked_by == by and good:
         raise SamePerson("Somebody else than who asked must approve this refund.")
-    return "due" if good else "rejected"
+    return _agreed(seller=seller) if good else "rejected"
 
 
-def require_failed(refund: Refund) -> None:
-    """Raises NotAwaited unless the refund failed and the money is still owed."""
-    if refund.state != "failed":
-        raise NotAwaited(f"This refund is {refund.state}; only a failed one is tried anew.")
+def granted(refund: Refund, owed_vnd: int) -> tuple[State, int]:
+    """The seller's credit: on its way goes what it owes, and never more than was asked. Raises NotAwaited."""
+    if refund.state != "approved":
+        raise NotAwaited(f"This refund is {refund.state}; it waits for no answer of its seller.")
+    return ("due", min(refund.amount_vnd, owed_vnd)) if owed_vnd > 0 else ("refused", refund.amount_vnd)
+
+
+def require_renewable(refund: Refund) -> None:
+    """Raises NotAwaited unless the money is still owed, and nothing is on its way."""
+    if not refund.waits_for_renewal:
+        raise NotAwaited(f"This refund is {refund.state}; only what is still owed is tried anew.")
 
 
 def answered(code: str, status: str) -> State:
@@ -94,8 +136,13 @@ def unanswered(tries: int, now: datetime) -> tuple[State, datetime]:
     return "sent", now + RETRY_AFTER[tries - 1]
 
 
-def cleared(refund: Refund, *, went: bool) -> State:
-    """A person's finding about a refund whose outcome the gateway did not say. Raises NotAwaited."""
+def require_unclear(refund: Refund) -> None:
+    """Raises NotAwaited unless the gateway did not say whether the money went."""
     if refund.state != "unclear":
         raise NotAwaited(f"This refund is {refund.state}; its outcome is not unclear.")
+
+
+def cleared(refund: Refund, *, went: bool) -> State:
+    """A finding, which two persons share, about a refund whose outcome the gateway did not say. Raises NotAwaited."""
+    require_unclear(refund)
     return "completed" if went else "failed"

@@ -26,7 +26,7 @@ def upgrade() -> None:
 
 def _rights() -> list[str]:
     """Who sees and who changes what."""
-    tables = ("credit", "attempt", "capture", "refund", "settlement", "rail")
+    tables = ("credit", "attempt", "capture", "refund", "settlement", "rail", "proposal")
     made = secure_ddl("payments", "invoice", person="buyer")
     for table in tables:
         made += secure_ddl("payments", table)
@@ -45,12 +45,16 @@ def _rights() -> list[str]:
         "USING (agency IS NULL)"
     )
     made.append("GRANT UPDATE (refunding_vnd, settlement) ON capture TO payments_web, payments_worker")
+    # Only facts bring a seller's answer.
+    made.append("GRANT UPDATE (applied, answer, answered_at, answer_reason) ON capture TO payments_worker")
     return made
 
 
 def _books() -> None:
     _agreements()
     _money()
+    _going_back()
+    _two_persons()
     _around()
 
 
@@ -76,7 +80,7 @@ def _agreements() -> None:
         sa.CheckConstraint("collect IN ('prepaid', 'on_terms')", name="invoice_collect"),
         sa.CheckConstraint("outcome IN ('paid', 'withdrawn', 'expired')", name="invoice_outcome"),
         sa.CheckConstraint("(outcome IS NULL) = (closed_at IS NULL)", name="invoice_closed_with_outcome"),
-        sa.CheckConstraint("total_vnd >= 0", name="invoice_total"),
+        sa.CheckConstraint("total_vnd > 0", name="invoice_total"),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("invoice_of_buyer", "invoice", ["buyer"], unique=False)
@@ -108,6 +112,7 @@ def _agreements() -> None:
         sa.Column("response", sa.Text(), nullable=False),
         sa.Column("gateway_no", sa.Text(), nullable=False),
         sa.Column("bank", sa.Text(), nullable=False),
+        sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("decided_by", sa.Uuid(), nullable=True),
         sa.CheckConstraint("state IN ('open', 'held', 'paid', 'failed', 'expired')", name="attempt_state"),
         sa.CheckConstraint("amount_vnd > 0", name="attempt_amount"),
@@ -134,6 +139,8 @@ def _agreements() -> None:
         sa.Column("amount_vnd", sa.BigInteger(), nullable=False),
         sa.Column("lines", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("granted_by", sa.Uuid(), nullable=True),
+        sa.CheckConstraint("amount_vnd >= 0", name="credit_amount"),
         sa.ForeignKeyConstraint(
             ["invoice"],
             ["invoice.id"],
@@ -197,9 +204,18 @@ def _money() -> None:
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("applied", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("offered_to", sa.Text(), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("answer_reason", sa.Text(), nullable=False),
         sa.Column("refunding_vnd", sa.BigInteger(), nullable=False),
         sa.Column("settlement", sa.Uuid(), nullable=True),
-        sa.CheckConstraint("applied = (reason = '')", name="capture_reason_of_suspense"),
+        sa.CheckConstraint("answer IN ('taken', 'declined', 'too-late')", name="capture_answer"),
+        sa.CheckConstraint(
+            "applied = (reason = '' OR coalesce(answer = 'taken', false))", name="capture_reason_of_suspense"
+        ),
+        sa.CheckConstraint("offered_to <> '' OR answer IS NULL", name="capture_answer_to_an_offer"),
+        sa.CheckConstraint("(answer IS NULL) = (answered_at IS NULL)", name="capture_answered"),
         sa.CheckConstraint("amount_vnd > 0", name="capture_amount"),
         sa.CheckConstraint(TRIAL_RAIL, name="capture_trial_in_sandbox"),
         sa.CheckConstraint("refunding_vnd BETWEEN 0 AND amount_vnd", name="capture_never_over_refunded"),
@@ -221,18 +237,30 @@ def _money() -> None:
     op.create_index("capture_of_agency", "capture", ["agency", "id"], unique=False)
     op.create_index("capture_of_invoice", "capture", ["invoice"], unique=False)
     op.create_index(
+        "capture_in_suspense",
+        "capture",
+        ["agency", "id"],
+        unique=False,
+        postgresql_where=sa.text("NOT applied"),
+    )
+    op.create_index(
         "capture_to_settle",
         "capture",
         ["agency"],
         unique=False,
         postgresql_where=sa.text("settlement IS NULL"),
     )
+
+
+def _going_back() -> None:
     op.create_table(
         "refund",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("agency", sa.Text(), nullable=False),
         sa.Column("capture", sa.Uuid(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("credit", sa.Uuid(), nullable=True),
+        sa.Column("renews", sa.Uuid(), nullable=True),
         sa.Column("amount_vnd", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
@@ -240,6 +268,7 @@ def _money() -> None:
         sa.Column("asked_by", sa.Uuid(), nullable=True),
         sa.Column("approved_by", sa.Uuid(), nullable=True),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("approved_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("response", sa.Text(), nullable=False),
@@ -247,9 +276,11 @@ def _money() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("settlement", sa.Uuid(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('asked', 'due', 'sent', 'unclear', 'completed', 'failed', 'rejected')",
+            "state IN ('asked', 'approved', 'due', 'sent', 'unclear', 'completed', 'failed', 'rejected', 'refused')",
             name="refund_state",
         ),
+        sa.CheckConstraint("cause IN ('person', 'credit', 'declined')", name="refund_cause"),
+        sa.CheckConstraint("cause <> 'credit' OR credit IS NOT NULL", name="refund_of_a_credit"),
         sa.CheckConstraint("amount_vnd > 0", name="refund_amount"),
         sa.CheckConstraint("approved_by <> asked_by", name="refund_two_persons"),
         sa.ForeignKeyConstraint(
@@ -261,6 +292,10 @@ def _money() -> None:
             ["credit.id"],
         ),
         sa.ForeignKeyConstraint(
+            ["renews"],
+            ["refund.id"],
+        ),
+        sa.ForeignKeyConstraint(
             ["settlement"],
             ["settlement.id"],
         ),
@@ -268,19 +303,42 @@ def _money() -> None:
         sa.UniqueConstraint("request"),
     )
     op.create_index("refund_of_capture", "refund", ["capture"], unique=False)
-    op.create_index(
-        "refund_of_credit",
-        "refund",
-        ["credit", "capture"],
-        unique=True,
-        postgresql_where=sa.text("credit IS NOT NULL AND state NOT IN ('failed', 'rejected')"),
-    )
+    op.create_index("refund_renewed_once", "refund", ["renews"], unique=True)
+    op.create_index("refund_of_asker", "refund", ["asked_by", "asked_at"], unique=False)
     op.create_index(
         "refund_to_send",
         "refund",
         ["next_try_at"],
         unique=False,
         postgresql_where=sa.text("state IN ('due', 'sent')"),
+    )
+
+
+def _two_persons() -> None:
+    op.create_table(
+        "proposal",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("agency", sa.Text(), nullable=False),
+        sa.Column("act", sa.Text(), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.Column("good", sa.Boolean(), nullable=False),
+        sa.Column("asked_by", sa.Uuid(), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("decided_by", sa.Uuid(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("agreed", sa.Boolean(), nullable=True),
+        sa.CheckConstraint("act IN ('held', 'finding', 'rail')", name="proposal_act"),
+        sa.CheckConstraint("decided_by <> asked_by", name="proposal_two_persons"),
+        sa.CheckConstraint("(agreed IS NULL) = (decided_at IS NULL)", name="proposal_decided"),
+        sa.CheckConstraint("NOT agreed OR decided_by IS NOT NULL", name="proposal_agreed_by_somebody"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "proposal_open",
+        "proposal",
+        ["agency", "act", "about"],
+        unique=True,
+        postgresql_where=sa.text("decided_at IS NULL"),
     )
 
 

@@ -1,0 +1,33 @@
+"""Who hears what became of money: its payer by a letter, the audit trail by a fact."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from services.payments.tables import InvoiceRow
+from shared.contracts import sandbox
+from shared.contracts.payments import ActRecorded, MessageRequested
+from shared.db import Tx
+from shared.outbox import emit
+
+News = Literal["late", "taken", "declined", "returned", "failed"]
+
+
+async def tell_payer(tx: Tx, invoice: InvoiceRow, news: News, amount_vnd: int) -> None:
+    """Write to who was to pay an invoice; accounts knows whom that reaches. In the sandbox nobody lost or got money."""
+    if sandbox.is_sandbox(invoice.agency):
+        return
+    letter = MessageRequested(
+        agency=invoice.agency,
+        person=invoice.buyer,
+        template=f"payments.money-{news}",
+        params={"number": invoice.number, "amount_vnd": amount_vnd, "path": invoice.return_url},
+    )
+    await emit(tx, letter)
+
+
+async def record_act(
+    tx: Tx, agency: str, by: UUID | None, act: str, about: UUID | None, **details: Any
+) -> None:
+    """Let the audit trail keep what a person did about money; what no person did is in the facts themselves."""
+    if by is not None:
+        await emit(tx, ActRecorded(agency=agency, actor=by, act=act, about=about, details=details))

@@ -1,0 +1,138 @@
+"""What payments reads of money on its way back, of what two persons decide, and of sellers that are silent."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import aliased
+
+from services.payments.rules import captures as money
+from services.payments.rules.proposals import Act
+from services.payments.rules.refunds import Cause, State
+from services.payments.tables import CaptureRow, InvoiceRow, ProposalRow, RefundRow
+from shared.db import Tx
+from shared.errors import NotFound
+
+
+class RefundView(msgspec.Struct, frozen=True, kw_only=True):
+    """Money on its way back."""
+
+    id: UUID
+    agency: str
+    capture: UUID
+    cause: Cause
+    credit: UUID | None
+    amount_vnd: int
+    reason: str
+    state: State
+    asked_by: UUID | None
+    approved_by: UUID | None
+    asked_at: datetime
+    approved_at: datetime | None
+    ended_at: datetime | None
+    response: str
+    number: str
+    seller: str
+    buyer: UUID
+    buyer_kind: str
+    sold: tuple[str, ...]
+    """What was sold, by the titles of its lines."""
+
+
+def _refunds() -> Any:
+    joined = {"number", "seller", "buyer", "buyer_kind"}
+    own = [getattr(RefundRow, name) for name in RefundView.__struct_fields__ if name not in {*joined, "sold"}]
+    of_invoice = [getattr(InvoiceRow, name) for name in sorted(joined)]
+    return (
+        sa.select(*own, *of_invoice, InvoiceRow.lines)
+        .join(CaptureRow, CaptureRow.id == RefundRow.capture)
+        .join(InvoiceRow, InvoiceRow.id == CaptureRow.invoice)
+    )
+
+
+def _refund(row: Any) -> RefundView:
+    sold = tuple(line["title"] for line in row.lines)
+    return msgspec.convert({**row._mapping, "sold": sold}, RefundView)  # noqa: SLF001 - its name
+
+
+async def refunds(
+    tx: Tx,
+    *,
+    states: Iterable[str] = (),
+    capture: UUID | None = None,
+    to_renew: bool = False,
+    limit: int | None = None,
+    before: UUID | None = None,
+) -> list[RefundView]:
+    """Refunds in these states, or of one capture, or owed and not renewed since; newest first.
+
+    All of them without a limit; with one, one more, so that the caller sees whether there are more.
+    """
+    query = _refunds().order_by(RefundRow.id.desc()).limit(None if limit is None else limit + 1)
+    if before is not None:
+        query = query.where(RefundRow.id < before)
+    if states:
+        query = query.where(RefundRow.state.in_(tuple(states)))
+    if capture is not None:
+        query = query.where(RefundRow.capture == capture)
+    if to_renew:
+        query = query.where(_to_renew())
+    return [_refund(row) for row in await tx.execute(query)]
+
+
+def _to_renew() -> Any:
+    anew = aliased(RefundRow)
+    owed = sa.or_(RefundRow.credit.is_not(None), RefundRow.cause == "declined")
+    given_up = sa.or_(RefundRow.state == "failed", sa.and_(RefundRow.state == "rejected", owed))
+    return sa.and_(given_up, ~sa.exists().where(anew.renews == RefundRow.id))
+
+
+async def refunds_waiting(tx: Tx) -> int:
+    """How many refunds wait for a person at the desk."""
+    waiting = sa.select(sa.func.count()).select_from(RefundRow)
+    waiting = waiting.where(sa.or_(RefundRow.state.in_(("asked", "unclear")), _to_renew()))
+    return int(await tx.scalar(waiting) or 0)
+
+
+async def refund_view(tx: Tx, refund: UUID) -> RefundView:
+    """Raises NotFound."""
+    row = (await tx.execute(_refunds().where(RefundRow.id == refund))).first()
+    if row is None:
+        raise NotFound("There is no such refund.")
+    return _refund(row)
+
+
+async def unanswered(tx: Tx, now: datetime) -> dict[str, int]:
+    """How many offers and refunds a seller has left unanswered for over an hour."""
+    since = now - money.ALARM_AFTER
+    offers = sa.select(sa.func.count()).select_from(CaptureRow)
+    offers = offers.where(
+        ~CaptureRow.applied,
+        CaptureRow.offered_to != "",
+        CaptureRow.answer.is_(None),
+        CaptureRow.refunding_vnd == 0,
+        CaptureRow.recorded_at < since,
+    )
+    asked = sa.select(sa.func.count()).select_from(RefundRow)
+    asked = asked.where(RefundRow.state == "approved", RefundRow.approved_at < since)
+    return {"offers": int(await tx.scalar(offers) or 0), "refunds": int(await tx.scalar(asked) or 0)}
+
+
+class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one person proposed, and another one is to decide."""
+
+    id: UUID
+    good: bool
+    asked_by: UUID
+    asked_at: datetime
+
+
+async def proposals(tx: Tx, act: Act) -> dict[tuple[str, str], ProposalView]:
+    """What is proposed and not decided, by agency and what it is about."""
+    rows = await tx.scalars(
+        sa.select(ProposalRow).where(ProposalRow.act == act, ProposalRow.decided_at.is_(None))
+    )
+    return {(row.agency, row.about): msgspec.convert(row, ProposalView, from_attributes=True) for row in rows}
