@@ -72,6 +72,8 @@ REASONS = {
     "already-in": "Vé này đã được dùng để vào cổng.",
     "already-lived": "Hệ thống đã có lịch sử; không dựng thêm lịch sử thứ hai.",
     "already-proposed": "Đã có người đề nghị về việc này; đề nghị đó được quyết định trước.",
+    "not-offered": "Tiền này không chờ bên bán nào trả lời.",
+    "not-theirs": "Phiếu này là của bên bán khác.",
     "offer-open": "Tiền đến muộn đang chờ bên bán trả lời; bàn thanh toán chưa được động tới.",
     "already-paid": "Phiếu này đã được trả đủ, bạn không phải trả thêm.",
     "already-reviewed": "Mẫu quảng cáo này đã có người duyệt trước đó.",

@@ -24,7 +24,7 @@ class OfferOpen(Refused):
     """Late money is offered to its seller, and the desk cannot touch it yet."""
 
 
-class NotOffered(Exception):
+class NotOffered(Refused):
     """A seller answers for money that nobody offered it; the fact is kept aside, and changes nothing."""
 
 

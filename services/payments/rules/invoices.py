@@ -24,7 +24,7 @@ class Expired(Refused):
     """The time to pay the invoice is over."""
 
 
-class NotTheirs(Exception):
+class NotTheirs(Refused):
     """A seller speaks of what another one sold; the fact is kept aside, and changes nothing."""
 
 
