@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -12,8 +11,8 @@ from bench.ground import stores
 from bench.report import Row, ratio
 from bench.stock import fill_events, key
 from services.events.actions import stock
+from services.events.actions.access import Patron
 from services.events.actions.holding import Allowed
-from services.events.actions.invoices import Patron
 from services.events.rules.stock import SoldOut
 from shared import clock
 from shared.contracts.base import Buyer
@@ -76,8 +75,8 @@ async def hold_one(tx: Tx, item: UUID) -> None:
 # A statement sees what was committed when it began: the lock must be there before the one that counts.
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:item AS text), 0))")
 _COUNT = sa.text(
-    "INSERT INTO hold (id, agency, sellable, invoice, owner, quantity, created_at, expires_at) "
-    "SELECT :id, agency, id, :invoice, :owner, 1, :now, :expires_at FROM sellable WHERE id = :item AND capacity > "
+    "INSERT INTO hold (id, agency, sellable, invoice, owner, quantity, created_at) "
+    "SELECT :id, agency, id, :invoice, :owner, 1, :now FROM sellable WHERE id = :item AND capacity > "
     "(SELECT coalesce(sum(quantity), 0) FROM hold WHERE sellable = :item AND freed_at IS NULL) RETURNING id"
 )
 
@@ -94,7 +93,6 @@ async def lock_and_count(tx: Tx, item: UUID) -> None:
             "invoice": clock.new_id(),
             "owner": clock.new_id(),
             "now": now,
-            "expires_at": now + timedelta(seconds=HOLD_S),
         },
     )
     if kept.first() is None:

@@ -11,13 +11,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.events import queries
-from services.events.actions import catalogue, registrations, sponsorships
+from services.events.actions import catalogue, deliverables, registrations, sponsorships
 from services.events.actions.access import agencies_of, check_within, patron_of, runner_of, within
-from services.events.actions.invoices import Asked, pay_link
 from services.events.actions.sponsorships import Application
 from services.events.rules.registrations import MOST, Entry
 from services.events.tables import DeliverableRow, EventRow, SponsorshipRow
-from shared import auth, clock
+from shared import auth, clock, sales
 from shared.contracts.roles import EVENT_STAFF
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound
@@ -25,6 +24,7 @@ from shared.http import etag, once, require_match
 from shared.limits import limited
 from shared.lists import Limit, Page, decode_cursor, page_of
 from shared.request import Request
+from shared.sales import Sale
 from shared.service import transaction
 from shared.strangers import Share, sharing
 
@@ -44,17 +44,37 @@ class EventFull(msgspec.Struct, frozen=True):
     sellables: list[queries.SellableView]
 
 
+Seen = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken, and the invoice to pay for it; none where it costs nothing."""
+
+    id: UUID
+    agency: str
+    invoice: UUID | None
+    net_vnd: int
+    vat_vnd: int
+    total_vnd: int
+    expires_at: datetime
+
+
 class Order(msgspec.Struct, frozen=True):
-    """What was taken, and where to pay for it before it is given to others."""
+    """What was taken, and where to pay for it before it is given to others: nowhere where it costs nothing."""
 
     order: Asked
-    pay_url: str
+    pay_url: str | None
+    paid: bool
 
 
 class TakePackage(Application, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sponsor's application for one package."""
+    """A sponsor's application for one package.
+
+    `seen_vnd` is its `total_vnd` as the sponsor saw it: another price is refused with `price-changed` (409).
+    """
 
     package: UUID
+    seen_vnd: Seen | None = None
 
     @classmethod
     def example(cls, _: date) -> Self:
@@ -70,10 +90,15 @@ class TakePackage(Application, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Register(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Tickets for up to ten runners, by name."""
+    """Tickets for up to ten runners, by name.
+
+    `seen_vnd` is what they cost together, by the `total_vnd` of each that the buyer saw: another price is refused with
+    `price-changed` (409).
+    """
 
     event: str
     entries: Annotated[list[Entry], msgspec.Meta(min_length=1, max_length=MOST)]
+    seen_vnd: Seen | None = None
 
     @classmethod
     def example(cls, _: date) -> Self:
@@ -190,8 +215,10 @@ async def take_package(request: Request, data: JSONBody[TakePackage]) -> Order:
 
     async def work(tx: Tx, share: Share) -> Order:
         await within(tx, auth.principal_of(request), package=data.package)
-        asked = await sponsorships.take_package(tx, patron, data.package, application, clock.now(), share)
-        return _order(request, asked)
+        sale = await sponsorships.take_package(
+            tx, patron, data.package, application, clock.now(), share, data.seen_vnd
+        )
+        return _order(request, sale)
 
     budget = request.app.state.settings.budget_packages
     async with sharing(request, "hold:package", budget, 1) as share, transaction(request) as tx:
@@ -202,10 +229,19 @@ class _Unchecked(Application, frozen=True, kw_only=True, forbid_unknown_fields=F
     """The application within a larger body whose unknown fields were already refused."""
 
 
-def _order(request: Request, asked: Asked) -> Order:
+def _order(request: Request, sale: Sale) -> Order:
     settings = request.app.state.settings
-    link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
-    return Order(asked, settings.base_url + link)
+    asked = Asked(
+        id=sale.of,
+        agency=sale.agency,
+        invoice=sale.id if sale.waits else None,
+        net_vnd=sale.net_vnd,
+        vat_vnd=sale.vat_vnd,
+        total_vnd=sale.total_vnd,
+        expires_at=sale.expires_at,
+    )
+    link = settings.base_url + sales.pay_link(settings, "events", sale) if sale.waits else None
+    return Order(asked, link, paid=sale.paid_at is not None)
 
 
 @get(f"{BASE}/sponsorships", guards=[may_sponsor])
@@ -239,7 +275,10 @@ async def show_sponsorship(
 async def cancel_sponsorship(
     request: Request, tx: NamedDependency[Tx], sponsorship: FromPath[UUID]
 ) -> queries.SponsorshipView:
-    """Give a package back before its first payment; it is free again once payments has closed the invoice."""
+    """Give a package back before its first payment; it is free again once payments has closed the invoice.
+
+    Money that is on its way by then goes back.
+    """
     principal = auth.principal_of(request)
     owner = patron_of(principal).owner
 
@@ -257,6 +296,7 @@ async def cancel_sponsorship(
 async def register(request: Request, data: JSONBody[Register]) -> Order:
     """Hold tickets for a quarter of an hour and ask for the money. `sold-out` (409) holds and charges nothing.
 
+    What costs nothing is yours at once: `paid`, without an invoice.
     Who has paid here before may hold 40 unpaid, others ten (`held-unpaid`, 409), and in a crowd for five minutes.
     Whoever let two orders go in a day holds the next for five minutes, and waits as long before it (`let-go`, 409).
     """
@@ -264,8 +304,10 @@ async def register(request: Request, data: JSONBody[Register]) -> Order:
 
     async def work(tx: Tx, share: Share) -> Order:
         await within(tx, auth.principal_of(request), slug=data.event)
-        asked = await registrations.register(tx, patron, data.event, data.entries, clock.now(), share)
-        return _order(request, asked)
+        sale = await registrations.register(
+            tx, patron, data.event, data.entries, clock.now(), share, data.seen_vnd
+        )
+        return _order(request, sale)
 
     budget, count = request.app.state.settings.budget_holds, len(data.entries)
     async with sharing(request, "hold:ticket", budget, count) as share, transaction(request) as tx:
@@ -287,7 +329,7 @@ async def show_registration(
 async def check_in(
     request: Request, tx: NamedDependency[Tx], slug: FromPath[str], data: JSONBody[CheckIn]
 ) -> queries.EntrantView:
-    """Let the runner with a bib in. The second time is refused with `already-in` (409)."""
+    """Let the runner with a bib in. Refused with `already-in` the second time, `cancelled` where the ticket is void."""
 
     async def work() -> queries.EntrantView:
         event = await queries.event_of_staff(tx, slug)
@@ -308,7 +350,7 @@ async def deliver(
         row: DeliverableRow | None = await locked(tx, DeliverableRow, deliverable)
         if row is None:
             raise NotFound("There is no such deliverable.")
-        await sponsorships.deliver(tx, row, data.proof, clock.now())
+        await deliverables.deliver(tx, row, data.proof, clock.now())
         return await queries.sponsorship(tx, row.sponsorship)
 
     return await once(request, tx, work())

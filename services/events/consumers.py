@@ -1,30 +1,16 @@
-"""Facts that events obeys: money that came, invoices that will not be paid, persons to forget."""
+"""Facts that events obeys: what payments says of its sales, persons to forget."""
 
-from services.events.actions import registrations, sponsorships
-from shared import clock
+from services.events.actions import registrations
+from services.events.actions.instalments import INSTALMENT
+from services.events.actions.registrations import REGISTRATION
+from services.events.actions.sponsorships import SPONSORSHIP
+from shared import selling
 from shared.consume import Consumer
 from shared.contracts.accounts import PersonErased
-from shared.contracts.payments import InvoiceClosed, PaymentCaptured
 from shared.db import Tx
 
 consumer = Consumer("events")
-
-
-@consumer.on
-async def book_payment(fact: PaymentCaptured, tx: Tx) -> None:
-    """Deliver what was paid for. Invoices of other sellers are none of ours."""
-    now = clock.now()
-    await sponsorships.book_payment(tx, fact, now) or await registrations.book_payment(tx, fact, now)
-
-
-@consumer.on
-async def close_invoice(fact: InvoiceClosed, tx: Tx) -> None:
-    """Free what is held for an invoice that nobody can pay any more."""
-    if fact.outcome == "paid":
-        return
-    now = clock.now()
-    if not await sponsorships.close_invoice(tx, fact.invoice, fact.outcome, now):
-        await registrations.close_invoice(tx, fact.invoice, fact.outcome, now)
+KINDS = selling.listen(consumer, REGISTRATION, SPONSORSHIP, INSTALMENT)
 
 
 @consumer.on

@@ -1,11 +1,10 @@
 """The clock's door: holds end, instalments fall due, stock is counted again every night."""
 
-import sqlalchemy as sa
+from functools import partial
 
 from services.events.actions import instalments, stock
-from services.events.tables import RecountRow
-from shared import clock
-from shared.calendar import local_day
+from services.events.consumers import KINDS
+from shared import selling
 from shared.jobs import Jobs, until_nothing_is_due
 from shared.kit import Kit
 
@@ -13,8 +12,9 @@ jobs = Jobs[Kit]("events")
 
 
 @jobs.every(30)
-async def withdraw_expired_holds(kit: Kit) -> None:
-    await until_nothing_is_due(kit.database, stock.withdraw_expired)
+async def withdraw_expired(kit: Kit) -> None:
+    """Ask payments to stop where the time of a hold is over."""
+    await until_nothing_is_due(kit.database, partial(selling.withdraw_expired, kinds=KINDS))
 
 
 @jobs.every(600)
@@ -27,8 +27,4 @@ async def bill_instalments(kit: Kit) -> None:
 @jobs.every(900)
 async def recount_stock(kit: Kit) -> None:
     """Once a day, in the first quarter of an hour after midnight (or after a start): all stock from its causes."""
-    async with kit.database.worker_tx() as tx:
-        now = clock.now()
-        done = await tx.scalar(sa.select(sa.func.max(RecountRow.day)))
-        if done is None or done < local_day(now):
-            await stock.recount(tx, now)
+    await until_nothing_is_due(kit.database, stock.recount)

@@ -83,14 +83,10 @@ class HoldRow(Base):
         sa.UniqueConstraint("invoice", "sellable", name="hold_once"),
         sa.CheckConstraint("quantity > 0", name="hold_quantity"),
         sa.CheckConstraint("freed_at IS NULL OR sold_at IS NULL", name="hold_one_end"),
+        sa.CheckConstraint("returned_at IS NULL OR sold_at IS NOT NULL", name="hold_returned_when_sold"),
         sa.Index("hold_sellable", "sellable"),
         sa.Index("hold_owner", "owner"),
         sa.Index("hold_person", "person"),
-        sa.Index(
-            "hold_expiring",
-            "expires_at",
-            postgresql_where=sa.text("freed_at IS NULL AND sold_at IS NULL AND withdrawn_at IS NULL"),
-        ),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str]
@@ -103,11 +99,11 @@ class HoldRow(Base):
     """By which network a newcomer's hold is counted too, as a pseudonym; empty for who counts alone."""
     quantity: Mapped[int] = mapped_column(sa.Integer)
     created_at: Mapped[datetime]
-    expires_at: Mapped[datetime]
-    withdrawn_at: Mapped[datetime | None]
-    """When payments was asked to stop; the stock is freed only when it says that it has."""
     freed_at: Mapped[datetime | None]
+    """When it was let go unpaid; empty again once late money was taken for it."""
     sold_at: Mapped[datetime | None]
+    returned_at: Mapped[datetime | None]
+    """When what was sold was cancelled and its money went back: it can be sold again."""
 
 
 class SponsorshipRow(Base):
@@ -141,6 +137,8 @@ class SponsorshipRow(Base):
     proposed_at: Mapped[datetime | None]
     accepted_at: Mapped[datetime | None]
     contracted_at: Mapped[datetime | None]
+    given_back_at: Mapped[datetime | None]
+    """When its sponsor no longer wanted it, unpaid: money that comes after that goes back."""
     cancelled_at: Mapped[datetime | None]
     cancel_reason: Mapped[str]
 
@@ -175,8 +173,7 @@ class InstalmentRow(Base):
     __table_args__ = (
         sa.UniqueConstraint("sponsorship", "position", name="instalment_position"),
         sa.UniqueConstraint("invoice", name="instalment_invoice"),
-        sa.CheckConstraint("paid_vnd >= 0 AND paid_vnd <= net_vnd + vat_vnd", name="instalment_paid"),
-        sa.Index("instalment_unpaid", "due_on", postgresql_where=sa.text("paid_at IS NULL")),
+        sa.Index("instalment_unopened", "due_on", postgresql_where=sa.text("invoice IS NULL")),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
     agency: Mapped[str]
@@ -186,15 +183,9 @@ class InstalmentRow(Base):
     title: Mapped[str]
     due_on: Mapped[date]
     net_vnd: Mapped[int]
-    vat_vnd: Mapped[int]
-    """At today's rate until the invoice is opened, then as invoiced."""
+    """VAT is added by the rate of the day on which it becomes an invoice."""
     invoice: Mapped[UUID | None]
-    opened_at: Mapped[datetime | None]
-    expires_at: Mapped[datetime | None]
-    paid_vnd: Mapped[int]
-    paid_at: Mapped[datetime | None]
     reminders: Mapped[int] = mapped_column(sa.Integer)
-    credited_at: Mapped[datetime | None]
 
 
 class DeliverableRow(Base):
@@ -213,12 +204,10 @@ class DeliverableRow(Base):
 
 
 class RegistrationRow(Base):
-    """One order of tickets, with its invoice."""
+    """One order of tickets; how it stands follows from its sale, and its tickets' rows say what they are good for."""
 
     __tablename__ = "registration"
     __table_args__ = (
-        sa.UniqueConstraint("invoice", name="registration_invoice"),
-        sa.CheckConstraint("paid_vnd >= 0 AND paid_vnd <= net_vnd + vat_vnd", name="registration_paid"),
         sa.Index("registration_event", "event"),
         sa.Index("registration_owner", "owner"),
     )
@@ -227,16 +216,7 @@ class RegistrationRow(Base):
     event: Mapped[UUID] = mapped_column(sa.ForeignKey("event.id"))
     owner: Mapped[UUID]
     person: Mapped[UUID | None]
-    invoice: Mapped[UUID]
-    net_vnd: Mapped[int]
-    vat_vnd: Mapped[int]
-    paid_vnd: Mapped[int]
     created_at: Mapped[datetime]
-    expires_at: Mapped[datetime]
-    paid_at: Mapped[datetime | None]
-    cancelled_at: Mapped[datetime | None]
-    cancel_reason: Mapped[str]
-    credited_at: Mapped[datetime | None]
 
 
 class EntrantRow(Base):
@@ -245,6 +225,7 @@ class EntrantRow(Base):
     __tablename__ = "entrant"
     __table_args__ = (
         sa.UniqueConstraint("event", "bib", name="entrant_bib"),
+        sa.CheckConstraint("voided_at IS NULL OR checked_in_at IS NULL", name="entrant_void_never_in"),
         sa.Index("entrant_registration", "registration"),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -256,6 +237,8 @@ class EntrantRow(Base):
     position: Mapped[int] = mapped_column(sa.Integer)
     name: Mapped[str]
     bib: Mapped[int | None] = mapped_column(sa.Integer)
+    """Nobody else ever gets it, also where its ticket is void."""
+    voided_at: Mapped[datetime | None]
     checked_in_at: Mapped[datetime | None]
     checked_in_by: Mapped[UUID | None]
 

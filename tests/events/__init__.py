@@ -6,14 +6,15 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from services.events.actions.access import Patron
 from services.events.actions.catalogue import NewEvent, NewPackage, NewTicket, create_event
-from services.events.actions.invoices import Patron
 from services.events.actions.sponsorships import Application
 from services.events.rules.sponsorships import DeliverableTerms, InstalmentTerms
 from services.events.tables import EventRow
 from shared import clock
 from shared.contracts.base import Buyer, Line, PaidLine
-from shared.contracts.payments import InvoiceClosed, PaymentCaptured
+from shared.contracts.events import InvoiceOpened
+from shared.contracts.payments import InvoiceClosed, MoneyUnapplied, PaymentCaptured, RefundAsked
 from tests.conftest import Flat
 
 HALVES = [InstalmentTerms("Đợt 1", 50, 0), InstalmentTerms("Đợt 2", 50, 14)]
@@ -107,3 +108,31 @@ def a_capture(invoice: UUID, lines: tuple[Line, ...], agency: str = "bkh", **cha
 
 def a_closing(invoice: UUID, outcome: str, agency: str = "bkh") -> InvoiceClosed:
     return InvoiceClosed(agency=agency, invoice=invoice, outcome=outcome)  # type: ignore[arg-type]
+
+
+def an_offer(opened: InvoiceOpened, **changes: Any) -> MoneyUnapplied:
+    """Money that came after its invoice was closed, offered to events."""
+    given = {
+        "agency": opened.agency,
+        "payment": uuid4(),
+        "rail": "vietqr",
+        "amount_vnd": opened.total_vnd,
+        "reason": "invoice-closed",
+        "captured_at": clock.now(),
+        "invoice": opened.invoice,
+        "offered_to": "events",
+    }
+    return MoneyUnapplied(**(given | changes))
+
+
+def a_refund(opened: InvoiceOpened, amount_vnd: int = 0) -> RefundAsked:
+    """The desk wants so much of an invoice to go back; all of it where no amount is given."""
+    return RefundAsked(
+        agency=opened.agency,
+        refund=uuid4(),
+        payment=uuid4(),
+        invoice=opened.invoice,
+        amount_vnd=amount_vnd or opened.total_vnd,
+        reason="Khách không chạy được",
+        by=uuid4(),
+    )

@@ -14,14 +14,13 @@ from shared import clock
 from shared.calendar import local_day
 from shared.contracts.accounts import PersonErased
 from shared.contracts.base import OnDate
-from shared.contracts.events import CreditGranted, InvoiceOpened, InvoiceWithdrawn, MessageRequested
+from shared.contracts.events import InvoiceOpened, InvoiceWithdrawn, MessageRequested, OrderSigned
 from shared.errors import Unprocessable
 from tests.conftest import Flat, Flats
 from tests.events import (
     BEER,
     a_capture,
     a_closing,
-    a_package,
     a_patron,
     an_application,
     an_event,
@@ -73,7 +72,7 @@ async def past(flat: Flat) -> None:
     """Let every hold's time be over."""
     async with flat.tx() as tx:
         await tx.execute(
-            sa.text("UPDATE hold SET expires_at = :then"), {"then": clock.now() - timedelta(seconds=1)}
+            sa.text("UPDATE sale SET expires_at = :then"), {"then": clock.now() - timedelta(seconds=1)}
         )
 
 
@@ -110,19 +109,6 @@ async def test_money_that_was_on_its_way_when_the_hold_was_withdrawn_still_contr
     assert await state(flat, fact.invoice) == (True, False)
 
 
-@pytest.mark.parametrize("first", ["capture", "closing"])
-async def test_capture_and_closing_commute(flats: Flats, first: str) -> None:
-    flat = await flats.start("events")
-    await an_event(flat)
-    fact = await take(flat)
-    both = [a_capture(fact.invoice, fact.lines), a_closing(fact.invoice, "withdrawn")]
-    for each in both if first == "capture" else reversed(both):
-        await flat.receive(each)
-    assert await flat.held() == []
-    assert counts((await stock(flat))["Vàng"]) == (0, 1)
-    assert await state(flat, fact.invoice) == (True, False)
-
-
 async def test_a_fact_that_comes_twice_is_booked_once(flats: Flats) -> None:
     flat = await flats.start("events")
     await an_event(flat)
@@ -132,38 +118,6 @@ async def test_a_fact_that_comes_twice_is_booked_once(flats: Flats) -> None:
     await flat.receive(capture)
     assert counts((await stock(flat))["Vàng"]) == (0, 1)
     assert await flat.held() == []
-
-
-async def test_a_second_payment_of_one_invoice_is_kept_for_a_person_and_changes_nothing(flats: Flats) -> None:
-    flat = await flats.start("events")
-    await an_event(flat)
-    fact = await take(flat)
-    await flat.receive(a_capture(fact.invoice, fact.lines))
-    await flat.receive(a_capture(fact.invoice, fact.lines))
-    (kept,) = await flat.held()
-    assert "Overpaid" in kept.error
-    assert counts((await stock(flat))["Vàng"]) == (0, 1)
-
-
-@pytest.mark.parametrize("rival", ["same-package", "same-industry"])
-async def test_late_money_for_what_others_have_by_now_is_credited_in_full(flats: Flats, rival: str) -> None:
-    flat = await flats.start("events")
-    capacity = 1 if rival == "same-package" else 2
-    await an_event(flat, packages=[a_package(capacity=capacity)])
-    late = await take(flat)
-    await flat.receive(a_closing(late.invoice, "expired"))
-    winner = await take(flat, **({"industry": BEER} if rival == "same-package" else {}))
-    await flat.receive(a_capture(winner.invoice, winner.lines))
-    await flat.facts()
-    await flat.receive(a_capture(late.invoice, late.lines))
-    assert await flat.held() == []
-    said = await flat.facts()
-    (credit,) = [fact for fact in said if isinstance(fact, CreditGranted)]
-    assert credit.invoice == late.invoice
-    assert sum(line.net_vnd + line.vat_vnd for line in credit.lines) == late.total_vnd
-    assert credit.reason == ("sold-out" if rival == "same-package" else "industry-taken")
-    assert counts((await stock(flat))["Vàng"]) == (0, 1)
-    assert await state(flat, late.invoice) == (False, True)
 
 
 async def test_the_line_is_earned_on_the_day_of_the_event(flats: Flats) -> None:
@@ -183,7 +137,8 @@ async def test_the_second_instalment_is_invoiced_on_terms_before_it_is_due_and_b
     await flat.tick()
     assert await flat.facts() == []  # nothing is billed before the contract
     await flat.receive(a_capture(fact.invoice, fact.lines))
-    await flat.facts()
+    (signed,) = [each for each in await flat.facts() if isinstance(each, OrderSigned)]
+    assert [each.net_vnd for each in signed.lines] == [100_000_000], "promised, not yet invoiced"
     await flat.tick()
     assert await flat.facts() == []  # 46 days ahead: too early
     async with flat.tx() as tx:
@@ -192,6 +147,7 @@ async def test_the_second_instalment_is_invoiced_on_terms_before_it_is_due_and_b
     await flat.tick()
     said = await flat.facts()
     (second,) = [each for each in said if isinstance(each, InvoiceOpened)]
+    assert [each.id for each in second.lines] == [each.id for each in signed.lines], "what was promised"
     assert (second.collect, second.total_vnd) == ("on_terms", 108_000_000)
     async with flat.tx() as tx:
         await tx.execute(sa.text("UPDATE instalment SET due_on = due_on - 16 WHERE position = 2"))
@@ -203,8 +159,8 @@ async def test_the_second_instalment_is_invoiced_on_terms_before_it_is_due_and_b
     await flat.receive(capture)
     rest = a_capture(second.invoice, second.lines, collect="on_terms", amount_vnd=100_000_000)
     await flat.receive(rest)
-    row = await one(flat, "SELECT paid_vnd, paid_at FROM instalment WHERE position = 2")
-    assert row.paid_vnd == 108_000_000
+    row = await one(flat, "SELECT captured_vnd, paid_at FROM sale WHERE kind = 'instalment'")
+    assert row.captured_vnd == 108_000_000
     assert row.paid_at is not None
 
 
@@ -230,23 +186,6 @@ async def test_bibs_are_given_in_the_order_in_which_money_comes_and_none_twice(f
         rows = (await tx.execute(sa.text("SELECT name, bib FROM entrant ORDER BY bib"))).all()
     assert [tuple(row) for row in rows] == [("Chi", 1), ("An", 2), ("Bình", 3)]
     assert counts((await stock(flat))["5 km"]) == (0, 3)
-
-
-async def test_late_money_for_tickets_is_taken_again_or_credited(flats: Flats) -> None:
-    flat = await flats.start("events")
-    await an_event(flat)
-    late = await run(flat, *[f"Người {n}" for n in range(10)])
-    later = await run(flat, *[f"Người {n}" for n in range(10)])
-    for fact in (late, later):
-        await flat.receive(a_closing(fact.invoice, "withdrawn"))
-    between = await run(flat, "Một người")
-    await flat.receive(a_capture(between.invoice, between.lines), a_capture(late.invoice, late.lines))
-    assert counts((await stock(flat))["5 km"]) == (0, 11)
-    await flat.facts()
-    await flat.receive(a_capture(later.invoice, later.lines))
-    (credit,) = [fact for fact in await flat.facts() if isinstance(fact, CreditGranted)]
-    assert sum(line.net_vnd + line.vat_vnd for line in credit.lines) == later.total_vnd
-    assert counts((await stock(flat))["5 km"]) == (0, 11)
 
 
 async def test_invoices_of_other_sellers_are_left_alone(flats: Flats) -> None:

@@ -17,7 +17,7 @@ from services.events.rules.sponsorships import (
     schedule,
     state_of,
 )
-from services.events.rules.stock import Overpaid, SalesClosed, check_open, paid_after
+from services.events.rules.stock import SalesClosed, check_open
 from shared.errors import Unprocessable
 from tests.events import BANK, BEER, DIGITAL_BANK, FINANCE, TELECOM
 
@@ -116,13 +116,6 @@ def test_the_sale_ends_at_its_instant() -> None:
     check_open("Run", NOW, NOW - timedelta(microseconds=1))
     with pytest.raises(SalesClosed):
         check_open("Run", NOW, NOW)
-
-
-def test_money_beyond_the_total_is_refused() -> None:
-    assert paid_after(0, 40, 100) == 40
-    assert paid_after(40, 60, 100) == 100
-    with pytest.raises(Overpaid):
-        paid_after(40, 61, 100)
 
 
 def test_tickets_are_taken_in_the_order_of_ids() -> None:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from ops.simulation import World
 from ops.simulation.events.editions import Edition, editions
-from services.events.actions import catalogue, registrations, sponsorships
-from services.events.actions.invoices import Patron
+from services.events.actions import catalogue, deliverables, registrations, sponsorships
+from services.events.actions.access import Patron
 from services.events.actions.sponsorships import Application
 from services.events.rules.holding import HeldUnpaid, LetGo
 from services.events.rules.registrations import Entry
@@ -178,13 +178,13 @@ async def _keep_promises(tx: Tx, day: date) -> None:
         .order_by(DeliverableRow.id)
     )
     for row in rows.all():
-        await sponsorships.deliver(tx, row, f"Biên bản nghiệm thu ngày {day:%d/%m/%Y}", clock.now())
+        await deliverables.deliver(tx, row, f"Biên bản nghiệm thu ngày {day:%d/%m/%Y}", clock.now())
 
 
 async def _let_in(world: World, tx: Tx, one: Open) -> None:
     runners = await tx.scalars(
         sa.select(EntrantRow.id)
-        .where(EntrantRow.event == one.event, EntrantRow.bib.is_not(None))
+        .where(EntrantRow.event == one.event, EntrantRow.bib.is_not(None), EntrantRow.voided_at.is_(None))
         .order_by(EntrantRow.bib)
     )
     for runner in runners.all():

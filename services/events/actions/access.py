@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
-from services.events.actions.invoices import Patron
 from services.events.tables import EventRow, SellableRow
 from shared import clock
 from shared.agencies import lineage
@@ -13,6 +13,14 @@ from shared.calendar import local_day
 from shared.contracts.base import Buyer
 from shared.db import Tx
 from shared.errors import NotAllowed, NotFound
+
+
+class Patron(msgspec.Struct, frozen=True):
+    """Who buys: whose rows these will be, whom accounts may write to, and who the buyer is towards the books."""
+
+    owner: UUID
+    person: UUID | None
+    buyer: Buyer
 
 
 def patron_of(principal: Principal) -> Patron:

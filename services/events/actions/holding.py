@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.events.actions.invoices import Patron
+from services.events.actions.access import Patron
 from services.events.rules.holding import LATELY, Record, Thing, hold_s
 from shared.db import Tx
 from shared.strangers import Share

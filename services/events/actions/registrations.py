@@ -1,4 +1,4 @@
-"""Runners take tickets, get bib numbers when they have paid, and are let in once."""
+"""Runners take tickets, get bib numbers when they have paid, are let in once, and get their money back unused."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -7,19 +7,19 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from services.events.actions import holding, stock
-from services.events.actions.invoices import TICKET, Asked, Patron, credit, line, prepaid
+from services.events.actions.access import Patron
 from services.events.rules.registrations import MOST, Entry, bib, wanted
-from services.events.rules.stock import VAT_CLASS, SoldOut, check_open, paid_after
+from services.events.rules.stock import VAT_CLASS, Cancelled, SoldOut, check_open, line
 from services.events.tables import EntrantRow, EventRow, RegistrationRow, SellableRow
-from shared import clock
+from shared import clock, sales, selling
 from shared.calendar import local_day, show_day
-from shared.contracts.base import Line
+from shared.contracts.base import CreditedLine, Line
 from shared.contracts.events import MessageRequested
-from shared.contracts.payments import PaymentCaptured
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound, Refused, Unprocessable
-from shared.money import priced
+from shared.money import Amount, check_seen, priced
 from shared.outbox import emit
+from shared.sales import Sale
 from shared.strangers import Share
 
 
@@ -38,11 +38,12 @@ async def register(
     entries: Sequence[Entry],
     now: datetime,
     share: Share | None = None,
-) -> Asked:
+    seen_vnd: int | None = None,
+) -> Sale:
     """Hold tickets for up to ten runners and ask for the money; notes in `share` whether they took their part.
 
-    Raises SoldOut when one of the kinds has too few left (then nothing is held), HeldUnpaid, LetGo, SalesClosed,
-    NotFound.
+    What costs nothing is theirs at once. Raises SoldOut when one of the kinds has too few left (then nothing is held),
+    PriceChanged where the buyer saw another total, HeldUnpaid, LetGo, SalesClosed, NotFound.
     """
     if not 1 <= len(entries) <= MOST:
         raise Unprocessable(f"An order has 1 to {MOST} tickets.")
@@ -53,40 +54,38 @@ async def register(
     check_open(event.title, event.sales_end_at, now)
     quantities = wanted(entries)
     sellables = await _tickets(tx, event, [ticket for ticket, _ in quantities])
+    lines = [_line(event, sellables[ticket], quantity, now) for ticket, quantity in quantities]
+    check_seen(seen_vnd, sum(each.gross_vnd for each in lines))
     share = share or Share()
     allowed = await holding.allowed(tx, patron, "ticket", len(entries), now, share)
-    lines = [_line(event, sellables[ticket], quantity, now) for ticket, quantity in quantities]
     registration = RegistrationRow(
         id=clock.new_id(),
         agency=event.agency,
         event=event.id,
         owner=patron.owner,
         person=patron.person,
-        invoice=clock.new_id(),
-        net_vnd=sum(each.net_vnd for each in lines),
-        vat_vnd=sum(each.vat_vnd for each in lines),
-        paid_vnd=0,
         created_at=now,
-        expires_at=now + timedelta(seconds=allowed.ttl_s),
-        cancel_reason="",
     )
     tx.add(registration)
     await tx.flush()
     tx.add_all(_entrant(registration, n, entry) for n, entry in enumerate(entries, start=1))
     await tx.flush()
-    asked = Asked(
-        id=registration.id,
-        agency=event.agency,
-        invoice=registration.invoice,
-        net_vnd=registration.net_vnd,
-        vat_vnd=registration.vat_vnd,
-        total_vnd=registration.net_vnd + registration.vat_vnd,
-        expires_at=registration.expires_at,
+    invoice = clock.new_id()
+    await stock.hold(tx, patron, invoice, quantities, now, allowed)
+    sale = await selling.open_sale(
+        tx,
+        REGISTRATION,
+        invoice=invoice,
+        of=registration.id,
+        owner=patron.owner,
+        buyer=patron.buyer,
+        number=sales.number("EV", invoice, now),
+        lines=lines,
+        expires_at=now + timedelta(seconds=allowed.ttl_s),
+        return_url=f"/events/registrations/{registration.id}",
     )
-    await emit(tx, prepaid(asked, patron.buyer, now, f"/events/registrations/{registration.id}", lines))
-    await stock.hold(tx, patron, registration.invoice, quantities, now, allowed)
     share.used = not allowed.known
-    return asked
+    return sale
 
 
 async def _tickets(tx: Tx, event: EventRow, ids: list[UUID]) -> dict[UUID, SellableRow]:
@@ -105,9 +104,11 @@ async def _tickets(tx: Tx, event: EventRow, ids: list[UUID]) -> dict[UUID, Sella
 
 
 def _line(event: EventRow, ticket: SellableRow, quantity: int, now: datetime) -> Line:
-    cost = priced(ticket.price_vnd * quantity, VAT_CLASS, local_day(now))
+    """So many times the price of one, which is what the buyer was shown."""
+    one = priced(ticket.price_vnd, VAT_CLASS, local_day(now))
+    cost = Amount(one.net_vnd * quantity, one.vat_vnd * quantity)
     title = f"{event.title} · {ticket.title} × {quantity}"
-    return line(event.agency, TICKET, "ticket", title, cost.net_vnd, cost.vat_vnd, event.starts_at)
+    return line(clock.new_id(), event.agency, "ticket", title, cost, local_day(event.starts_at))
 
 
 def _entrant(registration: RegistrationRow, position: int, entry: Entry) -> EntrantRow:
@@ -123,30 +124,10 @@ def _entrant(registration: RegistrationRow, position: int, entry: Entry) -> Entr
     )
 
 
-async def book_payment(tx: Tx, fact: PaymentCaptured, now: datetime) -> bool:
-    """Book money for an order; when it is all there the runners get their bibs. False when it is not for one."""
-    if not fact.pays_for(TICKET):
-        return False
-    order = await tx.scalar(
-        sa.select(RegistrationRow).where(RegistrationRow.invoice == fact.invoice).with_for_update()
-    )
-    if order is None:
-        return False
-    order.paid_vnd = paid_after(order.paid_vnd, fact.amount_vnd, order.net_vnd + order.vat_vnd)
-    if order.paid_vnd < order.net_vnd + order.vat_vnd:
-        return True
-    order.paid_at = now
-    if not await stock.sell(tx, fact.invoice, now):
-        try:
-            async with tx.begin_nested():
-                await stock.take_again(tx, fact.invoice, now)
-        except SoldOut as refusal:
-            order.credited_at = now
-            await credit(tx, order.agency, fact.invoice, refusal.code, fact.lines)
-            return True
-    order.cancelled_at, order.cancel_reason = None, ""
-    await _number(tx, order)
-    return True
+async def _deliver(tx: Tx, sale: Sale) -> None:
+    """The order is paid: what it held is sold, and its runners get their bibs. Raises SoldOut."""
+    await stock.sell(tx, sale.id, clock.now())
+    await _number(tx, await tx.get_one(RegistrationRow, sale.of))
 
 
 async def _number(tx: Tx, order: RegistrationRow) -> None:
@@ -177,23 +158,52 @@ async def _number(tx: Tx, order: RegistrationRow) -> None:
         )
 
 
-async def close_invoice(tx: Tx, invoice: UUID, reason: str, now: datetime) -> bool:
-    """The order will not be paid any more: free its tickets."""
-    order = await tx.scalar(
-        sa.select(RegistrationRow).where(RegistrationRow.invoice == invoice).with_for_update()
-    )
-    if order is None:
-        return False
-    if await stock.free(tx, invoice, now):
-        order.cancelled_at, order.cancel_reason = now, reason
-    return True
+async def _take(tx: Tx, sale: Sale) -> None:
+    """Late money: hold the tickets again, at the price agreed, while the sale is on. Raises SalesClosed, SoldOut."""
+    order = await tx.get_one(RegistrationRow, sale.of)
+    event = await tx.get_one(EventRow, order.event)
+    check_open(event.title, event.sales_end_at, clock.now())
+    await stock.hold_again(tx, sale.id)
+
+
+async def _free(tx: Tx, sale: Sale) -> None:
+    """The order will not be paid any more: others may have its tickets."""
+    await stock.free(tx, sale.id, clock.now())
+
+
+async def _cancel(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
+    """All of it goes back: the tickets are void and can be sold again. Less than that is an allowance.
+
+    Raises AlreadyIn where one of them was used.
+    """
+    if amount_vnd == sale.left_vnd:
+        now = clock.now()
+        void = sa.update(EntrantRow).values(voided_at=now).where(EntrantRow.registration == sale.of)
+        await tx.execute(void.where(EntrantRow.checked_in_at.is_(None)))
+        # Who is being let in at this moment is waited for above, and seen here.
+        used = sa.select(sa.func.min(EntrantRow.bib)).where(EntrantRow.registration == sale.of)
+        if number := await tx.scalar(used.where(EntrantRow.checked_in_at.is_not(None))):
+            raise AlreadyIn(f"Bib {bib(number)} is already in.")
+        await stock.take_back(tx, sale.id, now)
+    return selling.parts(sale, amount_vnd)
+
+
+REGISTRATION = selling.Kind(
+    seller="events", name="registration", deliver=_deliver, take=_take, free=_free, cancel=_cancel
+)
+"""An order of tickets: prepaid, its tickets held until the money came."""
 
 
 async def check_in(tx: Tx, entrant: UUID, staff: UUID | None, now: datetime) -> EntrantRow:
-    """Let a runner in. Raises AlreadyIn the second time, also when two phones scan at once; NotPaid, NotFound."""
+    """Let a runner in. Raises AlreadyIn the second time, also when two phones scan at once; Cancelled, NotPaid."""
     entered = await tx.execute(
         sa.update(EntrantRow)
-        .where(EntrantRow.id == entrant, EntrantRow.bib.is_not(None), EntrantRow.checked_in_at.is_(None))
+        .where(
+            EntrantRow.id == entrant,
+            EntrantRow.bib.is_not(None),
+            EntrantRow.checked_in_at.is_(None),
+            EntrantRow.voided_at.is_(None),
+        )
         .values(checked_in_at=now, checked_in_by=staff)
         .returning(EntrantRow.id)
     )
@@ -202,6 +212,8 @@ async def check_in(tx: Tx, entrant: UUID, staff: UUID | None, now: datetime) -> 
         raise NotFound("There is no such ticket.")
     if entered.first() is not None:
         return row
+    if row.voided_at is not None:
+        raise Cancelled("This ticket is cancelled, and its money goes back.")
     if row.bib is None:
         raise NotPaid("This ticket is not paid.")
     raise AlreadyIn(

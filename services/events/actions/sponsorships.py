@@ -1,4 +1,4 @@
-"""A sponsor takes a package, pays its instalments, and gets what was promised."""
+"""A sponsor takes a package; its first instalment contracts it, and a refund of that ends it whole."""
 
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -6,15 +6,13 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
-from services.events.actions import holding, stock
-from services.events.actions.invoices import SPONSORSHIP, Asked, Patron, credit, invoice_number, line, prepaid
+from services.events.actions import claims, holding, instalments, stock
+from services.events.actions.access import Patron
 from services.events.rules import industries
 from services.events.rules.sponsorships import Terms, schedule
-from services.events.rules.stock import VAT_CLASS, IndustryTaken, SoldOut, check_open, paid_after
+from services.events.rules.stock import VAT_CLASS, Cancelled, IndustryTaken, SoldOut, check_open
 from services.events.tables import (
-    ClaimRow,
     DeliverableRow,
     EventRow,
     InstalmentRow,
@@ -22,24 +20,20 @@ from services.events.tables import (
     SellableRow,
     SponsorshipRow,
 )
-from shared import clock, identity
+from shared import clock, identity, sales, selling
 from shared.calendar import local_day
-from shared.contracts.base import Line
-from shared.contracts.events import InvoiceWithdrawn, MessageRequested
-from shared.contracts.payments import PaymentCaptured
+from shared.contracts.base import CreditedLine
+from shared.contracts.events import MessageRequested
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound, Refused
-from shared.money import priced
+from shared.money import check_seen, priced
 from shared.outbox import emit
+from shared.sales import Sale
 from shared.strangers import Share
 
 
 class NotCancellable(Refused):
     """The sponsorship is paid or over; the agency has to be asked."""
-
-
-class AlreadyDelivered(Refused):
-    """The deliverable has its proof."""
 
 
 class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,24 +55,26 @@ async def take_package(
     application: Application,
     now: datetime,
     share: Share | None = None,
-) -> Asked:
+    seen_vnd: int | None = None,
+) -> Sale:
     """Hold a package for a sponsor and ask for its first instalment; notes in `share` whether it took its part.
 
-    Raises SoldOut, IndustryTaken, HeldUnpaid, LetGo, SalesClosed, NotFound. Of any number who ask at once for the last
-    one, exactly one gets it; the others' transactions leave nothing behind.
+    Raises SoldOut, IndustryTaken, HeldUnpaid, LetGo, SalesClosed, NotFound, and PriceChanged where the sponsor saw
+    another price, VAT of today included. Of any number who ask at once for the last one, exactly one gets it; the
+    others' transactions leave nothing behind.
     """
     event, sellable, row = await _package(tx, package)
     await enter(tx, [event.agency], patron.owner)
     check_open(event.title, event.sales_end_at, now)
+    check_seen(seen_vnd, priced(sellable.price_vnd, VAT_CLASS, local_day(now)).gross_vnd)
     if sellable.held + sellable.sold >= sellable.capacity:
         raise SoldOut(_sold_out(sellable, event))
     share = share or Share()
     allowed = await holding.allowed(tx, patron, "package", 1, now, share, sellable.id)
-    terms = terms_of(sellable, row)
-    sponsorship = _sponsorship(event, sellable, patron, application, terms, now)
+    sponsorship = _sponsorship(event, sellable, patron, application, terms_of(sellable, row), now)
     tx.add(sponsorship)
     await tx.flush()
-    if not await _claim(tx, sponsorship, event.number, exclusive=terms.exclusive):
+    if not await claims.claim(tx, sponsorship):
         await tx.refresh(sellable)  # whoever has the industry may also have the last package
         if sellable.held + sellable.sold >= sellable.capacity:
             raise SoldOut(_sold_out(sellable, event))
@@ -86,23 +82,29 @@ async def take_package(
             f"{industries.name(application.industry)}: a sponsor of {event.title} already has this industry. "
             "Nothing was charged."
         )
-    first = _parts(tx, event, sponsorship, terms, now)
-    asked = Asked(
-        id=sponsorship.id,
-        agency=event.agency,
-        invoice=clock.new_id(),
-        net_vnd=first.net_vnd,
-        vat_vnd=first.vat_vnd,
-        total_vnd=first.net_vnd + first.vat_vnd,
-        expires_at=now + timedelta(seconds=allowed.ttl_s),
-    )
-    first.invoice, first.opened_at, first.expires_at = asked.invoice, now, asked.expires_at
+    first = await _promise(tx, event, sponsorship, now)
+    first.invoice = invoice = clock.new_id()
     await tx.flush()
-    address = f"/events/sponsorships/{sponsorship.id}"
-    await emit(tx, prepaid(asked, patron.buyer, now, address, [_line(event, terms, first)]))
-    await stock.hold(tx, patron, asked.invoice, [(sellable.id, 1)], now, allowed)
+    await stock.hold(tx, patron, invoice, [(sellable.id, 1)], now, allowed)
+    sale = await selling.open_sale(
+        tx,
+        SPONSORSHIP,
+        invoice=invoice,
+        of=sponsorship.id,
+        owner=patron.owner,
+        buyer=patron.buyer,
+        number=sales.number("EV", invoice, now),
+        lines=[instalments.line_of(first, sponsorship, event, local_day(now))],
+        expires_at=now + timedelta(seconds=allowed.ttl_s),
+        return_url=address(sponsorship.id),
+    )
     share.used = not allowed.known
-    return asked
+    return sale
+
+
+def address(sponsorship: UUID) -> str:
+    """Where its sponsor follows it."""
+    return f"/events/sponsorships/{sponsorship}"
 
 
 async def _package(tx: Tx, package: UUID) -> tuple[EventRow, SellableRow, PackageRow]:
@@ -175,35 +177,10 @@ def _sponsorship(
     )
 
 
-async def _claim(tx: Tx, sponsorship: SponsorshipRow, event_number: int, *, exclusive: bool) -> bool:
-    """Put the sponsor into its industry; False where another's claim is in the way.
-
-    ON CONFLICT waits for a rival's transaction instead of failing, and two rivals cannot lock each other.
-    """
-    first, last, lowest, highest = industries.claim(
-        sponsorship.industry, event_number, sponsorship.number, exclusive=exclusive
-    )
-    claimed = await tx.execute(
-        insert(ClaimRow)
-        .values(
-            sponsorship=sponsorship.id,
-            agency=sponsorship.agency,
-            first=first,
-            last=last,
-            lowest=lowest,
-            highest=highest,
-        )
-        .on_conflict_do_nothing()
-        .returning(ClaimRow.sponsorship)
-    )
-    return claimed.first() is not None
-
-
-def _parts(
-    tx: Tx, event: EventRow, sponsorship: SponsorshipRow, terms: Terms, now: datetime
-) -> InstalmentRow:
+async def _promise(tx: Tx, event: EventRow, sponsorship: SponsorshipRow, now: datetime) -> InstalmentRow:
     """Write the instalments and deliverables; returns the first instalment."""
-    today, event_day = local_day(now), local_day(event.starts_at)
+    terms = msgspec.convert(sponsorship.terms, Terms)
+    event_day = local_day(event.starts_at)
     rows = [
         InstalmentRow(
             id=clock.new_id(),
@@ -214,11 +191,9 @@ def _parts(
             title=due.title,
             due_on=due.due_on,
             net_vnd=due.net_vnd,
-            vat_vnd=priced(due.net_vnd, VAT_CLASS, due.due_on).vat_vnd,
-            paid_vnd=0,
             reminders=0,
         )
-        for due in schedule(terms, event_day, today)
+        for due in schedule(terms, event_day, local_day(now))
     ]
     tx.add_all(rows)
     tx.add_all(
@@ -233,119 +208,96 @@ def _parts(
         )
         for promised in terms.deliverables
     )
+    await tx.flush()
     return rows[0]
-
-
-def _line(event: EventRow, terms: Terms, part: InstalmentRow) -> Line:
-    title = f"{event.title} · {terms.title} · {part.title}"
-    return line(event.agency, SPONSORSHIP, "sponsorship", title, part.net_vnd, part.vat_vnd, event.starts_at)
-
-
-async def book_payment(tx: Tx, fact: PaymentCaptured, now: datetime) -> bool:
-    """Book money for an instalment; the first one contracts the sponsorship. False when it is not for one."""
-    if not fact.pays_for(SPONSORSHIP):
-        return False
-    part = await tx.scalar(
-        sa.select(InstalmentRow).where(InstalmentRow.invoice == fact.invoice).with_for_update()
-    )
-    if part is None:
-        return False
-    part.paid_vnd = paid_after(part.paid_vnd, fact.amount_vnd, part.net_vnd + part.vat_vnd)
-    full = part.paid_vnd == part.net_vnd + part.vat_vnd
-    if full:
-        part.paid_at = now
-    sponsorship: SponsorshipRow = await locked(tx, SponsorshipRow, part.sponsorship)
-    if part.position == 1 and full and sponsorship.contracted_at is None:
-        await _contract(tx, sponsorship, part, fact, now)
-    elif sponsorship.cancelled_at is not None:
-        part.credited_at = now
-        await credit(tx, part.agency, fact.invoice, "cancelled", fact.lines)
-    return True
-
-
-async def _contract(
-    tx: Tx, sponsorship: SponsorshipRow, part: InstalmentRow, fact: PaymentCaptured, now: datetime
-) -> None:
-    """Sell what was held. Where the hold was already freed, take it again, or give the money back."""
-    if not await stock.sell(tx, fact.invoice, now):
-        try:
-            async with tx.begin_nested():
-                await _take_again(tx, sponsorship, fact.invoice, now)
-        except Refused as refusal:
-            part.credited_at = now
-            await credit(tx, part.agency, fact.invoice, refusal.code, fact.lines)
-            await _tell(tx, sponsorship, "events.sponsorship-refunded")
-            return
-    sponsorship.contracted_at = now
-    sponsorship.cancelled_at, sponsorship.cancel_reason = None, ""
-    await _tell(tx, sponsorship, "events.sponsorship-contracted")
-
-
-async def _take_again(tx: Tx, sponsorship: SponsorshipRow, invoice: UUID, now: datetime) -> None:
-    number = await tx.scalar(sa.select(EventRow.number).where(EventRow.id == sponsorship.event))
-    terms = msgspec.convert(sponsorship.terms, Terms)
-    if not await _claim(tx, sponsorship, number or 0, exclusive=terms.exclusive):
-        raise IndustryTaken("The money came after the industry was freed and taken by another.")
-    await stock.take_again(tx, invoice, now)
-
-
-async def close_invoice(tx: Tx, invoice: UUID, reason: str, now: datetime) -> bool:
-    """The first instalment will not be paid any more: free the package and its industry."""
-    part = await tx.scalar(sa.select(InstalmentRow).where(InstalmentRow.invoice == invoice))
-    if part is None:
-        return False
-    sponsorship: SponsorshipRow = await locked(tx, SponsorshipRow, part.sponsorship)
-    if part.position == 1 and await stock.free(tx, invoice, now):
-        sponsorship.cancelled_at, sponsorship.cancel_reason = now, reason
-        await tx.execute(sa.delete(ClaimRow).where(ClaimRow.sponsorship == sponsorship.id))
-    return True
 
 
 async def cancel(tx: Tx, sponsorship: SponsorshipRow, now: datetime) -> None:
     """The buyer no longer wants an unpaid package: payments is asked to stop, and its answer frees the stock.
 
-    Raises NotCancellable once it is paid or over.
+    Money that is on its way goes back. Raises NotCancellable once it is paid or over.
     """
-    held = await tx.execute(
-        sa.text(
-            "UPDATE hold SET withdrawn_at = :now FROM instalment WHERE instalment.sponsorship = :id "
-            "AND instalment.position = 1 AND hold.invoice = instalment.invoice AND withdrawn_at IS NULL "
-            "AND sold_at IS NULL AND freed_at IS NULL RETURNING hold.invoice"
-        ),
-        {"now": now, "id": sponsorship.id},
-    )
-    row = held.first()
-    if row is None:
+    sale = await sales.lock(tx, await _invoice(tx, sponsorship))
+    if sale is None or not await selling.withdraw(tx, SPONSORSHIP, sale, "buyer-cancelled"):
         raise NotCancellable("Only a sponsorship that waits for its first payment can be cancelled here.")
-    await emit(tx, InvoiceWithdrawn(agency=sponsorship.agency, invoice=row.invoice, reason="buyer-cancelled"))
-
-
-async def deliver(tx: Tx, deliverable: DeliverableRow, proof: str, now: datetime) -> None:
-    """Record that a promise was kept. Raises AlreadyDelivered."""
-    if deliverable.delivered_at is not None:
-        raise AlreadyDelivered("This was already delivered; its proof stands.")
-    deliverable.delivered_at, deliverable.proof = now, proof
+    sponsorship.given_back_at = now
     await tx.flush()
 
 
-async def _tell(tx: Tx, sponsorship: SponsorshipRow, template: str) -> None:
+async def _invoice(tx: Tx, sponsorship: SponsorshipRow) -> UUID | None:
+    """The invoice of the first instalment."""
+    of = sa.select(InstalmentRow.invoice).where(InstalmentRow.sponsorship == sponsorship.id)
+    found: UUID | None = await tx.scalar(of.where(InstalmentRow.position == 1))
+    return found
+
+
+async def _contract(tx: Tx, sale: Sale) -> None:
+    """The first instalment is paid: what was held is sold. Raises Cancelled, IndustryTaken, SoldOut."""
+    sponsorship: SponsorshipRow = await locked(tx, SponsorshipRow, sale.of)
+    await _hold_again(tx, sponsorship, sale)
+    await stock.sell(tx, sale.id, clock.now())
+    sponsorship.contracted_at = clock.now()
+    event = await tx.get_one(EventRow, sponsorship.event)
+    await emit(tx, *await instalments.signed(tx, sponsorship, event, sale.buyer))
     if sponsorship.person is not None:
-        title = await tx.scalar(sa.select(EventRow.title).where(EventRow.id == sponsorship.event))
-        params = {"event": title, "path": f"/events/sponsorships/{sponsorship.id}"}
-        await emit(
-            tx,
-            MessageRequested(
-                agency=sponsorship.agency, person=sponsorship.person, template=template, params=params
-            ),
+        params = {"event": event.title, "path": address(sponsorship.id)}
+        told = MessageRequested(
+            agency=sponsorship.agency,
+            person=sponsorship.person,
+            template="events.sponsorship-contracted",
+            params=params,
         )
+        await emit(tx, told)
 
 
-__all__ = [
-    "Application",
-    "book_payment",
-    "cancel",
-    "close_invoice",
-    "deliver",
-    "invoice_number",
-    "take_package",
-]
+async def _take(tx: Tx, sale: Sale) -> None:
+    """Late money: hold package and industry again, at the price agreed, while the sale is on.
+
+    Raises SalesClosed, Cancelled, IndustryTaken, SoldOut.
+    """
+    sponsorship: SponsorshipRow = await locked(tx, SponsorshipRow, sale.of)
+    event = await tx.get_one(EventRow, sponsorship.event)
+    check_open(event.title, event.sales_end_at, clock.now())
+    await _hold_again(tx, sponsorship, sale)
+
+
+async def _hold_again(tx: Tx, sponsorship: SponsorshipRow, sale: Sale) -> None:
+    if sponsorship.given_back_at is not None:
+        raise Cancelled("The sponsor gave the package back before its money came.")
+    if not await claims.claim(tx, sponsorship):
+        raise IndustryTaken("The money came after the industry was freed and taken by another.")
+    await stock.hold_again(tx, sale.id)
+    sponsorship.cancelled_at, sponsorship.cancel_reason = None, ""
+    await tx.flush()
+
+
+async def _free(tx: Tx, sale: Sale) -> None:
+    """The first instalment will not be paid any more: package and industry are free for others."""
+    sponsorship: SponsorshipRow = await locked(tx, SponsorshipRow, sale.of)
+    if await stock.free(tx, sale.id, clock.now()):
+        await _end(tx, sponsorship, "given-back" if sponsorship.given_back_at else "unpaid")
+
+
+async def _refund(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
+    """All of the first instalment goes back: the sponsorship is over, with what was still to be paid of it.
+
+    Less than that is an allowance. Raises LaterPaid: never half of what was paid goes back.
+    """
+    if amount_vnd == sale.left_vnd:
+        sponsorship: SponsorshipRow = await locked(tx, SponsorshipRow, sale.of)
+        await _end(tx, sponsorship, "refunded")
+        await instalments.end(tx, sponsorship)
+        await stock.take_back(tx, sale.id, clock.now())
+    return selling.parts(sale, amount_vnd)
+
+
+async def _end(tx: Tx, sponsorship: SponsorshipRow, reason: str) -> None:
+    sponsorship.cancelled_at, sponsorship.cancel_reason = clock.now(), reason
+    await claims.leave(tx, sponsorship.id)
+    await tx.flush()
+
+
+SPONSORSHIP = selling.Kind(
+    seller="events", name="sponsorship", deliver=_contract, take=_take, free=_free, cancel=_refund
+)
+"""The first instalment of a sponsorship: prepaid, package and industry held until the money came."""

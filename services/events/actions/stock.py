@@ -1,21 +1,19 @@
-"""Stock moves here and nowhere else: held, sold, freed, taken again, and recounted every night."""
+"""Stock moves here and nowhere else: held, sold, freed, held again, returned, and recounted every night."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 
+from services.events.actions.access import Patron
 from services.events.actions.holding import Allowed
-from services.events.actions.invoices import Patron
 from services.events.rules.stock import SoldOut
 from services.events.tables import RecountRow
 from shared import clock
 from shared.calendar import local_day
-from shared.contracts.events import InvoiceWithdrawn
 from shared.db import Tx
-from shared.outbox import emit
 
 log = structlog.get_logger()
 
@@ -23,10 +21,9 @@ log = structlog.get_logger()
 _HOLD = sa.text(
     "WITH took AS (UPDATE sellable SET held = held + :quantity "
     "WHERE id = :sellable AND held + sold + :quantity <= capacity RETURNING id, agency) "
-    "INSERT INTO hold (id, agency, sellable, invoice, owner, person, crowd, quantity, created_at, expires_at) "
+    "INSERT INTO hold (id, agency, sellable, invoice, owner, person, crowd, quantity, created_at) "
     "SELECT CAST(:id AS uuid), agency, id, CAST(:invoice AS uuid), CAST(:owner AS uuid), CAST(:person AS uuid), "
-    ":crowd, :quantity, :now, :expires_at FROM took "
-    "RETURNING id"
+    ":crowd, :quantity, :now FROM took RETURNING id"
 )
 
 # Whoever moves several rows locks them in the order of ids first, as those who hold them did.
@@ -47,10 +44,16 @@ _FREE = sa.text(
     "WHERE sellable.id = ended.sellable RETURNING sellable.id"
 )
 _AGAIN = sa.text(
-    "WITH back AS (UPDATE sellable SET sold = sold + :quantity "
+    "WITH back AS (UPDATE sellable SET held = held + :quantity "
     "WHERE id = :sellable AND held + sold + :quantity <= capacity RETURNING id) "
-    "UPDATE hold SET freed_at = NULL, sold_at = :now FROM back "
+    "UPDATE hold SET freed_at = NULL FROM back "
     "WHERE hold.invoice = :invoice AND hold.sellable = back.id AND hold.freed_at IS NOT NULL RETURNING hold.id"
+)
+_RETURN = sa.text(
+    "WITH ended AS (UPDATE hold SET returned_at = :now WHERE invoice = :invoice AND sold_at IS NOT NULL "
+    "AND returned_at IS NULL RETURNING sellable, quantity) "
+    "UPDATE sellable SET sold = sold - ended.quantity FROM ended "
+    "WHERE sellable.id = ended.sellable RETURNING sellable.id"
 )
 
 
@@ -64,7 +67,7 @@ async def hold(
 ) -> None:
     """Hold so many of each thing for a patron's invoice. Raises SoldOut, and then the transaction must not commit.
 
-    Call it last: from here to the commit every other buyer of the same thing waits.
+    Call it late: from here to the commit every other buyer of the same thing waits.
     """
     for sellable, quantity in sorted(wanted):
         kept = await tx.execute(
@@ -78,16 +81,34 @@ async def hold(
                 "crowd": allowed.crowd,
                 "quantity": quantity,
                 "now": now,
-                "expires_at": now + timedelta(seconds=allowed.ttl_s),
             },
         )
         if kept.first() is None:
             raise SoldOut("Sold out: somebody was faster. Nothing was charged.")
 
 
-async def sell(tx: Tx, invoice: UUID, now: datetime) -> bool:
-    """Turn what an invoice holds into sold; False when it holds nothing any more."""
-    return await _end(tx, _SELL, invoice, now)
+async def hold_again(tx: Tx, invoice: UUID) -> None:
+    """Hold what was let go, for money that came late; what is still held stays so. Raises SoldOut; use a savepoint.
+
+    The row of the stock decides between this and a new buyer.
+    """
+    await tx.execute(_LOCK, {"invoice": invoice})
+    rows = await tx.execute(
+        sa.text(
+            "SELECT sellable, quantity FROM hold WHERE invoice = :invoice AND freed_at IS NOT NULL ORDER BY sellable"
+        ),
+        {"invoice": invoice},
+    )
+    for row in rows.all():
+        values = {"invoice": invoice, "sellable": row.sellable, "quantity": row.quantity}
+        if (await tx.execute(_AGAIN, values)).first() is None:
+            raise SoldOut("The money came after the stock was freed and sold to others.")
+
+
+async def sell(tx: Tx, invoice: UUID, now: datetime) -> None:
+    """Turn what an invoice holds, or held once, into sold. Raises SoldOut where others have it by now."""
+    await hold_again(tx, invoice)
+    await tx.execute(_SELL, {"invoice": invoice, "now": now})
 
 
 async def free(tx: Tx, invoice: UUID, now: datetime) -> bool:
@@ -95,79 +116,55 @@ async def free(tx: Tx, invoice: UUID, now: datetime) -> bool:
     return await _end(tx, _FREE, invoice, now)
 
 
+async def take_back(tx: Tx, invoice: UUID, now: datetime) -> None:
+    """What was sold by an invoice can be sold again."""
+    await _end(tx, _RETURN, invoice, now)
+
+
 async def _end(tx: Tx, statement: sa.TextClause, invoice: UUID, now: datetime) -> bool:
     await tx.execute(_LOCK, {"invoice": invoice})
     return bool((await tx.execute(statement, {"invoice": invoice, "now": now})).all())
 
 
-async def take_again(tx: Tx, invoice: UUID, now: datetime) -> None:
-    """Sell what was freed, where it is still there: the money came late. Raises SoldOut; use a savepoint."""
-    await tx.execute(_LOCK, {"invoice": invoice})
-    rows = await tx.execute(
-        sa.text("SELECT sellable, quantity FROM hold WHERE invoice = :invoice ORDER BY sellable"),
-        {"invoice": invoice},
-    )
-    for row in rows.all():
-        taken = await tx.execute(
-            _AGAIN,
-            {"invoice": invoice, "sellable": row.sellable, "quantity": row.quantity, "now": now},
-        )
-        if taken.first() is None:
-            raise SoldOut("The money came after the stock was freed and sold to others.")
-
-
-async def withdraw_expired(tx: Tx, limit: int) -> int:
-    """Ask payments to stop for holds whose time is over; the stock stays held until payments says it did.
-
-    Returns of how many invoices.
-    """
-    rows = await tx.execute(
-        sa.text(
-            "WITH due AS (SELECT DISTINCT invoice FROM hold WHERE expires_at <= :now AND freed_at IS NULL "
-            "AND sold_at IS NULL AND withdrawn_at IS NULL ORDER BY invoice LIMIT :limit), "
-            "over AS (UPDATE hold SET withdrawn_at = :now FROM due WHERE hold.invoice = due.invoice "
-            "AND freed_at IS NULL AND sold_at IS NULL AND withdrawn_at IS NULL RETURNING agency, hold.invoice) "
-            "SELECT DISTINCT agency, invoice FROM over ORDER BY invoice"
-        ),
-        {"now": clock.now(), "limit": limit},
-    )
-    facts = [
-        InvoiceWithdrawn(agency=row.agency, invoice=row.invoice, reason="hold-expired") for row in rows.all()
-    ]
-    await emit(tx, *facts)
-    return len(facts)
-
-
+_UNCOUNTED = sa.text(
+    "SELECT DISTINCT agency FROM sellable WHERE NOT EXISTS "
+    "(SELECT FROM recount WHERE recount.agency = sellable.agency AND day = :day) ORDER BY agency LIMIT :limit"
+)
 _RECOUNT = sa.text(
     "SELECT sellable.agency, sellable.id, sellable.title, held, sold, "
     "coalesce(sum(quantity) FILTER (WHERE freed_at IS NULL AND sold_at IS NULL), 0) AS held_by_cause, "
-    "coalesce(sum(quantity) FILTER (WHERE sold_at IS NOT NULL), 0) AS sold_by_cause "
-    "FROM sellable LEFT JOIN hold ON hold.sellable = sellable.id GROUP BY sellable.id"
+    "coalesce(sum(quantity) FILTER (WHERE sold_at IS NOT NULL AND returned_at IS NULL), 0) AS sold_by_cause "
+    "FROM sellable LEFT JOIN hold ON hold.sellable = sellable.id WHERE sellable.agency = ANY(:agencies) "
+    "GROUP BY sellable.id"
 )
 
 
-async def recount(tx: Tx, now: datetime) -> int:
-    """Count all stock again from its causes, keep the result per agency and day, and alarm on a difference.
+async def recount(tx: Tx, limit: int) -> int:
+    """Count the stock of agencies not counted today again from its causes; returns of how many agencies.
 
-    One statement reads everything, so that no purchase can come between a count and its causes.
+    The result is kept per agency and day, and a difference alarms. One statement reads everything, so that no purchase
+    can come between a count and its causes.
     """
-    checked: dict[str, int] = {}
+    now = clock.now()
+    agencies = list(await tx.scalars(_UNCOUNTED, {"day": local_day(now), "limit": limit}))
+    checked: dict[str, int] = dict.fromkeys(agencies, 0)
     wrong: dict[str, list[dict[str, object]]] = {}
-    for row in (await tx.execute(_RECOUNT)).mappings():
+    for row in (await tx.execute(_RECOUNT, {"agencies": agencies})).mappings():
         agency = row["agency"]
-        checked[agency] = checked.get(agency, 0) + 1
+        checked[agency] += 1
         if (row["held"], row["sold"]) != (row["held_by_cause"], row["sold_by_cause"]):
             found = {name: int(row[name]) for name in ("held", "sold", "held_by_cause", "sold_by_cause")}
             wrong.setdefault(agency, []).append({"sellable": str(row["id"]), "title": row["title"], **found})
             log.error("stock disagrees with its causes", sellable=str(row["id"]), **found)
-    for agency, count in checked.items():
-        await tx.merge(
-            RecountRow(
-                agency=agency,
-                day=local_day(now),
-                counted_at=now,
-                checked=count,
-                differences=wrong.get(agency, []),
-            )
+    tx.add_all(
+        RecountRow(
+            agency=agency,
+            day=local_day(now),
+            counted_at=now,
+            checked=count,
+            differences=wrong.get(agency, []),
         )
-    return sum(len(found) for found in wrong.values())
+        for agency, count in checked.items()
+    )
+    await tx.flush()
+    return len(agencies)

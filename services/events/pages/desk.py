@@ -10,9 +10,9 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from services.events import queries
-from services.events.actions import sponsorships
+from services.events.actions import deliverables
 from services.events.pages.rights import may_see_desk, may_work_desk
-from services.events.pages.words import badge
+from services.events.pages.words import badge, part_state
 from services.events.rules import industries
 from services.events.tables import DeliverableRow
 from shared import clock
@@ -77,6 +77,7 @@ async def _sponsorship(request: Request, tx: Tx, slug: str, key: UUID) -> Templa
         sponsorship=found,
         industry=industries.name(found.industry, language_of(request)),
         state=badge(request, found.state),
+        states=[badge(request, part_state(found, part)) for part in found.instalments],
     )
 
 
@@ -104,7 +105,7 @@ async def deliver(
 
 
 async def _deliver(tx: Tx, row: DeliverableRow, proof: str, slug: str) -> Redirect:
-    await sponsorships.deliver(tx, row, proof, clock.now())
+    await deliverables.deliver(tx, row, proof, clock.now())
     return Redirect(f"/desk/events/{slug}/sponsorships/{row.sponsorship}", status_code=303)
 
 

@@ -8,7 +8,6 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
-from services.events.actions.invoices import invoice_number
 from services.events.pages.words import badge
 from services.events.queries import RegistrationView, SponsorshipView
 from services.events.queries import find as queries
@@ -58,7 +57,7 @@ def _parts(
 def _registration(request: Request, one: RegistrationView, buyer: UUID) -> Row:
     runners = [" ".join(filter(None, (runner.name, runner.bib_text))) for runner in one.entrants]
     return Row(
-        title=invoice_number(one.invoice, one.created_at),
+        title=one.number,
         note=f"{one.event_title} · {', '.join(runners)}",
         at=one.created_at,
         amount_vnd=one.total_vnd,

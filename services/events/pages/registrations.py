@@ -14,7 +14,7 @@ from litestar.response import Redirect, Template
 from services.events import queries
 from services.events.actions import registrations
 from services.events.actions.access import runner_of
-from services.events.actions.invoices import pay_link
+from services.events.pages.payment import off_to_pay, pay_links
 from services.events.pages.rights import bookings, may_buy, may_work_desk
 from services.events.pages.words import badge
 from services.events.rules.registrations import LINK_DAYS, MOST, Entry
@@ -40,6 +40,8 @@ class RunnersForm(msgspec.Struct, frozen=True):
 
     name: list[str] = []
     ticket: list[str] = []
+    seen: list[str] = []
+    """`ticket:price` of each kind that was shown."""
 
 
 @get("/events/{slug:str}/register", guards=[may_buy], include_in_schema=False)
@@ -53,16 +55,14 @@ async def show_form(
 
 async def _form(request: Request, tx: Tx, slug: str, rows: list[tuple[str, str]]) -> Template:
     event = await queries.event(tx, slug)
-    options = [
-        (str(each.id), f"{each.title} · {money(each.total_vnd)}")
-        for each in await queries.sellables(tx, event.id)
-        if each.kind == "ticket" and each.left
-    ]
+    offered = [each for each in await queries.sellables(tx, event.id) if each.kind == "ticket" and each.left]
     return page(
         request,
         "register_form.html",
         event=event,
-        options=options,
+        options=[(str(each.id), f"{each.title} · {money(each.total_vnd)}") for each in offered],
+        seen=[f"{each.id}:{each.total_vnd}" for each in offered],
+        free=not any(each.total_vnd for each in offered),
         rows=rows,
         most=MOST,
     )
@@ -70,7 +70,7 @@ async def _form(request: Request, tx: Tx, slug: str, rows: list[tuple[str, str]]
 
 @post("/events/{slug:str}/register", guards=[may_buy, bookings], include_in_schema=False)
 async def register(request: Request, slug: FromPath[str]) -> Response[Any]:
-    """Hold the tickets, then off to pay; refused, the form comes back as it was filled in.
+    """Hold the tickets, then off to pay; refused, the form comes back as it was filled in, with the prices of now.
 
     With `_people` only the number of rows changes: nobody types the names again.
     """
@@ -83,11 +83,11 @@ async def register(request: Request, slug: FromPath[str]) -> Response[Any]:
     patron = runner_of(auth.principal_of(request))
 
     async def work(tx: Tx, share: Share) -> Redirect:
-        entries = _entries(read_form(form, RunnersForm))
-        asked = await registrations.register(tx, patron, slug, entries, clock.now(), share)
-        settings = request.app.state.settings
-        link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
-        return Redirect(link, status_code=303)
+        sent = read_form(form, RunnersForm)
+        entries = _entries(sent)
+        seen_vnd = _seen_vnd(sent)
+        sale = await registrations.register(tx, patron, slug, entries, clock.now(), share, seen_vnd)
+        return off_to_pay(request, sale, f"/events/registrations/{sale.of}")
 
     budget = request.app.state.settings.budget_holds
     async with sharing(request, "hold:ticket", budget, len(names)) as share, transaction(request) as tx:
@@ -111,6 +111,13 @@ def _entries(form: RunnersForm) -> list[Entry]:
         raise field_refused(str(error)) from error
 
 
+def _seen_vnd(form: RunnersForm) -> int:
+    """What the tickets chosen cost together by the prices that the form showed; what it did not show was nothing."""
+    pairs = (each.partition(":")[::2] for each in form.seen)
+    prices = {ticket: int(price) for ticket, price in pairs if re.fullmatch(r"[0-9]{1,15}", price)}
+    return sum(prices.get(ticket, 0) for ticket in form.ticket)
+
+
 @get("/events/registrations/{key:uuid}", guards=[may_buy], include_in_schema=False)
 async def show_order(request: Request, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Template:
     """A runner's order: pay it, or open its tickets."""
@@ -123,7 +130,7 @@ async def show_order(request: Request, tx: NamedDependency[Tx], key: FromPath[UU
         order=order,
         tickets=tickets,
         state=badge(request, order.state),
-        pay_url=_order_link(request, order),
+        pay_url=(await pay_links(request, tx, [order.invoice])).get(order.invoice),
     )
 
 
@@ -153,12 +160,6 @@ async def show_ticket(request: Request, key: FromPath[UUID]) -> Template:
         event=event,
         code=await qr_code(f"{settings.base_url}{request.url.path}?{query}"),
         staff=heir in may_work_desk.agencies(principal),
-    )
-
-
-def _order_link(request: Request, order: queries.RegistrationView) -> str:
-    return pay_link(
-        request.app.state.settings, order.agency, order.invoice, order.total_vnd, order.expires_at
     )
 
 

@@ -12,12 +12,12 @@ from litestar.response import Redirect, Template
 from services.events import queries
 from services.events.actions import sponsorships
 from services.events.actions.access import patron_of
-from services.events.actions.invoices import pay_link
 from services.events.actions.sponsorships import Application
+from services.events.pages.payment import off_to_pay, pay_links
 from services.events.pages.rights import bookings, may_buy
-from services.events.pages.words import badge
+from services.events.pages.words import badge, part_state
 from services.events.rules import industries
-from services.events.rules.sponsorships import Terms, schedule
+from services.events.rules.sponsorships import Terms, schedule, tax_point
 from services.events.rules.stock import VAT_CLASS
 from services.events.tables import SponsorshipRow
 from shared import auth, clock
@@ -29,7 +29,14 @@ from shared.request import Request
 from shared.service import transaction
 from shared.strangers import Share, sharing
 from shared.web import language_of, page
-from shared.web.again import or_again, tell, told
+from shared.web.again import or_again
+
+
+class SponsorForm(Application, frozen=True, kw_only=True):
+    """The application, with the price of the package that its form showed."""
+
+    seen_vnd: int
+
 
 EMPTY = {
     "organisation": "",
@@ -76,7 +83,7 @@ def _parts(event: queries.EventView, chosen: queries.SellableView) -> list[dict[
         {
             "title": due.title,
             "due_on": due.due_on,
-            "total_vnd": priced(due.net_vnd, VAT_CLASS, due.due_on).gross_vnd,
+            "total_vnd": priced(due.net_vnd, VAT_CLASS, tax_point(due.due_on, today)).gross_vnd,
         }
         for due in schedule(terms, local_day(event.starts_at), today)
     ]
@@ -93,16 +100,14 @@ def _industries(lang: str) -> list[tuple[str, str]]:
 
 @post("/events/{slug:str}/sponsor/{package:uuid}", guards=[may_buy, bookings], include_in_schema=False)
 async def take_package(request: Request, slug: FromPath[str], package: FromPath[UUID]) -> Response[Any]:
-    """Hold the package, then off to pay; refused, the form comes back as it was filled in."""
+    """Hold the package, then off to pay; refused, the form comes back as it was filled in, with the price of now."""
     form = await request.form()
     patron = patron_of(auth.principal_of(request))
 
     async def work(tx: Tx, share: Share) -> Redirect:
-        application = read_form(form, Application)
-        asked = await sponsorships.take_package(tx, patron, package, application, clock.now(), share)
-        settings = request.app.state.settings
-        link = pay_link(settings, asked.agency, asked.invoice, asked.total_vnd, asked.expires_at)
-        return Redirect(link, status_code=303)
+        sent = read_form(form, SponsorForm)
+        sale = await sponsorships.take_package(tx, patron, package, sent, clock.now(), share, sent.seen_vnd)
+        return off_to_pay(request, sale, sponsorships.address(sale.of))
 
     budget = request.app.state.settings.budget_packages
     async with sharing(request, "hold:package", budget, 1) as share, transaction(request) as tx:
@@ -126,8 +131,8 @@ async def show_sponsorship(request: Request, tx: NamedDependency[Tx], key: FromP
         event=await queries.event(tx, seen.event),
         industry=industries.name(seen.industry, language_of(request)),
         state=badge(request, seen.state),
-        links=[_part_link(request, seen, part) for part in seen.instalments],
-        given_back=bool(told(request)),
+        states=[badge(request, part_state(seen, part)) for part in seen.instalments],
+        links=await pay_links(request, tx, [part.invoice for part in seen.instalments]),
     )
 
 
@@ -140,23 +145,9 @@ async def cancel(request: Request, tx: NamedDependency[Tx], key: FromPath[UUID])
         seen = await queries.sponsorship(tx, key, owner)
         await enter(tx, [seen.agency], owner)
         await sponsorships.cancel(tx, await tx.get_one(SponsorshipRow, key), clock.now())
-        return Redirect(f"/events/sponsorships/{key}", status_code=303)
+        return Redirect(sponsorships.address(key), status_code=303)
 
-    return tell(request, await once(request, tx, work()), f"/events/sponsorships/{key}", given_back=True)
-
-
-def _part_link(request: Request, sponsorship: queries.SponsorshipView, part: queries.PartView) -> str | None:
-    """Where an instalment can be paid; nothing when it cannot be, now."""
-    if (
-        not part.payable
-        or part.invoice is None
-        or part.expires_at is None
-        or sponsorship.state == "cancelled"
-    ):
-        return None
-    return pay_link(
-        request.app.state.settings, sponsorship.agency, part.invoice, part.total_vnd, part.expires_at
-    )
+    return await once(request, tx, work())
 
 
 routes = [show_form, take_package, show_sponsorship, cancel]

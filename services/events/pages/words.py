@@ -1,5 +1,6 @@
 """How states read on the pages of events."""
 
+from services.events import queries
 from shared.request import Request
 from shared.web import N_, language_of, translate
 
@@ -11,9 +12,12 @@ STATES = {
     "fulfilling": (N_("Đang thực hiện quyền lợi"), "success"),
     "fulfilled": (N_("Đã hoàn thành"), "success"),
     "cancelled": (N_("Đã hủy"), "neutral"),
+    "planned": (N_("Chưa đến hạn"), "neutral"),
     "waiting": (N_("Chờ thanh toán"), "warn"),
+    "ending": (N_("Đã hết giờ giữ"), "warn"),
+    "taken": (N_("Tiền đã đến"), "info"),
     "paid": (N_("Đã thanh toán"), "success"),
-    "refunded": (N_("Đang hoàn tiền"), "info"),
+    "refunded": (N_("Đã hủy, đang trả lại tiền"), "info"),
 }
 """How each state reads, and the kind of its badge."""
 
@@ -22,3 +26,8 @@ def badge(request: Request, state: str) -> tuple[str, str]:
     """A state as a badge of `ui.table` and `ui.badge` shows it."""
     text, kind = STATES[state]
     return translate(language_of(request), text), kind
+
+
+def part_state(sponsorship: queries.SponsorshipView, part: queries.PartView) -> str:
+    """How an instalment stands: what was never invoiced of a sponsorship that is over is cancelled with it."""
+    return "cancelled" if part.state == "planned" and sponsorship.state == "cancelled" else part.state

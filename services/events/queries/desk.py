@@ -48,8 +48,9 @@ SELECT e.slug, e.title, e.agency, e.starts_at,
     coalesce(sum(capacity - held - sold) FILTER (WHERE kind = 'ticket'), 0)::int AS tickets_left,
     coalesce(sum(held) FILTER (WHERE kind = 'ticket'), 0)::int AS tickets_held,
     coalesce(sum(sold) FILTER (WHERE kind = 'ticket'), 0)::int AS tickets_sold,
-    (SELECT coalesce(sum(net_vnd), 0)::bigint FROM registration r
-        WHERE r.event = e.id AND r.paid_at IS NOT NULL AND r.credited_at IS NULL) AS ticket_vnd,
+    (SELECT coalesce(sum((line->>'net_vnd')::bigint - coalesce((credits->(line->>'id')->>0)::bigint, 0)), 0)::bigint
+        FROM registration r JOIN sale ON sale.of = r.id, jsonb_array_elements(lines) AS line
+        WHERE r.event = e.id AND sale.paid_at IS NOT NULL) AS ticket_vnd,
     (SELECT count(*)::int FROM entrant n WHERE n.event = e.id AND checked_in_at IS NOT NULL) AS checked_in
 FROM event e LEFT JOIN sellable s ON s.event = e.id
 WHERE e.agency = ANY(:agencies) AND (:slug = '' OR e.slug = :slug)

@@ -1,7 +1,6 @@
 """Orders of tickets and sponsorships as the one search finds them, and those of one buyer."""
 
 import re
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,6 +9,7 @@ from services.events.queries.registrations import RegistrationView, registration
 from services.events.queries.sponsorships import SponsorshipView, sponsorships_where
 from services.events.tables import EntrantRow, InstalmentRow, RegistrationRow, SponsorshipRow
 from shared.db import Tx
+from shared.sales import SALE
 from shared.sought import Sought, named, same
 
 _BIB_DIGITS = 6
@@ -23,11 +23,9 @@ async def registrations(tx: Tx, wanted: Sought, limit: int) -> list[tuple[Regist
     )
     condition = sa.or_(
         RegistrationRow.id.in_(runs),
-        _ends(RegistrationRow.invoice, wanted),
+        RegistrationRow.id.in_(_sold(wanted)),
         same(RegistrationRow.id, wanted.id),
-        same(RegistrationRow.invoice, wanted.id),
         same(RegistrationRow.owner, wanted.id),
-        same(RegistrationRow.net_vnd + RegistrationRow.vat_vnd, wanted.amount_vnd),
     )
     return await registrations_where(tx, condition, limit)
 
@@ -39,15 +37,10 @@ async def registrations_of(tx: Tx, buyer: UUID, limit: int) -> list[tuple[Regist
 
 async def sponsorships(tx: Tx, wanted: Sought, limit: int) -> list[tuple[SponsorshipView, UUID]]:
     """Sponsorships by who sponsors and whom to call there, by tax code, or by number, amount or id of a part."""
-    parts = sa.select(InstalmentRow.sponsorship).where(
-        sa.or_(
-            _ends(InstalmentRow.invoice, wanted),
-            same(InstalmentRow.invoice, wanted.id),
-            same(InstalmentRow.net_vnd + InstalmentRow.vat_vnd, wanted.amount_vnd),
-        )
-    )
+    parts = sa.select(InstalmentRow.sponsorship).where(InstalmentRow.id.in_(_sold(wanted)))
     condition = sa.or_(
         SponsorshipRow.id.in_(parts),
+        SponsorshipRow.id.in_(_sold(wanted)),
         named(SponsorshipRow.organisation, wanted.name),
         named(SponsorshipRow.contact_name, wanted.name),
         same(SponsorshipRow.contact_email, wanted.email),
@@ -64,10 +57,16 @@ async def sponsorships_of(tx: Tx, buyer: UUID, limit: int) -> list[tuple[Sponsor
     return await _sponsorships(tx, SponsorshipRow.buyer == buyer, limit)
 
 
-def _ends(invoice: Any, wanted: Sought) -> sa.ColumnElement[bool]:
-    """Whether an invoice is one whose number was typed: it ends like the invoice's id."""
-    tails = [code[-6:].lower() for code in wanted.codes if re.fullmatch(r"(EV\d{6})?[0-9A-F]{6}", code)]
-    return sa.func.right(sa.cast(invoice, sa.Text), 6).in_(tails)
+def _sold(wanted: Sought) -> sa.Select[UUID]:
+    """What was sold by the invoices of a number, an id or an amount; of a number its end is enough."""
+    tails = [code[-8:] for code in wanted.codes if re.fullmatch(r"(EV\d{6})?[0-9A-F]{8}", code)]
+    return sa.select(SALE.c.of).where(
+        sa.or_(
+            sa.func.right(SALE.c.number, 8).in_(tails),
+            same(SALE.c.id, wanted.id),
+            same(SALE.c.total_vnd, wanted.amount_vnd),
+        )
+    )
 
 
 async def _sponsorships(

@@ -7,10 +7,13 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
+from services.events.queries.sales import standing_of
 from services.events.rules.registrations import bib
+from services.events.rules.stock import Standing
 from services.events.tables import EntrantRow, EventRow, RegistrationRow
 from shared.db import Tx
 from shared.errors import NotFound
+from shared.sales import SALE, Sale, find
 
 
 class EntrantView(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +25,7 @@ class EntrantView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     ticket: str
     bib: int | None
+    voided_at: datetime | None
     checked_in_at: datetime | None
 
     @property
@@ -30,7 +34,7 @@ class EntrantView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RegistrationView(msgspec.Struct, frozen=True, kw_only=True):
-    """One order of tickets."""
+    """One order of tickets. Until money came, net and VAT are by the rate of the day of the order."""
 
     id: UUID
     agency: str
@@ -38,23 +42,17 @@ class RegistrationView(msgspec.Struct, frozen=True, kw_only=True):
     event_title: str
     starts_at: datetime
     invoice: UUID
+    number: str
+    state: Standing
     net_vnd: int
     vat_vnd: int
     total_vnd: int
+    credited_vnd: int
+    """What goes back, or went back."""
     created_at: datetime
     expires_at: datetime
     paid_at: datetime | None
-    cancelled_at: datetime | None
-    credited_at: datetime | None
     entrants: list[EntrantView] = []
-
-    @property
-    def state(self) -> str:
-        if self.credited_at is not None:
-            return "refunded"
-        if self.cancelled_at is not None:
-            return "cancelled"
-        return "paid" if self.paid_at is not None else "waiting"
 
 
 async def registration(tx: Tx, key: UUID, owner: UUID | None = None) -> RegistrationView:
@@ -70,31 +68,37 @@ async def registrations_where(
     tx: Tx, condition: sa.ColumnElement[bool], limit: int | None = None
 ) -> list[tuple[RegistrationView, UUID]]:
     """Orders with their entrants, the newest first, each with whose it is."""
-    query = sa.select(RegistrationRow, EventRow).join(EventRow, EventRow.id == RegistrationRow.event)
+    query = (
+        sa.select(RegistrationRow, EventRow, SALE.c.id)
+        .join(EventRow, EventRow.id == RegistrationRow.event)
+        .join(SALE, SALE.c.of == RegistrationRow.id)
+    )
     rows = (await tx.execute(query.where(condition).order_by(RegistrationRow.id.desc()).limit(limit))).all()
-    keys = [row.id for row, _ in rows]
+    keys = [row.id for row, *_ in rows]
+    asked = await find(tx, [invoice for *_, invoice in rows])
     runners: dict[UUID, list[EntrantView]] = {key: [] for key in keys}
     for whose, runner in await _entrants_of(tx, keys):
         runners[whose].append(runner)
-    return [(_view(row, event, runners[row.id]), row.owner) for row, event in rows]
+    return [(_view(row, event, asked[invoice], runners[row.id]), row.owner) for row, event, invoice in rows]
 
 
-def _view(row: RegistrationRow, of: EventRow, runners: list[EntrantView]) -> RegistrationView:
+def _view(row: RegistrationRow, of: EventRow, sale: Sale, runners: list[EntrantView]) -> RegistrationView:
     return RegistrationView(
         id=row.id,
         agency=row.agency,
         event=of.slug,
         event_title=of.title,
         starts_at=of.starts_at,
-        invoice=row.invoice,
-        net_vnd=row.net_vnd,
-        vat_vnd=row.vat_vnd,
-        total_vnd=row.net_vnd + row.vat_vnd,
+        invoice=sale.id,
+        number=sale.number,
+        state=standing_of(sale),
+        net_vnd=sale.net_vnd,
+        vat_vnd=sale.vat_vnd,
+        total_vnd=sale.total_vnd,
+        credited_vnd=sale.credited_vnd,
         created_at=row.created_at,
-        expires_at=row.expires_at,
-        paid_at=row.paid_at,
-        cancelled_at=row.cancelled_at,
-        credited_at=row.credited_at,
+        expires_at=sale.expires_at,
+        paid_at=sale.paid_at,
         entrants=runners,
     )
 
@@ -137,8 +141,8 @@ async def _with_order(tx: Tx, where: str, values: dict[str, Any]) -> list[tuple[
     """Entrants, each with the order that they belong to."""
     rows = await tx.execute(
         sa.text(
-            "SELECT n.registration, n.id, n.agency, n.event, n.name, s.title AS ticket, n.bib, n.checked_in_at "  # noqa: S608 - our own words
-            f"FROM entrant n JOIN sellable s ON s.id = n.sellable WHERE {where}"
+            "SELECT n.registration, n.id, n.agency, n.event, n.name, s.title AS ticket, n.bib, n.voided_at, "  # noqa: S608 - our own words
+            f"n.checked_in_at FROM entrant n JOIN sellable s ON s.id = n.sellable WHERE {where}"
         ),
         values,
     )
@@ -153,7 +157,7 @@ async def check_in_count(tx: Tx, event_id: UUID) -> tuple[int, int]:
     row = (
         await tx.execute(
             sa.select(sa.func.count(EntrantRow.checked_in_at), sa.func.count(EntrantRow.bib)).where(
-                EntrantRow.event == event_id
+                EntrantRow.event == event_id, EntrantRow.voided_at.is_(None)
             )
         )
     ).one()

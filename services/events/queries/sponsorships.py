@@ -2,22 +2,27 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
+from services.events.queries.sales import standing_of
 from services.events.rules import industries
-from services.events.rules.sponsorships import State, state_of
-from services.events.tables import DeliverableRow
-from shared import clock
+from services.events.rules.sponsorships import State, state_of, tax_point
+from services.events.rules.stock import VAT_CLASS, Standing
+from services.events.tables import DeliverableRow, InstalmentRow
+from shared import clock, sales
+from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotFound
+from shared.money import priced
+from shared.sales import Sale
 
 
 class PartView(msgspec.Struct, frozen=True, kw_only=True):
-    """One instalment of a sponsorship."""
+    """One instalment of a sponsorship; VAT by the rate known today until it is an invoice, then as invoiced or paid."""
 
     position: int
     title: str
@@ -26,15 +31,13 @@ class PartView(msgspec.Struct, frozen=True, kw_only=True):
     vat_vnd: int
     total_vnd: int
     paid_vnd: int
+    credited_vnd: int
+    """What goes back, or went back."""
+    state: Standing | Literal["planned"]
+    """`planned` is no invoice yet."""
     invoice: UUID | None
     expires_at: datetime | None
     paid_at: datetime | None
-    credited_at: datetime | None
-
-    @property
-    def payable(self) -> bool:
-        waits = self.invoice is not None and self.paid_at is None and self.expires_at is not None
-        return waits and clock.now() < self.expires_at  # type: ignore[operator]
 
 
 class PromiseView(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,13 +70,14 @@ class SponsorshipView(msgspec.Struct, frozen=True, kw_only=True):
     benefits: list[str]
     state: State
     cancel_reason: str
+    given_back_at: datetime | None
     created_at: datetime
     instalments: list[PartView] = []
     deliverables: list[PromiseView] = []
 
     @property
     def paid_vnd(self) -> int:
-        return sum(part.paid_vnd for part in self.instalments)
+        return sum(max(0, part.paid_vnd - part.credited_vnd) for part in self.instalments)
 
     @property
     def industry_name(self) -> str:
@@ -177,6 +181,7 @@ def _view(row: Any, parts: list[PartView], promises: list[PromiseView]) -> Spons
         benefits=row["terms"]["benefits"],
         state=state,
         cancel_reason=row["cancel_reason"],
+        given_back_at=row["given_back_at"],
         created_at=row["created_at"],
         instalments=parts,
         deliverables=promises,
@@ -184,18 +189,39 @@ def _view(row: Any, parts: list[PartView], promises: list[PromiseView]) -> Spons
 
 
 async def _parts(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, list[PartView]]:
-    rows = await tx.execute(
-        sa.text(
-            "SELECT sponsorship, position, title, due_on, net_vnd, vat_vnd, net_vnd + vat_vnd AS total_vnd, paid_vnd, "
-            "invoice, expires_at, paid_at, credited_at FROM instalment WHERE sponsorship = ANY(:ids) ORDER BY position"
-        ),
-        {"ids": list(ids)},
+    rows = list(
+        await tx.scalars(
+            sa.select(InstalmentRow)
+            .where(InstalmentRow.sponsorship.in_(ids))
+            .order_by(InstalmentRow.position)
+            .execution_options(populate_existing=True)
+        )
     )
+    asked = await sales.find(tx, [row.invoice for row in rows])
     found: dict[UUID, list[PartView]] = {}
-    for row in rows.mappings():
-        values = {name: row[name] for name in PartView.__struct_fields__}
-        found.setdefault(row["sponsorship"], []).append(PartView(**values))
+    for row in rows:
+        sale = asked.get(row.invoice) if row.invoice else None
+        found.setdefault(row.sponsorship, []).append(_part(row, sale))
     return found
+
+
+def _part(row: InstalmentRow, sale: Sale | None) -> PartView:
+    today = local_day(clock.now())
+    cost = sale or priced(row.net_vnd, VAT_CLASS, tax_point(row.due_on, today))
+    return PartView(
+        position=row.position,
+        title=row.title,
+        due_on=row.due_on,
+        net_vnd=cost.net_vnd,
+        vat_vnd=cost.vat_vnd,
+        total_vnd=cost.net_vnd + cost.vat_vnd,
+        paid_vnd=sale.captured_vnd if sale else 0,
+        credited_vnd=sale.credited_vnd if sale else 0,
+        state=standing_of(sale) if sale else "planned",
+        invoice=row.invoice,
+        expires_at=sale.expires_at if sale else None,
+        paid_at=sale.paid_at if sale else None,
+    )
 
 
 async def _promises(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, list[PromiseView]]:

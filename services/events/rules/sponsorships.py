@@ -81,6 +81,11 @@ def opens_on(due_on: date) -> date:
     return due_on - timedelta(days=OPEN_DAYS_BEFORE)
 
 
+def tax_point(due_on: date, today: date) -> date:
+    """The day whose VAT rate an instalment has: that on which it becomes an invoice, as far as is known today."""
+    return max(today, opens_on(due_on))
+
+
 def reminders_due(due_on: date, today: date) -> int:
     """How many reminders an unpaid instalment should have had by today."""
     return sum(today >= due_on + timedelta(days=days) for days in REMINDERS)

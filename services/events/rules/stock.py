@@ -1,8 +1,12 @@
-"""When something may be sold, and by which class of VAT."""
+"""When something may be sold, by which class of VAT, and how a sale of it stands."""
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Literal
+from uuid import UUID
 
+from shared.contracts.base import Line, OnDate, Stream, VatClass
 from shared.errors import Refused
+from shared.money import Amount
 
 
 class SoldOut(Refused):
@@ -17,12 +21,15 @@ class SalesClosed(Refused):
     """The event's sale is over."""
 
 
-class Overpaid(Refused):
-    """More money came for an invoice than it asks for: a person has to look."""
+class Cancelled(Refused):
+    """What this was for is cancelled: its buyer gave it back, or its money goes back."""
 
 
-VAT_CLASS = "standard"
+VAT_CLASS: VatClass = "standard"
 """Sponsorship with benefits is advertising, and tickets are services: both at the standard rate."""
+
+Standing = Literal["waiting", "ending", "taken", "paid", "cancelled", "refunded"]
+"""How a sale stands: `ending` is over and waits for payments to say so, `taken` waits for its late money's capture."""
 
 
 def check_open(title: str, sales_end_at: datetime, now: datetime) -> None:
@@ -31,8 +38,29 @@ def check_open(title: str, sales_end_at: datetime, now: datetime) -> None:
         raise SalesClosed(f"The sale for {title} is over.")
 
 
-def paid_after(paid_vnd: int, amount_vnd: int, total_vnd: int) -> int:
-    """What is paid of an invoice once more money came. Raises Overpaid beyond its total."""
-    if paid_vnd + amount_vnd > total_vnd:
-        raise Overpaid(f"{amount_vnd} ₫ more than the {total_vnd - paid_vnd} ₫ that are still open.")
-    return paid_vnd + amount_vnd
+def line(key: UUID, agency: str, stream: Stream, title: str, cost: Amount, event_day: date) -> Line:
+    """A line that is earned whole on the day of the event."""
+    return Line(
+        id=key,
+        agency=agency,
+        stream=stream,
+        product_class=stream.split(".", maxsplit=1)[0],
+        title=title,
+        net_vnd=cost.net_vnd,
+        vat_class=VAT_CLASS,
+        vat_vnd=cost.vat_vnd,
+        earn=OnDate(event_day),
+    )
+
+
+def standing(*, returned: bool, paid: bool, taken: bool, over: bool, withdrawn: bool) -> Standing:
+    """What became of a sale: whether all was given back, all was paid, late money taken, payments closed it."""
+    if returned:
+        return "refunded" if paid else "cancelled"
+    if paid:
+        return "paid"
+    if taken:
+        return "taken"
+    if over:
+        return "cancelled"
+    return "ending" if withdrawn else "waiting"

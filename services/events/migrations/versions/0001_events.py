@@ -5,6 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from shared.db import flat_ddl, secure_ddl
+from shared.sales import sale_ddl
 
 revision = "0001"
 down_revision = None
@@ -15,14 +16,16 @@ OWNED = ("sponsorship", "instalment", "deliverable", "registration", "entrant")
 STAFF = ("hold", "claim", "recount")
 
 # A buyer's holds are counted over all agencies, of which whoever buys sees one. What was paid for and stands is sold;
-# what was freed was let go, whether it ran out or was given back.
+# what was freed was let go, whether it ran out or was given back. What costs nothing is sold at once, and so counts as
+# held for a while: nobody takes all of it by asking again and again.
 HELD_BY = """
 CREATE FUNCTION held_by(p_owner uuid, p_person uuid, p_kind text, p_since timestamptz)
 RETURNS TABLE (paid boolean, held bigint, lapsed bigint, lapsed_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT
-        coalesce(bool_or(sold_at IS NOT NULL AND price_vnd > 0), false),
-        coalesce(sum(quantity) FILTER (WHERE kind = p_kind AND sold_at IS NULL AND freed_at IS NULL), 0),
+        coalesce(bool_or(sold_at IS NOT NULL AND returned_at IS NULL AND price_vnd > 0), false),
+        coalesce(sum(quantity) FILTER (WHERE kind = p_kind AND freed_at IS NULL AND returned_at IS NULL
+            AND (sold_at IS NULL OR (price_vnd = 0 AND sold_at > p_since))), 0),
         count(DISTINCT invoice) FILTER (WHERE kind = p_kind AND freed_at > p_since),
         max(freed_at) FILTER (WHERE kind = p_kind AND freed_at > p_since)
     FROM hold JOIN sellable ON sellable.id = hold.sellable
@@ -39,6 +42,8 @@ def upgrade() -> None:
     _sponsors()
     _parts()
     _runners()
+    for sql in sale_ddl("events"):
+        op.execute(sql)
     for table in PUBLIC:
         _secure(secure_ddl("events", table, public=True))
     for table in OWNED:
@@ -120,22 +125,15 @@ def _stock() -> None:
         sa.Column("crowd", sa.Text(), server_default="", nullable=False),
         sa.Column("quantity", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("freed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("sold_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("returned_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("freed_at IS NULL OR sold_at IS NULL", name="hold_one_end"),
+        sa.CheckConstraint("returned_at IS NULL OR sold_at IS NOT NULL", name="hold_returned_when_sold"),
         sa.CheckConstraint("quantity > 0", name="hold_quantity"),
         sa.ForeignKeyConstraint(["sellable"], ["sellable.id"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("invoice", "sellable", name="hold_once"),
-    )
-    op.create_index(
-        "hold_expiring",
-        "hold",
-        ["expires_at"],
-        unique=False,
-        postgresql_where=sa.text("freed_at IS NULL AND sold_at IS NULL AND withdrawn_at IS NULL"),
     )
     op.create_index("hold_sellable", "hold", ["sellable"], unique=False)
     op.create_index("hold_owner", "hold", ["owner"], unique=False)
@@ -174,6 +172,7 @@ def _sponsors() -> None:
         sa.Column("proposed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("contracted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("given_back_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_reason", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["event"], ["event.id"]),
@@ -212,26 +211,19 @@ def _parts() -> None:
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("due_on", sa.Date(), nullable=False),
         sa.Column("net_vnd", sa.BigInteger(), nullable=False),
-        sa.Column("vat_vnd", sa.BigInteger(), nullable=False),
         sa.Column("invoice", sa.Uuid(), nullable=True),
-        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("paid_vnd", sa.BigInteger(), nullable=False),
-        sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reminders", sa.Integer(), nullable=False),
-        sa.Column("credited_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("paid_vnd >= 0 AND paid_vnd <= net_vnd + vat_vnd", name="instalment_paid"),
         sa.ForeignKeyConstraint(["sponsorship"], ["sponsorship.id"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("invoice", name="instalment_invoice"),
         sa.UniqueConstraint("sponsorship", "position", name="instalment_position"),
     )
     op.create_index(
-        "instalment_unpaid",
+        "instalment_unopened",
         "instalment",
         ["due_on"],
         unique=False,
-        postgresql_where=sa.text("paid_at IS NULL"),
+        postgresql_where=sa.text("invoice IS NULL"),
     )
     op.create_table(
         "deliverable",
@@ -257,20 +249,9 @@ def _runners() -> None:
         sa.Column("event", sa.Uuid(), nullable=False),
         sa.Column("owner", sa.Uuid(), nullable=False),
         sa.Column("person", sa.Uuid(), nullable=True),
-        sa.Column("invoice", sa.Uuid(), nullable=False),
-        sa.Column("net_vnd", sa.BigInteger(), nullable=False),
-        sa.Column("vat_vnd", sa.BigInteger(), nullable=False),
-        sa.Column("paid_vnd", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("cancel_reason", sa.Text(), nullable=False),
-        sa.Column("credited_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("paid_vnd >= 0 AND paid_vnd <= net_vnd + vat_vnd", name="registration_paid"),
         sa.ForeignKeyConstraint(["event"], ["event.id"]),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("invoice", name="registration_invoice"),
     )
     op.create_index("registration_event", "registration", ["event"], unique=False)
     op.create_index("registration_owner", "registration", ["owner"], unique=False)
@@ -285,6 +266,7 @@ def _runners() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("bib", sa.Integer(), nullable=True),
+        sa.Column("voided_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("checked_in_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("checked_in_by", sa.Uuid(), nullable=True),
         sa.ForeignKeyConstraint(["event"], ["event.id"]),
@@ -292,5 +274,6 @@ def _runners() -> None:
         sa.ForeignKeyConstraint(["sellable"], ["sellable.id"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("event", "bib", name="entrant_bib"),
+        sa.CheckConstraint("voided_at IS NULL OR checked_in_at IS NULL", name="entrant_void_never_in"),
     )
     op.create_index("entrant_registration", "entrant", ["registration"], unique=False)
