@@ -7,7 +7,7 @@ import pytest
 from shared.contracts.events import InvoiceOpened
 from tests.conftest import Flat, Flats
 from tests.events import a_capture, an_event, stock
-from tests.events.test_pages import SPONSOR_FORM, Browser
+from tests.events.test_pages import SPONSOR_FORM, Browser, chosen
 from tests.shared.desk import ask, card, found, sign_in
 
 DESK = "/desk/events"
@@ -28,7 +28,7 @@ async def taken(flats: Flats, flat: Flat, path: str, form: dict) -> tuple[UUID, 
 
 async def a_runner(flats: Flats, flat: Flat, slug: str = "night-run", name: str = "Đặng Thị Ánh") -> tuple:
     tickets = await stock(flat)
-    form = {"name": [name], "ticket": [str(tickets["5 km"]["id"])]}
+    form = {"name": [name], **chosen(tickets, "5 km")}
     return await taken(flats, flat, f"/events/{slug}/register?n=1", form)
 
 
