@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from services.accounts.actions import advertisers, keys
 from shared import clock
-from shared.auth import Verifier
+from shared.auth import Principal, Verifier
 from shared.contracts.accounts import KeyRevoked
 from shared.errors import NotSignedIn
 from tests.accounts.builders import a_person, an_advertiser, some_agencies
@@ -262,3 +262,26 @@ async def test_me_says_what_a_key_is_and_a_cookie_counts_for_nothing(flats, flat
     cookie = {"cookie": f"nt_token={flats.token(id=uuid4(), roles={'bkh': ['administrator']})}"}
     assert (await flat.client.get(f"{BASE}/me", headers=cookie)).status_code == 401
     assert (await flat.client.get(f"{BASE}/me", headers=bearer("nt_" + "x" * 40))).status_code == 401
+
+
+@pytest.mark.promise("T12")
+async def test_a_key_says_who_answers_for_it_so_that_they_approve_nothing_with_its_help(flats, flat):
+    person, _ = await a_person(flat, roles=["administrator"])
+    async with flat.tx() as tx:
+        by_person = await keys.make_key(
+            tx,
+            agency="bkh",
+            organisation=None,
+            name="Máy chủ",
+            scopes=["payments:refund"],
+            actor=Principal(kind="person", id=person),
+        )
+        by_nobody = await keys.make_key(
+            tx, agency="bkh", organisation=None, name="Máy chủ", scopes=["payments:refund"], actor="operator:"
+        )
+    verifier = Verifier(flats.settings("payments"))
+    answers = [
+        verifier.principal(keys.with_signature(flat.kit.settings, made).key).answers
+        for made in (by_person, by_nobody)
+    ]
+    assert answers == [person, None]

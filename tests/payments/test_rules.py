@@ -1,7 +1,7 @@
 """The pure rules: VNPay's signatures against the published vectors, money split to the đồng, states that only go on."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.payments.rules import attempts, invoices, refunds, vnpay
+from services.payments.rules import attempts, captures, invoices, refunds, vnpay
 from services.payments.rules.proposals import NotAwaited, SamePerson
 from shared import clock
+from shared.money import priced
 from tests.payments import KNOWN, a_line
 
 VECTORS = json.loads((Path(__file__).parent / "vnpay_vectors.json").read_text(encoding="utf-8"))
@@ -89,6 +90,119 @@ def test_a_payment_is_split_over_the_lines_to_the_dong(parts: list[tuple[int, in
     assert sum(part.amount_vnd for part in paid) == amount_vnd
     whole = invoices.allocated(lines, total, {})
     assert [part.amount_vnd for part in whole] == [line.gross_vnd for line in lines]
+
+
+lines_ = st.lists(st.tuples(st.integers(1, 10**8), st.integers(0, 10**8)), min_size=1, max_size=8)
+
+
+@pytest.mark.promise("P7")
+@given(lines_, st.integers(1, 10**9), st.data())
+def test_whatever_was_credited_and_came_the_parts_sum_to_the_payment_and_what_is_owed_is_paid_first(
+    sold: list[tuple[int, int]], amount_vnd: int, data: st.DataObject
+) -> None:
+    lines = tuple(a_line(gross, 0) for gross, _ in sold)
+    credited = {line.id: min(back, line.gross_vnd) for line, (_, back) in zip(lines, sold, strict=True)}
+    owed = [line.gross_vnd - credited[line.id] for line in lines]
+    if data.draw(st.booleans()):
+        amount_vnd = data.draw(st.integers(max(1, sum(owed)), sum(line.gross_vnd for line in lines)))
+    parts = [part.amount_vnd for part in invoices.allocated(lines, amount_vnd, credited)]
+    assert sum(parts) == amount_vnd
+    assert min(parts) >= 0
+    if amount_vnd >= sum(owed):
+        assert all(part >= due for part, due in zip(parts, owed, strict=True))
+    if amount_vnd <= sum(line.gross_vnd for line in lines):
+        assert all(part <= line.gross_vnd for part, line in zip(parts, lines, strict=True))
+
+
+def test_a_discount_is_paid_with_what_it_discounts_also_after_it_was_credited() -> None:
+    lines = (a_line(100_000, 0), a_line(-10_000, 0))
+    whole = {lines[0].id: 100_000, lines[1].id: -10_000}
+    assert [part.amount_vnd for part in invoices.allocated(lines, 90_000, whole)] == [100_000, -10_000]
+    assert [part.amount_vnd for part in invoices.allocated(lines, 90_000, {})] == [100_000, -10_000]
+    assert sum(part.amount_vnd for part in invoices.allocated(lines, 50_000, {})) == 50_000
+
+
+def a_bill(*lines: Any, collect: str = "prepaid") -> invoices.Invoice:
+    return invoices.Invoice(
+        id=clock.new_id(),
+        agency="bkh",
+        seller="ads",
+        number="QC-1",
+        collect=collect,  # type: ignore[arg-type]
+        expires_at=NOW,
+        return_url="",
+        lines=lines,
+        total_vnd=sum(line.gross_vnd for line in lines),
+    )
+
+
+LAST, FIRST = date(2026, 12, 31), date(2027, 1, 1)
+"""The last day of 8 %, the first of 10 %."""
+
+
+@pytest.mark.promise("P7")
+def test_the_agreed_gross_is_split_by_the_rate_of_the_day_of_its_money() -> None:
+    quoted = priced(1_000_000, "standard", LAST)
+    line = a_line(quoted.net_vnd, quoted.vat_vnd)
+    before, after = (invoices.split_on(a_bill(line), day)[0] for day in (LAST, FIRST))
+    assert before == line
+    assert (after.gross_vnd, after.net_vnd, after.vat_vnd) == (1_080_000, 981_818, 98_182)
+    assert invoices.split_on(a_bill(line, collect="on_terms"), FIRST) == (line,)
+
+
+@pytest.mark.promise("P7")
+@given(st.integers(-(10**10), 10**12), st.sampled_from(["exempt", "standard", "telecom"]))
+def test_at_the_rate_that_was_quoted_the_split_is_what_was_quoted(net_vnd: int, vat_class: str) -> None:
+    for day in (LAST, FIRST):
+        quoted = priced(net_vnd, vat_class, day)
+        line = a_line(quoted.net_vnd, quoted.vat_vnd, vat_class=vat_class)
+        assert invoices.split_on(a_bill(line), day) == (line,)
+        other = invoices.split_on(a_bill(line), FIRST if day == LAST else LAST)[0]
+        assert other.gross_vnd == line.gross_vnd
+
+
+def a_capture(**changes: Any) -> captures.Capture:
+    made = captures.Capture(
+        id=clock.new_id(),
+        amount_vnd=1000,
+        recorded_at=NOW,
+        applied=False,
+        refunding_vnd=0,
+        offered_to="ads",
+        answer=None,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def test_an_offer_is_answered_once_and_what_went_back_cannot_be_taken() -> None:
+    answered = captures.answered
+    assert [answered(a_capture(), said) for said in ("taken", "declined")] == ["taken", "declined"]  # type: ignore[arg-type]
+    assert answered(a_capture(applied=True, answer="taken"), "declined") is None
+    assert answered(a_capture(answer="declined"), "declined") is None
+    assert answered(a_capture(answer="declined"), "taken") == "too-late"
+    assert answered(a_capture(refunding_vnd=1), "taken") == "too-late"
+    assert answered(a_capture(answer="too-late"), "taken") is None
+    with pytest.raises(captures.NotOffered):
+        answered(a_capture(offered_to=""), "taken")
+
+
+def test_late_money_is_its_sellers_for_three_days_and_then_the_desks() -> None:
+    until = NOW + captures.OFFER_LASTS
+    with pytest.raises(captures.OfferOpen, match="offered to ads since 2026-01-15 02:30 UTC"):
+        captures.require_free(a_capture(), until - timedelta(seconds=1))
+    captures.require_free(a_capture(), until)
+    captures.require_free(a_capture(answer="declined"), NOW)
+    captures.require_free(a_capture(offered_to=""), NOW)
+
+
+def test_the_payer_is_told_of_money_what_is_so() -> None:
+    def face(back: int = 0, **changes: Any) -> str:
+        return captures.standing(a_capture(**changes), back)
+
+    assert face() == "asking"
+    assert (face(applied=True), face(applied=True, refunding_vnd=400)) == ("received", "received")
+    assert (face(refunding_vnd=400), face(applied=True, refunding_vnd=1000)) == ("returning", "returning")
+    assert face(1000, refunding_vnd=1000) == "returned"
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9))
