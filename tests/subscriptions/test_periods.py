@@ -65,6 +65,9 @@ async def test_a_checkout_paid_after_midnight_has_its_days_from_then_and_the_boo
         opened = await subscribed(flat, clock.new_id(), *(await a_package(flat)))
         asked = await opened_fact(flat)
         assert asked.lines[0].earn == Period(date(2026, 1, 30), date(2026, 2, 27))
+        assert asked.lines[0].title == "Đọc báo trọn gói, 1 tháng, kỳ 1", (
+            "the paper names no day that may move"
+        )
         await flat.receive(captured(asked, later=timedelta(minutes=20)), closed(asked))
         (period,) = await periods(flat)
         assert (period.start, period.until) == (date(2026, 1, 31), date(2026, 2, 28))

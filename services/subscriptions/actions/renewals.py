@@ -8,7 +8,7 @@ from services.subscriptions.actions.invoices import open_invoice
 from services.subscriptions.actions.periods import PERIOD, anchor_of
 from services.subscriptions.queries.catalogue import heir
 from services.subscriptions.rules.periods import INVITE_DAYS, REMIND_DAYS, RENEWAL_GRACE_DAYS
-from services.subscriptions.tables import InvoiceRow, PackageRow, PriceRow, SubscriptionRow
+from services.subscriptions.tables import InvoiceRow, PackageRow, SubscriptionRow
 from shared import clock, money
 from shared.calendar import local_day, show_day, start_of
 from shared.contracts.subscriptions import MessageRequested
@@ -47,12 +47,11 @@ async def _invite(tx: Tx, settings: Settings, subscription: SubscriptionRow, n: 
         # Cut short: there is nothing to go on from, and what is left due would be found again for ever.
         subscription.renewal = False
         return
-    price = await tx.get_one(PriceRow, subscription.price)
-    package = await tx.get_one(PackageRow, subscription.package)
     agency = await heir(tx, subscription.agency, until)
     expires_at = start_of(until + timedelta(days=RENEWAL_GRACE_DAYS))
-    sale = await open_invoice(tx, agency, subscription, package, price.net_vnd, n, days, expires_at)
+    sale = await open_invoice(tx, agency, subscription, n, days, expires_at)
     if sale.waits:
+        package = await tx.get_one(PackageRow, subscription.package)
         await _tell(tx, settings, INVITATION, sale, package, days.start)
 
 

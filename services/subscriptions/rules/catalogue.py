@@ -45,6 +45,10 @@ class Term(msgspec.Struct, frozen=True):
     unit: Unit
     count: Annotated[int, msgspec.Meta(ge=1, le=3660)]
 
+    def __str__(self) -> str:
+        """As invoices name it."""
+        return f"{self.count} {'tháng' if self.unit == 'month' else 'ngày'}"
+
 
 class Price(msgspec.Struct, frozen=True):
     """One immutable price version; a new price is a new one beside it."""
