@@ -4,10 +4,12 @@ import re
 from uuid import UUID, uuid4
 
 import httpx
+import sqlalchemy as sa
 
+from services.events.actions.catalogue import NewTicket
 from shared.contracts.events import InvoiceOpened
 from tests.conftest import Flat, Flats
-from tests.events import a_capture, an_event, counts, stock
+from tests.events import a_capture, a_closing, a_refund, an_event, an_offer, counts, stock
 
 STAFF = {"bkh": ["events"]}
 SPONSOR_FORM = {
@@ -228,3 +230,121 @@ async def test_the_desk_shows_stock_sponsors_and_the_recount_to_its_own_staff_on
     await stranger.get("/desk/events/night-run", status=404)
     await stranger.get(link, status=404)
     await Browser(flat, flats.token(id=UUID(int=5))).get("/desk/events", status=403)
+
+
+async def test_a_price_that_changed_is_asked_again_with_what_was_typed(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat)
+    found = await stock(flat)
+    person = Browser(flat, flats.token(id=uuid4(), name="Minh"))
+    runners, sponsor = "/events/night-run/register", f"/events/night-run/sponsor/{found['Vàng']['id']}"
+    assert f"{found['5 km']['id']}:324000" in await person.get(runners)
+    assert 'name="seen_vnd" value="216000000"' in await person.get(sponsor)
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE sellable SET price_vnd = price_vnd * 2"))
+    sent = {"name": ["Đặng Ánh"], **chosen(found, "5 km")}
+    for path, form, typed, now in (
+        (runners, sent, "Đặng Ánh", f"{found['5 km']['id']}:648000"),
+        (sponsor, SPONSOR_FORM, "Ngân hàng Biển Xanh", 'name="seen_vnd" value="432000000"'),
+    ):
+        again = await person.post(path, form)
+        assert again.status_code == 409
+        assert "Giá bây giờ là" in again.text
+        assert typed in again.text
+        assert now in again.text
+    assert (await person.post(runners, {**sent, "seen": []})).status_code == 409, "no price is no agreement"
+    assert await flat.facts() == []
+    agreed = {**sent, "seen": [f"{found['5 km']['id']}:648000"]}
+    assert (await person.post(runners, agreed)).status_code == 303
+    assert (await person.post(sponsor, {**SPONSOR_FORM, "seen_vnd": "432000000"})).status_code == 303
+
+
+async def test_an_order_says_what_is_so_when_its_time_is_over_its_money_late_or_on_its_way_back(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("events")
+    await an_event(flat)
+    found = await stock(flat)
+    person = Browser(flat, flats.token(id=uuid4(), name="Minh"))
+    await person.get("/events/night-run/register")
+    await person.post("/events/night-run/register", {"name": ["Minh"], **chosen(found, "5 km")})
+    opened = next(fact for fact in await flat.facts() if isinstance(fact, InvoiceOpened))
+
+    async def says(sentence: str, *, payable: bool = False) -> None:
+        page = await person.get(opened.return_url)
+        assert sentence in page
+        assert ("/pay/" in page) == payable
+        assert "chưa bị trừ tiền" not in page, "nobody here knows that"
+
+    await says("Vé đang được giữ", payable=True)
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE sale SET expires_at = opened_at"))
+    await flat.tick()
+    await says("Đã hết giờ giữ vé")
+    await flat.receive(a_closing(opened.invoice, "withdrawn"))
+    await says("Nếu tiền của bạn đến muộn")
+    await flat.receive(an_offer(opened))
+    await says("Vé đã được giữ lại cho bạn")
+    await flat.receive(a_capture(opened.invoice, opened.lines, from_suspense=True))
+    await says("Đã có số áo")
+    (ticket,) = re.findall(r'href="(/events/tickets/[^"]+)"', await person.get(opened.return_url))
+    await flat.receive(a_refund(opened))
+    await says("Đơn đã hủy, tiền đang được trả lại")
+    assert "Đã hủy, đang trả lại tiền" in await person.get("/events/mine")
+    nobody = Browser(flat)
+    page = await nobody.get(ticket.replace("&amp;", "&"))
+    assert "Vé này đã hủy" in page
+    assert "Mã vé để quét" not in page
+    gate = Browser(flat, flats.token(id=uuid4(), roles=STAFF))
+    await gate.get("/desk/events/night-run/check-in")
+    refused = await gate.post("/desk/events/night-run/check-in", {"ticket": "1"})
+    assert refused.status_code == 409
+    assert "Vé này đã hủy và tiền đang được trả lại" in refused.text
+
+
+async def test_a_sponsor_whose_money_went_back_is_named_no_more_and_owed_nothing(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat)
+    path = f"/events/night-run/sponsor/{(await stock(flat))['Vàng']['id']}"
+    person = Browser(flat, flats.token(id=uuid4()))
+    await person.get(path)
+    await person.post(path, SPONSOR_FORM)
+    (opened,) = await flat.facts()
+    await flat.receive(a_capture(opened.invoice, opened.lines))
+    assert "Ngân hàng Biển Xanh" in await Browser(flat).get("/events/night-run")
+    await flat.receive(a_refund(opened))
+    assert "Ngân hàng Biển Xanh" not in await Browser(flat).get("/events/night-run")
+    page = await person.get(opened.return_url)
+    assert "Tài trợ đã hủy, tiền đang được trả lại" in page
+    assert "/pay/" not in page
+    desk = Browser(flat, flats.token(id=uuid4(), roles=STAFF))
+    (link,) = re.findall(
+        r'href="(/desk/events/night-run/sponsorships/[^"]+)"', await desk.get("/desk/events/night-run")
+    )
+    assert "không phải thực hiện nữa" in await desk.get(link)
+
+
+async def test_what_costs_nothing_leads_to_its_bibs_and_not_to_payments(flats: Flats) -> None:
+    flat = await flats.start("events")
+    await an_event(flat, tickets=[NewTicket(title="Thiếu nhi", price_vnd=0, capacity=9)], packages=[])
+    ticket = (await stock(flat))["Thiếu nhi"]["id"]
+    person = Browser(flat, flats.token(id=uuid4()))
+    assert "Giữ vé và đi tiếp" in await person.get("/events/night-run/register")
+    done = await person.post(
+        "/events/night-run/register", {"name": ["An"], "ticket": [str(ticket)], "seen": [f"{ticket}:0"]}
+    )
+    assert done.status_code == 303
+    assert done.headers["location"].startswith("/events/registrations/")
+    page = await person.get(done.headers["location"])
+    assert "Đã có số áo" in page
+    assert "0001" in page
+    body = {"event": "night-run", "entries": [{"ticket": str(ticket), "name": "An"}], "seen_vnd": 0}
+    headers = {"authorization": f"Bearer {flats.token(id=uuid4())}", "idempotency-key": str(uuid4())}
+    answer = await flat.client.post("/api/events/v1/registrations", json=body, headers=headers)
+    said = answer.json()
+    assert (answer.status_code, said["pay_url"], said["paid"], said["order"]["invoice"]) == (
+        201,
+        None,
+        True,
+        None,
+    )

@@ -159,7 +159,9 @@ def _small(
     at: datetime,
     gold_vnd: int,
     ticket: tuple[str, int, int],
+    children: int = 0,
 ) -> NewEvent:
+    """A smaller event with one kind of ticket, and so many for children, who come for nothing."""
     tiers = (("Vàng", "gold", 1, 1), ("Bạc", "silver", 2, 2), ("Đồng", "bronze", 4, 4))
     return NewEvent(
         agency=agency,
@@ -182,7 +184,11 @@ def _small(
             )
             for name, tier, count, part in tiers
         ],
-        tickets=[NewTicket(title=ticket[0], price_vnd=ticket[1], capacity=ticket[2])],
+        tickets=[
+            NewTicket(title=title, price_vnd=price_vnd, capacity=capacity)
+            for title, price_vnd, capacity in (ticket, ("Vé thiếu nhi", 0, children))
+            if capacity
+        ],
     )
 
 
@@ -221,6 +227,7 @@ def _books(year: int) -> Edition:
         at=_at(day, 8),
         gold_vnd=_grown(36_000_000, year),
         ticket=("Vé trọn ngày", 60_000, 500),
+        children=300,
     )
     opens_on = day - timedelta(days=60)
     return Edition(
