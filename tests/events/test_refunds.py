@@ -23,6 +23,8 @@ from tests.events import a_capture, a_refund, an_event, counts, stock
 from tests.events.test_consumers import one, opened, run, state, take
 from tests.events.test_selling import said, take_again
 
+pytestmark = pytest.mark.promise("E20")
+
 
 @pytest.fixture
 async def flat(flats: Flats) -> Flat:

@@ -8,13 +8,16 @@ import pytest
 import sqlalchemy as sa
 
 from services.events.actions import registrations, sponsorships
-from services.events.actions.catalogue import NewTicket
+from services.events.actions.catalogue import Details, NewTicket, edit_event
 from services.events.rules.holding import HeldUnpaid
 from services.events.rules.registrations import Entry
-from services.events.tables import SponsorshipRow
+from services.events.tables import EventRow, SponsorshipRow
 from shared import clock
+from shared.calendar import local_day, start_of
+from shared.contracts.base import OnDate
 from shared.contracts.events import (
     CreditGranted,
+    EarningMoved,
     InvoiceOpened,
     InvoiceWithdrawn,
     MessageRequested,
@@ -288,3 +291,22 @@ async def test_tickets_cost_so_many_times_what_one_was_shown_at(flats: Flats) ->
     flat = await flats.start("events")
     await an_event(flat, tickets=[NewTicket(title="5 km", price_vnd=12_345, capacity=9)])
     assert (await order(flat, *["5 km"] * 3, seen_vnd=3 * (12_345 + 988))).vat_vnd == 3 * 988
+
+
+async def test_what_was_sold_is_earned_on_the_day_that_its_event_has_by_now(flat: Flat) -> None:
+    paid, waiting = await run(flat, "An"), await take(flat)
+    await flat.receive(a_capture(paid.invoice, paid.lines))
+    await flat.facts()
+    later = local_day(clock.now()) + timedelta(days=80)
+    async with flat.tx() as tx:
+        event = (await tx.scalars(sa.select(EventRow))).one()
+        before = {name: getattr(event, name) for name in Details.__struct_fields__}
+        await edit_event(tx, event, Details(**before | {"title": "Night Run II"}))
+        await edit_event(tx, event, Details(**before | {"starts_at": start_of(later)}))
+    moved = await said(flat, EarningMoved)
+    assert (moved.line, moved.earn) == (paid.lines[0].id, OnDate(later))
+    await flat.receive(a_capture(waiting.invoice, waiting.lines))
+    moved = await said(flat, EarningMoved)
+    assert (moved.line, moved.earn) == (waiting.lines[0].id, OnDate(later)), (
+        "the books hear it once they know the line"
+    )

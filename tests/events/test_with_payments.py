@@ -58,7 +58,9 @@ class Two:
     async def going_back_vnd(self) -> int:
         """What is to go back to buyers, or went; of large sums a second person has to agree."""
         async with self.payments.tx() as tx:
-            kept = "SELECT coalesce(sum(amount_vnd), 0) FROM refund WHERE state NOT IN ('rejected', 'refused')"
+            kept = (
+                "SELECT coalesce(sum(amount_vnd), 0) FROM refund WHERE state NOT IN ('rejected', 'refused')"
+            )
             return int(await tx.scalar(sa.text(kept)))
 
 

@@ -7,10 +7,11 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
+from services.events.actions import earning
 from services.events.rules.sponsorships import DeliverableTerms, InstalmentTerms, check_instalments
 from services.events.tables import EventRow, PackageRow, SellableRow
 from shared import clock
-from shared.calendar import ZONE
+from shared.calendar import ZONE, local_day
 from shared.db import Tx, check_acts_at, locked
 from shared.errors import NotFound, Refused, Unprocessable
 
@@ -181,10 +182,13 @@ def _sellable(event: EventRow, kind: str, position: int, new: NewPackage | NewTi
 async def edit_event(tx: Tx, event: EventRow, details: Details) -> None:
     """Change an event's own words and times; the caller has checked its version under lock."""
     _check_times(details)
+    before = local_day(event.starts_at)
     for name in Details.__struct_fields__:
         setattr(event, name, getattr(details, name))
     event.version += 1
     await tx.flush()
+    if local_day(event.starts_at) != before:
+        await earning.move(tx, event)
 
 
 async def edit_sellable(tx: Tx, event: EventRow, sellable: UUID, edit: SellableEdit) -> SellableRow:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from services.events.actions import holding, stock
+from services.events.actions import earning, holding, stock
 from services.events.actions.access import Patron
 from services.events.rules.registrations import MOST, Entry, bib, wanted
 from services.events.rules.stock import VAT_CLASS, Cancelled, SoldOut, check_open, line
@@ -127,11 +127,14 @@ def _entrant(registration: RegistrationRow, position: int, entry: Entry) -> Entr
 async def _deliver(tx: Tx, sale: Sale) -> None:
     """The order is paid: what it held is sold, and its runners get their bibs. Raises SoldOut."""
     await stock.sell(tx, sale.id, clock.now())
-    await _number(tx, await tx.get_one(RegistrationRow, sale.of))
+    order = await tx.get_one(RegistrationRow, sale.of)
+    event: EventRow = await locked(tx, EventRow, order.event)
+    await _number(tx, order, event)
+    await earning.follow(tx, sale, event)
 
 
-async def _number(tx: Tx, order: RegistrationRow) -> None:
-    """Give each runner of an order the next bib of the event."""
+async def _number(tx: Tx, order: RegistrationRow, event: EventRow) -> None:
+    """Give each runner of an order the next bib of the locked event."""
     runners = list(
         await tx.scalars(
             sa.select(EntrantRow)
@@ -139,7 +142,6 @@ async def _number(tx: Tx, order: RegistrationRow) -> None:
             .order_by(EntrantRow.position)
         )
     )
-    event: EventRow = await locked(tx, EventRow, order.event)
     for runner in runners:
         runner.bib = event.next_bib
         event.next_bib += 1

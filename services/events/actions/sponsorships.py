@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.events.actions import claims, holding, instalments, stock
+from services.events.actions import claims, earning, holding, instalments, stock
 from services.events.actions.access import Patron
 from services.events.rules import industries
 from services.events.rules.sponsorships import Terms, schedule
@@ -239,6 +239,7 @@ async def _contract(tx: Tx, sale: Sale) -> None:
     sponsorship.contracted_at = clock.now()
     event = await tx.get_one(EventRow, sponsorship.event)
     await emit(tx, *await instalments.signed(tx, sponsorship, event, sale.buyer))
+    await earning.follow(tx, sale, event)
     if sponsorship.person is not None:
         params = {"event": event.title, "path": address(sponsorship.id)}
         told = MessageRequested(
