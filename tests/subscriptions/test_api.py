@@ -224,6 +224,17 @@ async def test_packages_are_public_with_vat_and_the_newest_price(flats: Flats) -
     assert (offer["net_vnd"], offer["vat_class"], offer["total_vnd"]) == (100_000, "standard", 108_000)
 
 
+async def test_a_price_may_be_nothing_and_never_less(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    package, _ = await a_package(flat)
+    key = flats.key(id=clock.new_id(), agency="bkh", scopes=["subscriptions:catalogue"])
+    for net_vnd, status in ((-1, 400), (0, 201)):
+        headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": str(clock.new_id())}
+        price = {"term": {"unit": "day", "count": 7}, "net_vnd": net_vnd, "since": "2024-01-01"}
+        answer = await flat.client.post(f"{API}/packages/{package}/prices", json=price, headers=headers)
+        assert answer.status_code == status, answer.text
+
+
 async def test_staff_offer_packages_for_their_agency_alone(flats: Flats) -> None:
     flat = await flats.start("subscriptions")
     body: dict[str, Any] = {

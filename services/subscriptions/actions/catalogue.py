@@ -60,7 +60,7 @@ class PriceOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new price version of a package."""
 
     term: Term
-    net_vnd: Annotated[int, msgspec.Meta(gt=0, le=10**9)]
+    net_vnd: Annotated[int, msgspec.Meta(ge=0, le=10**9)]
     since: date
 
     @classmethod
