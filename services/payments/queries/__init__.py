@@ -92,10 +92,13 @@ class CaptureView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """Why it came to lie in suspense."""
     recorded_at: datetime
+    """When we learned of it; from then on late money is its seller's to answer for."""
     offered_to: str
     """The seller that takes or declines late money."""
     answer: money.Answer | None
+    """What the seller said of late money; `too-late` is a taking of what had gone back by then."""
     answer_reason: str
+    """Why the seller declined."""
     number: str | None = None
     """The number of the invoice."""
 

@@ -24,6 +24,7 @@ class RefundView(msgspec.Struct, frozen=True, kw_only=True):
     agency: str
     capture: UUID
     cause: Cause
+    """Who began it: a person at the desk, a credit of its seller, or late money that its seller declined."""
     credit: UUID | None
     amount_vnd: int
     reason: str
@@ -32,12 +33,16 @@ class RefundView(msgspec.Struct, frozen=True, kw_only=True):
     approved_by: UUID | None
     asked_at: datetime
     approved_at: datetime | None
+    """Since when its seller has it to answer for; null where no seller has to, or not yet."""
     ended_at: datetime | None
     response: str
+    """The rail's last code, or why its seller refused."""
     number: str
     seller: str
     buyer: UUID
+    """Who paid, by an opaque id."""
     buyer_kind: str
+    """Whether a person or an organisation paid."""
     sold: tuple[str, ...]
     """What was sold, by the titles of its lines."""
 
