@@ -105,7 +105,7 @@ def test_a_sponsor_takes_gold_and_pays_the_first_instalment(house, browser):
     expect(page.get_by_text("Đã nhận tiền")).to_be_visible(timeout=15_000)
     page.get_by_role("link", name="Tiếp tục").click()
     expect(page.get_by_text("Cảm ơn nhà tài trợ")).to_be_visible(timeout=15_000)
-    expect(page.get_by_text("Đã trả", exact=True)).to_have_count(1)
+    expect(page.get_by_text("Đã thanh toán", exact=True)).to_have_count(1)
     picture(page, "sponsorship-desktop")
     page.set_viewport_size(PHONE)
     picture(page, "sponsorship-phone")
