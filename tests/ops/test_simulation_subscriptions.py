@@ -64,8 +64,9 @@ async def test_readers_come_renew_leave_and_follow_the_merger(flats: Flats) -> N
         moved = await tx.scalar(
             sa.text(
                 "SELECT count(*) FROM invoice i JOIN subscription s ON s.id = i.subscription "
-                "JOIN price p ON p.id = s.price "
-                "WHERE s.agency = 'baokh' AND i.agency = 'bkh' AND i.n > 0 AND i.net_vnd = p.net_vnd"
+                "JOIN price p ON p.id = s.price JOIN sale ON sale.id = i.id "
+                "WHERE s.agency = 'baokh' AND sale.agency = 'bkh' AND i.n > 0 "
+                "AND CAST(sale.lines -> 0 ->> 'net_vnd' AS bigint) = p.net_vnd"
             )
         )
     assert moved

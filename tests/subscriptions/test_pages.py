@@ -196,6 +196,7 @@ async def test_a_package_that_costs_nothing_says_so_and_leads_straight_to_readin
     headers = await csrf(flat, f"/subscribe/{package}")
     checkout = await flat.client.get(f"/subscribe/{package}", headers=HTML)
     assert "Gói này không mất tiền" in checkout.text
+    assert "vẫn không mất tiền" in checkout.text
     form = {"price": str(price), "seen_vnd": "0", "terms": "yes", "next": "/bai/gia-tom-hum"}
     taken = await flat.client.post(f"/subscribe/{package}", data=form, headers=headers)
     assert taken.status_code == 303
@@ -224,6 +225,8 @@ async def test_who_paid_twice_reads_that_the_second_money_goes_back(flats: Flats
     assert "49.000" in page.text
     mine = await flat.client.get("/subscribe/mine", headers=HTML)
     assert "đã hoàn 49.000" in mine.text
+    assert "Đã hoàn tiền" in mine.text
+    assert "Chưa thanh toán" not in mine.text
 
 
 async def test_a_checkout_that_ran_out_does_not_say_that_nothing_was_charged(flats: Flats) -> None:

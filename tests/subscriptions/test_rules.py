@@ -242,3 +242,5 @@ def test_standing_follows_from_periods_and_open_invoices() -> None:
         life = Life(periods, open_, cancelled=False, renewal=True)
         assert standing(life, TODAY) == expected
         assert may_cancel(life, TODAY) == (expected in ("active", "upcoming"))
+    back = Life((), invoice_open=False, cancelled=False, renewal=False, returned=True)
+    assert standing(back, TODAY) == "returned"

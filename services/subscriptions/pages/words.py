@@ -33,6 +33,7 @@ STANDINGS = {
     "upcoming": (N_("Sắp bắt đầu"), "info"),
     "ended": (N_("Đã hết hạn"), "neutral"),
     "unpaid": (N_("Chưa thanh toán"), "neutral"),
+    "returned": (N_("Đã hoàn tiền"), "neutral"),
 }
 COLLECTIONS = {
     "open": (N_("Chờ thanh toán"), "warn"),

@@ -248,7 +248,11 @@ def _subscription(
     today = local_day(clock.now())
     spans = tuple(Span(p.start, p.until) for p in periods if not p.suspended)
     life = Life(
-        spans, any(i.collection == "open" for i in invoices), row.cancelled_at is not None, row.renewal
+        spans,
+        invoice_open=any(i.collection == "open" for i in invoices),
+        cancelled=row.cancelled_at is not None,
+        renewal=row.renewal,
+        returned=any(0 < i.total_vnd == i.credited_vnd for i in invoices),
     )
     return Subscription(
         row.id,

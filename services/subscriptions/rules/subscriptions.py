@@ -7,7 +7,7 @@ import msgspec
 
 from services.subscriptions.rules.periods import Span
 
-Standing = Literal["incomplete", "active", "upcoming", "ended", "unpaid"]
+Standing = Literal["incomplete", "active", "upcoming", "ended", "unpaid", "returned"]
 
 
 class Life(msgspec.Struct, frozen=True):
@@ -17,17 +17,21 @@ class Life(msgspec.Struct, frozen=True):
     invoice_open: bool
     cancelled: bool
     renewal: bool
+    returned: bool = False
+    """Whether money came, and went back whole."""
 
 
 def standing(life: Life, today: date) -> Standing:
-    """Reading now, soon, no more, waiting for its first payment, or never paid."""
+    """Reading now, soon, no more, waiting for its first payment, never paid, or paid for nothing and given back."""
     if any(period.covers(today) for period in life.periods):
         return "active"
     if any(period.start > today and period.days for period in life.periods):
         return "upcoming"
     if life.periods:
         return "ended"
-    return "incomplete" if life.invoice_open else "unpaid"
+    if life.invoice_open:
+        return "incomplete"
+    return "returned" if life.returned else "unpaid"
 
 
 def may_cancel(life: Life, today: date) -> bool:
