@@ -194,6 +194,7 @@ SOLD = {("sale", right) for right in ("INSERT", "SELECT", "UPDATE")}
 MORE = {
     "accounts": RAISED | {("revoked", "INSERT")},
     "ads": RAISED | SOLD,
+    "events": SOLD,
     "subscriptions": RAISED | SOLD,
 }
 """Whose pages change what snapshots are made of, whose end keys and sessions, and whose sell."""
