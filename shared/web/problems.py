@@ -183,6 +183,13 @@ def problems() -> list[Problem]:
     return [Problem(code, int(status), service, when) for code, status, service, when in _ROW.findall(text)]
 
 
+def reason(lang: str, code: str) -> str:
+    """Why something was refused, in the reader's language; a code that nobody lists reads as itself."""
+    if lang == "vi":
+        return REASONS.get(code, code)
+    return next((known.when for known in problems() if known.code == code), code)
+
+
 def explain(status: int) -> tuple[str, str]:
     """(what happened, what to do) for a status; one without words of its own speaks as its class."""
     return EXPLANATIONS.get(status) or EXPLANATIONS[500 if status >= 500 else 400]  # noqa: PLR2004

@@ -96,7 +96,7 @@ async def test_a_seller_that_refuses_says_why_and_the_money_is_free_again(flats:
     sign_in(flats, flat, bkh=["finance"])
     shown = (await flat.client.get(f"{DESK}/captures/{capture}")).text
     assert "Bên bán từ chối" in shown
-    assert "Số tiền vượt phần còn lại của đơn" in shown
+    assert "Số trả lại lớn hơn số đã bán" in shown
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from services.payments.queries.refunds import RefundView
 from shared.request import Request
 from shared.web import N_, language_of, translate
 from shared.web.formats import moment
+from shared.web.problems import reason
 
 STATES = {
     "asked": (N_("Chờ duyệt"), "warn"),
@@ -62,10 +63,6 @@ REASONS = {
     "unfinished": N_("Giao dịch chưa kết thúc"),
     "fault": N_("Lỗi ở phía chúng tôi"),
     "transaction-of-another-order": N_("Mã giao dịch của phiếu khác"),
-    "not-paid": N_("Phiếu này chưa được trả"),
-    "overcredited": N_("Số tiền vượt phần còn lại của đơn"),
-    "other-amount": N_("Số tiền đến khác số còn phải trả"),
-    "sold-out": N_("Đã hết chỗ"),
 }
 
 FAILURES = {
@@ -137,7 +134,7 @@ class Words:
         if row.answer is None:
             return ""
         said = translate(self.lang, ANSWERS[row.answer])
-        return f"{said}: {self.reason(row.answer_reason)}" if row.answer_reason else said
+        return f"{said}: {reason(self.lang, row.answer_reason)}" if row.answer_reason else said
 
     def suspense(self, row: queries.CaptureView, now: datetime) -> dict[str, Any]:
         """Money in suspense, with who has it."""
@@ -149,7 +146,7 @@ class Words:
         return {
             **msgspec.structs.asdict(row),
             "reason": self.cause(row.cause, row.reason),
-            "why_not": self.reason(row.response) if row.state == "refused" else row.response,
+            "why_not": reason(self.lang, row.response) if row.state == "refused" else row.response,
             "seller": self.seller(row.seller),
             "sold": ", ".join(row.sold),
             "mark": (translate(self.lang, label), kind),
