@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared import db
+from shared.sales import SALE
 
 READER_GROUPS = "'general','student','pensioner','teacher','business','hotel','overseas','remote'"
 
@@ -100,8 +101,10 @@ class InvoiceRow(Base):
         sa.Index("invoice_to_remind", "start", postgresql_where=sa.text("n > 0 AND reminded_at IS NULL")),
         sa.CheckConstraint("until > start", name="invoice_span"),
     )
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    """The sale's own: the database holds that there is one."""
+    id: Mapped[UUID] = mapped_column(
+        ForeignKey(SALE.c.id, deferrable=True, initially="DEFERRED"), primary_key=True
+    )
+    """The sale's own: the database holds, at the commit, that there is one."""
     agency: Mapped[str]
     subscription: Mapped[UUID] = mapped_column(ForeignKey("subscription.id"))
     person: Mapped[UUID]
