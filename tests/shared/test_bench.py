@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from bench import holding, load, recognising, stock
 from bench.ledger import capture
 from bench.report import Row, compared, table
-from services.ads.actions.orders import STREAM
 from services.ads.queries import snapshot as reading
 from services.ads.tables import OrderRow
 from services.ledger.actions.posting import post
@@ -96,7 +95,7 @@ async def test_the_ads_service_reads_the_line_items_that_the_benchmark_puts_ther
     assert len(found.lines) == 40
     assert {line.cap_day for line in found.lines} == {0, 20}
     invoice = stock.key("unpaid invoice", 0)
-    await flat.receive(capture(invoice, STREAM))
+    await flat.receive(capture(invoice))
     async with flat.kit.database.worker_tx() as tx:
         assert await tx.scalar(sa.select(OrderRow.paid_at).where(OrderRow.invoice == invoice))
 
