@@ -43,15 +43,6 @@ async def page(flat: Flat, invoice: object) -> str:
     return (await flat.client.get(link(flat.kit.settings, invoice))).text  # type: ignore[arg-type]
 
 
-async def age(flat: Flat, **delta: float) -> None:
-    """Let money have come, and refunds been asked for, so long ago."""
-    async with flat.tx() as tx:
-        await tx.execute(sa.text("SET LOCAL session_replication_role = origin"))
-        await tx.execute(
-            sa.text("UPDATE refund SET approved_at = approved_at - :by"), {"by": timedelta(**delta)}
-        )
-
-
 @pytest.mark.promise("P7")
 async def test_late_money_is_offered_to_its_seller_and_its_payer_is_told(flats: Flats) -> None:
     flat = await flats.start("payments")
@@ -199,6 +190,19 @@ async def test_a_second_payment_of_one_invoice_is_offered_too_and_both_are_never
     assert "AlreadyPaid" in kept.error
     await flat.receive(declined(invoice, twice))
     assert await one(flat, "SELECT capture, amount_vnd FROM refund") == (twice, invoice.total_vnd)
+
+
+async def test_only_the_banks_own_no_lets_the_page_say_that_no_money_is_lost(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    assert await notify(flat, await at_bank(flat, invoice, "funds")) == "00"
+    assert "bạn chưa mất tiền" in await page(flat, invoice)
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE attempt SET state = 'expired'"))
+    shown = await page(flat, invoice)
+    assert "Chưa trả được" in shown
+    assert "chưa mất tiền" not in shown
 
 
 async def test_an_offer_without_an_answer_for_an_hour_is_counted_and_shown(flats: Flats) -> None:
