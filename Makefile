@@ -13,7 +13,7 @@ FLAT ?= ads
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status chromium test test-quick lint check contracts lock bench chaos clean
+.PHONY: help install up down status chromium test test-quick lint check contracts lock bench chaos sequences clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -71,6 +71,9 @@ bench: install  ## measure the speed table and write it down (ARGS="V1 V4" shows
 
 chaos: install  ## the long form of the kill tests
 	@CHAOS=long $(BIN)/python -m pytest tests/journeys -k chaos $(ARGS)
+
+sequences: install  ## live thousands of runs of the whole house by chance; one that fails prints its replay command
+	@SEQUENCES=$${SEQUENCES:-2000} $(BIN)/python -m pytest tests/simulation -k whatever_order $(ARGS)
 
 clean:  ## remove what was built and measured; data in .data stays
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* htmlcov artefacts
