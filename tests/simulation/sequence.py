@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from services.payments.actions import proposals, refunds
+from services.payments.actions import attempts, proposals, refunds
 from services.payments.simulators import vnpay as bank
 from services.payments.tables import AttemptRow, CaptureRow, ProposalRow, RefundRow, SimTransactionRow
 from shared import clock
@@ -108,9 +108,7 @@ async def _decide(town: Town) -> None:
             bank._conclude(row, "expire", clock.now())
         for row in await _all(tx, SimTransactionRow, SimTransactionRow.reply.not_in(("00", "02"))):
             said = bank.notification_query(row, paying.known(town))
-            bank.note_reply(
-                row, (await deeds.attempts.hear_vnpay(tx, paying.known(town), said, ADDRESS)).RspCode
-            )
+            bank.note_reply(row, (await attempts.hear_vnpay(tx, paying.known(town), said, ADDRESS)).RspCode)
     async with payments.tx() as tx:
         for row in await _all(tx, RefundRow, RefundRow.state == "asked"):
             await refunds.decide_refund(tx, row.id, _other(row.asked_by), good=True)
