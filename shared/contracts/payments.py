@@ -5,7 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from shared.contracts import base
-from shared.contracts.base import Code, Collect, Fact, Outcome, PaidLine, Positive, Rail, Stream
+from shared.contracts.base import Code, Collect, Fact, Outcome, PaidLine, Positive, Rail
 from shared.money import Vnd
 
 
@@ -31,10 +31,6 @@ class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.cap
     """As sold, split into net and VAT by the rate of the day of the money; each with its part of the payment."""
     from_suspense: bool = False
     """Whether the money came before, and lay in suspense until its seller took it."""
-
-    def pays_for(self, stream: Stream) -> bool:
-        """Whether something of a stream is among its lines: a seller looks for no invoice where nothing is its own."""
-        return any(paid.line.stream == stream for paid in self.lines)
 
 
 class MoneyUnapplied(Fact, frozen=True, kw_only=True, tag="payments.money.unapplied.v1"):

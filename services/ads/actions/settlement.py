@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from services.ads.rules.orders import undelivered
 from services.ads.tables import LineRow, SettledRow
 from shared import clock
+from shared.bulk import insert_many
 from shared.contracts.ads import DeliveryRecorded
 from shared.contracts.base import CreditedLine
 from shared.db import Tx
@@ -65,14 +66,7 @@ async def settle(tx: Tx, limit: int | None = None, only: UUID | None = None) -> 
             }
         )
     if kept:
-        await tx.execute(
-            sa.text(
-                "INSERT INTO settled (line, day, agency, organisation, quantity) "
-                "VALUES (:line, :day, :agency, :organisation, :quantity) "
-                "ON CONFLICT (line, day) DO UPDATE SET quantity = settled.quantity + excluded.quantity"
-            ),
-            kept,
-        )
+        await insert_many(tx, SettledRow, kept, adding=("quantity",))
         await emit(tx, *facts)
     return len(due)
 

@@ -20,8 +20,8 @@ Price = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
-PAGES = frozenset({"mine", "sponsorships", "registrations", "tickets"})
-"""Addresses below /events that are no event."""
+PAGES = frozenset({"card", "find", "mine", "sponsorships", "registrations", "tickets"})
+"""Addresses below /events and below its desk that are no event."""
 
 
 class SlugTaken(Refused):
