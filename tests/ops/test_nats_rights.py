@@ -239,7 +239,15 @@ async def test_a_fact_of_another_in_a_body_of_ones_own_is_parked_and_not_believe
 async def test_a_changed_subscription_is_applied_when_the_house_is_migrated(nats_of, stack):
     operator = await nats_of("operator")
     heard = (await operator.js.consumer_info("ADS", "payments")).config.filter_subjects
-    assert heard == ["ads.credit.granted.v1", "ads.invoice.opened.v1", "ads.invoice.withdrawn.v1"]
+    nouns = (
+        "credit.granted",
+        "invoice.opened",
+        "invoice.withdrawn",
+        "money.declined",
+        "money.taken",
+        "refund.refused",
+    )
+    assert heard == [f"ads.{noun}.v1" for noun in nouns]
     less = Consumer("payments")
 
     @less.on
