@@ -114,6 +114,17 @@ async def take_again(flat: Flat) -> None:
         await sponsorships.take_package(tx, a_patron(), package, an_application(), clock.now())
 
 
+async def test_a_second_payment_is_declined_also_where_its_offer_comes_before_the_first_is_heard(
+    flat: Flat,
+) -> None:
+    fact = await run(flat, "An")
+    second = an_offer(fact, reason="already-paid")
+    await flat.receive(second)
+    assert (await said(flat, MoneyDeclined)).payment == second.payment
+    await flat.receive(a_capture(fact.invoice, fact.lines))
+    assert counts((await stock(flat))["5 km"]) == (0, 1)
+
+
 @pytest.mark.parametrize("why", ["sold-out", "industry-taken", "sales-closed", "other-amount", "cancelled"])
 async def test_late_money_is_declined_where_stock_industry_sale_or_price_no_longer_stand(
     flats: Flats, why: str
