@@ -260,11 +260,29 @@ async def test_payment_twice_and_of_others_changes_nothing(flats, flat, advertis
     assert await flat.held() == []
 
 
+async def test_two_who_settle_at_the_same_moment_tell_what_was_shown_once(flats, flat, advertiser):
+    await a_live_order(flats, flat, advertiser, a_line(budget_vnd=45_000))
+    await totals(flat, 300, today())
+    async with flat.tx() as tx:
+        await settlement.settle(tx)
+        async with asyncio.TaskGroup() as group:
+            beside = group.create_task(settle_all(flat))
+            await asyncio.sleep(0.3)
+            assert not beside.done()
+            await tx.commit()
+    assert [f.quantity for f in await flat.facts() if isinstance(f, DeliveryRecorded)] == [300]
+
+
+async def settle_all(flat):
+    async with flat.tx() as tx:
+        await settlement.settle(tx)
+
+
 async def test_settlement_of_one_line_leaves_others(flats, flat, advertiser):
     await a_live_order(flats, flat, advertiser, a_line(budget_vnd=45_000))
     await totals(flat, 10, today())
     async with flat.tx() as tx:
-        assert await settlement.settle(tx, only=uuid4()) == 0
+        await settlement.settle_lines(tx, [uuid4()])
         assert await settlement.settle(tx) == 1
 
 

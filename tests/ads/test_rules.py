@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.ads.rules import decision, orders, pacing, tokens, traffic
 from shared.calendar import start_of
-from shared.money import Amount
+from shared.money import Amount, allocate
 
 TODAY = date(2026, 11, 23)
 RATES = {"mid": orders.Rate("mid", 300, 250, ("du-lich",), 45_000)}
@@ -235,6 +235,26 @@ def test_devices_are_told_by_their_names():
     assert traffic.device_of("Mozilla/5.0 (iPhone; CPU iPhone OS)") == "phone"
     assert traffic.device_of("Mozilla/5.0 (iPad; CPU OS)") == "tablet"
     assert traffic.device_of("Mozilla/5.0 (Windows NT 10.0)") == "desktop"
+
+
+@example(net=85, vat=7, allowances=[26, 35, 10], goal=7_000, shown=149)
+@given(
+    net=st.integers(1, 10**6),
+    vat=st.integers(0, 10**5),
+    allowances=st.lists(st.integers(1, 10**5), max_size=4),
+    goal=st.integers(1, 10**5),
+    shown=st.integers(0, 10**5),
+)
+def test_after_any_allowances_no_more_goes_back_than_is_left(net, vat, allowances, goal, shown):
+    left = Amount(net, vat)
+    for gross_vnd in allowances:
+        if gross_vnd < left.gross_vnd:
+            parts = allocate(gross_vnd, [left.net_vnd, left.vat_vnd])
+            left = Amount(left.net_vnd - parts[0], left.vat_vnd - parts[1])
+    gone = Amount(net - left.net_vnd, vat - left.vat_vnd)
+    back = orders.undelivered(Amount(net, vat), gone, goal, shown)
+    assert 0 <= back.net_vnd <= left.net_vnd
+    assert 0 <= back.vat_vnd <= left.vat_vnd
 
 
 @example(net=33_333, vat=2_667, goal=1_000, shown=334)

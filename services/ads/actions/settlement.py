@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,7 +26,8 @@ _DUE = sa.text(
     """
     WITH counted AS (
         SELECT r.line, CAST(r.hour AT TIME ZONE 'Asia/Ho_Chi_Minh' AS date) AS day, sum(r.impressions) AS quantity
-        FROM rollup r WHERE r.hour >= :since AND r.impressions > 0 AND (:only = '' OR r.line::text = :only)
+        FROM rollup r WHERE r.hour >= :since AND r.impressions > 0
+          AND (CAST(:lines AS uuid[]) IS NULL OR r.line = ANY(CAST(:lines AS uuid[])))
         GROUP BY 1, 2
     ), told AS (
         SELECT line, sum(quantity) AS quantity FROM settled WHERE line IN (SELECT line FROM counted) GROUP BY line
@@ -42,14 +44,24 @@ _DUE = sa.text(
 )
 
 
-async def settle(tx: Tx, limit: int | None = None, only: UUID | None = None) -> int:
+# Whoever tells of a line has its row: of two who look at the same moment, the second sees what the first has told.
+_LOCK = sa.text("SELECT id FROM line_item WHERE id = ANY(:lines) ORDER BY id FOR NO KEY UPDATE")
+
+
+async def settle(tx: Tx, limit: int | None = None) -> int:
     """Tell the ledger what was counted and not yet told, by line and local day; returns of how many of these."""
-    now = clock.now()
-    rows = await tx.execute(_DUE, {"since": now - LOOK_BACK, "only": str(only or ""), "limit": limit})
-    due = rows.all()
+    due = await _due(tx, limit=limit)
+    lines = sorted({row.line for row in due})
+    await tx.execute(_LOCK, {"lines": lines})
+    await settle_lines(tx, lines)
+    return len(due)
+
+
+async def settle_lines(tx: Tx, lines: Sequence[UUID]) -> None:
+    """The same of lines whose rows the transaction has locked."""
     told: dict[UUID, int] = {}
     facts, kept = [], []
-    for row in due:
+    for row in await _due(tx, lines):
         before = told.setdefault(row.line, row.told)
         more = min(row.more, row.goal - before)
         if more <= 0:
@@ -65,10 +77,15 @@ async def settle(tx: Tx, limit: int | None = None, only: UUID | None = None) -> 
                 "quantity": more,
             }
         )
-    if kept:
-        await insert_many(tx, SettledRow, kept, adding=("quantity",))
-        await emit(tx, *facts)
-    return len(due)
+    await insert_many(tx, SettledRow, kept, adding=("quantity",))
+    await emit(tx, *facts)
+
+
+async def _due(
+    tx: Tx, lines: Sequence[UUID] | None = None, *, limit: int | None = None
+) -> Sequence[sa.Row[Any]]:
+    values = {"since": clock.now() - LOOK_BACK, "lines": lines, "limit": limit}
+    return (await tx.execute(_DUE, values)).all()
 
 
 async def unwind(tx: Tx, sale: Sale, lines: Sequence[LineRow]) -> tuple[CreditedLine, ...]:
@@ -78,7 +95,7 @@ async def unwind(tx: Tx, sale: Sale, lines: Sequence[LineRow]) -> tuple[Credited
     for line in lines:
         if line.closed_at is not None:
             continue
-        await settle(tx, only=line.id)
+        await settle_lines(tx, [line.id])
         shown = await tx.scalar(
             sa.select(sa.func.coalesce(sa.func.sum(SettledRow.quantity), 0)).where(SettledRow.line == line.id)
         )

@@ -224,4 +224,6 @@ def undelivered(sold: Amount, gone: Amount, goal: int, impressions: int) -> Amou
     net_vnd = max(0, sold.net_vnd - share(sold.net_vnd, impressions, goal) - gone.net_vnd)
     if net_vnd == sold.net_vnd - gone.net_vnd:
         return Amount(net_vnd, sold.vat_vnd - gone.vat_vnd)
-    return Amount(net_vnd, half_up(sold.vat_vnd * net_vnd, sold.net_vnd))
+    # Allowances may have left less VAT than the rate says: no more goes back than is left of it.
+    vat_vnd = min(half_up(sold.vat_vnd * net_vnd, sold.net_vnd), sold.vat_vnd - gone.vat_vnd)
+    return Amount(net_vnd, vat_vnd)
