@@ -32,7 +32,7 @@ from tests.payments import (
     taken,
     told,
 )
-from tests.payments.test_pages import DESK, agree, post, sign_in
+from tests.payments.test_pages import ALL, DESK, agree, post, sign_in
 
 
 async def letters(flat: Flat) -> list[str]:
@@ -153,6 +153,25 @@ async def test_while_money_is_offered_the_desk_cannot_touch_it_and_after_three_d
     assert isinstance(closed, InvoiceClosed)
     assert closed.outcome == "returned"
     assert await one(flat, "SELECT applied, answer FROM capture") == (False, "too-late")
+
+
+async def test_what_its_seller_declined_goes_back_also_where_the_desks_own_wish_for_it_is_rejected(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice(a_line(30_000_000, 0))
+    payment = await paid_late(flat, invoice)
+    with clock.driven(clock.DrivenClock(clock.now() + timedelta(hours=73), 7)):
+        sign_in(flats, flat, bkh=ALL)
+        asked = f"{DESK}/captures/{payment}/refunds"
+        assert await post(flat, asked, amount_vnd="30000000", reason="Trả lại") == 303
+        await flat.receive(declined(invoice, payment))
+        wish = await one(flat, "SELECT id FROM refund")
+        assert await post(flat, f"{DESK}/refunds/{wish}/decision", choice="no") == 303
+    assert await one(flat, "SELECT cause, amount_vnd FROM refund WHERE state = 'asked'") == (
+        "declined",
+        30_000_000,
+    )
 
 
 async def test_a_seller_that_takes_what_it_declined_hears_that_it_went_back(flats: Flats) -> None:

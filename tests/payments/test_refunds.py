@@ -177,17 +177,21 @@ async def test_another_day_and_another_month_begin_their_sums_anew(flats: Flats)
 
 
 @pytest.mark.promise("T12")
-async def test_whose_deed_led_to_a_credit_does_not_approve_its_money(flats: Flats) -> None:
+async def test_whose_deed_led_to_a_credit_does_not_approve_its_money_whoever_asks_anew(flats: Flats) -> None:
     flat = await flats.start("payments")
     invoice, by = an_invoice(a_line(40_000_000, 0)), clock.new_id()
     await paid(flat, invoice)
     await flat.receive(a_credit(invoice, 40_000_000, by=by))
-    refund = await one(flat, "SELECT id FROM refund WHERE state = 'asked'")
-    flat.client.cookies.set("nt_token", flats.token(id=by, roles={"bkh": ALL}))
-    assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice="yes") == 409
-    sign_in(flats, flat, bkh=["finance_approver"])
-    assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice="yes") == 303
-    assert await books(flat) == [("due", 40_000_000)]
+    for choice in ("no", "yes"):
+        refund = await one(flat, "SELECT id FROM refund WHERE state = 'asked'")
+        flat.client.cookies.set("nt_token", flats.token(id=by, roles={"bkh": ALL}))
+        assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice="yes") == 409
+        sign_in(flats, flat, bkh=["finance_approver"])
+        assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice=choice) == 303
+        if choice == "no":
+            sign_in(flats, flat, bkh=["finance"])
+            assert await post(flat, f"{DESK}/refunds/{refund}/renewal") == 303
+    assert await books(flat) == [("rejected", 40_000_000), ("due", 40_000_000)]
 
 
 @pytest.mark.promise("T12")

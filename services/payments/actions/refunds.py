@@ -260,11 +260,13 @@ async def _asked(tx: Tx, invoice: InvoiceRow, refund: UUID | None) -> tuple[Refu
 async def _give_up(
     tx: Tx, invoice: InvoiceRow, capture: CaptureRow, row: RefundRow, state: rules.State
 ) -> None:
-    """End a refund by which nothing goes back; a credit that came meanwhile is owed what was kept for it."""
+    """End a refund by which nothing goes back; what was kept for it is owed where a credit or a no came meanwhile."""
     row.state, row.ended_at = state, clock.now()
     if refund_of(row).waits_for_renewal:
         return
     capture.refunding_vnd -= row.amount_vnd
+    if capture.answer == "declined":
+        await return_declined(tx, invoice, capture)
     await refund_what_is_owed(tx, invoice)
 
 
@@ -272,7 +274,8 @@ async def decide_refund(tx: Tx, refund: UUID, by: UUID, *, good: bool) -> Refund
     """Approve or reject as the second person. Raises NotFound, NotAwaited, or SamePerson."""
     invoice, capture, row = await with_capture(tx, refund)
     seller = capture.applied and row.credit is None
-    state = rules.approved(refund_of(row), by, good=good, seller=seller)
+    credited_by = await tx.scalar(sa.select(CreditRow.granted_by).where(CreditRow.id == row.credit))
+    state = rules.approved(refund_of(row), by, good=good, seller=seller, credited_by=credited_by)
     act = "refund.approve" if good else "refund.reject"
     await record_act(tx, row.agency, by, act, row.id, amount_vnd=row.amount_vnd)
     if good:

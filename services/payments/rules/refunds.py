@@ -96,11 +96,14 @@ def _agreed(*, seller: bool) -> State:
     return "approved" if seller else "due"
 
 
-def approved(refund: Refund, by: UUID, *, good: bool, seller: bool) -> State:
-    """A second person's decision. Raises NotAwaited, or SamePerson for the one who asked."""
+def approved(refund: Refund, by: UUID, *, good: bool, seller: bool, credited_by: UUID | None = None) -> State:
+    """A second person's decision. Raises NotAwaited, or SamePerson for who asked, or by whose deed it was credited.
+
+    Who did that stays out also where somebody else asked anew for what failed or was rejected.
+    """
     if refund.state != "asked":
         raise NotAwaited(f"This refund is {refund.state}; it waits for no approval.")
-    if refund.asked_by == by and good:
+    if good and by in (refund.asked_by, credited_by):
         raise SamePerson("Somebody else than who asked must approve this refund.")
     return _agreed(seller=seller) if good else "rejected"
 
