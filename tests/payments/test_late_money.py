@@ -121,9 +121,26 @@ async def test_a_declined_large_sum_waits_for_one_person_since_nobody_asked(flat
     await flat.receive(declined(invoice, await paid_late(flat, invoice)))
     refund, state = await one(flat, "SELECT id, state FROM refund")
     assert state == "asked"
+    shown = await page(flat, invoice)
+    assert "Tiền sẽ được trả lại" in shown
+    assert "đang trên đường" not in shown
     sign_in(flats, flat, bkh=["finance_approver"])
     assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice="yes") == 303
     assert await one(flat, "SELECT state FROM refund") == "due"
+    assert "đang trên đường" in await page(flat, invoice)
+
+
+async def test_what_the_desk_only_wishes_to_return_reads_as_received(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice(a_line(30_000_000, 0))
+    capture = await paid(flat, invoice)
+    sign_in(flats, flat, bkh=ALL)
+    for amount_vnd in ("1000000", "29000000"):  # one waits for its seller, one for a second person
+        where = f"{DESK}/captures/{capture}/refunds"
+        assert await post(flat, where, amount_vnd=amount_vnd, reason="Khách đổi ý") == 303
+    shown = await page(flat, invoice)
+    assert "Đã nhận tiền" in shown
+    assert "trả lại" not in shown
 
 
 @pytest.mark.promise("P7")

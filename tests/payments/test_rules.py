@@ -196,13 +196,14 @@ def test_late_money_is_its_sellers_for_three_days_and_then_the_desks() -> None:
 
 
 def test_the_payer_is_told_of_money_what_is_so() -> None:
-    def face(back: int = 0, **changes: Any) -> str:
-        return captures.standing(a_capture(**changes), back)
+    def face(back: int = 0, going: int = 0, owed: int = 0, **changes: Any) -> str:
+        return captures.standing(a_capture(**changes), back, going, owed)
 
-    assert face() == "asking"
-    assert (face(applied=True), face(applied=True, refunding_vnd=400)) == ("received", "received")
-    assert (face(refunding_vnd=400), face(applied=True, refunding_vnd=1000)) == ("returning", "returning")
-    assert face(1000, refunding_vnd=1000) == "returned"
+    assert (face(), face(applied=True, refunding_vnd=1000)) == ("asking", "received"), "a wish moves nothing"
+    assert (face(going=400), face(600, 400, applied=True)) == ("returning", "returning")
+    assert (face(going=400, applied=True), face(owed=400, applied=True)) == ("received", "received")
+    assert (face(owed=400), face(200, 300, 500, applied=True)) == ("owed", "owed")
+    assert face(1000) == "returned"
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9))

@@ -7,9 +7,11 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
+from services.payments.queries.refunds import standing_still
 from services.payments.rules import captures as money
 from services.payments.rules.captures import Capture
 from services.payments.rules.invoices import Invoice, still_owed
+from services.payments.rules.refunds import ON_THEIR_WAY
 from services.payments.tables import (
     AttemptRow,
     CaptureRow,
@@ -43,7 +45,9 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     back_vnd: int
     """What went back of it."""
     going_vnd: int
-    """What is to go back, or on its way."""
+    """What is on its way back."""
+    owed_vnd: int
+    """What must go back and does not move yet. What somebody only wished to return is none of these."""
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,24 +164,24 @@ async def bill(tx: Tx, invoice: UUID) -> Bill | None:
 
 
 async def _money_of(tx: Tx, invoice: UUID) -> tuple[Money, ...]:
-    back = sa.select(sa.func.coalesce(sa.func.sum(RefundRow.amount_vnd), 0))
-    back = back.where(RefundRow.capture == CaptureRow.id, RefundRow.state == "completed")
+    ways = (RefundRow.state == "completed", RefundRow.state.in_(ON_THEIR_WAY), standing_still())
+    every = sa.select(sa.func.coalesce(sa.func.sum(RefundRow.amount_vnd), 0))
+    sums = [every.where(RefundRow.capture == CaptureRow.id, way).scalar_subquery() for way in ways]
     found = await tx.execute(
-        sa.select(CaptureRow, back.scalar_subquery())
-        .where(CaptureRow.invoice == invoice)
-        .order_by(CaptureRow.id)
+        sa.select(CaptureRow, *sums).where(CaptureRow.invoice == invoice).order_by(CaptureRow.id)
     )
-    return tuple(_money(row, int(back_vnd)) for row, back_vnd in found)
+    return tuple(_money(row, *(int(vnd) for vnd in parts)) for row, *parts in found)
 
 
-def _money(row: CaptureRow, back_vnd: int) -> Money:
+def _money(row: CaptureRow, back_vnd: int, going_vnd: int, owed_vnd: int) -> Money:
     seen = msgspec.convert(row, Capture, from_attributes=True)
     return Money(
         amount_vnd=row.amount_vnd,
-        face=money.standing(seen, back_vnd),
+        face=money.standing(seen, back_vnd, going_vnd, owed_vnd),
         late=bool(row.reason),
         back_vnd=back_vnd,
-        going_vnd=row.refunding_vnd - back_vnd,
+        going_vnd=going_vnd,
+        owed_vnd=owed_vnd,
     )
 
 

@@ -88,10 +88,17 @@ async def refunds(
     return [_refund(row) for row in await tx.execute(query)]
 
 
+_OWED = sa.or_(RefundRow.credit.is_not(None), RefundRow.cause == "declined")
+
+
+def standing_still() -> Any:
+    """What must go back and is not on its way: it waits for an approval, or until somebody asks anew."""
+    return sa.or_(sa.and_(RefundRow.state == "asked", _OWED), _to_renew())
+
+
 def _to_renew() -> Any:
     anew = aliased(RefundRow)
-    owed = sa.or_(RefundRow.credit.is_not(None), RefundRow.cause == "declined")
-    given_up = sa.or_(RefundRow.state == "failed", sa.and_(RefundRow.state == "rejected", owed))
+    given_up = sa.or_(RefundRow.state == "failed", sa.and_(RefundRow.state == "rejected", _OWED))
     return sa.and_(given_up, ~sa.exists().where(anew.renews == RefundRow.id))
 
 

@@ -17,7 +17,7 @@ OFFER_LASTS = timedelta(hours=72)
 Answer = Literal["taken", "declined", "too-late"]
 """What the seller said; `too-late` is a taking of money that had gone back, or was on its way, by then."""
 
-Face = Literal["received", "asking", "returning", "returned"]
+Face = Literal["received", "asking", "owed", "returning", "returned"]
 
 
 class OfferOpen(Refused):
@@ -78,10 +78,12 @@ def answered(capture: Capture, said: Literal["taken", "declined"]) -> Answer | N
     return "too-late" if capture.answer == "declined" or capture.refunding_vnd else "taken"
 
 
-def standing(capture: Capture, returned_vnd: int) -> Face:
-    """What its payer is told of the money."""
-    if returned_vnd >= capture.amount_vnd:
+def standing(capture: Capture, back_vnd: int, going_vnd: int, owed_vnd: int) -> Face:
+    """What its payer is told of the money, by what went back, is on its way, or must go back and does not move yet."""
+    if back_vnd >= capture.amount_vnd:
         return "returned"
-    if capture.left_vnd <= 0 or (not capture.applied and capture.refunding_vnd):
+    if back_vnd + going_vnd >= capture.amount_vnd or (going_vnd and not capture.applied):
         return "returning"
+    if back_vnd + going_vnd + owed_vnd >= capture.amount_vnd or (owed_vnd and not capture.applied):
+        return "owed"
     return "received" if capture.applied else "asking"

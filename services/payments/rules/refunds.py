@@ -24,6 +24,9 @@ REFUSALS = frozenset({"02", "03", "09", "91", "95", "97"})
 GIVEN_UP = ("failed", "rejected", "refused")
 """States in which no money goes back by this refund any more."""
 
+ON_THEIR_WAY = ("due", "sent", "unclear")
+"""States in which the money goes, or may have gone."""
+
 State = Literal["asked", "approved", "due", "sent", "unclear", "completed", "failed", "rejected", "refused"]
 """`asked` waits for a second person, `approved` for the seller's answer; from `due` on it is on its way."""
 
