@@ -168,6 +168,9 @@ async def _staff(world: World, tx: Tx) -> None:
         for agency in EVERYWHERE:
             for role in roles:
                 await people.grant(tx, row.id, agency, role, actor=ACTOR)
+        if "finance" in roles:
+            # Who asks for a refund, then who approves one.
+            world.actors.setdefault("finance", []).append(row.id)
         _tell(world, who, email, opens, secret)
 
 

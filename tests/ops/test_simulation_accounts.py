@@ -48,6 +48,7 @@ async def test_every_demo_sign_in_opens_a_session(flats):
     world = a_world(flat)
     with clock.driven(clock.DrivenClock(start_of(date(2026, 1, 2)), 7)):
         await simulation.begin(world)
+    opened = {}
     for entry in world.demo["sign_ins"]:
         browser = Browser(flat)
         answer = await browser.post(
@@ -56,9 +57,13 @@ async def test_every_demo_sign_in_opens_a_session(flats):
         if entry["totp_secret"]:
             answer = await browser.post("/account/totp", code=pyotp.TOTP(entry["totp_secret"]).now())
         assert (answer.status_code, answer.headers["location"]) == (303, entry["opens"])
-        held = browser.principal()
+        held = opened[entry["email"]] = browser.principal()
         assert "bkh" in held.roles
         assert (held.organisation is not None) == (not entry["totp_secret"])
+    # Who asks for refunds in the history, and who approves them.
+    ask, approve = (opened[f"{name}@baokhanhhoa.example"] for name in ("ketoan", "ketoantruong"))
+    assert world.actors["finance"] == [ask.id, approve.id]
+    assert "finance_approver" in approve.roles["bkh"]
 
 
 async def test_the_same_seed_makes_the_same_people(flats):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ops.simulation import World
 from ops.simulation import events as simulation
-from shared import clock
+from shared import clock, contracts
 from shared.calendar import days, start_of
 from shared.contracts.events import InvoiceOpened
 from tests.conftest import Flat, Flats
@@ -74,3 +74,19 @@ async def test_the_open_night_run_has_three_gold_packages_left_and_every_count_h
         flat, "SELECT count(*) AS n FROM hold WHERE sold_at IS NULL AND freed_at IS NULL"
     )
     assert open_holds.n == 0
+
+
+async def test_children_come_to_the_day_of_books_for_nothing_and_without_an_invoice(flats: Flats) -> None:
+    flat, _, _ = await live(flats, date(2026, 2, 8), date(2026, 4, 12), scale=0.05)
+    orders = await rows(
+        flat,
+        "SELECT sale.id, sale.paid_at, count(bib) AS bibs, count(*) AS tickets FROM sale "
+        "JOIN registration r ON r.id = sale.of JOIN entrant e ON e.registration = r.id "
+        "WHERE sale.total_vnd = 0 GROUP BY sale.id",
+    )
+    assert orders
+    assert all(order.paid_at and order.bibs == order.tickets for order in orders)
+    asked = await rows(flat, "SELECT body FROM fact_log WHERE subject = 'events.invoice.opened.v1'")
+    said = {str(contracts.decode(row.body).invoice) for row in asked}
+    assert said
+    assert not said & {str(order.id) for order in orders}

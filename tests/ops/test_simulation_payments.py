@@ -4,23 +4,42 @@ import random
 import time
 from datetime import date, timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
+import msgspec
+import pytest
 import sqlalchemy as sa
 
 from ops.simulation import World
 from ops.simulation import payments as simulation
+from ops.simulation.payments import occasions
 from shared import clock
-from shared.calendar import days, start_of
-from shared.contracts.payments import InvoiceClosed, PaymentCaptured, RefundCompleted, SettlementReceived
+from shared.calendar import days, local_day, start_of
+from shared.contracts import events
+from shared.contracts.base import CreditedLine, OnDate
+from shared.contracts.payments import (
+    InvoiceClosed,
+    MessageRequested,
+    MoneyUnapplied,
+    PaymentCaptured,
+    RefundAsked,
+    RefundCompleted,
+    SettlementReceived,
+)
 from tests.conftest import Flat, Flats
 from tests.payments import a_credit, a_line, an_invoice
 
 FIRST = date(2024, 3, 1)
 
 
+def a_world(flat: Flat) -> World:
+    finance = [uuid4(), uuid4()]
+    return World(flat.kit, random.Random(7), flat.kit.settings, 1.0, {"finance": finance}, {})
+
+
 async def live(flat: Flat, span: int, per_day: int) -> list[Any]:
     """Some days of a seller's invoices, paid by the simulation; returns all facts."""
-    world = World(flat.kit, random.Random(7), flat.kit.settings, 1.0, {}, {})
+    world = a_world(flat)
     facts: list[Any] = []
     with clock.driven(clock.DrivenClock(start_of(FIRST), 7)) as driven:
         await simulation.begin(world)
@@ -70,3 +89,87 @@ async def test_the_same_seed_gives_the_same_facts(flats: Flats) -> None:
     first = await live(await flats.start("payments"), span=8, per_day=3)
     again = await live(await flats.start("payments"), span=8, per_day=3)
     assert [(fact.id, fact.subject()) for fact in first] == [(fact.id, fact.subject()) for fact in again]
+
+
+class Seller:
+    """Events: it takes late money unless other money paid, and gives back whatever the desk asks for."""
+
+    def __init__(self, flat: Flat) -> None:
+        self.flat = flat
+        self.facts: list[Any] = []
+        self.opened: dict[UUID, events.InvoiceOpened] = {}
+
+    async def ask(self, net_vnd: int, lasts: timedelta) -> None:
+        """Ask for the money of something that is used in a month."""
+        line = a_line(net_vnd, 8_000, earn=OnDate(local_day(clock.now()) + timedelta(days=30)))
+        given = msgspec.structs.asdict(an_invoice(line, expires_at=clock.now() + lasts))
+        opened = events.InvoiceOpened(**given)
+        self.opened[opened.invoice] = opened
+        await self.flat.receive(opened)
+
+    async def hear(self) -> None:
+        while facts := await self.flat.facts():
+            self.facts += facts
+            answers = [self.answer(fact) for fact in facts if isinstance(fact, MoneyUnapplied | RefundAsked)]
+            await self.flat.receive(*answers)
+
+    def answer(self, fact: MoneyUnapplied | RefundAsked) -> Any:
+        assert fact.invoice is not None
+        about = {"agency": fact.agency, "invoice": fact.invoice}
+        if isinstance(fact, RefundAsked):
+            (line,) = self.opened[fact.invoice].lines
+            lines = (CreditedLine(line.id, line.net_vnd, line.vat_vnd),)
+            return events.CreditGranted(
+                credit=clock.new_id(), reason="refund", lines=lines, refund=fact.refund, by=fact.by, **about
+            )
+        if fact.reason == "already-paid":
+            return events.MoneyDeclined(payment=fact.payment, reason="already-paid", **about)
+        return events.MoneyTaken(payment=fact.payment, **about)
+
+
+async def test_now_and_then_money_comes_late_or_twice_and_one_person_or_two_give_some_back(
+    flats: Flats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(occasions, "EVERY_DAYS", dict.fromkeys(occasions.EVERY_DAYS, 4))
+    flat = await flats.start("payments")
+    world, seller = a_world(flat), Seller(flat)
+    asks, approves = world.actors["finance"]
+    with clock.driven(clock.DrivenClock(start_of(FIRST), 7)) as driven:
+        await simulation.begin(world)
+        for day in days(FIRST, FIRST + timedelta(days=35)):
+            driven.move_to(start_of(day) + timedelta(hours=8))
+            await seller.ask(150_000, timedelta(minutes=15))
+            await seller.ask(90_000, timedelta(days=10))
+            await seller.ask(25_000_000, timedelta(days=1))
+            await simulation.live_day(world, day)
+            await seller.hear()
+            if day.weekday() == 6:
+                driven.move_to(start_of(day) + timedelta(hours=23))
+                await flat.tick()
+                await seller.hear()
+        await flat.tick()
+        await seller.hear()
+    async with flat.tx() as tx:
+        late = await tx.execute(sa.text("SELECT reason, answer, applied FROM capture WHERE reason <> ''"))
+        back = await tx.execute(
+            sa.text("SELECT cause, state, amount_vnd >= 20000000 AS large, asked_by, approved_by FROM refund")
+        )
+        bank = (
+            await tx.execute(
+                sa.text(
+                    "SELECT (SELECT sum(amount_vnd) FROM sim_transaction WHERE state = 'paid'), "
+                    "(SELECT sum(amount_vnd) FROM capture), (SELECT sum(refunded_vnd) FROM sim_transaction), "
+                    "(SELECT sum(amount_vnd) FROM refund WHERE state = 'completed')"
+                )
+            )
+        ).one()
+    assert set(late.all()) == {("invoice-closed", "taken", True), ("already-paid", "declined", False)}
+    assert {row for row in back.all() if row.state == "completed"} == {
+        ("declined", "completed", False, None, None),
+        ("person", "completed", False, asks, None),
+        ("person", "completed", True, asks, approves),
+    }
+    assert bank[0] == bank[1] > 0
+    assert bank[2] == bank[3] > 0
+    letters = {fact.template for fact in seller.facts if isinstance(fact, MessageRequested)}
+    assert letters == {f"payments.money-{news}" for news in ("late", "taken", "declined", "returned")}

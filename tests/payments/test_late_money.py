@@ -6,6 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from services.payments import jobs
+from services.payments.simulators import vnpay as simulator
+from services.payments.tables import SimTransactionRow
 from shared import clock
 from shared.contracts import ads
 from shared.contracts.payments import (
@@ -304,3 +306,12 @@ async def test_held_money_that_two_persons_take_later_keeps_the_banks_day(flats:
     (captured,) = await told(flat, PaymentCaptured)
     assert captured.captured_at == paid_at
     assert await one(flat, "SELECT captured_at FROM capture") == paid_at
+
+
+def test_the_simulated_bank_pays_late_only_what_ran_out_of_time_there() -> None:
+    with pytest.raises(simulator.Unpayable, match="whose time ran out"):
+        simulator.pay_late(SimTransactionRow(state="failed", response="24", status="02"))
+    slow = SimTransactionRow(state="failed", response="11", status="02")
+    simulator.pay_late(slow)
+    assert (slow.state, slow.response, slow.status) == ("paid", "00", "00")
+    assert slow.paid_at == slow.notify_at is not None

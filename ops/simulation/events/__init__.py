@@ -57,11 +57,15 @@ GIVEN = ("Anh", "Bảo", "Chi", "Duy", "Hạnh", "Khôi", "Linh", "Nhi", "Phúc"
 class Open:
     """An edition on sale: its ids, its sponsors still to come, its tickets."""
 
-    def __init__(self, edition: Edition, event: EventRow, sold: dict[str, UUID], tickets: list[UUID]) -> None:
+    def __init__(self, edition: Edition, event: EventRow, rows: list[SellableRow]) -> None:
+        tiers = {package.title: package.tier for package in edition.new.packages}
+        tickets = [row for row in rows if row.kind == "ticket"]
         self.edition = edition
         self.event = event.id
-        self.packages = sold
-        self.tickets = tickets
+        self.packages = {tiers[row.title]: row.id for row in rows if row.kind == "package"}
+        self.tickets = [row.id for row in tickets]
+        self.first = [row.id for row in tickets if row.price_vnd == 0] or self.tickets
+        """What the next order is of: where something is to be had for nothing, the first who come take that alone."""
         self.coming: list[tuple[date, str, int]] = []
         self.owed = 0.0
         """Orders that are due and have not come yet."""
@@ -95,14 +99,10 @@ async def live_day(world: World, day: date) -> None:
 
 async def _put_on_sale(world: World, tx: Tx, edition: Edition, day: date) -> Open:
     event = await catalogue.create_event(tx, edition.new, clock.now())
-    tiers = {package.title: package.tier for package in edition.new.packages}
-    rows = list(
-        await tx.scalars(
-            sa.select(SellableRow).where(SellableRow.event == event.id).order_by(SellableRow.position)
-        )
+    rows = await tx.scalars(
+        sa.select(SellableRow).where(SellableRow.event == event.id).order_by(SellableRow.position)
     )
-    packages = {tiers[row.title]: row.id for row in rows if row.kind == "package"}
-    one = Open(edition, event, packages, [row.id for row in rows if row.kind == "ticket"])
+    one = Open(edition, event, list(rows))
     companies = list(range(len(COMPANIES)))
     world.random.shuffle(companies)
     for tier, count in edition.sponsors.items():
@@ -152,10 +152,11 @@ async def _sell(world: World, tx: Tx, one: Open, day: date) -> None:
     for _ in range(count if readers else 0):
         person = world.random.choice(readers)
         runners = world.random.choices((1, 2, 3, 4), (55, 28, 11, 6))[0]
-        entries = [Entry(world.random.choice(one.tickets), _name(world)) for _ in range(runners)]
+        entries = [Entry(world.random.choice(one.first), _name(world)) for _ in range(runners)]
         patron = Patron(person, person, Buyer("person", person))
         try:
             await registrations.register(tx, patron, one.edition.new.slug, entries, clock.now())
+            one.first = one.tickets
         except (HeldUnpaid, LetGo):
             one.owed += 1
 

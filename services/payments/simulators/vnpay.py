@@ -151,6 +151,15 @@ def conclude(row: SimTransactionRow, choice: str, told: Behaviour) -> None:
         row.notify_at = None if told.silent else now + timedelta(seconds=told.delay_s)
 
 
+def pay_late(row: SimTransactionRow) -> None:
+    """A bank that let its buyer pay says so at last, though the transaction was called over by then."""
+    if row.response != OUTCOMES["expire"][1]:
+        raise Unpayable("Only a transaction whose time ran out is paid late.")
+    now = clock.now()
+    _conclude(row, "pay", now)
+    row.notify_at = now
+
+
 def _conclude(row: SimTransactionRow, choice: str, now: datetime) -> None:
     row.state, row.response, row.status = OUTCOMES[choice]
     row.paid_at = now

@@ -2,22 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any
-from urllib.parse import urlsplit
-from uuid import UUID
 
 import sqlalchemy as sa
 
 from ops.simulation import World
-from services.payments import gateways
-from services.payments.actions import attempts, captures, refunds
-from services.payments.rules import vnpay
+from ops.simulation.payments import bank, occasions
+from services.payments.actions import captures, refunds
 from services.payments.simulators import vnpay as simulator
 from services.payments.tables import CaptureRow, InvoiceRow, RefundRow
 from shared import clock
 from shared.calendar import start_of
 from shared.db import Tx
-from shared.settings import Settings
 
 FEE_PERMILLE = 11
 PAYS, CANCELS = 0.97, 0.98
@@ -29,35 +24,35 @@ CONTRACT_VND = 8_000_000
 PAYS_TERMS = 0.4
 """Share of those on terms who pay on any day from shortly before it is due."""
 
-ADDRESS = "203.113.131.1"
 MONDAY = 0
 
 
 async def begin(world: World) -> None:
-    """Let requests to VNPay go straight to the simulator: no server runs while years pass."""
-
-    async def straight(settings: Settings, body: dict[str, str]) -> dict[str, Any]:
-        async with world.kit.database.worker_tx() as tx:
-            return dict(await simulator.answer(tx, vnpay.terminals(settings.vnpay_terminals), body))
-
-    gateways.wire.set(straight)
+    """The bank is reached straight, and what is unusual is planned."""
+    bank.wire(world)
+    occasions.begin(world)
     world.memory["gave_up"] = set()
-    world.memory["approver"] = clock.new_id()
 
 
 async def live_day(world: World, day: date) -> None:
-    """One day: pay what is open, approve large refunds, and on Mondays receive the week's payout."""
+    """One day: pay what is open, hear late banks, approve and ask refunds, and on Mondays receive the week's payout."""
     async with world.kit.database.worker_tx() as tx:
-        await _pay(tx, world, await _to_pay(tx, world))
+        invoices = await _to_pay(tx, world)
+        await occasions.keep_waiting(
+            tx, world, day, [row for row in invoices if row.total_vnd < CONTRACT_VND]
+        )
+        await _pay(tx, world, [row for row in invoices if not occasions.is_slow(world, row.id)])
+        await occasions.tell_late(tx, world)
         await _approve(tx, world)
+        await occasions.give_back(tx, world, day)
         if day.weekday() == MONDAY:
             await _settle(tx, day)
 
 
-async def _to_pay(tx: Tx, world: World) -> list[tuple[UUID, int]]:
+async def _to_pay(tx: Tx, world: World) -> list[InvoiceRow]:
     soon = clock.now() + timedelta(days=2)
-    rows = await tx.execute(
-        sa.select(InvoiceRow.id, InvoiceRow.collect, InvoiceRow.total_vnd)
+    rows = await tx.scalars(
+        sa.select(InvoiceRow)
         .where(
             InvoiceRow.outcome.is_(None),
             InvoiceRow.withdrawn_at.is_(None),
@@ -69,39 +64,31 @@ async def _to_pay(tx: Tx, world: World) -> list[tuple[UUID, int]]:
         .order_by(InvoiceRow.id)
     )
     gave_up = world.memory["gave_up"]
-    open_ = [row for row in rows if row.id not in gave_up]
-    return [
-        (row.id, row.total_vnd)
-        for row in open_
-        if row.collect == "prepaid" or world.random.random() < PAYS_TERMS
-    ]
+    open_ = [row for row in rows if row.id not in gave_up and not occasions.is_slow(world, row.id)]
+    return [row for row in open_ if row.collect == "prepaid" or world.random.random() < PAYS_TERMS]
 
 
-async def _pay(tx: Tx, world: World, invoices: Sequence[tuple[UUID, int]]) -> None:
-    """The real path: attempts, the bank, its signed notifications; the buyers of a day come side by side."""
-    known = vnpay.terminals(world.settings.vnpay_terminals)
+async def _pay(tx: Tx, world: World, invoices: Sequence[InvoiceRow]) -> None:
+    """The real path: attempts, the bank, its signed notifications."""
     told = simulator.Behaviour()
     rows = []
-    for invoice, total_vnd in invoices:
-        chance = world.random.random() if total_vnd < CONTRACT_VND else 0.0
+    for invoice in invoices:
+        chance = world.random.random() if invoice.total_vnd < CONTRACT_VND else 0.0
         if chance >= PAYS:
-            world.memory["gave_up"].add(invoice)
+            world.memory["gave_up"].add(invoice.id)
         if chance < CANCELS:
-            address = await attempts.start_vnpay(tx, known, world.settings.base_url, invoice, ADDRESS, "vi")
-            row = await simulator.open_payment(tx, known, urlsplit(address).query)
+            row = await bank.go(tx, world, invoice.id)
             rows.append((row, "pay" if chance < PAYS else "cancel"))
     for row, choice in rows:
         simulator.conclude(row, choice, told)
-    said = [simulator.notification_query(row, known) for row, _ in rows]
-    replies = [await attempts.hear_vnpay(tx, known, raw, ADDRESS) for raw in said]
-    for (row, _), reply in zip(rows, replies, strict=True):
-        simulator.note_reply(row, reply.RspCode)
+    await bank.tell(tx, world, [row for row, _ in rows])
 
 
 async def _approve(tx: Tx, world: World) -> None:
+    """What was asked for until yesterday is approved by another person than who asked."""
     asked = await tx.scalars(sa.select(RefundRow.id).where(RefundRow.state == "asked").order_by(RefundRow.id))
     for refund in asked.all():
-        await refunds.decide_refund(tx, refund, world.memory["approver"], good=True)
+        await refunds.decide_refund(tx, refund, world.actors["finance"][1], good=True)
 
 
 async def _settle(tx: Tx, day: date) -> None:
