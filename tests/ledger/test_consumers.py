@@ -8,7 +8,18 @@ import sqlalchemy as sa
 
 from services.ledger.actions import posting
 from shared.calendar import start_of
-from tests.ledger.builders import a_line, captured, credit, delivered, delivery, opened, refunded
+from shared.contracts.base import OnDate
+from tests.ledger.builders import (
+    a_line,
+    a_ticket,
+    captured,
+    credit,
+    delivered,
+    delivery,
+    moved,
+    opened,
+    refunded,
+)
 
 
 async def balances(flat: Any, agency: str = "") -> dict[str, int]:
@@ -87,6 +98,23 @@ async def test_full_delivery_earns_exactly_the_net(flats: Any, november: Any) ->
     found = await balances(flat)
     assert found["revenue"] == -1_000_001
     assert "deferred_revenue" not in found
+
+
+@pytest.mark.promise("L4")
+@pytest.mark.parametrize("day", [date(2026, 11, 20), date(2026, 12, 4)], ids=["earlier", "later"])
+async def test_a_ticket_whose_event_moves_is_earned_on_the_day_of_then(
+    flats: Any, november: Any, day: date
+) -> None:
+    flat = await flats.start("ledger")
+    ticket = a_ticket(date(2026, 11, 28))
+    await flat.receive(captured(ticket, on=date(2026, 11, 10)))
+    await flat.receive(moved(ticket, OnDate(day), date(2026, 11, 10)))
+    november.move_to(start_of(day) - timedelta(hours=1))
+    await flat.tick()
+    assert "revenue" not in await balances(flat)
+    november.move_to(start_of(day) + timedelta(hours=1))
+    await flat.tick()
+    assert (await balances(flat))["revenue"] == -250_000
 
 
 @pytest.mark.promise("L4")

@@ -43,7 +43,7 @@ async def store(
     await insert_many(tx, LegRow, _leg_rows(entries))
     await insert_many(tx, PartRow, _part_rows(entries))
     await insert_many(tx, RollupRow, _rollup_rows(entries), adding=("debit_vnd", "credit_vnd"))
-    await insert_many(tx, LineRow, _line_rows(lines.values()), replacing=("live_until", "state"))
+    await insert_many(tx, LineRow, _line_rows(lines.values()), replacing=("starts_on", "live_until", "state"))
     payments = [
         {"id": payment, "agency": agency, "rail": rail, "invoice": invoice}
         for payment, (agency, rail, invoice) in paid.items()
