@@ -146,9 +146,9 @@ SELECT md5('subscription ' || n)::uuid, 'bkh', md5('person ' || n)::uuid, md5('p
     true, 0, '', '1', now()
 FROM generate_series(0, %(readers)s - 1) AS n;
 INSERT INTO sale (id, agency, kind, of, owner, number, buyer, collect, lines, total_vnd, opened_at, expires_at,
-    captured_vnd, credits, credited_vnd, paid_at, outcome, closed_at)
+    captured_vnd, credits, credited_vnd, paid_at)
 SELECT md5('invoice ' || n)::uuid, 'bkh', 'period', md5('subscription ' || n)::uuid, md5('person ' || n)::uuid,
-    'bench ' || n, '{}', 'prepaid', '[]', 49000, now(), now(), 49000, '{}', 0, now(), 'paid', now()
+    'bench ' || n, '{}', 'prepaid', '[]', 49000, now(), now(), 49000, '{}', 0, now()
 FROM generate_series(0, %(readers)s - 1) AS n;
 INSERT INTO invoice (id, agency, subscription, person, n, start, until)
 SELECT md5('invoice ' || n)::uuid, 'bkh', md5('subscription ' || n)::uuid, md5('person ' || n)::uuid, 0,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from shared import clock, links
 from shared.calendar import local_day
-from shared.contracts.base import Buyer, Collect, Line, Outcome
+from shared.contracts.base import Buyer, Collect, Line
 from shared.db import Tx, secure_ddl
 from shared.settings import Settings
 
@@ -55,7 +55,8 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     """When payments was asked to stop; what is held is freed only when it says that it has."""
     taken: UUID | None = None
     """The late payment that was taken; its capture is on the way."""
-    outcome: Outcome | None = None
+    outcome: Literal["withdrawn", "expired"] | None = None
+    """How it ended unpaid, once no money can come any more; None where it is paid, or may be."""
     closed_at: datetime | None = None
 
     @property
@@ -110,7 +111,7 @@ SALE = sa.Table(
     sa.Column("outcome", sa.Text),
     sa.Column("closed_at", _INSTANT),
     sa.CheckConstraint("collect IN ('prepaid', 'on_terms')", name="sale_collect"),
-    sa.CheckConstraint("outcome IN ('paid', 'withdrawn', 'expired')", name="sale_outcome"),
+    sa.CheckConstraint("outcome IN ('withdrawn', 'expired')", name="sale_outcome"),
     sa.CheckConstraint("(outcome IS NULL) = (closed_at IS NULL)", name="sale_closed_with_outcome"),
     sa.CheckConstraint(
         "total_vnd > 0 OR (total_vnd = 0 AND paid_at IS NOT NULL)", name="sale_of_nothing_is_paid"

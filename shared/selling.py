@@ -103,8 +103,6 @@ async def open_sale(
         opened_at=now,
         expires_at=expires_at,
         paid_at=None if total_vnd else now,
-        outcome=None if total_vnd else "paid",
-        closed_at=None if total_vnd else now,
     )
     stored = msgspec.structs.asdict(sale)
     plain = {name: msgspec.to_builtins(stored[name]) for name in ("buyer", "lines", "credits")}
@@ -213,16 +211,25 @@ def _part(line: UUID, left: Credited, gross_vnd: int) -> CreditedLine:
     return CreditedLine(line, net_vnd, vat_vnd)
 
 
+async def _own(
+    tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured | InvoiceClosed | RefundAsked
+) -> Sale | None:
+    """The sale that a fact of payments is about, locked; None where it is another seller's."""
+    sellers = {kind.seller for kind in kinds.values()}
+    return await lock(tx, fact.invoice) if not fact.seller or fact.seller in sellers else None
+
+
 async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> None:
     """Money came; when all of it is there, what was bought is delivered, or freed and credited where that cannot be."""
-    sale = await lock(tx, fact.invoice)
+    sale = await _own(tx, kinds, fact)
     if sale is None or sale.paid_at is not None:
         return  # another seller's, or told before
     lines = tuple(paid.line for paid in fact.lines)
-    sale = await _write(tx, sale, captured_vnd=sale.captured_vnd + fact.amount_vnd, lines=lines)
-    if sale.owed_vnd:
+    came = {"captured_vnd": sale.captured_vnd + fact.amount_vnd, "lines": lines}
+    if fact.amount_vnd < sale.owed_vnd:
+        await _write(tx, sale, **came)
         return
-    sale = await _write(tx, sale, paid_at=fact.captured_at)
+    sale = await _write(tx, sale, **came, paid_at=fact.captured_at)
     kind = kinds[sale.kind]
     try:
         async with tx.begin_nested():
@@ -236,15 +243,12 @@ async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> 
 
 async def closed(tx: Tx, kinds: Mapping[str, Kind], fact: InvoiceClosed) -> None:
     """No money can come any more: what is held is freed. Of a sale that is paid, or taken since, it stays."""
-    sale = await lock(tx, fact.invoice)
+    sale = await _own(tx, kinds, fact) if fact.outcome != "paid" else None
     if sale is None:
-        return
-    if fact.outcome == "paid":
-        await _write(tx, sale, outcome="paid", closed_at=fact.occurred_at)
-        return
+        return  # another seller's; or paid, which the capture says
     if sale.paid_at is not None or (sale.taken is not None and fact.outcome != "returned"):
         return  # said before the late money was taken, and heard after it
-    outcome = "withdrawn" if fact.outcome == "returned" else fact.outcome
+    outcome = "expired" if fact.outcome == "expired" else "withdrawn"
     sale = await _write(tx, sale, outcome=outcome, closed_at=fact.occurred_at, taken=None)
     await kinds[sale.kind].free(tx, sale)
 
@@ -282,7 +286,7 @@ async def _take(tx: Tx, kind: Kind, sale: Sale, fact: MoneyUnapplied) -> None:
 
 async def refund_asked(tx: Tx, kinds: Mapping[str, Kind], fact: RefundAsked) -> None:
     """The desk wants money back for a buyer: unwind what was sold and credit it, or say why not."""
-    sale = await lock(tx, fact.invoice)
+    sale = await _own(tx, kinds, fact)
     if sale is None:
         return  # another seller's
     kind = kinds[sale.kind]

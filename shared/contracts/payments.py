@@ -15,6 +15,8 @@ class InvoiceClosed(Fact, frozen=True, kw_only=True, tag="payments.invoice.close
     invoice: UUID
     outcome: Literal[Outcome, "returned"]
     """`returned`: the late money that its seller took had gone back before, so that nothing holds any more."""
+    seller: str = ""
+    """Whose invoice it is: the others need not look for it."""
 
 
 class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.captured.v1"):
@@ -29,6 +31,8 @@ class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.cap
     """When the money paid the invoice: the bank's own moment, or when its seller took it out of suspense."""
     lines: tuple[PaidLine, ...]
     """As sold, split into net and VAT by the rate of the day of the money; each with its part of the payment."""
+    seller: str = ""
+    """Whose invoice it is: the others need not look for it."""
     from_suspense: bool = False
     """Whether the money came before, and lay in suspense until its seller took it."""
 
@@ -58,6 +62,8 @@ class RefundAsked(Fact, frozen=True, kw_only=True, tag="payments.refund.asked.v1
     amount_vnd: Positive
     reason: str
     by: UUID | None
+    seller: str = ""
+    """Whose invoice it is: the others need not look for it."""
 
 
 class RefundCompleted(Fact, frozen=True, kw_only=True, tag="payments.refund.completed.v1"):

@@ -77,7 +77,10 @@ async def take_money(tx: Tx, fact: MoneyTaken) -> None:
     now = clock.now()
     row.answer, row.answered_at = answer, now
     if answer == "too-late":
-        await emit(tx, InvoiceClosed(agency=invoice.agency, invoice=invoice.id, outcome="returned"))
+        returned = InvoiceClosed(
+            agency=invoice.agency, invoice=invoice.id, outcome="returned", seller=invoice.seller
+        )
+        await emit(tx, returned)
         return
     row.applied = True
     await tell_payer(tx, invoice, "taken", row.amount_vnd)
@@ -130,6 +133,7 @@ async def _captured(tx: Tx, invoice: InvoiceRow, row: CaptureRow, paid_at: datet
         agency=row.agency,
         payment=row.id,
         invoice=invoice.id,
+        seller=invoice.seller,
         rail=row.rail,  # type: ignore[arg-type]
         collect=seen.collect,
         amount_vnd=row.amount_vnd,

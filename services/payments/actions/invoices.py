@@ -119,7 +119,7 @@ def closed(row: InvoiceRow, outcome: base.Outcome) -> InvoiceClosed:
     """Set the outcome of a locked invoice; returns what its transaction has to say of it."""
     row.outcome = outcome
     row.closed_at = clock.now()
-    return InvoiceClosed(agency=row.agency, invoice=row.id, outcome=outcome)
+    return InvoiceClosed(agency=row.agency, invoice=row.id, outcome=outcome, seller=row.seller)
 
 
 async def expire_invoices(tx: Tx, limit: int) -> int:

@@ -152,6 +152,7 @@ async def _go_on(tx: Tx, invoice: InvoiceRow, capture: CaptureRow, row: RefundRo
             refund=row.id,
             payment=capture.id,
             invoice=invoice.id,
+            seller=invoice.seller,
             amount_vnd=row.amount_vnd,
             reason=row.reason,
             by=row.asked_by,
