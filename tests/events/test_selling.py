@@ -321,3 +321,19 @@ async def test_what_was_sold_is_earned_on_the_day_that_its_event_has_by_now(flat
     assert (moved.line, moved.earn) == (waiting.lines[0].id, OnDate(later)), (
         "the books hear it once they know the line"
     )
+
+
+@pytest.mark.parametrize("what", ["ticket", "sponsorship"])
+async def test_money_that_comes_while_its_event_gets_another_day_is_earned_on_that_day(
+    flat: Flat, what: str
+) -> None:
+    fact = await (run(flat, "An") if what == "ticket" else take(flat))
+    later = local_day(clock.now()) + timedelta(days=80)
+    async with flat.tx() as tx, asyncio.TaskGroup() as group:
+        event = (await tx.scalars(sa.select(EventRow).with_for_update())).one()
+        before = {name: getattr(event, name) for name in Details.__struct_fields__}
+        await edit_event(tx, event, Details(**before | {"starts_at": start_of(later)}))
+        group.create_task(flat.receive(a_capture(fact.invoice, fact.lines)))
+        await asyncio.sleep(0.3)
+        await tx.commit()
+    assert (await said(flat, EarningMoved)).earn == OnDate(later)

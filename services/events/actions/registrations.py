@@ -126,9 +126,10 @@ def _entrant(registration: RegistrationRow, position: int, entry: Entry) -> Entr
 
 async def _deliver(tx: Tx, sale: Sale) -> None:
     """The order is paid: what it held is sold, and its runners get their bibs. Raises SoldOut."""
-    await stock.sell(tx, sale.id, clock.now())
     order = await tx.get_one(RegistrationRow, sale.of)
+    # Before its stock, as those who change an event or what it sells.
     event: EventRow = await locked(tx, EventRow, order.event)
+    await stock.sell(tx, sale.id, clock.now())
     await _number(tx, order, event)
     await earning.follow(tx, sale, event)
 

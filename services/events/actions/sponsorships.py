@@ -234,10 +234,11 @@ async def _invoice(tx: Tx, sponsorship: SponsorshipRow) -> UUID | None:
 async def _contract(tx: Tx, sale: Sale) -> None:
     """The first instalment is paid: what was held is sold. Raises Cancelled, IndustryTaken, SoldOut."""
     sponsorship: SponsorshipRow = await locked(tx, SponsorshipRow, sale.of)
+    # Whoever gives the event another day is waited for: what is paid here is earned on the day of then.
+    event: EventRow = await locked(tx, EventRow, sponsorship.event)
     await _hold_again(tx, sponsorship, sale)
     await stock.sell(tx, sale.id, clock.now())
     sponsorship.contracted_at = clock.now()
-    event = await tx.get_one(EventRow, sponsorship.event)
     await emit(tx, *await instalments.signed(tx, sponsorship, event, sale.buyer))
     await earning.follow(tx, sale, event)
     if sponsorship.person is not None:
