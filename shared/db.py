@@ -198,8 +198,11 @@ async def bump(tx: Tx, name: str) -> int:
 
 
 async def locked(tx: Tx, row: type[Any], key: object) -> Any:
-    """Read one row and lock it until the end of the transaction; None where there is none."""
-    return await tx.get(row, key, with_for_update=True, populate_existing=True)
+    """Read one row and lock it until the end of the transaction; None where there is none.
+
+    Who only refers to it by a foreign key goes on: two who had referred to it first and want it then never meet.
+    """
+    return await tx.get(row, key, with_for_update={"key_share": True}, populate_existing=True)
 
 
 ACTS_AT, SEES = "acts_at", "sees"

@@ -11,8 +11,10 @@ from services.events.actions.catalogue import NewTicket
 from services.events.rules import industries
 from services.events.rules.registrations import Entry
 from services.events.rules.stock import IndustryTaken, SoldOut
+from services.events.tables import EventRow
 from shared import clock
 from shared.contracts.events import InvoiceOpened
+from shared.db import locked
 from shared.errors import Refused
 from tests.conftest import Flat, Flats
 from tests.events import BANK, DIGITAL_BANK, a_capture, a_package, a_patron, an_application, an_event, counts
@@ -118,6 +120,18 @@ async def test_an_order_of_two_kinds_holds_both_or_none(flats: Flats) -> None:
     assert await order(2, 8) == "held"
     assert await order(1, 3) == "sold-out"
     assert counts((await stocks(flat))["5 km"]) == (2, 0)
+
+
+async def test_whoever_is_given_a_bib_keeps_nobody_from_ordering_tickets_of_the_same_event(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("events")
+    event = await an_event(flat)
+    entries = [Entry((await stocks(flat))["5 km"]["id"], "Lan")]
+    async with flat.tx() as giving, flat.tx() as ordering:
+        await locked(giving, EventRow, event.id)
+        order = registrations.register(ordering, a_patron(), "night-run", entries, clock.now())
+        assert await asyncio.wait_for(order, 5)
 
 
 async def test_orders_that_name_the_same_kinds_in_opposite_order_do_not_lock_each_other(flats: Flats) -> None:
