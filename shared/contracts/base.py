@@ -1,7 +1,7 @@
 """What every fact carries, and the Structs that several services speak of: lines, buyers, how a line is earned."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -47,8 +47,6 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     occurred_at: datetime = msgspec.field(default_factory=clock.now)
     correlation: str = ""
     """The request or fact that led to this one, carried along for tracing."""
-
-    describes: ClassVar[str] = ""
 
     @classmethod
     def subject(cls) -> str:

@@ -19,7 +19,7 @@ from shared.outbox import emit
 from shared.sales import SALE, Sale
 
 GIVEN_UP_AFTER = timedelta(days=365)
-"""An instalment on terms stays payable for a year after it was due."""
+"""How long after its due day an instalment is paid by its own page; it is owed after that, too."""
 
 
 class LaterPaid(Refused):

@@ -40,7 +40,6 @@ class Shown(msgspec.Struct, frozen=True):
     subscription: Subscription
     title: str
     next_vnd: int
-    next_vat_vnd: int
     refund_vnd: int
     pay_url: str
     pay_vnd: int
@@ -110,7 +109,6 @@ async def _shown(request: Request, tx: Tx, held: Subscription) -> Shown:
         held,
         title_of(request, held),
         following.gross_vnd,
-        following.vat_vnd,
         await periods.refund_offered(tx, held.id) if held.standing in ("active", "upcoming") else 0,
         pay_url,
         waiting.total_vnd if waiting is not None else 0,
