@@ -42,6 +42,7 @@ async def test_a_paid_invoice_is_captured_and_closed_with_its_lines(flats: Flats
         agency="bkh",
         invoice=invoice.invoice,
         outcome="paid",
+        seller="subscriptions",
         id=closed.id,
         occurred_at=closed.occurred_at,
         correlation=closed.correlation,
@@ -151,6 +152,24 @@ async def test_while_an_attempt_is_under_way_the_button_leads_to_the_same_one(fl
     await flat.receive(invoice)
     assert await press_pay(flat, invoice) == await press_pay(flat, invoice)
     assert await state_of(flat, invoice) == (None, ["open"])
+
+
+async def test_suspect_money_that_comes_during_a_second_attempt_stops_the_buyer_from_a_third(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    first = await at_bank(flat, invoice, "suspect")
+    async with flat.tx() as tx:
+        await tx.execute(sa.text("UPDATE attempt SET state = 'expired'"))
+    await press_pay(flat, invoice)
+    assert await notify(flat, first) == "00"
+    assert (await state_of(flat, invoice))[1] == ["held", "open"]
+    address = link(flat.kit.settings, invoice)
+    answer = await flat.client.post(address)
+    assert (answer.status_code, answer.headers["location"]) == (303, address)
+    assert "Ngân hàng cần kiểm tra thêm" in (await flat.client.get(address)).text
 
 
 @pytest.mark.promise("P2")

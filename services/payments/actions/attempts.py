@@ -82,6 +82,9 @@ async def _so_far(tx: Tx, invoice: InvoiceRow) -> tuple[AttemptRow | None, bool,
         .select_from(InvoiceRow)
         .outerjoin(AttemptRow, under_way)
         .where(InvoiceRow.id == invoice.id)
+        # The bank may hold money of an earlier one while another is open: held comes first, and nobody pays more.
+        .order_by(AttemptRow.state)
+        .limit(1)
     )
     attempt, switched_on, credited_vnd = found.one()
     return attempt, switched_on, int(credited_vnd)

@@ -137,6 +137,10 @@ class NotificationView(msgspec.Struct, frozen=True, kw_only=True):
     raw: str
 
 
+_LAST = (AttemptRow.state != "held", AttemptRow.id.desc())
+"""The attempt that the buyer is shown: one whose money the bank holds, else the latest."""
+
+
 async def seller_of(tx: Tx, invoice: UUID) -> str:
     """Who opened the invoice; empty while it has not arrived."""
     return await tx.scalar(sa.select(InvoiceRow.seller).where(InvoiceRow.id == invoice)) or ""
@@ -151,7 +155,7 @@ async def bill(tx: Tx, invoice: UUID) -> Bill | None:
         sa.select(sa.func.sum(CreditRow.amount_vnd)).where(CreditRow.invoice == invoice)
     )
     attempt = await tx.scalar(
-        sa.select(AttemptRow).where(AttemptRow.invoice == invoice).order_by(AttemptRow.id.desc()).limit(1)
+        sa.select(AttemptRow).where(AttemptRow.invoice == invoice).order_by(*_LAST).limit(1)
     )
     came = await _money_of(tx, invoice)
     return Bill(
@@ -199,7 +203,7 @@ async def state_of(tx: Tx, invoice: UUID) -> tuple[str, str]:
             sa.select(InvoiceRow.outcome, AttemptRow.state)
             .outerjoin(AttemptRow, AttemptRow.invoice == InvoiceRow.id)
             .where(InvoiceRow.id == invoice)
-            .order_by(AttemptRow.id.desc())
+            .order_by(*_LAST)
             .limit(1)
         )
     ).first()
