@@ -19,6 +19,7 @@ from shared.bus import Bus, Relay
 from shared.contracts.base import PaidLine
 from shared.contracts.payments import PaymentCaptured
 from shared.db import Database
+from shared.sales import Sale
 
 
 @asynccontextmanager
@@ -61,15 +62,16 @@ async def _owed(stack: Stack) -> list[PaymentCaptured]:
     async with ads.worker_tx() as tx:
         sold = await sales.find(tx, [key("unpaid invoice", n) for n in range(PENDING)])
     await ads.close()
-    owed = [sold[key("unpaid invoice", n)] for n in range(PENDING)]
-    return [
-        msgspec.structs.replace(
-            capture(sale.id),
-            amount_vnd=sale.total_vnd,
-            lines=tuple(PaidLine(line, line.gross_vnd) for line in sale.lines),
-        )
-        for sale in owed
-    ]
+    return [paying(sold[key("unpaid invoice", n)]) for n in range(PENDING)]
+
+
+def paying(sale: Sale) -> PaymentCaptured:
+    """The whole money of a sale, as payments says it."""
+    return msgspec.structs.replace(
+        capture(sale.id),
+        amount_vnd=sale.total_vnd,
+        lines=tuple(PaidLine(line, line.gross_vnd) for line in sale.lines),
+    )
 
 
 async def _write(

@@ -14,11 +14,12 @@ import sqlalchemy as sa
 from bench import holding, load, recognising, stock
 from bench.ledger import capture
 from bench.report import Row, compared, table
+from bench.writing import paying
 from services.ads.queries import snapshot as reading
 from services.ads.tables import OrderRow
 from services.ledger.actions.posting import post
 from services.subscriptions.queries.access import Snapshot
-from shared import clock
+from shared import clock, sales
 from shared.calendar import local_day
 
 ROOT = Path(__file__).parent.parent.parent
@@ -95,7 +96,9 @@ async def test_the_ads_service_reads_the_line_items_that_the_benchmark_puts_ther
     assert len(found.lines) == 40
     assert {line.cap_day for line in found.lines} == {0, 20}
     invoice = stock.key("unpaid invoice", 0)
-    await flat.receive(capture(invoice))
+    async with flat.kit.database.worker_tx() as tx:
+        sale = (await sales.find(tx, [invoice]))[invoice]
+    await flat.receive(paying(sale))
     async with flat.kit.database.worker_tx() as tx:
         assert await tx.scalar(sa.select(OrderRow.paid_at).where(OrderRow.invoice == invoice))
 

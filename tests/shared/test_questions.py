@@ -90,8 +90,8 @@ def test_a_menu_knows_each_door_of_staff_by_the_right_that_guards_it(tmp_path: P
 @pytest.mark.parametrize(
     ("roles", "doors"),
     [
-        ({"bkh": ["ad_ops"]}, {"/desk", "/desk/ads"}),
-        ({"bkh": ["finance"]}, {"/desk", "/desk/subscriptions", "/desk/payments"}),
+        ({"bkh": ["ad_ops"]}, {"/desk", "/desk/ads", "/desk/find"}),
+        ({"bkh": ["finance"]}, {"/desk", "/desk/subscriptions", "/desk/payments", "/desk/find"}),
         # Who may open none of them is shown the way back to the newspaper.
         ({}, {"/", "/subscribe", "/events", "/advertise"}),
     ],
