@@ -60,6 +60,12 @@ def test_a_payer_is_found_by_order_number_and_by_name_and_one_card_shows_all(hou
             "nothing is cut off at the side"
         )
 
+    # Who has no name yet is headed by an address, which is one long word.
+    page.get_by_role("heading", level=1).evaluate(
+        "h1 => { h1.textContent = 'nguoi-doc'.repeat(6) + '@bandoc.example' }"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+
     search(page, name)
     found = part(page, "Người và tổ chức").locator(f'a[href="{card.removeprefix(house.address)}"]')
     expect(found).to_have_text(name)
