@@ -192,23 +192,25 @@ def parts(sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
     """An amount of a sale over what is left of its lines, net and VAT each. Raises Overcredited beyond that."""
     if not 0 < amount_vnd <= sale.left_vnd:
         raise Overcredited(f"At most {sale.left_vnd} đồng of this invoice can be taken back.")
-    left = [_left(sale, line) for line in sale.lines]
+    return spread(amount_vnd, [_left(sale, line) for line in sale.lines])
+
+
+def spread(amount_vnd: int, left: Sequence[CreditedLine]) -> tuple[CreditedLine, ...]:
+    """An amount over what can be taken back of some lines, net and VAT each."""
     shares = allocate(amount_vnd, [part.net_vnd + part.vat_vnd for part in left])
-    return tuple(
-        _part(line.id, part, share) for line, part, share in zip(sale.lines, left, shares, strict=True)
-    )
+    return tuple(_part(part, share) for part, share in zip(left, shares, strict=True))
 
 
-def _left(sale: Sale, line: Line) -> Credited:
+def _left(sale: Sale, line: Line) -> CreditedLine:
     gone = sale.credits.get(line.id, Credited())
-    return Credited(line.net_vnd - gone.net_vnd, line.vat_vnd - gone.vat_vnd)
+    return CreditedLine(line.id, line.net_vnd - gone.net_vnd, line.vat_vnd - gone.vat_vnd)
 
 
-def _part(line: UUID, left: Credited, gross_vnd: int) -> CreditedLine:
+def _part(left: CreditedLine, gross_vnd: int) -> CreditedLine:
     if gross_vnd == 0:
-        return CreditedLine(line, 0, 0)
+        return CreditedLine(left.line, 0, 0)
     net_vnd, vat_vnd = allocate(gross_vnd, [left.net_vnd, left.vat_vnd])
-    return CreditedLine(line, net_vnd, vat_vnd)
+    return CreditedLine(left.line, net_vnd, vat_vnd)
 
 
 async def _own(

@@ -2,7 +2,7 @@
 
 from datetime import date
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -36,9 +36,10 @@ class Two:
         self.advertiser = Advertiser(flats, ads)
         self.said: list[Fact] = []
 
-    async def order(self, **line: Any) -> InvoiceOpened:
-        """An order of one line of 100,000 impressions for 4,500,000 ₫, approved: its invoice is on its way."""
-        order = (await self.advertiser.post("/orders", an_order(a_line(**line)))).json()["id"]
+    async def order(self, lines: int = 1, **line: Any) -> InvoiceOpened:
+        """An order of lines of 100,000 impressions for 4,500,000 ₫, approved: its invoice is on its way."""
+        wanted = an_order(*(a_line(**line) for _ in range(lines)))
+        order = (await self.advertiser.post("/orders", wanted)).json()["id"]
         creative = (await self.advertiser.upload(order, an_image())).json()["id"]
         await self.advertiser.post(f"/orders/{order}/submit")
         await review(self.flats, self.ads, creative)
@@ -46,8 +47,8 @@ class Two:
         await self.payments.receive(opened)
         return opened
 
-    async def paid(self, **line: Any) -> InvoiceOpened:
-        opened = await self.order(**line)
+    async def paid(self, lines: int = 1, **line: Any) -> InvoiceOpened:
+        opened = await self.order(lines, **line)
         assert await notify(self.payments, await at_bank(self.payments, opened)) == "00"
         await self.speak()
         return opened
@@ -80,16 +81,16 @@ class Two:
             await refunds.ask_refund(tx, capture, amount_vnd, "Khách đổi ý", uuid4())
         await self.speak()
 
-    async def show(self, impressions: int) -> None:
-        """So many readers saw the line."""
+    async def show(self, impressions: int, line: UUID | None = None) -> None:
+        """So many readers saw each line, or the one."""
         async with self.ads.tx() as tx:
             await tx.execute(
                 sa.text(
                     "INSERT INTO rollup (line, creative, placement, section, hour, agency, organisation, impressions, "
                     "viewables, clicks) SELECT id, id, 'article-mid', '', :now, agency, organisation, :n, 0, 0 "
-                    "FROM line_item"
+                    "FROM line_item WHERE id = coalesce(:line, id)"
                 ),
-                {"now": clock.now(), "n": impressions},
+                {"now": clock.now(), "n": impressions, "line": line},
             )
 
     async def status(self) -> str:
@@ -191,3 +192,16 @@ async def test_what_is_given_back_is_taxed_as_the_money_was_not_as_the_invoice(
     [line] = two.told(CreditGranted)[0].lines
     assert opened.lines[0].vat_vnd == 360_000
     assert (line.net_vnd, line.vat_vnd) == (4_418_182, 441_818)
+
+
+async def test_allowances_one_after_another_give_back_no_more_than_was_not_shown(two: Two) -> None:
+    opened = await two.paid(2)
+    await two.show(100_000, line=opened.lines[0].id)
+    half_vnd = opened.lines[1].gross_vnd // 2
+    await two.give(opened, half_vnd)
+    await two.give(opened, half_vnd)
+    await two.give(opened, half_vnd)
+    assert [answer.reason for answer in two.told(RefundRefused)] == ["already-shown"]
+    credited = [part for credit in two.told(CreditGranted) for part in credit.lines]
+    assert {part.line for part in credited} == {opened.lines[1].id}, "what was shown stays paid"
+    assert sum(part.net_vnd + part.vat_vnd for part in credited) == 2 * half_vnd

@@ -74,6 +74,7 @@ async def credit_invoice(tx: Tx, fact: base.CreditGranted) -> None:
     Where nothing is owed any more and nothing came, the invoice is withdrawn by that.
     """
     row = await theirs(tx, fact, fact.invoice)
+    rules.require_its_lines(invoice_of(row), fact.lines)
     tx.add(
         CreditRow(
             id=fact.credit,

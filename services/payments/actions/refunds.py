@@ -275,8 +275,9 @@ async def decide_refund(tx: Tx, refund: UUID, by: UUID, *, good: bool) -> Refund
     """Approve or reject as the second person. Raises NotFound, NotAwaited, or SamePerson."""
     invoice, capture, row = await with_capture(tx, refund)
     seller = capture.applied and row.credit is None
-    credited_by = await tx.scalar(sa.select(CreditRow.granted_by).where(CreditRow.id == row.credit))
-    state = rules.approved(refund_of(row), by, good=good, seller=seller, credited_by=credited_by)
+    state = rules.approved(
+        refund_of(row), by, good=good, seller=seller, credited_by=await _credited_by(tx, invoice, row)
+    )
     act = "refund.approve" if good else "refund.reject"
     await record_act(tx, row.agency, by, act, row.id, amount_vnd=row.amount_vnd)
     if good:
@@ -285,6 +286,16 @@ async def decide_refund(tx: Tx, refund: UUID, by: UUID, *, good: bool) -> Refund
     else:
         await _give_up(tx, invoice, capture, row, state)
     return row
+
+
+async def _credited_by(tx: Tx, invoice: InvoiceRow, row: RefundRow) -> set[UUID | None]:
+    """By whose deeds the money of a refund was credited: what goes beyond its own credit is owed by the others."""
+    if row.credit is None:
+        return set()
+    credits_ = {credit.id: credit for credit in await _credits(tx, invoice)}
+    own = credits_[row.credit]
+    counted = credits_.values() if row.amount_vnd > own.amount_vnd else [own]
+    return {credit.granted_by for credit in counted}
 
 
 async def unclear_at(tx: Tx, refund: UUID) -> str:

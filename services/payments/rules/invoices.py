@@ -142,5 +142,13 @@ def seller_of(fact: Fact) -> str:
     return fact.subject().split(".", 1)[0]
 
 
+def require_its_lines(invoice: Invoice, credited: Sequence[CreditedLine]) -> None:
+    """Raises NotTheirs where a credit takes back what this invoice did not sell."""
+    sold = {line.id for line in invoice.lines}
+    for part in credited:
+        if part.line not in sold:
+            raise NotTheirs(f"Invoice {invoice.number} has no line {part.line}.")
+
+
 def gross_of(credited: Sequence[CreditedLine]) -> int:
     return sum(line.net_vnd + line.vat_vnd for line in credited)

@@ -1,5 +1,6 @@
 """Money on its way back: with its seller, never more than came, by two persons above a threshold, asked once."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -99,14 +100,16 @@ def _agreed(*, seller: bool) -> State:
     return "approved" if seller else "due"
 
 
-def approved(refund: Refund, by: UUID, *, good: bool, seller: bool, credited_by: UUID | None = None) -> State:
+def approved(
+    refund: Refund, by: UUID, *, good: bool, seller: bool, credited_by: Collection[UUID | None] = ()
+) -> State:
     """A second person's decision. Raises NotAwaited, or SamePerson for who asked, or by whose deed it was credited.
 
     Who did that stays out also where somebody else asked anew for what failed or was rejected.
     """
     if refund.state != "asked":
         raise NotAwaited(f"This refund is {refund.state}; it waits for no approval.")
-    if good and by in (refund.asked_by, credited_by):
+    if good and by in (refund.asked_by, *credited_by):
         raise SamePerson("Somebody else than who asked must approve this refund.")
     return _agreed(seller=seller) if good else "rejected"
 
