@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from shared.calendar import start_of
 from shared.contracts import ads, base, payments, subscriptions
@@ -40,6 +40,11 @@ def delivered(quantity: int = 1000, unit: str = "impression") -> Delivery:
     return Delivery(unit, quantity)
 
 
+def invoice_of(line: Line) -> UUID:
+    """The invoice of a line, where a test names none."""
+    return uuid5(line.id, "invoice")
+
+
 def captured(
     *lines: Line,
     on: date = date(2026, 11, 1),
@@ -54,7 +59,7 @@ def captured(
         agency=agency,
         occurred_at=noon(on),
         payment=more.pop("payment", uuid4()),
-        invoice=more.pop("invoice", uuid4()),
+        invoice=more.pop("invoice", invoice_of(lines[0])),
         rail=rail,
         collect=collect,
         amount_vnd=more.pop("amount_vnd", sum(amounts)),
@@ -70,7 +75,7 @@ def opened(
     return ads.InvoiceOpened(
         agency=more.pop("agency", "bkh"),
         occurred_at=noon(on),
-        invoice=more.pop("invoice", uuid4()),
+        invoice=more.pop("invoice", invoice_of(lines[0])),
         number="AD-1",
         buyer=Buyer("organisation", uuid4()),
         collect=collect,
@@ -95,7 +100,7 @@ def credit(
         agency=line.agency,
         occurred_at=noon(on),
         credit=uuid4(),
-        invoice=invoice or uuid4(),
+        invoice=invoice or invoice_of(line),
         reason="cancelled",
         lines=(CreditedLine(line.id, net_vnd, vat_vnd),),
     )

@@ -1,10 +1,15 @@
 """What no honest sender says to subscriptions: each is answered or left alone, and none of it buys a day."""
 
+from datetime import timedelta
+
 import pytest
 
+from services.subscriptions.actions.subscriptions import cancel
+from services.subscriptions.queries.periods import refund_offered
 from shared import clock
-from shared.contracts.payments import InvoiceClosed
-from shared.contracts.subscriptions import MoneyDeclined, RefundRefused
+from shared.calendar import local_day
+from shared.contracts.payments import ChargebackOpened, InvoiceClosed
+from shared.contracts.subscriptions import CreditGranted, MoneyDeclined, RefundRefused
 from tests.conftest import Flat, Flats
 from tests.subscriptions.builders import (
     a_package,
@@ -68,3 +73,24 @@ async def test_money_that_comes_twice_for_one_invoice_begins_one_period(flats: F
     await flat.receive(captured(fact), captured(fact), captured(fact))
     assert len(await periods(flat)) == 1
     assert await flat.facts() == []
+
+
+async def test_what_a_bank_took_back_does_not_go_back_a_second_time_by_cancelling(flats: Flats) -> None:
+    flat, person = await flats.start("subscriptions"), clock.new_id()
+    opened = await subscribed(flat, person, *(await a_package(flat)))
+    fact = await opened_fact(flat)
+    money = captured(fact)
+    disputed = ChargebackOpened(
+        agency="bkh",
+        chargeback=clock.new_id(),
+        payment=money.payment,
+        invoice=fact.invoice,
+        amount_vnd=fact.total_vnd,
+    )
+    await flat.receive(money, disputed)
+    async with flat.tx() as tx:
+        assert await refund_offered(tx, opened.subscription) == 0
+        assert (await cancel(tx, opened.subscription, person=person, at_once=True)).credited_vnd == 0
+    assert [said for said in await flat.facts() if isinstance(said, CreditGranted)] == []
+    [period] = await periods(flat)
+    assert period.until <= local_day(clock.now()) + timedelta(days=1)

@@ -183,13 +183,16 @@ def _line(key: UUID, books: Books) -> LineState:
 def credit_granted(fact: base.CreditGranted, books: Books) -> Outcome:
     """Unwind what is not earned, then deduct from revenue; VAT goes back at the line's own rate.
 
-    The customer's side falls from the receivable, or becomes an unused credit. Waits for its lines.
+    The customer's side falls from the receivable, or becomes an unused credit. Waits for its lines; what names a line
+    of another invoice is posted by nobody, as payments sends nothing back for it.
     """
     work, on = _Work(books), local_day(fact.occurred_at)
     for credited in fact.lines:
         before = work.line(credited.line)
         if before is None:
             raise Waits(f"line:{credited.line}")
+        if before.invoice != fact.invoice:
+            raise ValueError(f"Line {before.id} is of invoice {before.invoice}, not of {fact.invoice}.")
         credit = Credit(on, credited.net_vnd, credited.vat_vnd)
         work.change("credit", before, msgspec.structs.replace(before, credits=(*before.credits, credit)), on)
     return work.outcome()

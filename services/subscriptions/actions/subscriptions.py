@@ -176,7 +176,8 @@ async def cancel(
     sold = await find(tx, [period.invoice for period in running])
     credited_vnd = 0
     for period in running:
-        back = unused(sold[period.invoice], period)
+        # What a bank took back, or may, does not go back a second time.
+        back = () if period.suspended else unused(sold[period.invoice], period)
         await end(tx, period, after_today=True)
         await selling.credit(tx, PERIOD, sold[period.invoice], back, "cancelled", by=person or by)
         credited_vnd += gross(back)

@@ -54,11 +54,13 @@ def unused(sale: Sale, period: PeriodRow) -> tuple[CreditedLine, ...]:
 
 
 async def refund_offered(tx: Tx, subscription: UUID) -> int:
-    """What ending a subscription at once would credit now, VAT included."""
+    """What ending a subscription at once would credit now, VAT included; of what a bank disputes, nothing."""
     today = local_day(clock.now())
     periods = (
         await tx.scalars(
-            sa.select(PeriodRow).where(PeriodRow.subscription == subscription, PeriodRow.until > today)
+            sa.select(PeriodRow).where(
+                PeriodRow.subscription == subscription, PeriodRow.until > today, ~PeriodRow.suspended
+            )
         )
     ).all()
     sold = await find(tx, [period.invoice for period in periods])
