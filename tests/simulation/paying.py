@@ -23,6 +23,8 @@ from tests.simulation.town import Town, any_row
 ADDRESS = "203.113.131.1"
 DESK = [UUID(int=n) for n in (1, 2)]
 """Staff of the payments desk: each asks, and the other one approves."""
+CHIEF = UUID(int=3)
+"""Who asks for nothing, and so may decide about everything in the end."""
 
 
 def known(town: Town) -> dict[str, vnpay.Terminal]:
