@@ -212,7 +212,7 @@ class ProposalRow(Base):
     __tablename__ = "proposal"
     __table_args__ = (
         sa.CheckConstraint("act IN ('held', 'finding', 'rail')", name="proposal_act"),
-        sa.CheckConstraint("decided_by <> asked_by", name="proposal_two_persons"),
+        sa.CheckConstraint("NOT agreed OR decided_by <> asked_by", name="proposal_two_persons"),
         sa.CheckConstraint("(agreed IS NULL) = (decided_at IS NULL)", name="proposal_decided"),
         sa.CheckConstraint("NOT agreed OR decided_by IS NOT NULL", name="proposal_agreed_by_somebody"),
         sa.Index(

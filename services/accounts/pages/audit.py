@@ -27,16 +27,20 @@ ACTS = {
     "refund.ask": N_("Yêu cầu hoàn tiền"),
     "refund.approve": N_("Duyệt hoàn tiền"),
     "refund.reject": N_("Không duyệt hoàn tiền"),
+    "refund.withdraw": N_("Rút lại yêu cầu hoàn tiền"),
     "refund.renew": N_("Gửi lại khoản hoàn"),
     "held.propose": N_("Đề nghị về khoản tiền bị nghi ngờ"),
     "held.agree": N_("Đồng ý về khoản tiền bị nghi ngờ"),
     "held.reject": N_("Không đồng ý về khoản tiền bị nghi ngờ"),
+    "held.withdraw": N_("Rút lại đề nghị về khoản tiền bị nghi ngờ"),
     "finding.propose": N_("Báo kết quả tra một khoản hoàn"),
     "finding.agree": N_("Đồng ý kết quả tra một khoản hoàn"),
     "finding.reject": N_("Không đồng ý kết quả tra một khoản hoàn"),
+    "finding.withdraw": N_("Rút lại kết quả tra một khoản hoàn"),
     "rail.propose": N_("Đề nghị bật hoặc tắt một cách trả"),
     "rail.agree": N_("Đồng ý bật hoặc tắt một cách trả"),
     "rail.reject": N_("Không đồng ý bật hoặc tắt một cách trả"),
+    "rail.withdraw": N_("Rút lại đề nghị bật hoặc tắt một cách trả"),
 }
 """How acts of other services read; those of accounts are shown by their codes."""
 

@@ -12,7 +12,7 @@ from services.payments.rules.proposals import Act, Proposal
 from services.payments.tables import ProposalRow
 from shared import clock
 from shared.db import Tx, check_acts_at, locked
-from shared.errors import NotFound
+from shared.errors import NotAllowed, NotFound
 
 
 async def propose_held(tx: Tx, attempt: UUID, by: UUID, *, good: bool) -> UUID:
@@ -63,15 +63,25 @@ async def decide_proposal(tx: Tx, proposal: UUID, by: UUID, *, agreed: bool) -> 
     if row is None:
         raise NotFound("There is no such proposal.")
     proposed = msgspec.convert(row, Proposal, from_attributes=True)
-    rules.require_open(proposed, by)
+    rules.require_open(proposed, by, agreed=agreed)
     row.decided_by, row.decided_at, row.agreed = by, clock.now(), agreed
     await tx.flush()
     subject = UUID(row.about) if row.act != "rail" else None
-    act = f"{row.act}.agree" if agreed else f"{row.act}.reject"
+    act = (
+        f"{row.act}.agree" if agreed else f"{row.act}.withdraw" if by == row.asked_by else f"{row.act}.reject"
+    )
     await record_act(tx, row.agency, by, act, subject, what=row.about, good=row.good)
     if agreed:
         await _do(tx, row, by)
     return proposed.act
+
+
+async def withdraw_proposal(tx: Tx, proposal: UUID, by: UUID) -> Act:
+    """Take back what one proposed, so that something else can be. Raises NotFound, NotAllowed, NotAwaited."""
+    row = await tx.get(ProposalRow, proposal)
+    if row is not None and row.asked_by != by:
+        raise NotAllowed("Only who proposed it takes it back.")
+    return await decide_proposal(tx, proposal, by, agreed=False)
 
 
 async def _do(tx: Tx, row: ProposalRow, by: UUID) -> None:

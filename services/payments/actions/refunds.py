@@ -20,7 +20,7 @@ from shared.calendar import local_day, start_of
 from shared.contracts import base
 from shared.contracts.payments import RefundAsked, RefundCompleted, RefundFailed
 from shared.db import Tx, locked
-from shared.errors import NotFound
+from shared.errors import NotAllowed, NotFound
 from shared.outbox import emit
 
 
@@ -278,7 +278,7 @@ async def decide_refund(tx: Tx, refund: UUID, by: UUID, *, good: bool) -> Refund
     state = rules.approved(
         refund_of(row), by, good=good, seller=seller, credited_by=await _credited_by(tx, invoice, row)
     )
-    act = "refund.approve" if good else "refund.reject"
+    act = "refund.approve" if good else "refund.withdraw" if by == row.asked_by else "refund.reject"
     await record_act(tx, row.agency, by, act, row.id, amount_vnd=row.amount_vnd)
     if good:
         row.state, row.approved_by = state, by
@@ -286,6 +286,14 @@ async def decide_refund(tx: Tx, refund: UUID, by: UUID, *, good: bool) -> Refund
     else:
         await _give_up(tx, invoice, capture, row, state)
     return row
+
+
+async def withdraw_refund(tx: Tx, refund: UUID, by: UUID) -> RefundRow:
+    """Take back what one asked for and nobody has approved. Raises NotFound, NotAllowed, NotAwaited."""
+    row = await tx.get(RefundRow, refund)
+    if row is not None and row.asked_by != by:
+        raise NotAllowed("Only who asked takes it back.")
+    return await decide_refund(tx, refund, by, good=False)
 
 
 async def _credited_by(tx: Tx, invoice: InvoiceRow, row: RefundRow) -> set[UUID | None]:

@@ -28,9 +28,21 @@ class ChoiceForm(msgspec.Struct, frozen=True):
 
 
 async def desk(request: Request, tx: Tx, template: str, current: str, **context: Any) -> Template:
-    """A page of the desk; `me` is who looks, who never agrees with themselves."""
-    tabs = await _tabs(tx, language_of(request))
-    return page(request, template, tabs=tabs, current=current, me=person_of(request), **context)
+    """A page of the desk; `me` is who looks, who never agrees with themselves.
+
+    `approves` and `handles` are the agencies where they may: nobody is shown a button that is refused.
+    """
+    tabs, principal = await _tabs(tx, language_of(request)), auth.principal_of(request)
+    return page(
+        request,
+        template,
+        tabs=tabs,
+        current=current,
+        me=person_of(request),
+        approves=may_approve.agencies(principal),
+        handles=may_handle_money.agencies(principal),
+        **context,
+    )
 
 
 async def _tabs(tx: Tx, lang: str) -> list[tuple[Any, ...]]:

@@ -67,6 +67,16 @@ async def decide_proposal(request: Request, tx: NamedDependency[Tx], proposal: F
     return await once(request, tx, _decide(tx, proposal, form, person_of(request)))
 
 
+@post(f"{DESK}/proposals/{{proposal:uuid}}/withdrawal", guards=[may_handle_money], include_in_schema=False)
+async def withdraw_proposal(request: Request, tx: NamedDependency[Tx], proposal: FromPath[UUID]) -> Redirect:
+    """Take back what one proposed oneself."""
+    return await once(request, tx, _withdraw(tx, proposal, person_of(request)))
+
+
+async def _withdraw(tx: Tx, proposal: UUID, by: UUID) -> Redirect:
+    return Redirect(PAGES[await proposals.withdraw_proposal(tx, proposal, by)], status_code=303)
+
+
 async def _decide(tx: Tx, proposal: UUID, form: ChoiceForm, by: UUID) -> Redirect:
     act = await proposals.decide_proposal(tx, proposal, by, agreed=form.choice == "yes")
     return Redirect(PAGES[act], status_code=303)
@@ -80,4 +90,4 @@ PAGES: dict[Act, str] = {
 """Where one proposes what."""
 
 
-routes = [show_rails, propose_rail, decide_proposal]
+routes = [show_rails, propose_rail, decide_proposal, withdraw_proposal]

@@ -66,6 +66,17 @@ async def _decide_refund(tx: Tx, refund: UUID, form: ChoiceForm, by: UUID) -> Re
     return Redirect(f"{DESK}/refunds", status_code=303)
 
 
+@post(f"{DESK}/refunds/{{refund:uuid}}/withdrawal", guards=[may_handle_money], include_in_schema=False)
+async def withdraw_refund(request: Request, tx: NamedDependency[Tx], refund: FromPath[UUID]) -> Redirect:
+    """Take back what one asked for oneself."""
+    return await once(request, tx, _withdraw_refund(tx, refund, person_of(request)))
+
+
+async def _withdraw_refund(tx: Tx, refund: UUID, by: UUID) -> Redirect:
+    await refunds.withdraw_refund(tx, refund, by)
+    return Redirect(f"{DESK}/refunds", status_code=303)
+
+
 @post(f"{DESK}/refunds/{{refund:uuid}}/finding", guards=[may_handle_money], include_in_schema=False)
 async def propose_finding(request: Request, tx: NamedDependency[Tx], refund: FromPath[UUID]) -> Redirect:
     """Say what VNPay's portal shows about a refund whose answer never came; another person looks too."""
@@ -89,4 +100,4 @@ async def _renew_refund(tx: Tx, refund: UUID, by: UUID) -> Redirect:
     return Redirect(f"{DESK}/refunds", status_code=303)
 
 
-routes = [show_refunds, decide_refund, propose_finding, renew_refund]
+routes = [show_refunds, decide_refund, withdraw_refund, propose_finding, renew_refund]

@@ -137,6 +137,7 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     """What one person proposed, and another one is to decide."""
 
     id: UUID
+    agency: str
     good: bool
     asked_by: UUID
     asked_at: datetime

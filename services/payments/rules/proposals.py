@@ -37,9 +37,12 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     agreed: bool | None = None
 
 
-def require_open(proposal: Proposal, by: UUID) -> None:
-    """Whether this person may agree or not. Raises NotAwaited, or SamePerson for the one who proposed it."""
+def require_open(proposal: Proposal, by: UUID, *, agreed: bool) -> None:
+    """Whether this person may say so. Raises NotAwaited, or SamePerson for one who agrees with what they proposed.
+
+    Who proposed it may take it back: nothing is done by that.
+    """
     if proposal.agreed is not None:
         raise NotAwaited("This was decided already.")
-    if proposal.asked_by == by:
+    if agreed and proposal.asked_by == by:
         raise SamePerson("Somebody else than who proposed it must decide.")

@@ -328,7 +328,7 @@ def _two_persons() -> None:
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("agreed", sa.Boolean(), nullable=True),
         sa.CheckConstraint("act IN ('held', 'finding', 'rail')", name="proposal_act"),
-        sa.CheckConstraint("decided_by <> asked_by", name="proposal_two_persons"),
+        sa.CheckConstraint("NOT agreed OR decided_by <> asked_by", name="proposal_two_persons"),
         sa.CheckConstraint("(agreed IS NULL) = (decided_at IS NULL)", name="proposal_decided"),
         sa.CheckConstraint("NOT agreed OR decided_by IS NOT NULL", name="proposal_agreed_by_somebody"),
         sa.PrimaryKeyConstraint("id"),

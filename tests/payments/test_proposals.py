@@ -1,0 +1,63 @@
+"""What waits for a second person: who asked may take it back, and only who may decide is shown how."""
+
+import pytest
+
+from tests.conftest import Flats
+from tests.payments import a_line, an_invoice, one, paid
+from tests.payments.test_pages import ALL, DESK, post, sign_in
+
+
+@pytest.mark.promise("T12")
+async def test_who_proposed_or_asked_may_take_it_back_and_nobody_else_so_that_nothing_is_stuck(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("payments")
+    sign_in(flats, flat, bkh=ALL)
+    me = flat.client.cookies["nt_token"]
+    assert await post(flat, f"{DESK}/rails/bkh", choice="no") == 303
+    proposal = await one(flat, "SELECT id FROM proposal")
+    assert "Rút lại" in (await flat.client.get(f"{DESK}/rails")).text
+    sign_in(flats, flat, bkh=ALL)
+    assert await post(flat, f"{DESK}/proposals/{proposal}/withdrawal") == 403
+    assert "Rút lại" not in (await flat.client.get(f"{DESK}/rails")).text
+    flat.client.cookies.set("nt_token", me)
+    assert await post(flat, f"{DESK}/proposals/{proposal}", choice="yes") == 409
+    assert await post(flat, f"{DESK}/proposals/{proposal}/withdrawal") == 303
+    assert await one(flat, "SELECT count(*) FROM rail") == 0
+    assert await post(flat, f"{DESK}/rails/bkh", choice="no") == 303
+
+
+@pytest.mark.promise("T12")
+async def test_a_refund_that_waits_for_its_second_person_is_taken_back_by_who_asked(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice(a_line(30_000_000, 0, vat_class="exempt"))
+    capture = await paid(flat, invoice)
+    sign_in(flats, flat, bkh=["finance"])
+    me = flat.client.cookies["nt_token"]
+    form = {"amount_vnd": "30000000", "reason": "Khách đổi ý"}
+    assert await post(flat, f"{DESK}/captures/{capture}/refunds", **form) == 303
+    refund = await one(flat, "SELECT id FROM refund")
+    sign_in(flats, flat, bkh=["finance"])
+    assert await post(flat, f"{DESK}/refunds/{refund}/withdrawal") == 403
+    flat.client.cookies.set("nt_token", me)
+    assert await post(flat, f"{DESK}/refunds/{refund}/withdrawal") == 303
+    assert await one(flat, "SELECT state FROM refund") == "rejected"
+    assert await one(flat, "SELECT refunding_vnd FROM capture") == 0
+
+
+@pytest.mark.parametrize(
+    ("roles", "seen"),
+    [(["finance"], False), (["administrator"], False), (["finance_approver"], True)],
+)
+async def test_only_who_may_approve_is_shown_the_buttons_for_it(
+    flats: Flats, *, roles: list[str], seen: bool
+) -> None:
+    flat = await flats.start("payments")
+    sign_in(flats, flat, bkh=["finance"])
+    assert await post(flat, f"{DESK}/rails/bkh", choice="no") == 303
+    capture = await paid(flat, an_invoice(a_line(30_000_000, 0, vat_class="exempt")))
+    form = {"amount_vnd": "30000000", "reason": "Khách đổi ý"}
+    assert await post(flat, f"{DESK}/captures/{capture}/refunds", **form) == 303
+    sign_in(flats, flat, bkh=roles)
+    assert ("Đồng ý" in (await flat.client.get(f"{DESK}/rails")).text) is seen
+    assert ("Không duyệt" in (await flat.client.get(f"{DESK}/refunds")).text) is seen
