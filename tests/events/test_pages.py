@@ -290,8 +290,8 @@ async def test_an_order_says_what_is_so_when_its_time_is_over_its_money_late_or_
     await says("Đã có số áo")
     (ticket,) = re.findall(r'href="(/events/tickets/[^"]+)"', await person.get(opened.return_url))
     await flat.receive(a_refund(opened))
-    await says("Đơn đã hủy, tiền đang được trả lại")
-    assert "Đã hủy, đang trả lại tiền" in await person.get("/events/mine")
+    await says("Đơn đã hủy, tiền được trả lại")
+    assert "Đã hủy, trả lại tiền" in await person.get("/events/mine")
     nobody = Browser(flat)
     page = await nobody.get(ticket.replace("&amp;", "&"))
     assert "Vé này đã hủy" in page
@@ -316,7 +316,7 @@ async def test_a_sponsor_whose_money_went_back_is_named_no_more_and_owed_nothing
     await flat.receive(a_refund(opened))
     assert "Ngân hàng Biển Xanh" not in await Browser(flat).get("/events/night-run")
     page = await person.get(opened.return_url)
-    assert "Tài trợ đã hủy, tiền đang được trả lại" in page
+    assert "Tài trợ đã hủy, tiền được trả lại" in page
     assert "/pay/" not in page
     desk = Browser(flat, flats.token(id=uuid4(), roles=STAFF))
     (link,) = re.findall(

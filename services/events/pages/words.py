@@ -17,7 +17,7 @@ STATES = {
     "ending": (N_("Đã hết giờ giữ"), "warn"),
     "taken": (N_("Tiền đã đến"), "info"),
     "paid": (N_("Đã thanh toán"), "success"),
-    "refunded": (N_("Đã hủy, đang trả lại tiền"), "info"),
+    "refunded": (N_("Đã hủy, trả lại tiền"), "info"),
 }
 """How each state reads, and the kind of its badge."""
 
