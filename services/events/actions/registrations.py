@@ -17,7 +17,7 @@ from shared.contracts.base import CreditedLine, Line
 from shared.contracts.events import MessageRequested
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound, Refused, Unprocessable
-from shared.money import Amount, check_seen, priced
+from shared.money import check_seen, priced, split
 from shared.outbox import emit
 from shared.sales import Sale
 from shared.strangers import Share
@@ -105,8 +105,9 @@ async def _tickets(tx: Tx, event: EventRow, ids: list[UUID]) -> dict[UUID, Sella
 
 def _line(event: EventRow, ticket: SellableRow, quantity: int, now: datetime) -> Line:
     """So many times the price of one, which is what the buyer was shown."""
-    one = priced(ticket.price_vnd, VAT_CLASS, local_day(now))
-    cost = Amount(one.net_vnd * quantity, one.vat_vnd * quantity)
+    day = local_day(now)
+    # Split as payments splits it when the money comes: of one whole there is one rounding.
+    cost = split(priced(ticket.price_vnd, VAT_CLASS, day).gross_vnd * quantity, VAT_CLASS, day)
     title = f"{event.title} · {ticket.title} × {quantity}"
     return line(clock.new_id(), event.agency, "ticket", title, cost, local_day(event.starts_at))
 
