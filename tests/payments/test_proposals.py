@@ -1,9 +1,10 @@
 """What waits for a second person: who asked may take it back, and only who may decide is shown how."""
 
 import pytest
+import sqlalchemy as sa
 
 from tests.conftest import Flats
-from tests.payments import a_line, an_invoice, one, paid
+from tests.payments import a_credit, a_line, an_invoice, one, paid
 from tests.payments.test_pages import ALL, DESK, post, sign_in
 
 
@@ -61,3 +62,18 @@ async def test_only_who_may_approve_is_shown_the_buttons_for_it(
     sign_in(flats, flat, bkh=roles)
     assert ("Đồng ý" in (await flat.client.get(f"{DESK}/rails")).text) is seen
     assert ("Không duyệt" in (await flat.client.get(f"{DESK}/refunds")).text) is seen
+
+
+async def test_a_refund_that_went_shows_no_code_of_the_gateway(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice(a_line(100_000, 0, vat_class="exempt"))
+    await paid(flat, invoice)
+    await flat.receive(a_credit(invoice, 100_000))
+    async with flat.tx() as tx:
+        await tx.execute(
+            sa.text("UPDATE refund SET state = 'completed', response = '00', ended_at = asked_at")
+        )
+    sign_in(flats, flat, bkh=["finance"])
+    shown = (await flat.client.get(f"{DESK}/refunds")).text
+    assert "Đã hoàn" in shown
+    assert ">00<" not in shown

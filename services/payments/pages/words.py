@@ -141,12 +141,18 @@ class Words:
         has_it = self.offer(row, now) or self.answer(row) or translate(self.lang, DESK_HAS_IT)
         return {**self.capture(row), "has_it": has_it}
 
+    def why_not(self, row: RefundView) -> str:
+        """Why nothing went back: the seller's reason in words, or the gateway's code; of what went there is none."""
+        if row.state == "refused":
+            return reason(self.lang, row.response)
+        return "" if row.state == "completed" else row.response
+
     def refund(self, row: RefundView) -> dict[str, Any]:
         label, kind = STATES[row.state]
         return {
             **msgspec.structs.asdict(row),
             "reason": self.cause(row.cause, row.reason),
-            "why_not": reason(self.lang, row.response) if row.state == "refused" else row.response,
+            "why_not": self.why_not(row),
             "seller": self.seller(row.seller),
             "sold": ", ".join(row.sold),
             "mark": (translate(self.lang, label), kind),
