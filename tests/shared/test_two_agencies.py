@@ -114,6 +114,8 @@ booked by organisations, for themselves. `test_rights.py` of accounts and `test_
 
 REFUSED = (403, 404)
 
+ASKER = clock.new_id()
+
 
 def right_of(door: Door) -> auth.Right | None:
     """The right of staff that a door asks for which changes something."""
@@ -131,12 +133,13 @@ async def opened(
 ) -> tuple[Sent, str] | None:
     """What somebody with the right did at the door, and which version they had seen; None for nothing."""
     _, known = secrets_of(books, "bkh")
-    staff = visitor.person(roles={"bkh": sorted(right.roles)})
-    for sent in fitting(door, known):
-        seen = await visitor.knock("GET", sent.path, headers=staff)
-        version = seen.headers.get("etag", '"0"')
-        if (await send(visitor, door, sent, staff, version)).status not in (401, *REFUSED):
-            return sent, version
+    for who in (ASKER, clock.new_id()):  # some doors are for who asked alone, others for anybody else
+        staff = visitor.person(id=who, roles={"bkh": sorted(right.roles)})
+        for sent in fitting(door, known):
+            seen = await visitor.knock("GET", sent.path, headers=staff)
+            version = seen.headers.get("etag", '"0"')
+            if (await send(visitor, door, sent, staff, version)).status not in (401, *REFUSED):
+                return sent, version
     return None
 
 
