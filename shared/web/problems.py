@@ -89,6 +89,7 @@ REASONS = {
     "cancelled": "Đơn, vé hoặc gói này đã hủy.",
     "code-taken": "Đã có gói mang mã này.",
     "common-password": "Mật khẩu này quá dễ đoán: nó phổ biến, hoặc ghép từ tên hay địa chỉ của bạn.",
+    "disputed": "Ngân hàng đang tra soát, hoặc đã đòi lại số tiền này; không hoàn thêm lần nữa.",
     "email-taken": "Hộp thư hoặc số điện thoại này thuộc về tài khoản khác.",
     "expired": "Đã quá hạn trả phiếu này.",
     "flight-over": "Tiền đến khi đợt chạy đã kết thúc.",

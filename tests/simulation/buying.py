@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import sqlalchemy as sa
 
 from ops.simulation.accounts import FOUNDED, _readers, _tax_code
-from ops.simulation.ads import _approve
+from ops.simulation.ads import approve
 from ops.simulation.subscriptions import NEWSPAPER, _open_shop
 from services.accounts.actions import agencies as registering
 from services.accounts.actions import people
@@ -194,7 +194,7 @@ async def book_ads(town: Town) -> None:
         )
         row.submitted_at = clock.now()
         await tx.flush()
-        await _approve(tx, row.id)
+        await approve(tx, row.id)
         await orders.open_invoice_when_approved(tx, row)
 
 

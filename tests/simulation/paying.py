@@ -47,7 +47,7 @@ async def decide_at_the_bank(town: Town) -> None:
         slow = SimTransactionRow.response == bank.OUTCOMES["expire"][1]
         row = await any_row(tx, town, SimTransactionRow, sa.or_(SimTransactionRow.state == "waiting", slow))
         choice = town.random.choices(("pay", "cancel", "suspect"), (8, 1, 1))[0]
-        bank._conclude(row, choice, clock.now())
+        bank.end(row, choice, clock.now())
         town.tell(f"bank: {choice} {row.amount_vnd}")
 
 

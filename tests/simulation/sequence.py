@@ -104,7 +104,7 @@ async def _decide(town: Town) -> None:
     payments = town.flats["payments"]
     async with payments.tx() as tx:
         for row in await _all(tx, SimTransactionRow, SimTransactionRow.state == "waiting"):
-            bank._conclude(row, "expire", clock.now())
+            bank.end(row, "expire", clock.now())
         for row in await _all(tx, SimTransactionRow, SimTransactionRow.reply.not_in(("00", "02"))):
             said = bank.notification_query(row, paying.known(town))
             bank.note_reply(row, (await attempts.hear_vnpay(tx, paying.known(town), said, ADDRESS)).RspCode)

@@ -9,6 +9,9 @@ import sqlalchemy as sa
 from services.subscriptions.actions.subscriptions import cancel
 from services.subscriptions.tables import SubscriptionRow
 from shared import clock
+from shared.calendar import local_day
+from shared.contracts import Fact
+from shared.contracts.payments import ChargebackClosed, ChargebackOpened
 from shared.contracts.subscriptions import (
     CreditGranted,
     InvoiceOpened,
@@ -146,3 +149,40 @@ async def test_across_the_change_of_the_rate_the_agreed_gross_stays_and_used_and
     assert gone.credited_vnd == 54_000 - used_vnd
     used = (49_091 - back.net_vnd, 4_909 - back.vat_vnd)
     assert used == (round(used_vnd / 1.1), used_vnd - round(used_vnd / 1.1)), "taxed at the ten of its day"
+
+
+@pytest.mark.parametrize("amount_vnd", [1, 54_000])
+async def test_what_a_bank_disputes_or_took_back_is_not_refunded_besides(
+    flats: Flats, amount_vnd: int
+) -> None:
+    flat = await flats.start("subscriptions")
+    _, fact = await a_months_reader(flat, clock.new_id())
+
+    async def answer(*said: Fact) -> Fact:
+        await flat.receive(*said, asked_back(fact, amount_vnd))
+        return (await flat.facts())[-1]
+
+    begun, ended = a_dispute(fact, "lost")
+    for said in (begun, ended):
+        refused = await answer(said)
+        assert isinstance(refused, RefundRefused)
+        assert refused.reason == "disputed"
+    assert (await periods(flat))[0].until > local_day(clock.now()), "the period stands as it was"
+
+
+async def test_a_dispute_that_was_won_leaves_the_money_to_be_refunded(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    _, fact = await a_months_reader(flat, clock.new_id())
+    await flat.receive(*a_dispute(fact, "won"), asked_back(fact, 54_000))
+    assert isinstance((await flat.facts())[-1], CreditGranted)
+
+
+def a_dispute(invoice: InvoiceOpened, outcome: str) -> tuple[ChargebackOpened, ChargebackClosed]:
+    one = {
+        "agency": invoice.agency,
+        "chargeback": clock.new_id(),
+        "payment": clock.new_id(),
+        "invoice": invoice.invoice,
+        "amount_vnd": invoice.total_vnd,
+    }
+    return ChargebackOpened(**one), ChargebackClosed(**one, outcome=outcome)  # type: ignore[arg-type]

@@ -200,7 +200,7 @@ async def _house_line(world: World, tx: Tx, agency: str, day: date) -> None:
         )
     )
     await _add_creatives(world, tx, row, banners.HOUSE, f"{world.settings.base_url}/advertise", banners.SIZES)
-    await _approve(tx, row.id)
+    await approve(tx, row.id)
 
 
 async def _add_creatives(
@@ -215,7 +215,8 @@ async def _add_creatives(
         await creatives.keep_creative(tx, row, world.memory["files"][design.name, size], click_url)
 
 
-async def _approve(tx: Tx, order: UUID) -> None:
+async def approve(tx: Tx, order: UUID) -> None:
+    """Approve each creative of an order."""
     review = creatives.Review(verdict="approved", checks=creatives.CHECKS)
     for creative in await tx.scalars(sa.select(CreativeRow).where(CreativeRow.ad_order == order)):
         await creatives.keep_review(tx, creative, review, None)
@@ -270,7 +271,7 @@ async def _review(world: World, tx: Tx, day: date) -> None:
     world.memory["waiting"] = [pair for pair in world.memory["waiting"] if pair[0] > day]
     for order in due:
         row = await orders.lock_order(tx, order)
-        await _approve(tx, order)
+        await approve(tx, order)
         await orders.open_invoice_when_approved(tx, row)
     if due:
         await bump(tx)

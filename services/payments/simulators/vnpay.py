@@ -147,7 +147,7 @@ def conclude(row: SimTransactionRow, choice: str, told: Behaviour) -> None:
     now = clock.now()
     if row.state == "waiting":
         refused = told.refuse and choice == "pay"
-        _conclude(row, "expire" if now >= row.expires_at else "refuse" if refused else choice, now)
+        end(row, "expire" if now >= row.expires_at else "refuse" if refused else choice, now)
         row.notify_at = None if told.silent else now + timedelta(seconds=told.delay_s)
 
 
@@ -156,11 +156,12 @@ def pay_late(row: SimTransactionRow) -> None:
     if row.response != OUTCOMES["expire"][1]:
         raise Unpayable("Only a transaction whose time ran out is paid late.")
     now = clock.now()
-    _conclude(row, "pay", now)
+    end(row, "pay", now)
     row.notify_at = now
 
 
-def _conclude(row: SimTransactionRow, choice: str, now: datetime) -> None:
+def end(row: SimTransactionRow, choice: str, now: datetime) -> None:
+    """End a locked transaction at a moment, whatever it was before: what the bank itself says, nobody told it to."""
     row.state, row.response, row.status = OUTCOMES[choice]
     row.paid_at = now
 
@@ -290,7 +291,7 @@ async def _query(tx: Tx, body: dict[str, str]) -> dict[str, str]:
     except NotFound:
         return {"vnp_ResponseCode": "91", "vnp_Message": "Transaction not found"}
     if row.state == "waiting" and clock.now() >= row.expires_at:
-        _conclude(row, "expire", row.expires_at)
+        end(row, "expire", row.expires_at)
     return {**_about(row), "vnp_TransactionType": "01", "vnp_TransactionStatus": row.status}
 
 

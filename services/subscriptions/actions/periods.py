@@ -27,6 +27,10 @@ class AlreadySubscribed(Refused):
     """The person has a paid period of this package under way or to come."""
 
 
+class Disputed(Refused):
+    """A bank disputes this money, or took it back already: it does not go back a second time."""
+
+
 class SubscriptionCancelled(Refused):
     """The subscription was cancelled before this money came: no further period begins."""
 
@@ -99,11 +103,13 @@ async def free(_tx: Tx, _sale: Sale) -> None:
 
 async def cancel(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
     """So much of a period's price goes back. All of it ends access at once, what the unused days are worth ends it
-    after today, and both end renewal; any other amount is an allowance, and access stays.
+    after today, and both end renewal; any other amount is an allowance, and access stays. Raises Disputed.
     """
     subscription = await lock_whole(tx, (await tx.get_one(InvoiceRow, sale.id)).subscription)
     paid = sa.select(PeriodRow).where(PeriodRow.invoice == sale.id).with_for_update()
     period = (await tx.scalars(paid)).one()
+    if period.suspended:
+        raise Disputed("A bank disputes this money, or took it back. Nothing goes back by us besides.")
     all_of_it, of_unused = selling.parts(sale, amount_vnd), unused(sale, period)
     whole = amount_vnd == sale.left_vnd
     if not whole and amount_vnd != gross(of_unused):
