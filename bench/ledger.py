@@ -49,6 +49,7 @@ def capture(invoice: UUID | None = None) -> PaymentCaptured:
         agency="bkh",
         payment=clock.new_id(),
         invoice=invoice or clock.new_id(),
+        seller="subscriptions",
         rail="vnpay",
         collect="prepaid",
         amount_vnd=49_000,

@@ -84,8 +84,8 @@ class Consumer:
     def sources(self) -> dict[str, list[str]]:
         """Subjects by publishing service."""
         found: dict[str, list[str]] = {}
-        for subject in self.subjects():
-            found.setdefault(subject.split(".", 1)[0], []).append(subject)
+        for kind in sorted(self.handlers, key=lambda kind: kind.subject()):
+            found.setdefault(kind.publisher(), []).append(kind.subject())
         return found
 
     async def handle(self, database: Database, facts: Sequence[Fact]) -> None:

@@ -218,7 +218,7 @@ async def _own(
 ) -> Sale | None:
     """The sale that a fact of payments is about, locked; None where it is another seller's."""
     sellers = {kind.seller for kind in kinds.values()}
-    return await lock(tx, fact.invoice) if not fact.seller or fact.seller in sellers else None
+    return await lock(tx, fact.invoice) if fact.seller in sellers else None
 
 
 async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> None:

@@ -52,6 +52,11 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     def subject(cls) -> str:
         return str(cls.__struct_config__.tag)
 
+    @classmethod
+    def publisher(cls) -> str:
+        """Who says it: the first word of the subject, which NATS lets nobody else publish."""
+        return cls.subject().split(".", 1)[0]
+
 
 class Period(msgspec.Struct, frozen=True, tag="period"):
     """Earned evenly by local day, first and last day included."""

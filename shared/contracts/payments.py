@@ -15,7 +15,7 @@ class InvoiceClosed(Fact, frozen=True, kw_only=True, tag="payments.invoice.close
     invoice: UUID
     outcome: Literal[Outcome, "returned"]
     """`returned`: the late money that its seller took had gone back before, so that nothing holds any more."""
-    seller: str = ""
+    seller: Code
     """Whose invoice it is: the others need not look for it."""
 
 
@@ -31,8 +31,8 @@ class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.cap
     """When the money paid the invoice: the bank's own moment, or when its seller took it out of suspense."""
     lines: tuple[PaidLine, ...]
     """As sold, split into net and VAT by the rate of the day of the money; each with its part of the payment."""
-    seller: str = ""
-    """Whose invoice it is: the others need not look for it."""
+    seller: Code
+    """Whose invoice it is, and whose lines: nobody else has a say in them, here or in the books."""
     from_suspense: bool = False
     """Whether the money came before, and lay in suspense until its seller took it."""
 
@@ -62,7 +62,7 @@ class RefundAsked(Fact, frozen=True, kw_only=True, tag="payments.refund.asked.v1
     amount_vnd: Positive
     reason: str
     by: UUID | None
-    seller: str = ""
+    seller: Code
     """Whose invoice it is: the others need not look for it."""
 
 

@@ -122,6 +122,7 @@ def paid(invoice: InvoiceOpened) -> PaymentCaptured:
         agency=invoice.agency,
         payment=uuid4(),
         invoice=invoice.invoice,
+        seller="ads",
         rail="vnpay",
         collect="prepaid",
         amount_vnd=invoice.total_vnd,

@@ -210,7 +210,9 @@ async def test_an_order_that_is_not_paid_in_time_is_withdrawn_once(flats, flat, 
     invoice, withdrawn = await flat.facts()
     assert isinstance(invoice, InvoiceOpened)
     assert isinstance(withdrawn, InvoiceWithdrawn)
-    await flat.receive(InvoiceClosed(agency="bkh", invoice=invoice.invoice, outcome="withdrawn"))
+    await flat.receive(
+        InvoiceClosed(agency="bkh", invoice=invoice.invoice, outcome="withdrawn", seller="ads")
+    )
     assert (await advertiser.get(f"/orders/{order}")).json()["status"] == "expired"
 
 
@@ -254,7 +256,7 @@ async def test_payment_twice_and_of_others_changes_nothing(flats, flat, advertis
     payment = paid(invoice)
     await flat.receive(payment, payment)
     await flat.receive(payment)
-    await flat.receive(InvoiceClosed(agency="bkh", invoice=uuid4(), outcome="paid"))
+    await flat.receive(InvoiceClosed(agency="bkh", invoice=uuid4(), outcome="paid", seller="ads"))
     assert (await advertiser.get(f"/orders/{order}")).json()["status"] == "live"
     assert await flat.facts() == []
     assert await flat.held() == []

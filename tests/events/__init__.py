@@ -97,6 +97,7 @@ def a_capture(invoice: UUID, lines: tuple[Line, ...], agency: str = "bkh", **cha
         "agency": agency,
         "payment": uuid4(),
         "invoice": invoice,
+        "seller": "events",
         "rail": "vnpay",
         "collect": "prepaid",
         "amount_vnd": sum(line.gross_vnd for line in lines),
@@ -107,7 +108,7 @@ def a_capture(invoice: UUID, lines: tuple[Line, ...], agency: str = "bkh", **cha
 
 
 def a_closing(invoice: UUID, outcome: str, agency: str = "bkh") -> InvoiceClosed:
-    return InvoiceClosed(agency=agency, invoice=invoice, outcome=outcome)  # type: ignore[arg-type]
+    return InvoiceClosed(agency=agency, invoice=invoice, outcome=outcome, seller="events")  # type: ignore[arg-type]
 
 
 def an_offer(opened: InvoiceOpened, **changes: Any) -> MoneyUnapplied:
@@ -132,6 +133,7 @@ def a_refund(opened: InvoiceOpened, amount_vnd: int = 0) -> RefundAsked:
         refund=uuid4(),
         payment=uuid4(),
         invoice=opened.invoice,
+        seller="events",
         amount_vnd=amount_vnd or opened.total_vnd,
         reason="Khách không chạy được",
         by=uuid4(),

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from shared.calendar import start_of
-from shared.contracts import ads, base, payments, subscriptions
+from shared.contracts import PUBLISHERS, base, payments
 from shared.contracts.base import Buyer, CreditedLine, Delivery, Line, OnDate, PaidLine, Period
 from shared.money import priced
 
@@ -45,6 +45,21 @@ def invoice_of(line: Line) -> UUID:
     return uuid5(line.id, "invoice")
 
 
+def seller_of(line: Line) -> str:
+    """Who sells such a line."""
+    if line.stream.startswith("advertising"):
+        return "ads"
+    return (
+        "events" if line.stream in ("ticket", "sponsorship.cash", "sponsorship.in_kind") else "subscriptions"
+    )
+
+
+def said(fact: str, line: Line, /, **fields: Any) -> Any:
+    """A fact about a line as its seller says it, or as another one (`by`) does."""
+    kind = getattr(PUBLISHERS[fields.pop("by", seller_of(line))], fact)
+    return kind(**{"agency": line.agency, **fields})
+
+
 def captured(
     *lines: Line,
     on: date = date(2026, 11, 1),
@@ -60,6 +75,7 @@ def captured(
         occurred_at=noon(on),
         payment=more.pop("payment", uuid4()),
         invoice=more.pop("invoice", invoice_of(lines[0])),
+        seller=more.pop("seller", seller_of(lines[0])),
         rail=rail,
         collect=collect,
         amount_vnd=more.pop("amount_vnd", sum(amounts)),
@@ -71,8 +87,10 @@ def captured(
 
 def opened(
     *lines: Line, on: date = date(2026, 11, 1), collect: Any = "on_terms", **more: Any
-) -> ads.InvoiceOpened:
-    return ads.InvoiceOpened(
+) -> base.InvoiceOpened:
+    fact: base.InvoiceOpened = said(
+        "InvoiceOpened",
+        lines[0],
         agency=more.pop("agency", "bkh"),
         occurred_at=noon(on),
         invoice=more.pop("invoice", invoice_of(lines[0])),
@@ -85,25 +103,38 @@ def opened(
         lines=lines,
         **more,
     )
+    return fact
 
 
-def delivery(line: Line, quantity: int, on: date = date(2026, 11, 2), **more: Any) -> ads.DeliveryRecorded:
-    return ads.DeliveryRecorded(
-        agency=line.agency, occurred_at=noon(on), line=line.id, quantity=quantity, on=on, **more
+def delivery(line: Line, quantity: int, on: date = date(2026, 11, 2), **more: Any) -> base.DeliveryRecorded:
+    fact: base.DeliveryRecorded = said(
+        "DeliveryRecorded", line, occurred_at=noon(on), line=line.id, quantity=quantity, on=on, **more
     )
+    return fact
+
+
+def undelivered(
+    line: Line, quantity: int, on: date = date(2026, 11, 2), **more: Any
+) -> base.DeliveryReversed:
+    given = {"line": line.id, "quantity": quantity, "on": on, "reason": "robots", **more}
+    fact: base.DeliveryReversed = said("DeliveryReversed", line, occurred_at=noon(on), **given)
+    return fact
 
 
 def credit(
-    line: Line, net_vnd: int, vat_vnd: int, on: date, invoice: UUID | None = None
-) -> subscriptions.CreditGranted:
-    return subscriptions.CreditGranted(
-        agency=line.agency,
+    line: Line, net_vnd: int, vat_vnd: int, on: date, invoice: UUID | None = None, **more: Any
+) -> base.CreditGranted:
+    fact: base.CreditGranted = said(
+        "CreditGranted",
+        line,
         occurred_at=noon(on),
         credit=uuid4(),
         invoice=invoice or invoice_of(line),
         reason="cancelled",
         lines=(CreditedLine(line.id, net_vnd, vat_vnd),),
+        **more,
     )
+    return fact
 
 
 def refunded(amount_vnd: int, on: date, *, credited: bool = True, **more: Any) -> payments.RefundCompleted:
@@ -134,8 +165,11 @@ def unapplied(amount_vnd: int, on: date, rail: Any = "vnpay") -> payments.MoneyU
     )
 
 
-def moved(line: Line, earn: base.Earn, on: date) -> subscriptions.EarningMoved:
-    return subscriptions.EarningMoved(agency=line.agency, occurred_at=noon(on), line=line.id, earn=earn)
+def moved(line: Line, earn: base.Earn, on: date, **more: Any) -> base.EarningMoved:
+    fact: base.EarningMoved = said(
+        "EarningMoved", line, occurred_at=noon(on), line=line.id, earn=earn, **more
+    )
+    return fact
 
 
 def a_ticket(on: date, net_vnd: int = 250_000) -> Line:

@@ -16,7 +16,6 @@ from tests.ledger.builders import (
     credit,
     delivered,
     delivery,
-    invoice_of,
     moved,
     opened,
     refunded,
@@ -196,13 +195,3 @@ async def test_the_database_refuses_legs_that_do_not_balance(flats: Any, novembe
     with pytest.raises(sa.exc.IntegrityError, match="does not balance"):
         async with flat.tx() as tx:
             await tx.execute(sa.text(more))
-
-
-async def test_a_credit_of_a_line_of_another_invoice_is_not_posted(flats: Any, november: Any) -> None:
-    flat = await flats.start("ledger")
-    line, other = a_line(100_000), a_line(100_000)
-    await flat.receive(captured(line), captured(other))
-    before = await balances(flat)
-    await flat.receive(credit(line, 60_000, 4_800, on=date(2026, 11, 10), invoice=invoice_of(other)))
-    assert await balances(flat) == before
-    assert len(await flat.held()) == 1, "a person sees it"

@@ -14,7 +14,7 @@ from services.ledger.rules.lines import Credit, LineState, booked, covered, earn
 from services.ledger.rules.posting import RULES, Books, DayReached, Draft, in_order
 from services.ledger.rules.sealing import entry_of, sealed
 from shared.clock import now
-from shared.contracts import Fact, ads
+from shared.contracts import Fact
 from shared.contracts.base import Period
 from shared.errors import Waits
 from tests.ledger.builders import (
@@ -29,6 +29,7 @@ from tests.ledger.builders import (
     opened,
     refunded,
     unapplied,
+    undelivered,
 )
 
 FIRST = date(2026, 12, 20)
@@ -55,6 +56,7 @@ def test_a_line_never_loses_or_makes_money(net: int, length: int, given: Any, of
     state = LineState(
         id=line.id,
         agency="bkh",
+        seller="subscriptions",
         invoice=uuid4(),
         stream="subscription",
         collect="prepaid",
@@ -77,7 +79,7 @@ def test_a_line_never_loses_or_makes_money(net: int, length: int, given: Any, of
 def test_partial_payments_book_vat_in_proportion_and_in_full_at_the_end(net: int, parts: int) -> None:
     line = a_line(net)
     gross = line.gross_vnd
-    state = new_line(line, uuid4(), "prepaid")
+    state = new_line(line, "subscriptions", uuid4(), "prepaid")
     for n in range(1, parts + 2):
         paid = gross * n // (parts + 1)
         part, vat = covered(LineState(**{**_fields(state), "paid_vnd": paid}))
@@ -279,7 +281,7 @@ def test_a_delivery_that_is_reversed_is_earned_no_more() -> None:
     line = a_line(30_000, earn=delivered(1000))
     replay = Replay(FIRST)
     replay.hear(captured(line, on=FIRST), delivery(line, 500, on=FIRST))
-    replay.hear(ads.DeliveryReversed(agency="bkh", line=line.id, quantity=200, on=FIRST, reason="robots"))
+    replay.hear(undelivered(line, 200, on=FIRST))
     assert replay.balances()["bkh", "revenue"] == -9_000
 
 

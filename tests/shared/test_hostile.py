@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("facts")
 @pytest.mark.promise("T1")
 async def test_a_fact_under_the_id_of_anothers_keeps_that_one_from_nobody(sample):
     said = withdrawn()
-    truth = InvoiceClosed(id=said.id, agency="bkh", invoice=clock.new_id(), outcome="paid")
+    truth = InvoiceClosed(id=said.id, agency="bkh", invoice=clock.new_id(), outcome="paid", seller="ads")
     await sample.kit.consumer.handle(sample.kit.database, [said, said])
     async with sample.kit.database.worker_tx() as tx:
         await tx.execute(sa.text("DELETE FROM thing"))

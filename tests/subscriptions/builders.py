@@ -117,6 +117,7 @@ def captured(
         agency=invoice.agency,
         payment=payment or clock.new_id(),
         invoice=invoice.invoice,
+        seller="subscriptions",
         rail="vnpay",
         collect="prepaid",
         amount_vnd=amount,
@@ -148,6 +149,7 @@ def asked_back(invoice: InvoiceOpened, amount_vnd: int, by: UUID | None = None) 
         refund=clock.new_id(),
         payment=clock.new_id(),
         invoice=invoice.invoice,
+        seller="subscriptions",
         amount_vnd=amount_vnd,
         reason="goodwill",
         by=by,
@@ -155,7 +157,12 @@ def asked_back(invoice: InvoiceOpened, amount_vnd: int, by: UUID | None = None) 
 
 
 def closed(invoice: InvoiceOpened, outcome: str = "paid") -> InvoiceClosed:
-    return InvoiceClosed(agency=invoice.agency, invoice=invoice.invoice, outcome=outcome)  # type: ignore[arg-type]
+    return InvoiceClosed(
+        agency=invoice.agency,
+        invoice=invoice.invoice,
+        outcome=outcome,  # type: ignore[arg-type]
+        seller="subscriptions",
+    )
 
 
 async def a_reader_with_access(

@@ -167,7 +167,9 @@ async def test_a_renewal_is_invited_once_reminded_once_and_ends_unpaid(flats: Fl
 
 
 def closed_as(fact: InvoiceWithdrawn) -> InvoiceClosed:
-    return InvoiceClosed(agency=fact.agency, invoice=fact.invoice, outcome="withdrawn")
+    return InvoiceClosed(
+        agency=fact.agency, invoice=fact.invoice, outcome="withdrawn", seller=fact.publisher()
+    )
 
 
 async def test_a_paid_renewal_follows_at_the_price_that_was_bought(flats: Flats) -> None:

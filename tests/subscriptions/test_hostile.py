@@ -8,7 +8,7 @@ from services.subscriptions.actions.subscriptions import cancel
 from services.subscriptions.queries.periods import refund_offered
 from shared import clock
 from shared.calendar import local_day
-from shared.contracts.payments import ChargebackOpened, InvoiceClosed
+from shared.contracts.payments import ChargebackOpened
 from shared.contracts.subscriptions import CreditGranted, MoneyDeclined, RefundRefused
 from tests.conftest import Flat, Flats
 from tests.subscriptions.builders import (
@@ -62,7 +62,7 @@ async def test_a_close_that_comes_after_the_money_takes_no_day_away(flats: Flats
     flat = await a_flat_with_a_checkout(flats)
     fact = await opened_fact(flat)
     await flat.receive(captured(fact), closed(fact, "expired"), closed(fact, "withdrawn"))
-    await flat.receive(InvoiceClosed(agency="bkh", invoice=fact.invoice, outcome="returned"))
+    await flat.receive(closed(fact, "returned"))
     (period,) = await periods(flat)
     assert period.until > period.start
 

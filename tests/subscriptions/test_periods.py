@@ -14,7 +14,6 @@ from shared import clock
 from shared.calendar import start_of
 from shared.contracts import Fact
 from shared.contracts.base import Period
-from shared.contracts.payments import InvoiceClosed
 from shared.contracts.subscriptions import (
     CreditGranted,
     EarningMoved,
@@ -256,7 +255,7 @@ async def test_of_two_late_payments_for_the_same_days_one_is_taken_and_no_checko
         assert [type(answer) for answer in answers] == [MoneyTaken, MoneyDeclined, MoneyDeclined]
         with pytest.raises(AlreadySubscribed):
             await subscribed(flat, person, package, price)
-        await flat.receive(InvoiceClosed(agency="bkh", invoice=first.invoice, outcome="returned"))
+        await flat.receive(closed(first, "returned"))
         await subscribed(flat, person, package, price)
 
 

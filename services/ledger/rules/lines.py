@@ -45,6 +45,8 @@ class LineState(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     agency: str
+    seller: str
+    """Who sold it; nobody else says what becomes of it."""
     invoice: UUID
     stream: Stream
     collect: Collect
@@ -81,10 +83,11 @@ class LineState(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.ends_on, self.booked_on)
 
 
-def new_line(line: Line, invoice: UUID, collect: Collect) -> LineState:
+def new_line(line: Line, seller: str, invoice: UUID, collect: Collect) -> LineState:
     return LineState(
         id=line.id,
         agency=line.agency,
+        seller=seller,
         invoice=invoice,
         stream=line.stream,
         collect=collect,
@@ -124,7 +127,7 @@ def earned(line: LineState, at: date) -> tuple[int, int]:
     if line.stream == "pass_through":
         return 0, within(sum(c.net_vnd for c in line.credits), net)
     if isinstance(line.earn, Delivery):
-        done = share(net, line.delivered, line.earn.quantity)
+        done = share(net, max(0, line.delivered), line.earn.quantity)
         return done, within(sum(c.net_vnd for c in line.credits), net - done)
     return _earned_in_time(line, net, at)
 

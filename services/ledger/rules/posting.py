@@ -64,8 +64,19 @@ class _Work:
         self.legs: dict[tuple[str, str, date], list[Leg]] = {}
         self.lines: dict[UUID, LineState] = {}
 
-    def line(self, key: UUID) -> LineState | None:
-        return self.lines.get(key) or self.books.lines.get(key)
+    def line(self, key: UUID, seller: str) -> LineState | None:
+        """A line as it is by now. Raises ValueError where another seller speaks of it: that is posted by nobody."""
+        found = self.lines.get(key) or self.books.lines.get(key)
+        if found is not None and found.seller != seller:
+            raise ValueError(f"Line {key} was sold by {found.seller}: {seller} has no say in it.")
+        return found
+
+    def known(self, key: UUID, seller: str) -> LineState:
+        """The same of a line that must be there. Raises Waits until it is, and its seller can be told."""
+        found = self.line(key, seller)
+        if found is None:
+            raise Waits(f"line:{key}")
+        return found
 
     def add(self, kind: str, agency: str, on: date, *legs: Leg) -> None:
         self.legs.setdefault((kind, agency, on), []).extend(leg for leg in legs if leg.amount_vnd)
@@ -106,10 +117,9 @@ def invoice_opened(fact: base.InvoiceOpened, books: Books) -> Outcome:
         return Outcome()
     work, on = _Work(books), local_day(fact.occurred_at)
     for line in fact.lines:
-        before = work.line(line.id)
-        after = msgspec.structs.replace(
-            before or new_line(line, fact.invoice, fact.collect), billed=True, booked_on=_first(before, on)
-        )
+        before = work.line(line.id, fact.publisher())
+        known = before or new_line(line, fact.publisher(), fact.invoice, fact.collect)
+        after = msgspec.structs.replace(known, billed=True, booked_on=_first(before, on))
         work.change("invoice", before, after, on)
     return work.outcome()
 
@@ -124,8 +134,8 @@ def payment_captured(fact: payments.PaymentCaptured, books: Books) -> Outcome:
     cash = "suspense" if fact.from_suspense else f"cash_in_transit:{fact.rail}"
     work.add("payment", fact.agency, on, Leg(cash, "", None, fact.amount_vnd))
     for paid in fact.lines:
-        before = work.line(paid.line.id)
-        known = before or new_line(paid.line, fact.invoice, fact.collect)
+        before = work.line(paid.line.id, fact.seller)
+        known = before or new_line(paid.line, fact.seller, fact.invoice, fact.collect)
         prepaid = known.collect == "prepaid"
         after = msgspec.structs.replace(
             known,
@@ -154,7 +164,8 @@ def delivery_reversed(fact: base.DeliveryReversed, books: Books) -> Outcome:
 
 
 def _delivered(fact: base.DeliveryRecorded | base.DeliveryReversed, quantity: int, books: Books) -> Outcome:
-    work, before = _Work(books), _line(fact.line, books)
+    work = _Work(books)
+    before = work.known(fact.line, fact.publisher())
     after = msgspec.structs.replace(before, delivered=before.delivered + quantity)
     work.change("delivery", before, after, fact.on)
     return work.outcome()
@@ -165,19 +176,13 @@ def earning_moved(fact: base.EarningMoved, books: Books) -> Outcome:
 
     Of several moves the one that was said last holds, in whatever order they come.
     """
-    work, before = _Work(books), _line(fact.line, books)
+    work = _Work(books)
+    before = work.known(fact.line, fact.publisher())
     if before.moved_at is not None and before.moved_at >= fact.occurred_at:
         return Outcome()
     after = msgspec.structs.replace(before, earn=fact.earn, moved_at=fact.occurred_at)
     work.change("moved", before, after, local_day(fact.occurred_at))
     return work.outcome()
-
-
-def _line(key: UUID, books: Books) -> LineState:
-    found = books.lines.get(key)
-    if found is None:
-        raise Waits(f"line:{key}")
-    return found
 
 
 def credit_granted(fact: base.CreditGranted, books: Books) -> Outcome:
@@ -188,9 +193,7 @@ def credit_granted(fact: base.CreditGranted, books: Books) -> Outcome:
     """
     work, on = _Work(books), local_day(fact.occurred_at)
     for credited in fact.lines:
-        before = work.line(credited.line)
-        if before is None:
-            raise Waits(f"line:{credited.line}")
+        before = work.known(credited.line, fact.publisher())
         if before.invoice != fact.invoice:
             raise ValueError(f"Line {before.id} is of invoice {before.invoice}, not of {fact.invoice}.")
         credit = Credit(on, credited.net_vnd, credited.vat_vnd)

@@ -30,7 +30,7 @@ async def open_invoice(tx: Tx, fact: base.InvoiceOpened) -> None:
     row = InvoiceRow(
         id=fact.invoice,
         agency=fact.agency,
-        seller=rules.seller_of(fact),
+        seller=fact.publisher(),
         number=fact.number,
         buyer_kind=fact.buyer.kind,
         buyer=fact.buyer.id,
@@ -52,7 +52,7 @@ async def theirs(tx: Tx, fact: base.Fact, invoice: UUID) -> InvoiceRow:
     row: InvoiceRow | None = await locked(tx, InvoiceRow, invoice)
     if row is None:
         raise Waits(f"invoice:{invoice}")
-    if row.seller != rules.seller_of(fact):
+    if row.seller != fact.publisher():
         raise rules.NotTheirs(f"{fact.subject()} speaks of invoice {row.number} of {row.seller}.")
     return row
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from shared import money
-from shared.contracts.base import Collect, CreditedLine, Fact, Line, Outcome, PaidLine
+from shared.contracts.base import Collect, CreditedLine, Line, Outcome, PaidLine
 from shared.errors import Refused
 
 
@@ -135,11 +135,6 @@ def require_revivable(invoice: Invoice) -> None:
         raise AlreadyPaid(
             f"Invoice {invoice.number} is {invoice.outcome or 'open'}; late money cannot pay it."
         )
-
-
-def seller_of(fact: Fact) -> str:
-    """Who speaks: the first word of a subject, which NATS lets nobody else publish."""
-    return fact.subject().split(".", 1)[0]
 
 
 def require_its_lines(invoice: Invoice, credited: Sequence[CreditedLine]) -> None:
