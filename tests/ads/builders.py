@@ -145,6 +145,7 @@ async def a_live_order(
         assert (await review(flats, flat, creative["id"])).status_code == 200
     invoice = next(f for f in await flat.facts() if isinstance(f, InvoiceOpened))
     await flat.receive(paid(invoice))
+    await flat.facts()
     await flat.app.state.server.refresh()
     return (await advertiser.get(f"/orders/{order['id']}")).json()
 

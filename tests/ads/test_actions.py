@@ -245,7 +245,19 @@ async def test_a_review_is_never_rewritten(flats, flat, advertiser):
                 await tx.execute(sa.text(sql))
 
 
-async def test_payment_twice_and_of_others_changes_nothing(flats, flat, advertiser):
+@pytest.mark.parametrize(("lang", "words"), [("vi", "Chúng tôi đã nhận"), ("en", "came for order")])
+async def test_the_letter_of_a_paid_order_says_how_much_for_which_order_and_where_it_is(lang, words):
+    from services.accounts.gateways import write
+
+    said = {"order": "Mùa hè", "number": "QC-1", "amount_vnd": 1_080_000, "path": "/advertise/orders/1"}
+    letter = write("ads.order-paid", lang, said, base_url="https://t.vn", agency_name="Báo")
+    for told in (words, "1.080.000\xa0₫", "QC-1", "https://t.vn/advertise/orders/1"):
+        assert told in letter.body, told
+
+
+async def test_payment_twice_and_of_others_changes_nothing_and_tells_the_advertiser_once(
+    flats, flat, advertiser
+):
     from tests.ads.builders import paid
 
     order = (await advertiser.post("/orders", an_order())).json()["id"]
@@ -258,7 +270,12 @@ async def test_payment_twice_and_of_others_changes_nothing(flats, flat, advertis
     await flat.receive(payment)
     await flat.receive(InvoiceClosed(agency="bkh", invoice=uuid4(), outcome="paid", seller="ads"))
     assert (await advertiser.get(f"/orders/{order}")).json()["status"] == "live"
-    assert await flat.facts() == []
+    [told] = await flat.facts()
+    assert (told.template, told.person, told.params["amount_vnd"]) == (
+        "ads.order-paid",
+        invoice.buyer.id,
+        invoice.total_vnd,
+    )
     assert await flat.held() == []
 
 

@@ -76,6 +76,8 @@ async def test_an_order_goes_from_booking_to_the_reader_and_its_delivery_to_the_
     assert f"/pay/{invoice.invoice}?" in order["pay_url"]
 
     await flat.receive(paid(invoice))
+    [told] = await flat.facts()
+    assert (told.template, told.params["path"]) == ("ads.order-paid", f"/advertise/orders/{order['id']}")
     await flat.app.state.server.refresh()
     assert (await advertiser.get(f"/orders/{order['id']}")).json()["status"] == "live"
 

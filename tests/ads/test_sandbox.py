@@ -81,6 +81,11 @@ async def test_a_program_goes_from_rate_card_to_delivery_in_the_sandbox(flats, f
     assert {f.agency for f in told} == {TRIAL}
 
 
+async def test_what_is_paid_in_the_sandbox_writes_nobody_a_letter(flats, flat):
+    await live(flat, Advertiser(flats, flat, TRIAL))
+    assert await flat.facts() == []
+
+
 async def test_the_sandbox_refuses_an_order_whose_name_asks_for_it(flats, flat):
     advertiser = Advertiser(flats, flat, TRIAL)
     order = await submitted(advertiser, name="Please REFUSE me")

@@ -168,11 +168,12 @@ def closed(invoice: InvoiceOpened, outcome: str = "paid") -> InvoiceClosed:
 async def a_reader_with_access(
     flat: Flat, person: UUID, *, renewal: bool = False, **package: object
 ) -> Opened:
-    """A person whose first period is paid."""
+    """A person whose first period is paid, and who was told so."""
     made = await a_package(flat, **package)  # type: ignore[arg-type]
     opened = await subscribed(flat, person, *made, renewal=renewal)
     fact = await opened_fact(flat)
     await flat.receive(captured(fact), closed(fact))
+    await flat.facts()
     await flat.app.state.doorkeeper.snapshot.refresh(flat.kit.database)
     return opened
 

@@ -9,7 +9,7 @@ from services.subscriptions.queries.periods import refund_offered
 from shared import clock
 from shared.calendar import local_day
 from shared.contracts.payments import ChargebackOpened
-from shared.contracts.subscriptions import CreditGranted, MoneyDeclined, RefundRefused
+from shared.contracts.subscriptions import CreditGranted, MessageRequested, MoneyDeclined, RefundRefused
 from tests.conftest import Flat, Flats
 from tests.subscriptions.builders import (
     a_package,
@@ -72,7 +72,7 @@ async def test_money_that_comes_twice_for_one_invoice_begins_one_period(flats: F
     fact = await opened_fact(flat)
     await flat.receive(captured(fact), captured(fact), captured(fact))
     assert len(await periods(flat)) == 1
-    assert await flat.facts() == []
+    assert [type(told) for told in await flat.facts()] == [MessageRequested], "told once, too"
 
 
 async def test_what_a_bank_took_back_does_not_go_back_a_second_time_by_cancelling(flats: Flats) -> None:

@@ -70,8 +70,12 @@ async def test_a_checkout_paid_after_midnight_has_its_days_from_then_and_the_boo
         await flat.receive(captured(asked, later=timedelta(minutes=20)), closed(asked))
         (period,) = await periods(flat)
         assert (period.start, period.until) == (date(2026, 1, 31), date(2026, 2, 28))
-        (moved,) = await flat.facts()
+        moved, told = await flat.facts()
         assert isinstance(moved, EarningMoved)
+        assert isinstance(told, MessageRequested)
+        assert (told.params["starts_on"], told.params["ends_on"]) == ("31/01/2026", "27/02/2026"), (
+            "the letter names the days that were given"
+        )
         assert moved.earn == Period(date(2026, 1, 31), date(2026, 2, 27))
         assert moved.line == asked.lines[0].id
         async with flat.tx() as tx:
@@ -92,7 +96,9 @@ async def test_a_payment_that_was_held_and_approved_days_later_keeps_the_day_of_
         await flat.receive(paid)
     (period,) = await periods(flat)
     assert period.start == date(2026, 3, 2)
-    assert await flat.facts() == [], "the invoice had said these days"
+    assert [type(fact) for fact in await flat.facts()] == [MessageRequested], (
+        "the invoice had said these days"
+    )
 
 
 @pytest.mark.promise("S6")
@@ -174,8 +180,9 @@ async def test_late_money_buys_its_period_from_its_own_day_on_where_the_price_st
         await flat.receive(captured(checkout, payment=offer.payment, from_suspense=True), closed(checkout))
         (period,) = await periods(flat)
         assert (period.start, period.until) == (date(2026, 3, 4), date(2026, 4, 4))
-        (moved,) = await flat.facts()
+        moved, told = await flat.facts()
         assert isinstance(moved, EarningMoved)
+        assert isinstance(told, MessageRequested)
         assert (await sale_of(flat, checkout.invoice)).paid_at is not None
 
 
@@ -274,9 +281,10 @@ async def test_a_renewal_that_is_paid_long_after_its_time_begins_anew_and_the_ne
         offer = late(renewal)
         await flat.receive(offer)
         await flat.receive(captured(renewal, payment=offer.payment, from_suspense=True))
-        taken, moved = await flat.facts()
+        taken, moved, told = await flat.facts()
         assert isinstance(taken, MoneyTaken)
         assert isinstance(moved, EarningMoved)
+        assert isinstance(told, MessageRequested)
         assert moved.earn == Period(date(2026, 5, 31), date(2026, 6, 29))
         following = await renewal_of(flat, date(2026, 6, 30))
         assert following.lines[0].earn == Period(date(2026, 6, 30), date(2026, 7, 30))
@@ -323,6 +331,7 @@ async def test_all_renewals_that_an_outage_left_behind_are_invited_in_one_turn_a
     for _ in range(3):
         await subscribed(flat, clock.new_id(), package, price, renewal=True)
         await flat.receive(captured(await opened_fact(flat)))
+    await flat.facts()
     first, *rest = await periods(flat)
     async with flat.tx() as tx:  # what no action of ours leaves behind: cut short, and still to renew
         await tx.execute(sa.text("UPDATE period SET until = until - 1 WHERE id = :id"), {"id": first.id})

@@ -41,6 +41,7 @@ async def a_months_reader(flat: Flat, person: UUID) -> tuple[UUID, InvoiceOpened
     await subscribed(flat, person, *(await a_package(flat, net_vnd=50_000)), renewal=True)
     fact = await opened_fact(flat)
     await flat.receive(captured(fact), closed(fact))
+    await flat.facts()
     async with flat.tx() as tx:
         return (await tx.scalars(sa.select(SubscriptionRow.id))).one(), fact
 

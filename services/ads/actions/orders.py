@@ -16,9 +16,11 @@ from services.ads.tables import CreativeRow, LineRow, OrderRow
 from shared import auth, clock, money, sales, selling
 from shared.calendar import local_day
 from shared.contracts import sandbox
+from shared.contracts.ads import MessageRequested
 from shared.contracts.base import Buyer, CreditedLine, Delivery, Line, Stream
 from shared.db import Tx, locked
 from shared.errors import NotAllowed, NotFound
+from shared.outbox import emit
 from shared.sales import Sale
 from shared.settings import Settings
 
@@ -244,6 +246,22 @@ async def _deliver(tx: Tx, sale: Sale) -> None:
         line.net_vnd, line.vat_vnd = charged[line.id].net_vnd, charged[line.id].vat_vnd
     await tx.flush()
     await bump(tx)
+    await _tell(tx, sale, row)
+
+
+async def _tell(tx: Tx, sale: Sale, row: OrderRow) -> None:
+    """Write to the advertiser that the order is paid; in the sandbox nothing was."""
+    if sandbox.is_sandbox(sale.agency):
+        return
+    params = {
+        "order": row.name,
+        "number": sale.number,
+        "amount_vnd": sale.total_vnd,
+        "path": f"/advertise/orders/{row.id}",
+    }
+    await emit(
+        tx, MessageRequested(agency=sale.agency, person=sale.owner, template="ads.order-paid", params=params)
+    )
 
 
 async def _take(tx: Tx, sale: Sale) -> None:

@@ -14,9 +14,9 @@ from services.subscriptions.rules.catalogue import Term, check_on_sale
 from services.subscriptions.rules.periods import Anchor, Span, ended
 from services.subscriptions.tables import InvoiceRow, PackageRow, PeriodRow, PriceRow, SubscriptionRow
 from shared import clock, selling
-from shared.calendar import local_day
+from shared.calendar import local_day, show_day
 from shared.contracts.base import CreditedLine, Period
-from shared.contracts.subscriptions import EarningMoved
+from shared.contracts.subscriptions import EarningMoved, MessageRequested
 from shared.db import Tx, locked
 from shared.errors import PriceChanged, Refused
 from shared.outbox import emit
@@ -70,6 +70,27 @@ async def deliver(tx: Tx, sale: Sale) -> None:
     )
     tx.add(period)
     await tx.flush()
+    await _tell(tx, sale, subscription, days)
+
+
+async def _tell(tx: Tx, sale: Sale, subscription: SubscriptionRow, days: Span) -> None:
+    """Write to the payer what they have now, in the transaction that gave it: once, and never for what was refused."""
+    if not sale.total_vnd:
+        return  # nobody paid; the page says that it is open
+    package = await tx.get_one(PackageRow, subscription.package)
+    params = {
+        "package": package.title,
+        "starts_on": show_day(days.start),
+        "ends_on": show_day(days.last),
+        "number": sale.number,
+        "amount_vnd": sale.total_vnd,
+        "vat_vnd": sale.vat_vnd,
+        "path": "/subscribe/mine",
+    }
+    await emit(
+        tx,
+        MessageRequested(agency=sale.agency, person=sale.owner, template="subscription-begun", params=params),
+    )
 
 
 async def take(tx: Tx, sale: Sale) -> None:
