@@ -17,6 +17,9 @@ from shared.sales import SALE
 from tests.simulation.sequence import run
 from tests.simulation.town import Ground, Town
 
+pytestmark = pytest.mark.no_cover
+"""Counting lines would take longer than living the runs, and each flat's own tests say what is covered."""
+
 SEEDS = int(os.environ.get("SEQUENCES", "40"))
 """How many runs: CI lives 200, `make sequences` thousands."""
 
