@@ -40,7 +40,7 @@ def test_a_payer_is_found_by_order_number_and_by_name_and_one_card_shows_all(hou
     sign_in_staff(page, house, "/finance")
     page.goto("/desk/payments")
     numbers = page.locator("tbody td:has-text('TB')").all_inner_texts()
-    number = next(text for text in numbers if re.fullmatch(r"TB\d{6}-[0-9A-F]{8}", text.strip())).strip()
+    number = next(text for text in numbers if re.fullmatch(r"TB\d{6}-[0-9A-F]{12}", text.strip())).strip()
 
     search(page, number)
     for title in ("Thanh toán", "Thuê bao"):

@@ -25,15 +25,15 @@ async def reference_and_bank_number(flat: Flat) -> tuple[str, str]:
 async def test_a_payment_is_found_by_number_memo_reference_bank_number_and_amount(flats: Flats) -> None:
     flat = await flats.start("payments")
     buyer = Buyer("person", clock.new_id())
-    invoice = an_invoice(a_line(90_000, 9_000), number="TB261127-0A1B2C3D", buyer=buyer)
+    invoice = an_invoice(a_line(90_000, 9_000), number="TB261127-0A1B2C3D4E5F", buyer=buyer)
     await paid(flat, invoice)
     other = an_invoice(a_line(50_000, 0))
     await flat.receive(other)
     reference, bank_number = await reference_and_bank_number(flat)
     for quoted in (
-        "TB261127-0A1B2C3D",
-        "tb2611270a1b2c3d",
-        "MBVCB.123.Thanh toan TB261127 0A1B2C3D",
+        "TB261127-0A1B2C3D4E5F",
+        "tb2611270a1b2c3d4e5f",
+        "MBVCB.123.Thanh toan TB261127 0A1B2C3D4E5F",
         reference,
         bank_number,
         "99.000 ₫",
@@ -41,11 +41,11 @@ async def test_a_payment_is_found_by_number_memo_reference_bank_number_and_amoun
         str(buyer.id),
     ):
         seen = await found(flats, flat, DESK, quoted, **FINANCE)
-        assert "TB261127-0A1B2C3D" in seen, quoted
+        assert "TB261127-0A1B2C3D4E5F" in seen, quoted
         assert "Gói đọc báo một tháng" in seen or quoted == bank_number, quoted
         assert bank_number in seen, quoted
         assert other.number not in seen, quoted
-    sign = await found(flats, flat, DESK, "TB261127-0A1B2C3E", **FINANCE)
+    sign = await found(flats, flat, DESK, "TB261127-0A1B2C3D4E5E", **FINANCE)
     assert sign == "Không tìm thấy gì."
 
 

@@ -311,6 +311,14 @@ async def _lines_of(tx: Tx, row: OrderRow) -> list[LineRow]:
     )
 
 
+async def _lock_whole(tx: Tx, order_id: UUID) -> tuple[Sale | None, OrderRow]:
+    """Lock an order's sale, then the order, as money that comes does. Raises NotFound."""
+    sale = await sales.lock(tx, await tx.scalar(sa.select(OrderRow.invoice).where(OrderRow.id == order_id)))
+    row = await lock_order(tx, order_id)
+    # One that was opened while the order was waited for: nobody can have paid it yet.
+    return sale or await sales.lock(tx, row.invoice), row
+
+
 async def cancel_order(
     tx: Tx, settings: Settings, order_id: UUID, by: UUID | None = None
 ) -> orders.OrderView:
@@ -318,8 +326,7 @@ async def cancel_order(
 
     Raises NotFound, NotCancellable when nothing is left to cancel. `by` is the person whose deed it is.
     """
-    sale = await sales.lock(tx, await tx.scalar(sa.select(OrderRow.invoice).where(OrderRow.id == order_id)))
-    row = await lock_order(tx, order_id)
+    sale, row = await _lock_whole(tx, order_id)
     view = await orders.order(tx, settings, order_id)
     if view.status in ("finished", "cancelled", "expired"):
         raise rules.NotCancellable(f"The order is {view.status} already.")

@@ -1,6 +1,5 @@
 """Orders as the one search finds them, and those of one buyer."""
 
-import re
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -8,6 +7,7 @@ import sqlalchemy as sa
 from services.ads.queries.orders import OrderView, views
 from services.ads.tables import LineRow, OrderRow
 from shared.db import Tx
+from shared.sales import TAIL, tails
 from shared.settings import Settings
 from shared.sought import Sought, named, same
 
@@ -16,10 +16,9 @@ async def found(
     tx: Tx, settings: Settings, wanted: Sought, limit: int
 ) -> list[tuple[OrderView, UUID | None]]:
     """Orders by number, name, amount or id, the newest first, each with whose it is."""
-    tails = [code[-8:].lower() for code in wanted.codes if re.fullmatch("(QC)?[0-9A-F]{8}", code)]
     total = sa.select(sa.func.sum(LineRow.net_vnd + LineRow.vat_vnd)).where(LineRow.ad_order == OrderRow.id)
     condition = sa.or_(
-        sa.func.right(sa.cast(OrderRow.id, sa.Text), 8).in_(tails),
+        sa.func.upper(sa.func.right(sa.cast(OrderRow.id, sa.Text), TAIL)).in_(tails("QC", wanted.codes)),
         same(OrderRow.id, wanted.id),
         same(OrderRow.invoice, wanted.id),
         named(OrderRow.name, wanted.name),

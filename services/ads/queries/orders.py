@@ -14,7 +14,7 @@ from shared import clock, links, sales
 from shared.contracts import sandbox
 from shared.db import Tx
 from shared.errors import NotFound
-from shared.sales import Credited, Sale
+from shared.sales import Credited, Sale, tail
 from shared.settings import Settings
 
 PREVIEW_TTL_S = 3600
@@ -72,7 +72,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
 
 def number_of(order: UUID) -> str:
     """How people name an order, from its first day on."""
-    return f"QC-{order.hex[-8:].upper()}"
+    return f"QC-{tail(order)}"
 
 
 async def order(tx: Tx, settings: Settings, order_id: UUID) -> OrderView:

@@ -1,6 +1,5 @@
 """Orders of tickets and sponsorships as the one search finds them, and those of one buyer."""
 
-import re
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -9,7 +8,7 @@ from services.events.queries.registrations import RegistrationView, registration
 from services.events.queries.sponsorships import SponsorshipView, sponsorships_where
 from services.events.tables import EntrantRow, InstalmentRow, RegistrationRow, SponsorshipRow
 from shared.db import Tx
-from shared.sales import SALE
+from shared.sales import SALE, TAIL, tails
 from shared.sought import Sought, named, same
 
 _BIB_DIGITS = 6
@@ -59,10 +58,9 @@ async def sponsorships_of(tx: Tx, buyer: UUID, limit: int) -> list[tuple[Sponsor
 
 def _sold(wanted: Sought) -> sa.Select[UUID]:
     """What was sold by the invoices of a number, an id or an amount; of a number its end is enough."""
-    tails = [code[-8:] for code in wanted.codes if re.fullmatch(r"(EV\d{6})?[0-9A-F]{8}", code)]
     return sa.select(SALE.c.of).where(
         sa.or_(
-            sa.func.right(SALE.c.number, 8).in_(tails),
+            sa.func.right(SALE.c.number, TAIL).in_(tails("EV", wanted.codes)),
             same(SALE.c.id, wanted.id),
             same(SALE.c.total_vnd, wanted.amount_vnd),
         )

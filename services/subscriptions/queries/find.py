@@ -1,21 +1,18 @@
 """Invoices as the one search finds them, each in its subscription."""
 
-import re
-
 import sqlalchemy as sa
 
 from services.subscriptions.queries.subscriptions import Invoice, Subscription, built
 from services.subscriptions.tables import SubscriptionRow
 from shared.db import Tx
-from shared.sales import SALE
+from shared.sales import SALE, TAIL, tails
 from shared.sought import Sought, same
 
 
 async def found(tx: Tx, wanted: Sought, limit: int) -> list[tuple[Invoice, Subscription]]:
     """Invoices by number, amount or id, the newest first."""
-    numbers = [f"{code[:8]}-{code[8:]}" for code in wanted.codes if re.fullmatch(r"TB\d{6}[0-9A-F]{8}", code)]
     condition = sa.or_(
-        SALE.c.number.in_(numbers),
+        sa.func.right(SALE.c.number, TAIL).in_(tails("TB", wanted.codes)),
         same(SALE.c.id, wanted.id),
         same(SALE.c.of, wanted.id),
         same(SALE.c.total_vnd, wanted.amount_vnd),
