@@ -202,11 +202,15 @@ class EarningMoved(Fact, frozen=True, kw_only=True):
 
 
 class OrderSigned(Fact, frozen=True, kw_only=True):
-    """A buyer has promised what is not yet invoiced: contracted revenue."""
+    """A buyer has promised what is not yet invoiced: contracted revenue.
+
+    Of what is said of one order the last holds; without lines nothing is promised any more. A line leaves what is
+    promised by its invoice, which names it under the same id.
+    """
 
     order: UUID
     buyer: Buyer
-    lines: Annotated[tuple[Line, ...], msgspec.Meta(min_length=1, max_length=200)]
+    lines: Annotated[tuple[Line, ...], msgspec.Meta(max_length=200)]
 
 
 class DeliveryReversed(Fact, frozen=True, kw_only=True):

@@ -69,6 +69,15 @@ async def signed(tx: Tx, sponsorship: SponsorshipRow, event: EventRow, buyer: Bu
     return [OrderSigned(agency=sponsorship.agency, order=sponsorship.id, buyer=buyer, lines=lines)]
 
 
+def _unsigned(sponsorship: SponsorshipRow) -> OrderSigned:
+    """Nothing is promised any more."""
+    return OrderSigned(agency=sponsorship.agency, order=sponsorship.id, buyer=_buyer(sponsorship), lines=())
+
+
+def _buyer(sponsorship: SponsorshipRow) -> Buyer:
+    return Buyer(sponsorship.buyer_kind, sponsorship.buyer)  # type: ignore[arg-type]
+
+
 async def open_due(tx: Tx, limit: int) -> int:
     """Invoice, on terms, each later instalment whose time has come; returns how many."""
     today = local_day(clock.now())
@@ -94,7 +103,7 @@ async def _open(
         invoice=invoice,
         of=part.id,
         owner=part.owner,
-        buyer=Buyer(sponsorship.buyer_kind, sponsorship.buyer),  # type: ignore[arg-type]
+        buyer=_buyer(sponsorship),
         number=sales.number("EV", invoice, clock.now()),
         # Its tax point is the day of the invoice, not the day on which the sponsor signed.
         lines=[line_of(part, sponsorship, event, today)],
@@ -125,11 +134,14 @@ async def remind(tx: Tx, limit: int) -> int:
 
 
 async def end(tx: Tx, sponsorship: SponsorshipRow) -> None:
-    """Of a sponsorship that is over nothing more is owed: what is unpaid is withdrawn and credited.
+    """Of a sponsorship that is over nothing more is promised or owed: what is unpaid is withdrawn and credited.
 
     Raises LaterPaid.
     """
-    for part in await _later(tx, sponsorship):
+    later = await _later(tx, sponsorship)
+    if later:
+        await emit(tx, _unsigned(sponsorship))
+    for part in later:
         sale = await sales.lock(tx, part.invoice)
         if sale is None:
             continue
