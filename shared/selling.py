@@ -5,7 +5,7 @@ has the other half. A sale's row is locked before the rows that it pays for.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,14 +13,17 @@ import msgspec
 import sqlalchemy as sa
 
 from shared import clock, contracts
-from shared.consume import Consumer
+from shared.consume import Consumer, arrived
 from shared.contracts.base import Buyer, Collect, CreditedLine, Line
 from shared.contracts.payments import InvoiceClosed, MoneyUnapplied, PaymentCaptured, RefundAsked
 from shared.db import Tx
-from shared.errors import Refused
+from shared.errors import Refused, Waits
 from shared.money import allocate
 from shared.outbox import emit
 from shared.sales import SALE, Credited, Sale, lock, read_sale, waits
+
+MONEY_COMES = timedelta(days=1)
+"""How long a refund waits for money of which payments speaks before we have heard of it."""
 
 
 class AlreadyPaid(Refused):
@@ -232,6 +235,7 @@ async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> 
         await _write(tx, sale, **came)
         return
     sale = await _write(tx, sale, **came, paid_at=fact.captured_at)
+    arrived(tx, _money_of(sale.id))
     kind = kinds[sale.kind]
     try:
         async with tx.begin_nested():
@@ -287,13 +291,19 @@ async def _take(tx: Tx, kind: Kind, sale: Sale, fact: MoneyUnapplied) -> None:
 
 
 async def refund_asked(tx: Tx, kinds: Mapping[str, Kind], fact: RefundAsked) -> None:
-    """The desk wants money back for a buyer: unwind what was sold and credit it, or say why not."""
+    """The desk wants money back for a buyer: unwind what was sold and credit it, or say why not.
+
+    Payments asks only for money that it has told of. Where that is not heard yet the fact waits, but not for ever.
+    Raises Waits.
+    """
     sale = await _own(tx, kinds, fact)
     if sale is None:
         return  # another seller's
     kind = kinds[sale.kind]
     try:
         if sale.paid_at is None:
+            if clock.now() < fact.occurred_at + MONEY_COMES:
+                raise Waits(_money_of(sale.id))
             raise NothingCame("Nothing came for this invoice.")
         if fact.amount_vnd > sale.left_vnd:
             raise Overcredited(f"At most {sale.left_vnd} đồng of this invoice can be taken back.")
@@ -305,6 +315,11 @@ async def refund_asked(tx: Tx, kinds: Mapping[str, Kind], fact: RefundAsked) -> 
             agency=fact.agency, refund=fact.refund, invoice=fact.invoice, reason=refusal.code
         )
         await emit(tx, refused)
+
+
+def _money_of(invoice: UUID) -> str:
+    """What a fact waits for until an invoice is paid."""
+    return f"money:{invoice}"
 
 
 def listen(consumer: Consumer, *kinds: Kind) -> dict[str, Kind]:

@@ -10,6 +10,7 @@ from shared import clock
 from shared.calendar import local_day
 from shared.contracts.payments import ChargebackOpened
 from shared.contracts.subscriptions import CreditGranted, MessageRequested, MoneyDeclined, RefundRefused
+from shared.selling import MONEY_COMES
 from tests.conftest import Flat, Flats
 from tests.subscriptions.builders import (
     a_package,
@@ -50,10 +51,16 @@ async def test_late_money_of_another_amount_buys_nothing(flats: Flats, amount_vn
     assert await periods(flat) == []
 
 
-async def test_a_refund_of_what_was_never_paid_is_refused(flats: Flats) -> None:
-    flat = await a_flat_with_a_checkout(flats)
-    await flat.receive(asked_back(await opened_fact(flat), 1))
-    (refused,) = await flat.facts()
+async def test_a_refund_of_what_was_never_paid_is_refused_after_a_day(flats: Flats) -> None:
+    time = clock.DrivenClock(clock.now(), 1)
+    with clock.driven(time):
+        flat = await a_flat_with_a_checkout(flats)
+        await flat.receive(asked_back(await opened_fact(flat), 1))
+        assert await flat.facts() == [], "the money may be on its way"
+        time.move_to(clock.now() + MONEY_COMES)
+        await flat.kit.consumer.again(flat.kit.database)
+        (refused,) = await flat.facts()
+    assert await flat.held() == []
     assert isinstance(refused, RefundRefused)
     assert refused.reason == "nothing-came"
 

@@ -178,6 +178,20 @@ async def test_a_dispute_that_was_won_leaves_the_money_to_be_refunded(flats: Fla
     assert isinstance((await flat.facts())[-1], CreditGranted)
 
 
+async def test_a_refund_that_is_heard_before_its_money_waits_for_it(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    await subscribed(flat, clock.new_id(), *(await a_package(flat)))
+    fact = await opened_fact(flat)
+    asked = asked_back(fact, 49_000)
+    await flat.receive(asked)
+    assert await flat.facts() == []
+    await flat.receive(captured(fact))
+    assert await flat.kit.consumer.again(flat.kit.database) == 1, "the money wakes what waits for it"
+    (credit,) = [said for said in await flat.facts() if isinstance(said, CreditGranted)]
+    assert (credit.refund, credit.gross_vnd) == (asked.refund, 49_000)
+    assert await flat.held() == []
+
+
 def a_dispute(invoice: InvoiceOpened, outcome: str) -> tuple[ChargebackOpened, ChargebackClosed]:
     one = {
         "agency": invoice.agency,
