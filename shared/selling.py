@@ -195,7 +195,7 @@ def parts(sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
     """An amount of a sale over what is left of its lines, net and VAT each. Raises Overcredited beyond that."""
     if not 0 < amount_vnd <= sale.left_vnd:
         raise Overcredited(f"At most {sale.left_vnd} đồng of this invoice can be taken back.")
-    return spread(amount_vnd, [_left(sale, line) for line in sale.lines])
+    return spread(amount_vnd, [left_of(sale, line) for line in sale.lines])
 
 
 def spread(amount_vnd: int, left: Sequence[CreditedLine]) -> tuple[CreditedLine, ...]:
@@ -204,7 +204,8 @@ def spread(amount_vnd: int, left: Sequence[CreditedLine]) -> tuple[CreditedLine,
     return tuple(_part(part, share) for part, share in zip(left, shares, strict=True))
 
 
-def _left(sale: Sale, line: Line) -> CreditedLine:
+def left_of(sale: Sale, line: Line) -> CreditedLine:
+    """What was sold by a line and not taken back."""
     gone = sale.credits.get(line.id, Credited())
     return CreditedLine(line.id, line.net_vnd - gone.net_vnd, line.vat_vnd - gone.vat_vnd)
 

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from services.ads.rules import decision, orders, pacing, tokens, traffic
 from shared.calendar import start_of
+from shared.contracts.base import Delivery
 from shared.money import Amount, allocate
+from tests.ledger.builders import a_line as a_sold_line
+from tests.ledger.builders import captured, credit, delivery
+from tests.ledger.test_rules import Replay
 
 TODAY = date(2026, 11, 23)
 RATES = {"mid": orders.Rate("mid", 300, 250, ("du-lich",), 45_000)}
@@ -237,41 +241,50 @@ def test_devices_are_told_by_their_names():
     assert traffic.device_of("Mozilla/5.0 (Windows NT 10.0)") == "desktop"
 
 
-@example(net=85, vat=7, allowances=[26, 35, 10], goal=7_000, shown=149)
-@given(
-    net=st.integers(1, 10**6),
-    vat=st.integers(0, 10**5),
-    allowances=st.lists(st.integers(1, 10**5), max_size=4),
-    goal=st.integers(1, 10**5),
-    shown=st.integers(0, 10**5),
-)
-def test_after_any_allowances_no_more_goes_back_than_is_left(net, vat, allowances, goal, shown):
-    left = Amount(net, vat)
-    for gross_vnd in allowances:
-        if gross_vnd < left.gross_vnd:
-            parts = allocate(gross_vnd, [left.net_vnd, left.vat_vnd])
-            left = Amount(left.net_vnd - parts[0], left.vat_vnd - parts[1])
-    gone = Amount(net - left.net_vnd, vat - left.vat_vnd)
-    back = orders.undelivered(Amount(net, vat), gone, goal, shown)
-    assert 0 <= back.net_vnd <= left.net_vnd
-    assert 0 <= back.vat_vnd <= left.vat_vnd
-
-
 @example(net=33_333, vat=2_667, goal=1_000, shown=334)
 @given(
-    net=st.integers(1, 10**10),
+    net=st.integers(0, 10**10),
     vat=st.integers(0, 10**9),
     goal=st.integers(1, 10**8),
     shown=st.integers(0, 2 * 10**8),
 )
 def test_what_was_shown_and_what_is_given_back_come_to_the_price_to_the_dong(net, vat, goal, shown):
     """The ledger earns floor(net · shown / goal): half up on the other side left a đồng in between."""
-    sold, nothing = Amount(net, vat), Amount(0, 0)
-    back = orders.undelivered(sold, nothing, goal, shown)
+    price = Amount(net, vat)
+    back = orders.undelivered(price, goal, shown)
     assert net * min(shown, goal) // goal + back.net_vnd == net
     assert 0 <= back.vat_vnd <= vat
-    assert orders.undelivered(sold, nothing, goal, 0) == sold
-    assert orders.undelivered(sold, nothing, goal, goal) == nothing
-    allowance = Amount(min(net, 1000), min(vat, 80))
-    later = orders.undelivered(sold, allowance, goal, shown)
-    assert later.net_vnd + allowance.net_vnd == max(back.net_vnd, allowance.net_vnd)
+    assert orders.undelivered(price, goal, 0) == price
+    assert orders.undelivered(price, goal, goal) == (Amount(0, 0) if net else price)
+
+
+@pytest.mark.promise("A15")
+@example(net=85, allowances=[26, 35, 10], goal=7_000, steps=[149])
+@given(
+    net=st.integers(1, 10**10),
+    allowances=st.lists(st.integers(1, 10**9), max_size=3),
+    goal=st.integers(1, 10**6),
+    steps=st.lists(st.integers(1, 10**6), max_size=3),
+)
+def test_an_allowance_stays_with_its_buyer_and_the_books_keep_nothing_of_a_line_that_is_closed(
+    net, allowances, goal, steps
+):
+    line = a_sold_line(net, earn=Delivery("impression", goal), stream="advertising.web")
+    day, books = date(2026, 11, 2), Replay(date(2026, 11, 1))
+    books.hear(captured(line), *(delivery(line, quantity, on=day) for quantity in steps))
+    left = Amount(line.net_vnd, line.vat_vnd)
+    for gross_vnd in allowances:
+        if gross_vnd < left.gross_vnd:
+            parts = allocate(gross_vnd, [left.net_vnd, left.vat_vnd])
+            books.hear(credit(line, *parts, on=day))
+            left = Amount(left.net_vnd - parts[0], left.vat_vnd - parts[1])
+    back = orders.undelivered(left, goal, sum(steps))
+    books.hear(credit(line, back.net_vnd, back.vat_vnd, on=day))
+    kept = Amount(left.net_vnd - back.net_vnd, left.vat_vnd - back.vat_vnd)
+    assert kept.net_vnd == left.net_vnd * min(sum(steps), goal) // goal, (
+        "of the lowered price, what was shown"
+    )
+    found = {account: vnd for (_, account), vnd in books.balances().items()}
+    assert "deferred_revenue" not in found
+    assert -found.get("revenue", 0) - found.get("deductions", 0) == kept.net_vnd
+    assert -found.get("output_vat", 0) == kept.vat_vnd

@@ -161,7 +161,8 @@ async def test_more_than_was_not_shown_is_not_given_back(two: Two) -> None:
     assert await two.status() == "live"
 
 
-async def test_after_an_allowance_the_order_runs_on_and_its_end_gives_back_the_rest_to_the_dong(
+@pytest.mark.promise("A15")
+async def test_after_an_allowance_the_order_runs_on_and_its_end_gives_back_what_was_not_shown_of_the_lower_price(
     two: Two,
 ) -> None:
     opened = await two.paid()
@@ -175,7 +176,8 @@ async def test_after_an_allowance_the_order_runs_on_and_its_end_gives_back_the_r
     await two.speak()
     allowance, rest = two.told(CreditGranted)
     assert allowance.gross_vnd == 1_000_001
-    assert allowance.lines[0].net_vnd + rest.lines[0].net_vnd == 3_375_000
+    lowered_vnd = 4_500_000 - allowance.lines[0].net_vnd
+    assert rest.lines[0].net_vnd == lowered_vnd - lowered_vnd * 25_000 // 100_000
     assert rest.reason == "undelivered"
 
 

@@ -286,7 +286,7 @@ async def _cancel(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ..
     if amount_vnd > rest_vnd:
         raise rules.AlreadyShown(f"At most {rest_vnd} đồng of this order were not shown yet.")
     if amount_vnd < rest_vnd:
-        # Of what was shown nothing goes back, so that allowances, too, end where all of the rest has gone.
+        # Of a line that was shown in full nothing goes back.
         return selling.spread(amount_vnd, rest)
     row.cancelled_at = clock.now()
     _close(lines)

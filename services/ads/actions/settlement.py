@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 from services.ads.rules.orders import undelivered
 from services.ads.tables import LineRow, SettledRow
-from shared import clock
+from shared import clock, selling
 from shared.bulk import insert_many
 from shared.contracts.ads import DeliveryRecorded
 from shared.contracts.base import CreditedLine
 from shared.db import Tx
 from shared.money import Amount
 from shared.outbox import emit
-from shared.sales import Credited, Sale
+from shared.sales import Sale
 
 LOOK_BACK = timedelta(days=40)
 """How old an hour may be and still be settled, after whatever stood still."""
@@ -90,7 +90,7 @@ async def _due(
 
 async def unwind(tx: Tx, sale: Sale, lines: Sequence[LineRow]) -> tuple[CreditedLine, ...]:
     """Settle the open lines of a locked sale a last time; returns what of each was not shown, and goes back."""
-    charged = {line.id: Amount(line.net_vnd, line.vat_vnd) for line in sale.lines}
+    charged = {line.id: line for line in sale.lines}
     rest = []
     for line in lines:
         if line.closed_at is not None:
@@ -99,8 +99,9 @@ async def unwind(tx: Tx, sale: Sale, lines: Sequence[LineRow]) -> tuple[Credited
         shown = await tx.scalar(
             sa.select(sa.func.coalesce(sa.func.sum(SettledRow.quantity), 0)).where(SettledRow.line == line.id)
         )
-        gone = sale.credits.get(line.id, Credited())
-        left = undelivered(charged[line.id], Amount(gone.net_vnd, gone.vat_vnd), line.goal, int(shown or 0))
-        if left.gross_vnd:
-            rest.append(CreditedLine(line.id, left.net_vnd, left.vat_vnd))
+        # What went back of an open line before was an allowance: it lowered the price of all that was booked.
+        left = selling.left_of(sale, charged[line.id])
+        back = undelivered(Amount(left.net_vnd, left.vat_vnd), line.goal, int(shown or 0))
+        if back.gross_vnd:
+            rest.append(CreditedLine(line.id, back.net_vnd, back.vat_vnd))
     return tuple(rest)

@@ -216,14 +216,12 @@ def missing_sizes(
     return [f"{width}x{height}" for width, height in sorted(wanted - have)]
 
 
-def undelivered(sold: Amount, gone: Amount, goal: int, impressions: int) -> Amount:
-    """What goes back of a line: the net that showing has not earned, less what went back before; the VAT follows.
+def undelivered(left: Amount, goal: int, impressions: int) -> Amount:
+    """What goes back of a line: of its price, as allowances have left it, what showing has not earned; VAT follows.
 
     Shown in full nothing goes back, not at all everything that is left: no đồng stays behind in either case.
     """
-    net_vnd = max(0, sold.net_vnd - share(sold.net_vnd, impressions, goal) - gone.net_vnd)
-    if net_vnd == sold.net_vnd - gone.net_vnd:
-        return Amount(net_vnd, sold.vat_vnd - gone.vat_vnd)
-    # Allowances may have left less VAT than the rate says: no more goes back than is left of it.
-    vat_vnd = min(half_up(sold.vat_vnd * net_vnd, sold.net_vnd), sold.vat_vnd - gone.vat_vnd)
-    return Amount(net_vnd, vat_vnd)
+    net_vnd = left.net_vnd - share(left.net_vnd, impressions, goal)
+    if net_vnd == left.net_vnd:
+        return left
+    return Amount(net_vnd, half_up(left.vat_vnd * net_vnd, left.net_vnd))
