@@ -57,6 +57,8 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     """When all of it had come."""
     withdrawn_at: datetime | None = None
     """When payments was asked to stop; what is held is freed only when it says that it has."""
+    withdrawn_by: UUID | None = None
+    """By whose deed it was no longer wanted, also where its time was over; nobody's where it was the clock's."""
     taken: UUID | None = None
     """The late payment that was taken; its capture is on the way."""
     outcome: Literal["withdrawn", "expired"] | None = None
@@ -111,6 +113,7 @@ SALE = sa.Table(
     sa.Column("credited_vnd", sa.BigInteger, nullable=False),
     sa.Column("paid_at", _INSTANT),
     sa.Column("withdrawn_at", _INSTANT),
+    sa.Column("withdrawn_by", sa.Uuid),
     sa.Column("taken", sa.Uuid, unique=True),
     sa.Column("outcome", sa.Text),
     sa.Column("closed_at", _INSTANT),

@@ -56,8 +56,11 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """Money came late: hold again what was freed. Refused where it is gone: the money is declined."""
     free: Deed
     """No money can come any more, or what it paid for cannot be given: free what is still held."""
-    cancel: Callable[[Tx, Sale, int], Awaitable[tuple[CreditedLine, ...]]]
-    """So much is to go back: unwind what was sold, and say what of which line. Refused where it was used up."""
+    cancel: Callable[[Tx, Sale, int, UUID | None], Awaitable[tuple[CreditedLine, ...]]]
+    """So much is to go back: unwind what was sold, and say what of which line. Refused where it was used up.
+
+    Last comes the person who asked for it: what else ends with it ends by their deed.
+    """
 
 
 async def _write(tx: Tx, sale: Sale, **changes: Any) -> Sale:
@@ -128,8 +131,14 @@ async def open_sale(
     return sale
 
 
-async def withdraw(tx: Tx, kind: Kind, sale: Sale, reason: str) -> bool:
-    """Say that a locked sale is no longer to be paid; False where it no longer waits. Its stock stays held for now."""
+async def withdraw(tx: Tx, kind: Kind, sale: Sale, reason: str, *, by: UUID | None = None) -> bool:
+    """Say that a locked sale is no longer to be paid; False where it no longer waits. Its stock stays held for now.
+
+    `by` is the person whose deed it is. They are noted also where its time was over before or its late money is on
+    the way: whatever comes for it goes back by their deed, and they never approve that.
+    """
+    if by is not None and sale.paid_at is None and sale.withdrawn_by is None:
+        sale = await _write(tx, sale, withdrawn_by=by)
     if not sale.waits:
         return False
     await _write(tx, sale, withdrawn_at=clock.now())
@@ -245,7 +254,7 @@ async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> 
         await kind.free(tx, sale)
         # What was credited before is owed back already, and payments knows it.
         rest = parts(sale, sale.left_vnd) if sale.left_vnd else ()
-        await credit(tx, kind, sale, rest, refusal.code)
+        await credit(tx, kind, sale, rest, refusal.code, by=sale.withdrawn_by)
 
 
 async def closed(tx: Tx, kinds: Mapping[str, Kind], fact: InvoiceClosed) -> None:
@@ -274,7 +283,11 @@ async def offered(tx: Tx, kinds: Mapping[str, Kind], fact: MoneyUnapplied) -> No
             await _take(tx, kinds[sale.kind], sale, fact)
     except Refused as refusal:
         declined = said.MoneyDeclined(
-            agency=fact.agency, payment=fact.payment, invoice=fact.invoice, reason=refusal.code
+            agency=fact.agency,
+            payment=fact.payment,
+            invoice=fact.invoice,
+            reason=refusal.code,
+            by=sale.withdrawn_by if sale else None,
         )
         await emit(tx, declined)
         return
@@ -309,7 +322,7 @@ async def refund_asked(tx: Tx, kinds: Mapping[str, Kind], fact: RefundAsked) -> 
         if fact.amount_vnd > sale.left_vnd:
             raise Overcredited(f"At most {sale.left_vnd} đồng of this invoice can be taken back.")
         async with tx.begin_nested():
-            lines = await kind.cancel(tx, sale, fact.amount_vnd)
+            lines = await kind.cancel(tx, sale, fact.amount_vnd, fact.by)
             await credit(tx, kind, sale, lines, "refund", refund=fact.refund, by=fact.by)
     except Refused as refusal:
         refused = _said(kind).RefundRefused(

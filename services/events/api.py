@@ -286,7 +286,8 @@ async def cancel_sponsorship(
         seen = await queries.sponsorship(tx, sponsorship, owner)
         await check_within(tx, principal, seen.agency)
         await enter(tx, [seen.agency], owner)
-        await sponsorships.cancel(tx, await tx.get_one(SponsorshipRow, sponsorship), clock.now())
+        row = await tx.get_one(SponsorshipRow, sponsorship)
+        await sponsorships.cancel(tx, row, clock.now(), principal.answers)
         return seen
 
     return await once(request, tx, work())

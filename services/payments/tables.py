@@ -128,6 +128,9 @@ class CaptureRow(Base):
         ),
         sa.CheckConstraint("offered_to <> '' OR answer IS NULL", name="capture_answer_to_an_offer"),
         sa.CheckConstraint("(answer IS NULL) = (answered_at IS NULL)", name="capture_answered"),
+        sa.CheckConstraint(
+            "answered_by IS NULL OR coalesce(answer = 'declined', false)", name="capture_declined_by"
+        ),
         sa.Index("capture_of_invoice", "invoice"),
         sa.Index("capture_of_agency", "agency", "id"),
         sa.Index("capture_to_settle", "agency", postgresql_where=sa.text("settlement IS NULL")),
@@ -153,6 +156,8 @@ class CaptureRow(Base):
     answered_at: Mapped[datetime | None]
     answer_reason: Mapped[str]
     """Why the seller declined."""
+    answered_by: Mapped[UUID | None]
+    """The person by whose deed it was declined, who approves nothing of it."""
     refunding_vnd: Mapped[int]
     """Sum of what went back, is on its way, or has to: a refund that failed keeps its part until it is renewed."""
     settlement: Mapped[UUID | None] = mapped_column(sa.ForeignKey("settlement.id"))

@@ -184,6 +184,8 @@ class MoneyDeclined(Fact, frozen=True, kw_only=True):
     payment: UUID
     invoice: UUID
     reason: Code
+    by: UUID | None = None
+    """The person by whose deed the sale was over; they never approve that the money goes."""
 
 
 class RefundRefused(Fact, frozen=True, kw_only=True):

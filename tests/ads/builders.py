@@ -77,13 +77,17 @@ def an_order(*lines: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 class Advertiser:
-    """An organisation that books with its key."""
+    """An organisation that books with the key that its person made."""
 
     def __init__(self, flats: Any, flat: Any, agency: str = "bkh") -> None:
         self.flat = flat
-        self.organisation = uuid4()
+        self.organisation, self.person = uuid4(), uuid4()
         key = flats.key(
-            id=uuid4(), agency=agency, scopes=["ads:book", "ads:read"], organisation=self.organisation
+            id=uuid4(),
+            agency=agency,
+            scopes=["ads:book", "ads:read"],
+            organisation=self.organisation,
+            made_by=self.person,
         )
         self.headers = {"authorization": f"Bearer {key}"}
 

@@ -129,7 +129,10 @@ async def test_late_money_for_a_flight_that_is_over_goes_back(two: Two) -> None:
     assert two.told(CreditGranted) == [], "nothing was sold"
 
 
-async def test_an_order_that_is_cancelled_while_somebody_pays_gives_all_of_it_back(two: Two) -> None:
+@pytest.mark.promise("T12")
+async def test_an_order_that_is_cancelled_while_somebody_pays_gives_all_of_it_back_by_their_deed(
+    two: Two,
+) -> None:
     opened = await two.order()
     query = await at_bank(two.payments, opened)
     [order] = (await two.advertiser.get("/orders")).json()["items"]
@@ -139,6 +142,7 @@ async def test_an_order_that_is_cancelled_while_somebody_pays_gives_all_of_it_ba
     await two.speak()
     [credit] = two.told(CreditGranted)
     assert (credit.reason, credit.gross_vnd) == ("order-cancelled", opened.total_vnd)
+    assert credit.by == two.advertiser.person
     assert await two.status() == "cancelled"
 
 

@@ -15,12 +15,13 @@ from shared.contracts.events import (
     InvoiceOpened,
     InvoiceWithdrawn,
     MessageRequested,
+    MoneyDeclined,
     OrderSigned,
     RefundRefused,
 )
 from shared.errors import Refused
 from tests.conftest import Flat, Flats
-from tests.events import a_capture, a_refund, an_event, counts, stock
+from tests.events import a_capture, a_closing, a_refund, an_event, an_offer, counts, stock
 from tests.events.test_consumers import one, opened, run, state, take
 from tests.events.test_selling import said, take_again
 
@@ -143,6 +144,22 @@ async def test_a_refund_of_the_first_instalment_ends_the_sponsorship_with_all_th
     await flat.tick()
     assert [each for each in await flat.facts() if isinstance(each, InvoiceOpened | MessageRequested)] == []
     await take_again(flat)
+
+
+@pytest.mark.promise("T12")
+async def test_what_ends_with_a_refund_ends_by_the_deed_of_who_asked_for_it_also_its_late_money(
+    flat: Flat,
+) -> None:
+    fact, second = await under_contract(flat)
+    asked = a_refund(fact)
+    await flat.receive(asked)
+    credits_ = [each for each in await flat.facts() if isinstance(each, CreditGranted)]
+    assert {each.invoice: each.by for each in credits_} == {
+        fact.invoice: asked.by,
+        second.invoice: asked.by,
+    }
+    await flat.receive(a_closing(second.invoice, "withdrawn"), an_offer(second))
+    assert (await said(flat, MoneyDeclined)).by == asked.by
 
 
 async def test_never_half_of_a_sponsorship_goes_back_the_later_instalment_goes_first(flat: Flat) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -153,10 +154,10 @@ async def test_late_money_is_declined_where_stock_industry_sale_or_price_no_long
     assert await state(flat, fact.invoice) == (False, True)
 
 
-async def give_back(flat: Flat) -> None:
+async def give_back(flat: Flat, by: UUID | None = None) -> None:
     async with flat.tx() as tx:
         row = (await tx.scalars(sa.select(SponsorshipRow))).one()
-        await sponsorships.cancel(tx, row, clock.now())
+        await sponsorships.cancel(tx, row, clock.now(), by)
 
 
 async def test_a_price_that_rose_since_does_not_take_from_late_money_what_was_agreed(flat: Flat) -> None:
@@ -206,12 +207,12 @@ async def test_of_late_money_and_new_buyers_of_the_last_piece_exactly_one_has_it
 
 
 async def test_money_on_its_way_for_a_package_that_was_given_back_goes_back_whole(flat: Flat) -> None:
-    fact = await take(flat)
-    await give_back(flat)
+    fact, by = await take(flat), clock.new_id()
+    await give_back(flat, by)
     await flat.facts()
     await flat.receive(a_capture(fact.invoice, fact.lines), a_closing(fact.invoice, "paid"))
     credit = await said(flat, CreditGranted)
-    assert (credit.gross_vnd, credit.reason) == (fact.total_vnd, "cancelled")
+    assert (credit.gross_vnd, credit.reason, credit.by) == (fact.total_vnd, "cancelled", by)
     assert counts((await stock(flat))["Vàng"]) == (0, 0)
     assert await state(flat, fact.invoice) == (False, True)
     await take_again(flat)

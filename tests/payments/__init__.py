@@ -54,9 +54,11 @@ def taken(invoice: subscriptions.InvoiceOpened, payment: UUID) -> subscriptions.
     return subscriptions.MoneyTaken(agency=invoice.agency, payment=payment, invoice=invoice.invoice)
 
 
-def declined(invoice: subscriptions.InvoiceOpened, payment: UUID) -> subscriptions.MoneyDeclined:
+def declined(
+    invoice: subscriptions.InvoiceOpened, payment: UUID, by: UUID | None = None
+) -> subscriptions.MoneyDeclined:
     return subscriptions.MoneyDeclined(
-        agency=invoice.agency, payment=payment, invoice=invoice.invoice, reason="sold-out"
+        agency=invoice.agency, payment=payment, invoice=invoice.invoice, reason="sold-out", by=by
     )
 
 

@@ -3,8 +3,9 @@
 import pytest
 import sqlalchemy as sa
 
+from shared import clock
 from tests.conftest import Flats
-from tests.payments import a_credit, a_line, an_invoice, one, paid
+from tests.payments import a_credit, a_line, an_invoice, declined, one, paid, paid_late
 from tests.payments.test_pages import ALL, DESK, post, sign_in
 
 
@@ -62,6 +63,55 @@ async def test_only_who_may_approve_is_shown_the_buttons_for_it(
     sign_in(flats, flat, bkh=roles)
     assert ("Đồng ý" in (await flat.client.get(f"{DESK}/rails")).text) is seen
     assert ("Không duyệt" in (await flat.client.get(f"{DESK}/refunds")).text) is seen
+
+
+@pytest.mark.promise("T12")
+async def test_by_whose_deed_late_money_was_declined_does_not_approve_it_whoever_asks_anew(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("payments")
+    invoice, by = an_invoice(a_line(40_000_000, 0, vat_class="exempt")), clock.new_id()
+    payment = await paid_late(flat, invoice)
+    await flat.receive(declined(invoice, payment, by))
+    assert await one(flat, "SELECT asked_by, state FROM refund") == (by, "asked")
+    for choice in ("no", "yes"):
+        refund = await one(flat, "SELECT id FROM refund WHERE state = 'asked'")
+        flat.client.cookies.set("nt_token", flats.token(id=by, roles={"bkh": ALL}))
+        assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice="yes") == 409
+        sign_in(flats, flat, bkh=["finance_approver"])
+        assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice=choice) == 303
+        if choice == "no":
+            sign_in(flats, flat, bkh=["finance"])
+            assert await post(flat, f"{DESK}/refunds/{refund}/renewal") == 303
+    assert await one(flat, "SELECT state FROM refund WHERE renews IS NOT NULL") == "due"
+
+
+async def test_only_money_that_was_declined_was_declined_by_somebody_says_the_database(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    await paid(flat, an_invoice())
+    with pytest.raises(sa.exc.IntegrityError, match="capture_declined_by"):
+        async with flat.tx() as tx:
+            await tx.execute(sa.text("UPDATE capture SET answered_by = gen_random_uuid()"))
+
+
+@pytest.mark.promise("T12")
+async def test_by_whose_deed_money_is_owed_is_not_shown_the_button_that_would_be_refused(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("payments")
+    invoice, by = an_invoice(a_line(40_000_000, 0, vat_class="exempt")), clock.new_id()
+    await paid(flat, invoice)
+    await flat.receive(a_credit(invoice, 40_000_000, by=by))
+    refund = await one(flat, "SELECT id FROM refund")
+    sign_in(flats, flat, bkh=ALL)
+    assert await post(flat, f"{DESK}/refunds/{refund}/decision", choice="no") == 303
+    assert await post(flat, f"{DESK}/refunds/{refund}/renewal") == 303
+    sign_in(flats, flat, bkh=["finance_approver"])
+    assert "Không duyệt" in (await flat.client.get(f"{DESK}/refunds")).text
+    flat.client.cookies.set("nt_token", flats.token(id=by, roles={"bkh": ALL}))
+    shown = (await flat.client.get(f"{DESK}/refunds")).text
+    assert "Không duyệt" not in shown
+    assert "Khoản này đi theo việc bạn đã làm" in shown
 
 
 async def test_a_refund_that_went_shows_no_code_of_the_gateway(flats: Flats) -> None:

@@ -16,17 +16,20 @@ from shared.contracts.subscriptions import (
     CreditGranted,
     InvoiceOpened,
     InvoiceWithdrawn,
+    MoneyDeclined,
     RefundRefused,
 )
 from tests.conftest import Flat, Flats
 from tests.subscriptions.builders import (
     Newsroom,
     a_package,
+    a_reader_with_access,
     asked_back,
     at,
     captured,
     closed,
     driven,
+    late,
     opened_fact,
     periods,
     sale_of,
@@ -126,6 +129,42 @@ async def test_who_cancels_is_named_whether_the_reader_or_staff(flats: Flats) ->
             await cancel(tx, opened.subscription, at_once=True, **more)
         said += [fact.by for fact in await flat.facts() if isinstance(fact, CreditGranted)]
     assert said == [readers[0], staff]
+
+
+@pytest.mark.promise("T12")
+@pytest.mark.parametrize("when", ["waiting", "over", "taken"])
+async def test_what_comes_after_staff_stopped_a_subscription_goes_back_by_their_deed(
+    flats: Flats, when: str
+) -> None:
+    flat = await flats.start("subscriptions")
+    person, staff = clock.new_id(), clock.new_id()
+    opened = await a_reader_with_access(flat, person, renewal=True)
+    (period,) = await periods(flat)
+    with clock.driven(driven(at(period.until - timedelta(days=1)))):
+        await flat.tick()
+        renewal = await opened_fact(flat)
+        if when != "waiting":
+            await flat.receive(closed(renewal, "expired"))
+        if when == "taken":
+            await flat.receive(late(renewal))
+        async with flat.tx() as tx:
+            await cancel(tx, opened.subscription, by=staff)
+        await flat.facts()
+        await flat.receive(late(renewal) if when == "over" else captured(renewal))
+    (answer,) = await flat.facts()
+    assert isinstance(answer, MoneyDeclined if when == "over" else CreditGranted)
+    assert answer.by == staff
+
+
+async def test_what_the_clock_withdrew_is_nobodys_deed(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    package, price = await a_package(flat)
+    await subscribed(flat, clock.new_id(), package, price)
+    checkout = await opened_fact(flat)
+    with clock.driven(clock.DrivenClock(clock.now() + timedelta(days=2), 7)):
+        await flat.tick()
+        sale = await sale_of(flat, checkout.invoice)
+    assert (sale.withdrawn_at is not None, sale.withdrawn_by) == (True, None)
 
 
 @pytest.mark.promise("S8")

@@ -277,7 +277,7 @@ async def _free(_tx: Tx, _sale: Sale) -> None:
     """An order that is not paid holds nothing; how it stands follows from its sale."""
 
 
-async def _cancel(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
+async def _cancel(tx: Tx, sale: Sale, amount_vnd: int, _by: UUID | None) -> tuple[CreditedLine, ...]:
     """Give back all that was not shown, and the order is over; or less, as an allowance, and it runs on."""
     row = await lock_order(tx, sale.of)
     lines = await _lines_of(tx, row)
@@ -339,7 +339,7 @@ async def cancel_order(
         await tx.flush()
         await selling.credit(tx, ORDER, sale, rest, "cancelled", by=by)
     elif sale is not None:
-        await selling.withdraw(tx, ORDER, sale, "cancelled")
+        await selling.withdraw(tx, ORDER, sale, "cancelled", by=by)
     await bump(tx)
     return await orders.order(tx, settings, order_id)
 

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -133,10 +134,10 @@ async def remind(tx: Tx, limit: int) -> int:
     return len(rows)
 
 
-async def end(tx: Tx, sponsorship: SponsorshipRow) -> None:
+async def end(tx: Tx, sponsorship: SponsorshipRow, by: UUID | None) -> None:
     """Of a sponsorship that is over nothing more is promised or owed: what is unpaid is withdrawn and credited.
 
-    Raises LaterPaid.
+    `by` is the person whose deed that is. Raises LaterPaid.
     """
     later = await _later(tx, sponsorship)
     if later:
@@ -147,9 +148,10 @@ async def end(tx: Tx, sponsorship: SponsorshipRow) -> None:
             continue
         if sale.paid_at is not None and sale.left_vnd:
             raise LaterPaid(f"{part.title} is paid: give it back first.")
-        await selling.withdraw(tx, INSTALMENT, sale, "cancelled")
+        await selling.withdraw(tx, INSTALMENT, sale, "cancelled", by=by)
         if sale.left_vnd:
-            await selling.credit(tx, INSTALMENT, sale, selling.parts(sale, sale.left_vnd), "cancelled")
+            rest = selling.parts(sale, sale.left_vnd)
+            await selling.credit(tx, INSTALMENT, sale, rest, "cancelled", by=by)
 
 
 async def _receive(tx: Tx, sale: Sale) -> None:
@@ -167,7 +169,7 @@ async def _free(tx: Tx, sale: Sale) -> None:
     """Nothing is held for an instalment on terms: its sponsor is under contract."""
 
 
-async def _allow(_: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
+async def _allow(_tx: Tx, sale: Sale, amount_vnd: int, _by: UUID | None) -> tuple[CreditedLine, ...]:
     """What goes back of a later instalment is an allowance: the sponsorship stands."""
     return selling.parts(sale, amount_vnd)
 

@@ -175,7 +175,7 @@ async def _free(tx: Tx, sale: Sale) -> None:
     await stock.free(tx, sale.id, clock.now())
 
 
-async def _cancel(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
+async def _cancel(tx: Tx, sale: Sale, amount_vnd: int, _by: UUID | None) -> tuple[CreditedLine, ...]:
     """All of it goes back: the tickets are void and can be sold again. Less than that is an allowance.
 
     Raises AlreadyIn where one of them was used.

@@ -212,13 +212,14 @@ async def _promise(tx: Tx, event: EventRow, sponsorship: SponsorshipRow, now: da
     return rows[0]
 
 
-async def cancel(tx: Tx, sponsorship: SponsorshipRow, now: datetime) -> None:
+async def cancel(tx: Tx, sponsorship: SponsorshipRow, now: datetime, by: UUID | None = None) -> None:
     """The buyer no longer wants an unpaid package: payments is asked to stop, and its answer frees the stock.
 
-    Money that is on its way goes back. Raises NotCancellable once it is paid or over.
+    Money that is on its way goes back, and `by`, whose deed it is, does not approve that. Raises NotCancellable once
+    it is paid or over.
     """
     sale = await sales.lock(tx, await _invoice(tx, sponsorship))
-    if sale is None or not await selling.withdraw(tx, SPONSORSHIP, sale, "buyer-cancelled"):
+    if sale is None or not await selling.withdraw(tx, SPONSORSHIP, sale, "buyer-cancelled", by=by):
         raise NotCancellable("Only a sponsorship that waits for its first payment can be cancelled here.")
     sponsorship.given_back_at = now
     await tx.flush()
@@ -280,7 +281,7 @@ async def _free(tx: Tx, sale: Sale) -> None:
         await _end(tx, sponsorship, "given-back" if sponsorship.given_back_at else "unpaid")
 
 
-async def _refund(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
+async def _refund(tx: Tx, sale: Sale, amount_vnd: int, by: UUID | None) -> tuple[CreditedLine, ...]:
     """All of the first instalment goes back: the sponsorship is over, with what was still to be paid of it.
 
     Less than that is an allowance. Raises LaterPaid: never half of what was paid goes back.
@@ -288,7 +289,7 @@ async def _refund(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ..
     if amount_vnd == sale.left_vnd:
         sponsorship: SponsorshipRow = await locked(tx, SponsorshipRow, sale.of)
         await _end(tx, sponsorship, "refunded")
-        await instalments.end(tx, sponsorship)
+        await instalments.end(tx, sponsorship, by)
         await stock.take_back(tx, sale.id, clock.now())
     return selling.parts(sale, amount_vnd)
 

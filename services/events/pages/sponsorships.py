@@ -139,12 +139,14 @@ async def show_sponsorship(request: Request, tx: NamedDependency[Tx], key: FromP
 @post("/events/sponsorships/{key:uuid}/cancellation", guards=[may_buy], include_in_schema=False)
 async def cancel(request: Request, tx: NamedDependency[Tx], key: FromPath[UUID]) -> Response[Any]:
     """Give the package back; the page says so, for until payments has answered it is still held."""
-    owner = patron_of(auth.principal_of(request)).owner
+    principal = auth.principal_of(request)
+    owner = patron_of(principal).owner
 
     async def work() -> Redirect:
         seen = await queries.sponsorship(tx, key, owner)
         await enter(tx, [seen.agency], owner)
-        await sponsorships.cancel(tx, await tx.get_one(SponsorshipRow, key), clock.now())
+        row = await tx.get_one(SponsorshipRow, key)
+        await sponsorships.cancel(tx, row, clock.now(), principal.answers)
         return Redirect(sponsorships.address(key), status_code=303)
 
     return await once(request, tx, work())

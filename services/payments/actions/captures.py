@@ -93,6 +93,7 @@ async def decline_money(tx: Tx, fact: MoneyDeclined) -> None:
     if money.answered(capture_of(row), "declined") is None:
         return
     row.answer, row.answered_at, row.answer_reason = "declined", clock.now(), fact.reason
+    row.answered_by = fact.by
     await tell_payer(tx, invoice, "declined", row.amount_vnd)
     await return_declined(tx, invoice, row)
 

@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from services.payments.actions.telling import record_act, tell_payer
+from services.payments.queries.refunds import refund_view
 from services.payments.rules import captures as money
 from services.payments.rules import refunds as rules
 from services.payments.rules.captures import Capture
@@ -212,10 +213,10 @@ def _owed(invoice: InvoiceRow, credits_: Iterable[CreditRow], captures: Iterable
 
 
 async def return_declined(tx: Tx, invoice: InvoiceRow, capture: CaptureRow) -> None:
-    """Send back what its seller did not want; above the threshold one person approves, for nobody asked."""
+    """Send back what its seller did not want; above the threshold somebody approves by whose deed it is not."""
     left_vnd = capture.amount_vnd - capture.refunding_vnd
     if left_vnd > 0:
-        await _ask(tx, invoice, capture, left_vnd, cause="declined")
+        await _ask(tx, invoice, capture, left_vnd, cause="declined", by=capture.answered_by)
 
 
 async def hear_granted(tx: Tx, invoice: InvoiceRow, fact: base.CreditGranted) -> None:
@@ -275,9 +276,8 @@ async def decide_refund(tx: Tx, refund: UUID, by: UUID, *, good: bool) -> Refund
     """Approve or reject as the second person. Raises NotFound, NotAwaited, or SamePerson."""
     invoice, capture, row = await with_capture(tx, refund)
     seller = capture.applied and row.credit is None
-    state = rules.approved(
-        refund_of(row), by, good=good, seller=seller, credited_by=await _credited_by(tx, invoice, row)
-    )
+    owed_by = (await refund_view(tx, refund)).owed_by
+    state = rules.approved(refund_of(row), by, good=good, seller=seller, owed_by=owed_by)
     act = "refund.approve" if good else "refund.withdraw" if by == row.asked_by else "refund.reject"
     await record_act(tx, row.agency, by, act, row.id, amount_vnd=row.amount_vnd)
     if good:
@@ -294,16 +294,6 @@ async def withdraw_refund(tx: Tx, refund: UUID, by: UUID) -> RefundRow:
     if row is not None and row.asked_by != by:
         raise NotAllowed("Only who asked takes it back.")
     return await decide_refund(tx, refund, by, good=False)
-
-
-async def _credited_by(tx: Tx, invoice: InvoiceRow, row: RefundRow) -> set[UUID | None]:
-    """By whose deeds the money of a refund was credited: what goes beyond its own credit is owed by the others."""
-    if row.credit is None:
-        return set()
-    credits_ = {credit.id: credit for credit in await _credits(tx, invoice)}
-    own = credits_[row.credit]
-    counted = credits_.values() if row.amount_vnd > own.amount_vnd else [own]
-    return {credit.granted_by for credit in counted}
 
 
 async def unclear_at(tx: Tx, refund: UUID) -> str:

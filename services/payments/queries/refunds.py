@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 from services.payments.rules import captures as money
 from services.payments.rules.proposals import Act
 from services.payments.rules.refunds import Cause, State
-from services.payments.tables import CaptureRow, InvoiceRow, ProposalRow, RefundRow
+from services.payments.tables import CaptureRow, CreditRow, InvoiceRow, ProposalRow, RefundRow
 from shared.db import Tx
 from shared.errors import NotFound
 
@@ -45,22 +45,40 @@ class RefundView(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a person or an organisation paid."""
     sold: tuple[str, ...]
     """What was sold, by the titles of its lines."""
+    owed_by: tuple[UUID, ...]
+    """By whose deeds its seller owes it: no more than who asked does one of them approve it."""
 
 
 def _refunds() -> Any:
     joined = {"number", "seller", "buyer", "buyer_kind"}
-    own = [getattr(RefundRow, name) for name in RefundView.__struct_fields__ if name not in {*joined, "sold"}]
+    made = {*joined, "sold", "owed_by"}
+    own = [getattr(RefundRow, name) for name in RefundView.__struct_fields__ if name not in made]
     of_invoice = [getattr(InvoiceRow, name) for name in sorted(joined)]
     return (
-        sa.select(*own, *of_invoice, InvoiceRow.lines)
+        sa.select(*own, *of_invoice, InvoiceRow.lines, CaptureRow.answered_by, _credited_by())
         .join(CaptureRow, CaptureRow.id == RefundRow.capture)
         .join(InvoiceRow, InvoiceRow.id == CaptureRow.invoice)
     )
 
 
+def _credited_by() -> Any:
+    """By whose deeds the money of a refund was credited: what goes beyond its own credit is owed by the others."""
+    own = aliased(CreditRow)
+    beyond = sa.select(own.id).where(own.id == RefundRow.credit, RefundRow.amount_vnd > own.amount_vnd)
+    counted = sa.or_(CreditRow.id == RefundRow.credit, beyond.exists())
+    return (
+        sa.select(sa.func.array_agg(sa.distinct(CreditRow.granted_by)))
+        .where(CreditRow.invoice == CaptureRow.invoice, CreditRow.granted_by.is_not(None), counted)
+        .scalar_subquery()
+        .label("credited_by")
+    )
+
+
 def _refund(row: Any) -> RefundView:
     sold = tuple(line["title"] for line in row.lines)
-    return msgspec.convert({**row._mapping, "sold": sold}, RefundView)  # noqa: SLF001 - its name
+    declined_by = [row.answered_by] if row.cause == "declined" and row.answered_by else []
+    made = {"sold": sold, "owed_by": (*(row.credited_by or ()), *declined_by)}
+    return msgspec.convert({**row._mapping, **made}, RefundView)  # noqa: SLF001 - its name
 
 
 async def refunds(

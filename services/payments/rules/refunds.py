@@ -100,16 +100,14 @@ def _agreed(*, seller: bool) -> State:
     return "approved" if seller else "due"
 
 
-def approved(
-    refund: Refund, by: UUID, *, good: bool, seller: bool, credited_by: Collection[UUID | None] = ()
-) -> State:
-    """A second person's decision. Raises NotAwaited, or SamePerson for who asked, or by whose deed it was credited.
+def approved(refund: Refund, by: UUID, *, good: bool, seller: bool, owed_by: Collection[UUID] = ()) -> State:
+    """A second person's decision. Raises NotAwaited, or SamePerson for who asked, or by whose deed it is owed.
 
     Who did that stays out also where somebody else asked anew for what failed or was rejected.
     """
     if refund.state != "asked":
         raise NotAwaited(f"This refund is {refund.state}; it waits for no approval.")
-    if good and by in (refund.asked_by, *credited_by):
+    if good and by in (refund.asked_by, *owed_by):
         raise SamePerson("Somebody else than who asked must approve this refund.")
     return _agreed(seller=seller) if good else "rejected"
 

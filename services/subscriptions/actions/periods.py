@@ -20,7 +20,7 @@ from shared.contracts.subscriptions import EarningMoved, MessageRequested
 from shared.db import Tx, locked
 from shared.errors import PriceChanged, Refused
 from shared.outbox import emit
-from shared.sales import SALE, Sale, read_sale, waits
+from shared.sales import SALE, Sale, read_sale
 
 
 class AlreadySubscribed(Refused):
@@ -122,7 +122,7 @@ async def free(_tx: Tx, _sale: Sale) -> None:
     """A period that is not paid holds nothing: there is no stock of days."""
 
 
-async def cancel(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...]:
+async def cancel(tx: Tx, sale: Sale, amount_vnd: int, by: UUID | None) -> tuple[CreditedLine, ...]:
     """So much of a period's price goes back. All of it ends access at once, what the unused days are worth ends it
     after today, and both end renewal; any other amount is an allowance, and access stays. Raises Disputed.
     """
@@ -135,7 +135,7 @@ async def cancel(tx: Tx, sale: Sale, amount_vnd: int) -> tuple[CreditedLine, ...
     whole = amount_vnd == sale.left_vnd
     if not whole and amount_vnd != gross(of_unused):
         return all_of_it
-    await stop(tx, subscription)
+    await stop(tx, subscription, by)
     await end(tx, period, after_today=not whole)
     return all_of_it if whole else of_unused
 
@@ -154,13 +154,15 @@ async def lock_whole(tx: Tx, subscription: UUID) -> Any:
     return await locked(tx, SubscriptionRow, subscription)
 
 
-async def stop(tx: Tx, subscription: SubscriptionRow) -> None:
-    """No further period: what waits to be paid is withdrawn. The subscription is locked as a whole."""
+async def stop(tx: Tx, subscription: SubscriptionRow, by: UUID | None) -> None:
+    """No further period, by this person's deed: what waits to be paid is withdrawn, and what comes late for what is
+    not paid goes back. The subscription is locked as a whole.
+    """
     subscription.cancelled_at = subscription.cancelled_at or clock.now()
     subscription.renewal = False
-    waiting = sa.select(SALE).where(SALE.c.of == subscription.id, waits()).order_by(SALE.c.id)
-    for row in (await tx.execute(waiting.with_for_update())).all():
-        await selling.withdraw(tx, PERIOD, read_sale(row), "cancelled")
+    unpaid = sa.select(SALE).where(SALE.c.of == subscription.id, SALE.c.paid_at.is_(None)).order_by(SALE.c.id)
+    for row in (await tx.execute(unpaid.with_for_update())).all():
+        await selling.withdraw(tx, PERIOD, read_sale(row), "cancelled", by=by)
 
 
 async def end(tx: Tx, period: PeriodRow, *, after_today: bool) -> None:

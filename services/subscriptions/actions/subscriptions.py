@@ -85,7 +85,7 @@ async def subscribe(tx: Tx, settings: Settings, person: UUID, order: Order) -> O
         if same:
             waiting.next_path = order.next_path or waiting.next_path
             return _opened(settings, sale)
-        await selling.withdraw(tx, PERIOD, sale, "another-price")
+        await selling.withdraw(tx, PERIOD, sale, "another-price", by=person)
     days = Anchor(today, 0, offer.term).span(0)
     if await meets_paid(tx, person, package.id, days) or await is_on_its_way(tx, person, package.id):
         raise AlreadySubscribed("You have this package already. Nothing was charged.")
@@ -169,7 +169,7 @@ async def cancel(
     again = row.cancelled_at is not None and not at_once
     if not may_cancel(Life(spans, invoice_open=False, cancelled=again, renewal=row.renewal), today):
         raise NothingToCancel("This subscription is over or was cancelled already. Nothing was changed.")
-    await stop(tx, row)
+    await stop(tx, row, person or by)
     if not at_once:
         return Cancelled(row.id, 0)
     running = [p for p in periods if ended(Span(p.start, p.until), today).until < p.until]

@@ -46,7 +46,9 @@ def _rights() -> list[str]:
     )
     made.append("GRANT UPDATE (refunding_vnd, settlement) ON capture TO payments_web, payments_worker")
     # Only facts bring a seller's answer.
-    made.append("GRANT UPDATE (applied, answer, answered_at, answer_reason) ON capture TO payments_worker")
+    made.append(
+        "GRANT UPDATE (applied, answer, answered_at, answered_by, answer_reason) ON capture TO payments_worker"
+    )
     return made
 
 
@@ -207,6 +209,7 @@ def _money() -> None:
         sa.Column("offered_to", sa.Text(), nullable=False),
         sa.Column("answer", sa.Text(), nullable=True),
         sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("answered_by", sa.Uuid(), nullable=True),
         sa.Column("answer_reason", sa.Text(), nullable=False),
         sa.Column("refunding_vnd", sa.BigInteger(), nullable=False),
         sa.Column("settlement", sa.Uuid(), nullable=True),
@@ -216,6 +219,9 @@ def _money() -> None:
         ),
         sa.CheckConstraint("offered_to <> '' OR answer IS NULL", name="capture_answer_to_an_offer"),
         sa.CheckConstraint("(answer IS NULL) = (answered_at IS NULL)", name="capture_answered"),
+        sa.CheckConstraint(
+            "answered_by IS NULL OR coalesce(answer = 'declined', false)", name="capture_declined_by"
+        ),
         sa.CheckConstraint("amount_vnd > 0", name="capture_amount"),
         sa.CheckConstraint(TRIAL_RAIL, name="capture_trial_in_sandbox"),
         sa.CheckConstraint("refunding_vnd BETWEEN 0 AND amount_vnd", name="capture_never_over_refunded"),
