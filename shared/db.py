@@ -126,6 +126,23 @@ def _engine(url: URL, size: int, *, durable: bool) -> AsyncEngine:
     return engine
 
 
+SHUTS_DOWN = "57P"
+"""How the codes of a server begin that ends, or has not begun."""
+
+
+def is_away(error: Exception) -> bool:
+    """Whether an error says that the database is away, or has no connection left: no fault of what was being done.
+
+    What the server refuses carries a code of SQL; that it shuts down does, too.
+    """
+    if isinstance(error, sa.exc.TimeoutError):
+        return True
+    if not isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        return False
+    code = getattr(error.orig, "sqlstate", None)
+    return error.connection_invalidated or code is None or code.startswith(SHUTS_DOWN)
+
+
 async def enter(tx: Tx, agencies: Iterable[str], *own: UUID | None) -> None:
     """Set whose rows the rest of the transaction sees: those of agencies, and those under ids that are one's own.
 

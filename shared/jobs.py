@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, TypeVarTuple
 
+import sqlalchemy as sa
 import structlog
 
 from shared import outbox
-from shared.db import Database, Tx
+from shared.db import Database, Tx, is_away
+from shared.observe import FAILING
 
 log = structlog.get_logger()
 
@@ -19,6 +21,8 @@ AT_ONCE = 500
 FIRST_RUN_S = 5.0
 LAST_TURN_S = 5.0
 
+P = ParamSpec("P")
+Row = TypeVarTuple("Row")
 Works = TypeVar("Works")
 """What a job works with: a flat's kit, which holds its jobs and so cannot be known here."""
 
@@ -70,20 +74,102 @@ class Jobs(Generic[Works]):
 
 
 async def run_one(kit: Works, job: Scheduled[Works]) -> None:
-    """Run a job once, under a correlation id of its own."""
+    """Run a job once, under a correlation id of its own, and let the metric say what of it failed."""
     outbox.correlation.set(f"job:{job.name}:{outbox.now_id()}")
-    await job.run(kit)
+    try:
+        await job.run(kit)
+    except Exception as error:
+        FAILING.labels(job.name).set(len(error.keys) if isinstance(error, SomeFailed) else 1)
+        raise
+    FAILING.labels(job.name).set(0)
 
 
-async def until_nothing_is_due(database: Database, batch: Callable[[Tx, int], Awaitable[int]]) -> None:
+class SomeFailed(Exception):
+    """Of what was due some could not be done, for whatever reason; all the rest was."""
+
+    def __init__(self, what: str, keys: Sequence[Any]) -> None:
+        self.keys = keys
+        super().__init__(f"{what} failed for {', '.join(str(key) for key in keys[:20])}; {len(keys)} in all.")
+
+
+class Failures:
+    """What failed in one turn of a job while the rest went on: each is logged at once, all are raised in the end."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.keys: list[Any] = []
+        self._last: Exception | None = None
+
+    @contextlib.contextmanager
+    def kept(self, key: object) -> Iterator[None]:
+        """Go on after the body with what follows, whatever it raises; not where the database is away."""
+        try:
+            yield
+        except Exception as error:
+            if is_away(error):
+                raise
+            self.keys.append(key)
+            self._last = error
+            log.exception("failed, the rest goes on", what=self.what, key=str(key))
+
+    def tell(self) -> None:
+        """Raises SomeFailed, from the last failure, where there was one."""
+        if self.keys:
+            raise SomeFailed(self.what, self.keys) from self._last
+
+
+@dataclass
+class Batch:
+    """What one transaction takes of all that is due: the next after a key, or one alone."""
+
+    after: Any = None
+    alone: Any = None
+    keys: list[Any] = field(default_factory=list)
+    """What it took, in order."""
+
+    async def take(self, tx: Tx, due: sa.Select[*Row]) -> Sequence[sa.Row[*Row]]:
+        """Rows of a query whose first column is the key of what is due.
+
+        A turn goes through the keys in their order, so that it ends, and sees each thing once, whatever came of it.
+        """
+        key = due.selected_columns.values()[0]
+        if self.alone is not None:
+            due = due.where(key == self.alone)
+        if self.after is not None:
+            due = due.where(key > self.after)
+        rows = (await tx.execute(due.order_by(key).limit(AT_ONCE))).all()
+        self.keys = [next(iter(row)) for row in rows]
+        return rows
+
+
+async def until_nothing_is_due(
+    database: Database,
+    do: Callable[Concatenate[Tx, Batch, P], Awaitable[None]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> None:
     """Do all that is due, a batch a transaction, until one is not full: an outage is made up in one go.
 
-    `batch(tx, limit)` does at most `limit` things and returns how many; what it has done must not be due any more.
+    `do(tx, batch)` does what `batch.take` gives it. Where it raises, nothing of the batch is kept, and each of its
+    things is done in a transaction of its own: who fails stops nobody. Raises SomeFailed when all others are done.
     """
-    done = AT_ONCE
-    while done >= AT_ONCE:
-        async with database.worker_tx() as tx:
-            done = await batch(tx, AT_ONCE)
+    failures = Failures(do.__name__)
+    batch = Batch()
+    full = True
+    while full:
+        batch = Batch(after=batch.keys[-1] if batch.keys else None)
+        try:
+            async with database.worker_tx() as tx:
+                await do(tx, batch, *args, **kwargs)
+        except Exception as error:
+            if is_away(error) or not batch.keys:
+                raise
+            for key in batch.keys:
+                with failures.kept(key):
+                    async with database.worker_tx() as tx:
+                        await do(tx, Batch(alone=key), *args, **kwargs)
+        full = len(batch.keys) >= AT_ONCE
+    failures.tell()
 
 
 @contextlib.asynccontextmanager

@@ -38,6 +38,12 @@ UNANSWERED = Gauge(
     ["what"],
     registry=REGISTRY,
 )
+FAILING = Gauge(
+    "nguonthu_failing",
+    "How much of what was due a job could not do in its last turn; 1 where it broke as a whole",
+    ["job"],
+    registry=REGISTRY,
+)
 OUTBOX = Gauge("nguonthu_outbox_facts", "Facts not yet published", registry=REGISTRY)
 OUTBOX_AGE = Gauge("nguonthu_outbox_age_seconds", "Age of the oldest unpublished fact", registry=REGISTRY)
 HELD = Gauge("nguonthu_held_facts", "Facts in the retry table, by state", ["state"], registry=REGISTRY)
@@ -128,4 +134,4 @@ async def metrics(request: Request) -> bytes:
 routes: list[Any] = [live, ready, metrics]
 
 
-__all__ = ["REFUSED_NOTIFICATIONS", "UNANSWERED", "configure_logs", "measured", "routes"]
+__all__ = ["FAILING", "REFUSED_NOTIFICATIONS", "UNANSWERED", "configure_logs", "measured", "routes"]

@@ -18,6 +18,7 @@ from shared.contracts.base import Buyer, Collect, CreditedLine, Line
 from shared.contracts.payments import InvoiceClosed, MoneyUnapplied, PaymentCaptured, RefundAsked
 from shared.db import Tx
 from shared.errors import Refused, Waits
+from shared.jobs import Batch
 from shared.money import allocate
 from shared.outbox import emit
 from shared.sales import SALE, Credited, Sale, lock, read_sale, waits
@@ -146,19 +147,15 @@ async def withdraw(tx: Tx, kind: Kind, sale: Sale, reason: str, *, by: UUID | No
     return True
 
 
-async def withdraw_expired(tx: Tx, limit: int, kinds: Mapping[str, Kind]) -> int:
-    """Ask payments to stop for prepaid sales whose time is over; returns for how many."""
+async def withdraw_expired(tx: Tx, batch: Batch, kinds: Mapping[str, Kind]) -> None:
+    """Ask payments to stop for prepaid sales whose time is over."""
     over = (
         sa.select(SALE)
         .where(SALE.c.expires_at <= clock.now(), SALE.c.collect == "prepaid", waits())
-        .order_by(SALE.c.expires_at, SALE.c.id)
-        .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    found = [read_sale(row) for row in await tx.execute(over)]
-    for sale in found:
+    for sale in [read_sale(row) for row in await batch.take(tx, over)]:
         await withdraw(tx, kinds[sale.kind], sale, "expired")
-    return len(found)
 
 
 async def credit(

@@ -1,7 +1,5 @@
 """Work by the clock: settlement of what was delivered, expiry of unpaid orders, credit of shortfalls."""
 
-from functools import partial
-
 from services.ads.actions import delivery, orders, sandbox, settlement
 from services.ads.consumers import KINDS
 from shared import selling
@@ -20,7 +18,7 @@ async def settle_delivery(kit: Kit) -> None:
 @jobs.every(300)
 async def expire_unpaid(kit: Kit) -> None:
     """Withdraw invoices that were not paid in time."""
-    await until_nothing_is_due(kit.database, partial(selling.withdraw_expired, kinds=KINDS))
+    await until_nothing_is_due(kit.database, selling.withdraw_expired, KINDS)
 
 
 @jobs.every(3600)
@@ -33,15 +31,13 @@ async def close_ended_lines(kit: Kit) -> None:
 async def review_sandbox(kit: Kit) -> None:
     """Play the reviewer in the sandbox."""
     if (await kit.database.glance(sandbox.IS_WAITING)).any:
-        async with kit.database.worker_tx() as tx:
-            await sandbox.review(tx)
+        await until_nothing_is_due(kit.database, sandbox.review)
 
 
 @jobs.every(20)
 async def deliver_sandbox(kit: Kit) -> None:
     """Play the readers in the sandbox: a line in flight is through in some three minutes."""
-    async with kit.database.worker_tx() as tx:
-        await sandbox.deliver(tx)
+    await until_nothing_is_due(kit.database, sandbox.deliver)
 
 
 @jobs.every(3600)

@@ -1,7 +1,5 @@
 """The clock's door: holds end, instalments fall due, stock is counted again every night."""
 
-from functools import partial
-
 from services.events.actions import instalments, stock
 from services.events.consumers import KINDS
 from shared import selling
@@ -14,13 +12,18 @@ jobs = Jobs[Kit]("events")
 @jobs.every(30)
 async def withdraw_expired(kit: Kit) -> None:
     """Ask payments to stop where the time of a hold is over."""
-    await until_nothing_is_due(kit.database, partial(selling.withdraw_expired, kinds=KINDS))
+    await until_nothing_is_due(kit.database, selling.withdraw_expired, KINDS)
 
 
 @jobs.every(600)
 async def bill_instalments(kit: Kit) -> None:
-    """Open what falls due, remind of what is open."""
+    """Open what falls due."""
     await until_nothing_is_due(kit.database, instalments.open_due)
+
+
+@jobs.every(600)
+async def remind_of_instalments(kit: Kit) -> None:
+    """Bring to mind what is open."""
     await until_nothing_is_due(kit.database, instalments.remind)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import cache
-from typing import TypeVar
+from typing import Any
 
 import structlog
 
@@ -14,12 +14,13 @@ from services.payments.rules import vnpay
 from services.payments.simulators import vnpay as simulator
 from shared import clock
 from shared.db import Tx
-from shared.jobs import Jobs, until_nothing_is_due
+from shared.jobs import Failures, Jobs, until_nothing_is_due
 from shared.kit import Kit
 from shared.observe import UNANSWERED
 
-T = TypeVar("T")
-Take = Callable[[Tx, dict[str, vnpay.Terminal], datetime], Awaitable[list[T]]]
+Terminals = dict[str, vnpay.Terminal]
+Take = Callable[[Tx, Terminals, datetime], Awaitable[list[vnpay.Call]]]
+Hear = Callable[[Tx, Terminals, vnpay.Call, dict[str, Any]], Awaitable[None]]
 
 log = structlog.get_logger()
 jobs = Jobs[Kit]("payments")
@@ -46,35 +47,40 @@ async def forget_strangers(kit: Kit) -> None:
 @jobs.every(5)
 async def ask_outcomes(kit: Kit) -> None:
     """Ask VNPay how all attempts ended whose notification did not come."""
-    known = terminals(kit.settings.vnpay_terminals)
-    while questions := await _take(kit, attempts.take_questions, known):
-        for question in questions:
-            try:
-                answer = await gateways.call(kit.settings, question.request)
-                async with kit.database.worker_tx() as tx:
-                    await attempts.hear_answer(tx, known, question, answer)
-            except (gateways.Unanswered, vnpay.BadSignature) as error:
-                log.warning("outcome still unknown", attempt=str(question.attempt), error=str(error)[:200])
+    await _converse(kit, attempts.take_questions, attempts.hear_answer)
 
 
 @jobs.every(5)
 async def send_refunds(kit: Kit) -> None:
     """Send all refunds that are due; the same request goes again where no answer came."""
-    known = terminals(kit.settings.vnpay_terminals)
-    while orders := await _take(kit, sending.take_refunds_to_send, known):
-        for order in orders:
-            try:
-                answer = await gateways.call(kit.settings, order.request)
-                async with kit.database.worker_tx() as tx:
-                    await sending.hear_refund_answer(tx, known, order, answer)
-            except (gateways.Unanswered, vnpay.BadSignature) as error:
-                log.warning("refund still unknown", refund=str(order.refund), error=str(error)[:200])
+    await _converse(kit, sending.take_refunds_to_send, sending.hear_refund_answer)
 
 
-async def _take(kit: Kit, take: Take[T], known: dict[str, vnpay.Terminal]) -> list[T]:
-    """Commit to a batch of what is due; each is planned for later by that, so that the next batch is another."""
-    async with kit.database.worker_tx() as tx:
-        return await take(tx, known, clock.now())
+async def _converse(kit: Kit, take: Take, hear: Hear) -> None:
+    """Commit to a batch of what is due, send each of it to VNPay and hear the answer, until nothing is due.
+
+    Each is planned for later when it is taken, so that the next batch is another, whatever comes of this one.
+    """
+    known, failures = terminals(kit.settings.vnpay_terminals), Failures(hear.__name__)
+    while True:
+        async with kit.database.worker_tx() as tx:
+            calls = await take(tx, known, clock.now())
+        for call in calls:
+            with failures.kept(call.about):
+                await _exchange(kit, known, call, hear)
+        if not calls:
+            break
+    failures.tell()
+
+
+async def _exchange(kit: Kit, known: Terminals, call: vnpay.Call, hear: Hear) -> None:
+    """Send one request and hear its answer; where none comes that can be believed, the next one is planned."""
+    try:
+        answer = await gateways.call(kit.settings, call.body)
+        async with kit.database.worker_tx() as tx:
+            await hear(tx, known, call, answer)
+    except (gateways.Unanswered, vnpay.BadSignature) as error:
+        log.warning("still unknown", what=hear.__name__, about=str(call.about), error=str(error)[:200])
 
 
 @jobs.every(60)

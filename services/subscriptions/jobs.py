@@ -1,7 +1,5 @@
 """What the clock does: invite to renew, remind, end what nobody paid, forget what was read."""
 
-from functools import partial
-
 from services.subscriptions.actions import meter, renewals
 from services.subscriptions.actions.periods import PERIOD
 from shared import selling
@@ -9,22 +7,22 @@ from shared.jobs import Jobs, until_nothing_is_due
 from shared.kit import Kit
 
 jobs = Jobs[Kit]("subscriptions")
-_withdraw_expired = partial(selling.withdraw_expired, kinds={PERIOD.name: PERIOD})
+KINDS = {PERIOD.name: PERIOD}
 
 
 @jobs.every(60)
 async def expire_unpaid(kit: Kit) -> None:
-    await until_nothing_is_due(kit.database, _withdraw_expired)
+    await until_nothing_is_due(kit.database, selling.withdraw_expired, KINDS)
 
 
 @jobs.every(300)
 async def invite_renewals(kit: Kit) -> None:
-    await until_nothing_is_due(kit.database, partial(renewals.invite_renewals, settings=kit.settings))
+    await until_nothing_is_due(kit.database, renewals.invite_renewals, kit.settings)
 
 
 @jobs.every(300)
 async def remind_of_renewals(kit: Kit) -> None:
-    await until_nothing_is_due(kit.database, partial(renewals.remind, settings=kit.settings))
+    await until_nothing_is_due(kit.database, renewals.remind, kit.settings)
 
 
 @jobs.every(3600)

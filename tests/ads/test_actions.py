@@ -17,6 +17,7 @@ from shared import clock
 from shared.calendar import start_of
 from shared.contracts.ads import CreditGranted, DeliveryRecorded, InvoiceOpened, InvoiceWithdrawn
 from shared.contracts.payments import InvoiceClosed
+from shared.jobs import Batch
 from tests.ads.builders import (
     Advertiser,
     a_line,
@@ -283,7 +284,7 @@ async def test_two_who_settle_at_the_same_moment_tell_what_was_shown_once(flats,
     await a_live_order(flats, flat, advertiser, a_line(budget_vnd=45_000))
     await totals(flat, 300, today())
     async with flat.tx() as tx:
-        await settlement.settle(tx)
+        await settlement.settle(tx, Batch())
         async with asyncio.TaskGroup() as group:
             beside = group.create_task(settle_all(flat))
             await asyncio.sleep(0.3)
@@ -294,7 +295,7 @@ async def test_two_who_settle_at_the_same_moment_tell_what_was_shown_once(flats,
 
 async def settle_all(flat):
     async with flat.tx() as tx:
-        await settlement.settle(tx)
+        await settlement.settle(tx, Batch())
 
 
 async def test_settlement_of_one_line_leaves_others(flats, flat, advertiser):
@@ -302,7 +303,8 @@ async def test_settlement_of_one_line_leaves_others(flats, flat, advertiser):
     await totals(flat, 10, today())
     async with flat.tx() as tx:
         await settlement.settle_lines(tx, [uuid4()])
-        assert await settlement.settle(tx) == 1
+        await settlement.settle(tx, batch := Batch())
+    assert len(batch.keys) == 1
 
 
 def test_a_visitor_costs_few_bytes_a_counter():

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from services.ads.actions import sandbox, settlement
 from services.ads.rules import orders as rules
 from shared.contracts.ads import DeliveryRecorded, InvoiceOpened
+from shared.jobs import Batch
 from tests.ads.builders import (
     READER,
     Advertiser,
@@ -44,7 +45,7 @@ async def submitted(advertiser: Advertiser, **changes: Any) -> dict[str, Any]:
 
 async def played(flat: Any, act: Any) -> None:
     async with flat.tx() as tx:
-        await act(tx)
+        await act(tx, Batch())
 
 
 async def live(flat: Any, advertiser: Advertiser) -> dict[str, Any]:

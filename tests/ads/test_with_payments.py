@@ -13,6 +13,7 @@ from shared import clock, money
 from shared.contracts.ads import CreditGranted, InvoiceOpened, MoneyDeclined, RefundRefused
 from shared.contracts.base import Fact
 from shared.contracts.payments import MessageRequested, RefundCompleted
+from shared.jobs import Batch
 from tests.ads.builders import (
     Advertiser,
     a_line,
@@ -174,9 +175,10 @@ async def test_after_an_allowance_the_order_runs_on_and_its_end_gives_back_what_
     assert await two.status() == "live"
     await two.show(25_000)
     async with two.ads.tx() as tx:
-        await settlement.settle(tx)
+        await settlement.settle(tx, Batch())
         await tx.execute(sa.text("UPDATE line_item SET starts_on = starts_on - 30, ends_on = ends_on - 30"))
-        assert await orders.close_ended(tx, 10) == 1
+        await orders.close_ended(tx, batch := Batch())
+    assert len(batch.keys) == 1
     await two.speak()
     allowance, rest = two.told(CreditGranted)
     assert allowance.gross_vnd == 1_000_001

@@ -2,18 +2,15 @@
 
 import asyncio
 import math
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
-from shared import jobs
 from shared.bus import Bus, Intake
 from shared.consume import Consumer
 from shared.contracts import ads, base, events, subscriptions
 from shared.contracts.payments import PaymentCaptured
 from shared.db import Tx
-from shared.jobs import repeating, until_nothing_is_due
+from shared.jobs import repeating
 from shared.settings import Settings
 
 
@@ -45,26 +42,6 @@ async def test_while_nats_is_away_nobody_knows_how_many_facts_wait():
     lag = await Intake(Bus(Settings(), "ledger"), None, consumer).lag()
     assert list(lag) == ["payments"]
     assert math.isnan(lag["payments"])
-
-
-@pytest.mark.parametrize("due", [0, 1, 2, 3, 7])
-async def test_what_an_outage_left_behind_is_made_up_in_one_turn_a_batch_a_transaction(
-    flats: Any, monkeypatch: pytest.MonkeyPatch, due: int
-):
-    flat = await flats.start("ads")
-    monkeypatch.setattr(jobs, "AT_ONCE", 2)
-    left, transactions = due, set()
-
-    async def batch(tx: Tx, limit: int) -> int:
-        nonlocal left
-        transactions.add(await tx.scalar(sa.text("SELECT pg_current_xact_id()::text")))
-        done = min(left, limit)
-        left -= done
-        return done
-
-    await until_nothing_is_due(flat.kit.database, batch)
-    assert left == 0
-    assert len(transactions) == due // 2 + 1
 
 
 def test_who_asks_for_a_fact_of_several_publishers_hears_each_ones():

@@ -16,6 +16,7 @@ from shared.calendar import local_day, start_of
 from shared.contracts.base import MessageRequested
 from shared.db import Tx
 from shared.errors import Waits
+from shared.jobs import Batch, Failures, until_nothing_is_due
 from shared.kit import Kit
 from shared.settings import Settings
 from shared.web.formats import moment
@@ -164,37 +165,45 @@ _IS_DUE = "SELECT EXISTS (SELECT FROM message WHERE state = 'queued' AND next_at
 
 
 async def send_due(kit: Kit) -> None:
-    """Send what is due: into the embedded inbox, or through SMTP."""
-    while (await kit.database.glance(_IS_DUE, {"now": clock.now()})).due:
+    """Send what is due: into the embedded inbox, or through SMTP. Raises SomeFailed when all others are sent."""
+    if not (await kit.database.glance(_IS_DUE, {"now": clock.now()})).due:
+        return
+    if not kit.settings.smtp_url:
+        await until_nothing_is_due(kit.database, _keep_due, kit.settings)
+        return
+    failures = Failures("send_due")
+    full = True
+    while full:
+        # No gateway is called inside a transaction: whoever takes a batch has it for a while.
         async with kit.database.worker_tx() as tx:
-            due = await _due(tx)
+            due = list(await tx.scalars(_due().order_by(MessageRow.next_at).limit(BATCH)))
             names = await _names(tx) if due else {}
-            if not kit.settings.smtp_url:
-                for row in due:
-                    _keep(row, _letter(kit.settings, row, names))
-                if len(due) < BATCH:
-                    return
-                continue
             for row in due:
                 row.attempts += 1
                 row.next_at = clock.now() + LEASE
-        # The transaction is over: no gateway is called inside one.
         for row in due:
-            await _post(kit, row, names)
-        if len(due) < BATCH:
-            return
+            with failures.kept(row.id):
+                await _post(kit, row, names)
+        full = len(due) >= BATCH
+    failures.tell()
 
 
-async def _due(tx: Tx) -> list[MessageRow]:
-    return list(
-        await tx.scalars(
-            sa.select(MessageRow)
-            .where(MessageRow.state == "queued", MessageRow.next_at <= clock.now())
-            .order_by(MessageRow.next_at)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)
-        )
+def _due() -> sa.Select[MessageRow]:
+    return (
+        sa.select(MessageRow)
+        .where(MessageRow.state == "queued", MessageRow.next_at <= clock.now())
+        .with_for_update(skip_locked=True)
     )
+
+
+async def _keep_due(tx: Tx, batch: Batch, settings: Settings) -> None:
+    """The embedded inbox is the table of messages."""
+    due = await batch.take(tx, _due().with_only_columns(MessageRow.id, MessageRow))
+    names = await _names(tx) if due else {}
+    for _, row in due:
+        letter = _letter(settings, row, names)
+        row.state, row.sent_at, row.params = "sent", clock.now(), {}
+        row.subject, row.body = letter.subject, letter.body
 
 
 async def _names(tx: Tx) -> dict[str, str]:
@@ -209,12 +218,6 @@ def _letter(settings: Settings, row: MessageRow, names: dict[str, str]) -> gatew
         base_url=settings.base_url,
         agency_name=names.get(row.agency) or "Nguồn Thu",
     )
-
-
-def _keep(row: MessageRow, letter: gateways.Letter) -> None:
-    """The embedded inbox is this table."""
-    row.state, row.sent_at, row.params = "sent", clock.now(), {}
-    row.subject, row.body = letter.subject, letter.body
 
 
 async def _post(kit: Kit, row: MessageRow, names: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from shared.contracts.ads import MessageRequested
 from shared.contracts.base import Buyer, CreditedLine, Delivery, Line, Stream
 from shared.db import Tx, locked
 from shared.errors import NotAllowed, NotFound
+from shared.jobs import Batch
 from shared.outbox import emit
 from shared.sales import Sale
 from shared.settings import Settings
@@ -344,18 +345,15 @@ async def cancel_order(
     return await orders.order(tx, settings, order_id)
 
 
-async def close_ended(tx: Tx, limit: int) -> int:
-    """Draw up the account of paid lines whose flight has ended, and credit what falls short; returns of how many."""
+async def close_ended(tx: Tx, batch: Batch) -> None:
+    """Draw up the account of paid lines whose flight has ended, and credit what falls short."""
     last = local_day(clock.now()) - timedelta(days=GRACE_DAYS)
     due = (
         sa.select(LineRow.id, OrderRow.invoice)
         .join(OrderRow, OrderRow.id == LineRow.ad_order)
         .where(LineRow.ends_on < last, LineRow.closed_at.is_(None), OrderRow.paid_at.is_not(None))
-        .order_by(OrderRow.id, LineRow.id)
-        .limit(limit)
     )
-    found = (await tx.execute(due)).all()
-    for line_id, invoice in found:
+    for line_id, invoice in await batch.take(tx, due):
         sale = await sales.lock(tx, invoice)
         line: LineRow = await locked(tx, LineRow, line_id)
         if sale is None or line.closed_at is not None:
@@ -364,4 +362,3 @@ async def close_ended(tx: Tx, limit: int) -> int:
         _close([line])
         await tx.flush()
         await selling.credit(tx, ORDER, sale, rest, "undelivered")
-    return len(found)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,6 +13,7 @@ from shared.bulk import insert_many
 from shared.contracts.ads import DeliveryRecorded
 from shared.contracts.base import CreditedLine
 from shared.db import Tx
+from shared.jobs import Batch
 from shared.money import Amount
 from shared.outbox import emit
 from shared.sales import Sale
@@ -39,7 +39,7 @@ _DUE = sa.text(
     LEFT JOIN settled s ON s.line = c.line AND s.day = c.day
     LEFT JOIN told t ON t.line = c.line
     WHERE c.quantity > coalesce(s.quantity, 0) AND coalesce(t.quantity, 0) < l.goal
-    ORDER BY c.line, c.day LIMIT :limit
+    ORDER BY c.line, c.day
     """
 )
 
@@ -48,20 +48,21 @@ _DUE = sa.text(
 _LOCK = sa.text("SELECT id FROM line_item WHERE id = ANY(:lines) ORDER BY id FOR NO KEY UPDATE")
 
 
-async def settle(tx: Tx, limit: int | None = None) -> int:
-    """Tell the ledger what was counted and not yet told, by line and local day; returns of how many of these."""
-    due = await _due(tx, limit=limit)
-    lines = sorted({row.line for row in due})
+async def settle(tx: Tx, batch: Batch) -> None:
+    """Tell the ledger what was counted and not yet told, by line and local day."""
+    # Counting is what costs: for one line alone not all are counted.
+    untold = _due(None if batch.alone is None else [batch.alone]).columns(sa.column("line", sa.Uuid()))
+    found = untold.subquery()
+    lines = [line for (line,) in await batch.take(tx, sa.select(found.c.line).distinct())]
     await tx.execute(_LOCK, {"lines": lines})
     await settle_lines(tx, lines)
-    return len(due)
 
 
 async def settle_lines(tx: Tx, lines: Sequence[UUID]) -> None:
     """The same of lines whose rows the transaction has locked."""
     told: dict[UUID, int] = {}
     facts, kept = [], []
-    for row in await _due(tx, lines):
+    for row in await tx.execute(_due(lines)):
         before = told.setdefault(row.line, row.told)
         more = min(row.more, row.goal - before)
         if more <= 0:
@@ -81,11 +82,9 @@ async def settle_lines(tx: Tx, lines: Sequence[UUID]) -> None:
     await emit(tx, *facts)
 
 
-async def _due(
-    tx: Tx, lines: Sequence[UUID] | None = None, *, limit: int | None = None
-) -> Sequence[sa.Row[Any]]:
-    values = {"since": clock.now() - LOOK_BACK, "lines": lines, "limit": limit}
-    return (await tx.execute(_DUE, values)).all()
+def _due(lines: Sequence[UUID] | None) -> sa.TextClause:
+    """What is not told of these lines, or of all."""
+    return _DUE.bindparams(since=clock.now() - LOOK_BACK, lines=lines)
 
 
 async def unwind(tx: Tx, sale: Sale, lines: Sequence[LineRow]) -> tuple[CreditedLine, ...]:

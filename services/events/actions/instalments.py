@@ -15,6 +15,7 @@ from shared.contracts.base import Buyer, CreditedLine, Line
 from shared.contracts.events import MessageRequested, OrderSigned
 from shared.db import Tx
 from shared.errors import Refused
+from shared.jobs import Batch
 from shared.money import priced
 from shared.outbox import emit
 from shared.sales import SALE, Sale
@@ -28,7 +29,7 @@ class LaterPaid(Refused):
 
 
 _LATER = (
-    sa.select(InstalmentRow, SponsorshipRow, EventRow)
+    sa.select(InstalmentRow.id, InstalmentRow, SponsorshipRow, EventRow)
     .join(SponsorshipRow, SponsorshipRow.id == InstalmentRow.sponsorship)
     .join(EventRow, EventRow.id == SponsorshipRow.event)
     .where(
@@ -36,7 +37,6 @@ _LATER = (
         SponsorshipRow.contracted_at.is_not(None),
         SponsorshipRow.cancelled_at.is_(None),
     )
-    .order_by(InstalmentRow.due_on, InstalmentRow.id)
     # Whoever cancels a sponsorship has its row: none of its instalments becomes an invoice beside that.
     .with_for_update(of=(InstalmentRow, SponsorshipRow))
 )
@@ -79,16 +79,14 @@ def _buyer(sponsorship: SponsorshipRow) -> Buyer:
     return Buyer(sponsorship.buyer_kind, sponsorship.buyer)  # type: ignore[arg-type]
 
 
-async def open_due(tx: Tx, limit: int) -> int:
-    """Invoice, on terms, each later instalment whose time has come; returns how many."""
+async def open_due(tx: Tx, batch: Batch) -> None:
+    """Invoice, on terms, each later instalment whose time has come."""
     today = local_day(clock.now())
     due = _LATER.where(
         InstalmentRow.invoice.is_(None), InstalmentRow.due_on <= today + timedelta(days=OPEN_DAYS_BEFORE)
     )
-    rows = (await tx.execute(due.limit(limit))).all()
-    for part, sponsorship, event in rows:
+    for _, part, sponsorship, event in await batch.take(tx, due):
         await _open(tx, part, sponsorship, event, today)
-    return len(rows)
 
 
 async def _open(
@@ -117,21 +115,20 @@ async def _open(
         await emit(tx, *_message(part, sponsorship, event, sale.owed_vnd, "events.instalment-opened"))
 
 
-async def remind(tx: Tx, limit: int) -> int:
-    """Bring unpaid instalments to mind, each reminder once; returns how many were written."""
+async def remind(tx: Tx, batch: Batch) -> None:
+    """Bring unpaid instalments to mind, each reminder once."""
     today = local_day(clock.now())
     next_is_due = (
         sa.and_(InstalmentRow.reminders == told, InstalmentRow.due_on <= today - timedelta(days=days))
         for told, days in enumerate(REMINDERS)
     )
     unpaid = _LATER.join(SALE, SALE.c.id == InstalmentRow.invoice).where(sales.waits(), sa.or_(*next_is_due))
-    rows = (await tx.execute(unpaid.limit(limit))).all()
-    asked = (await sales.find(tx, [part.invoice for part, *_ in rows])).values()
+    rows = await batch.take(tx, unpaid)
+    asked = (await sales.find(tx, [part.invoice for _, part, *_ in rows])).values()
     owed = {sale.of: sale.owed_vnd for sale in asked}
-    for part, sponsorship, event in rows:
+    for _, part, sponsorship, event in rows:
         part.reminders = reminders_due(part.due_on, today)
         await emit(tx, *_message(part, sponsorship, event, owed[part.id], "events.instalment-reminder"))
-    return len(rows)
 
 
 async def end(tx: Tx, sponsorship: SponsorshipRow, by: UUID | None) -> None:

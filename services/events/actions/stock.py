@@ -10,10 +10,11 @@ import structlog
 from services.events.actions.access import Patron
 from services.events.actions.holding import Allowed
 from services.events.rules.stock import SoldOut
-from services.events.tables import RecountRow
+from services.events.tables import RecountRow, SellableRow
 from shared import clock
 from shared.calendar import local_day
 from shared.db import Tx
+from shared.jobs import Batch
 
 log = structlog.get_logger()
 
@@ -126,10 +127,6 @@ async def _end(tx: Tx, statement: sa.TextClause, invoice: UUID, now: datetime) -
     return bool((await tx.execute(statement, {"invoice": invoice, "now": now})).all())
 
 
-_UNCOUNTED = sa.text(
-    "SELECT DISTINCT agency FROM sellable WHERE NOT EXISTS "
-    "(SELECT FROM recount WHERE recount.agency = sellable.agency AND day = :day) ORDER BY agency LIMIT :limit"
-)
 _RECOUNT = sa.text(
     "SELECT sellable.agency, sellable.id, sellable.title, held, sold, "
     "coalesce(sum(quantity) FILTER (WHERE freed_at IS NULL AND sold_at IS NULL), 0) AS held_by_cause, "
@@ -139,14 +136,16 @@ _RECOUNT = sa.text(
 )
 
 
-async def recount(tx: Tx, limit: int) -> int:
-    """Count the stock of agencies not counted today again from its causes; returns of how many agencies.
+async def recount(tx: Tx, batch: Batch) -> None:
+    """Count the stock of agencies not counted today again from its causes.
 
     The result is kept per agency and day, and a difference alarms. One statement reads everything, so that no purchase
     can come between a count and its causes.
     """
     now = clock.now()
-    agencies = list(await tx.scalars(_UNCOUNTED, {"day": local_day(now), "limit": limit}))
+    counted = sa.exists().where(RecountRow.agency == SellableRow.agency, RecountRow.day == local_day(now))
+    uncounted = sa.select(SellableRow.agency).distinct().where(~counted)
+    agencies = [agency for (agency,) in await batch.take(tx, uncounted)]
     checked: dict[str, int] = dict.fromkeys(agencies, 0)
     wrong: dict[str, list[dict[str, object]]] = {}
     for row in (await tx.execute(_RECOUNT, {"agencies": agencies})).mappings():
@@ -167,4 +166,3 @@ async def recount(tx: Tx, limit: int) -> int:
         for agency, count in checked.items()
     )
     await tx.flush()
-    return len(agencies)

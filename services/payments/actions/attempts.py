@@ -14,7 +14,7 @@ from services.payments.rules import attempts as rules
 from services.payments.rules import vnpay
 from services.payments.rules.attempts import Attempt
 from services.payments.rules.invoices import require_payable, still_owed
-from services.payments.rules.vnpay import Terminal
+from services.payments.rules.vnpay import Call, Terminal
 from services.payments.tables import (
     AttemptRow,
     CaptureRow,
@@ -32,13 +32,6 @@ from shared.observe import REFUSED_NOTIFICATIONS
 
 class RailOff(Refused):
     """The agency has not switched this way of paying on."""
-
-
-class Question(msgspec.Struct, frozen=True):
-    """A question about an attempt's outcome, signed and ready to send."""
-
-    attempt: UUID
-    request: dict[str, str]
 
 
 def attempt_of(row: AttemptRow) -> Attempt:
@@ -250,9 +243,7 @@ async def note_return(tx: Tx, reference: str, now: datetime) -> tuple[UUID, str,
     return row.invoice, row.agency, row.amount_vnd
 
 
-async def take_questions(
-    tx: Tx, known: dict[str, Terminal], now: datetime, limit: int = 20
-) -> list[Question]:
+async def take_questions(tx: Tx, known: dict[str, Terminal], now: datetime, limit: int = 20) -> list[Call]:
     """Choose attempts whose outcome is due to be asked for, and plan the question after this one."""
     rows = (
         await tx.scalars(
@@ -266,7 +257,7 @@ async def take_questions(
     for row in rows:
         row.asks += 1
         row.next_ask_at = rules.next_ask(row.expires_at, now)
-    return [Question(row.id, _question(row, known[row.terminal], now)) for row in rows]
+    return [Call(row.id, _question(row, known[row.terminal], now)) for row in rows]
 
 
 def _question(row: AttemptRow, terminal: Terminal, now: datetime) -> dict[str, str]:
@@ -284,15 +275,15 @@ def _question(row: AttemptRow, terminal: Terminal, now: datetime) -> dict[str, s
     return vnpay.with_pipe_hash(terminal.secret, params, vnpay.QUERY_REQUEST)
 
 
-async def hear_answer(tx: Tx, known: dict[str, Terminal], question: Question, answer: dict[str, Any]) -> None:
+async def hear_answer(tx: Tx, known: dict[str, Terminal], question: Call, answer: dict[str, Any]) -> None:
     """Conclude an attempt from VNPay's answer. Raises BadSignature for one that cannot be believed.
 
     An answer about another amount, or an error code, concludes nothing: the next question is planned already.
     """
-    terminal = known[question.request["vnp_TmnCode"]]
+    terminal = known[question.body["vnp_TmnCode"]]
     if not vnpay.pipe_holds(terminal.secret, answer, vnpay.QUERY_ANSWER):
         raise vnpay.BadSignature("The answer to the question bears no good signature.")
-    found = await _attempt(tx, question.request["vnp_TxnRef"])
+    found = await _attempt(tx, question.body["vnp_TxnRef"])
     code = str(answer.get("vnp_ResponseCode", ""))
     if found is None or found[1].state != "open" or code not in ("00", "91"):
         return

@@ -1,7 +1,6 @@
 """Invoices: heard from the sellers, withdrawn, credited, and closed when no attempt can bring money any more."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,6 +16,7 @@ from shared.contracts import base
 from shared.contracts.payments import InvoiceClosed
 from shared.db import Tx, locked
 from shared.errors import Waits
+from shared.jobs import Batch
 from shared.outbox import emit
 
 
@@ -123,20 +123,18 @@ def closed(row: InvoiceRow, outcome: base.Outcome) -> InvoiceClosed:
     return InvoiceClosed(agency=row.agency, invoice=row.id, outcome=outcome, seller=row.seller)
 
 
-async def expire_invoices(tx: Tx, limit: int) -> int:
-    """Close prepaid invoices whose time is over and for which no attempt is under way; returns how many."""
+async def expire_invoices(tx: Tx, batch: Batch) -> None:
+    """Close prepaid invoices whose time is over and for which no attempt is under way."""
     now = clock.now()
-    over: Any = sa.select(InvoiceRow).where(
-        InvoiceRow.outcome.is_(None),
-        sa.or_(InvoiceRow.expires_at <= now, InvoiceRow.withdrawn_at.is_not(None)),
-        InvoiceRow.collect == "prepaid",
-        ~sa.exists().where(AttemptRow.invoice == InvoiceRow.id, AttemptRow.state.in_(("open", "held"))),
-    )
-    rows = (
-        await tx.scalars(
-            over.order_by(InvoiceRow.expires_at).limit(limit).with_for_update(of=InvoiceRow, skip_locked=True)
+    over = (
+        sa.select(InvoiceRow.id, InvoiceRow)
+        .where(
+            InvoiceRow.outcome.is_(None),
+            sa.or_(InvoiceRow.expires_at <= now, InvoiceRow.withdrawn_at.is_not(None)),
+            InvoiceRow.collect == "prepaid",
+            ~sa.exists().where(AttemptRow.invoice == InvoiceRow.id, AttemptRow.state.in_(("open", "held"))),
         )
-    ).all()
-    for row in rows:
+        .with_for_update(of=InvoiceRow, skip_locked=True)
+    )
+    for _, row in await batch.take(tx, over):
         await close_if_over(tx, row, now)
-    return len(rows)

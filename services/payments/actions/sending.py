@@ -1,9 +1,8 @@
 """Refunds on their way: sent with the same request in every try, closed by the gateway's own answer."""
 
 from datetime import datetime
-from uuid import UUID
+from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from services.payments.actions.refunds import settle, with_capture
@@ -13,16 +12,9 @@ from services.payments.tables import AttemptRow, CaptureRow, RefundRow
 from shared.db import Tx
 
 
-class RefundOrder(msgspec.Struct, frozen=True):
-    """A refund to send: its row's id and the signed request, the same in every try."""
-
-    refund: UUID
-    request: dict[str, str]
-
-
 async def take_refunds_to_send(
     tx: Tx, known: dict[str, vnpay.Terminal], now: datetime, limit: int = 20
-) -> list[RefundOrder]:
+) -> list[vnpay.Call]:
     """Mark refunds that are due as sent and return their requests; the caller commits, then asks the gateway.
 
     One that was tried often enough becomes unclear, and is looked up by people.
@@ -42,7 +34,7 @@ async def take_refunds_to_send(
             .with_for_update(of=RefundRow, skip_locked=True)
         )
     ).all()
-    orders = []
+    calls = []
     for row in rows:
         capture = await tx.get_one(CaptureRow, row.capture)
         attempt = await tx.get_one(AttemptRow, capture.attempt)
@@ -50,8 +42,8 @@ async def take_refunds_to_send(
         # Until an answer comes, the outcome is unknown: should we fall over now, the same request goes again.
         row.state, row.next_try_at = rules.unanswered(row.tries, now)
         if row.state == "sent":
-            orders.append(RefundOrder(row.id, _request(row, capture, attempt, known[attempt.terminal])))
-    return orders
+            calls.append(vnpay.Call(row.id, _request(row, capture, attempt, known[attempt.terminal])))
+    return calls
 
 
 def _request(
@@ -77,13 +69,13 @@ def _request(
 
 
 async def hear_refund_answer(
-    tx: Tx, known: dict[str, vnpay.Terminal], order: RefundOrder, answer: dict[str, str]
+    tx: Tx, known: dict[str, vnpay.Terminal], order: vnpay.Call, answer: dict[str, Any]
 ) -> None:
     """Close a refund by the gateway's answer. Raises BadSignature for one that cannot be believed."""
-    terminal = known[order.request["vnp_TmnCode"]]
+    terminal = known[order.body["vnp_TmnCode"]]
     if not vnpay.pipe_holds(terminal.secret, answer, vnpay.REFUND_ANSWER):
         raise vnpay.BadSignature("The answer to the refund bears no good signature.")
-    invoice, capture, row = await with_capture(tx, order.refund)
+    invoice, capture, row = await with_capture(tx, order.about)
     if row.state != "sent":
         return
     code = answer.get("vnp_ResponseCode", "")

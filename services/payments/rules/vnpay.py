@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import parse_qsl, quote_plus, unquote_plus
+from uuid import UUID
 
 import msgspec
 
@@ -51,6 +52,13 @@ class Terminal(msgspec.Struct, frozen=True):
     agency: str
     code: str
     secret: str
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A request to VNPay, signed and ready to send, and what of ours it is about: an attempt, or a refund."""
+
+    about: UUID
+    body: dict[str, str]
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):

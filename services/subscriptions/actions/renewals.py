@@ -8,11 +8,12 @@ from services.subscriptions.actions.invoices import open_invoice
 from services.subscriptions.actions.periods import PERIOD, anchor_of
 from services.subscriptions.queries.catalogue import heir
 from services.subscriptions.rules.periods import INVITE_DAYS, REMIND_DAYS, RENEWAL_GRACE_DAYS
-from services.subscriptions.tables import InvoiceRow, PackageRow, SubscriptionRow
+from services.subscriptions.tables import InvoiceRow, PackageRow, PeriodRow, SubscriptionRow
 from shared import clock, money
 from shared.calendar import local_day, show_day, start_of
 from shared.contracts.subscriptions import MessageRequested
 from shared.db import Tx
+from shared.jobs import Batch
 from shared.outbox import emit
 from shared.sales import SALE, Sale, pay_link, read_sale, waits
 from shared.settings import Settings
@@ -20,25 +21,28 @@ from shared.settings import Settings
 INVITATION = "subscription-renewal"
 REMINDER = "subscription-renewal-reminder"
 
-_DUE = sa.text(
-    "SELECT s.id, p.n, p.until FROM period p JOIN subscription s ON s.id = p.subscription "
-    "WHERE s.renewal AND s.cancelled_at IS NULL AND p.until > :today AND p.until <= :horizon "
-    "AND NOT EXISTS (SELECT FROM invoice i WHERE i.subscription = s.id AND i.n > p.n) "
-    "ORDER BY s.id LIMIT :limit FOR UPDATE OF s SKIP LOCKED"
-)
 
-
-async def invite_renewals(tx: Tx, limit: int, settings: Settings) -> int:
-    """Open the next invoice of each subscription that ends within a week and is to renew; returns how many were due.
+async def invite_renewals(tx: Tx, batch: Batch, settings: Settings) -> None:
+    """Open the next invoice of each subscription that ends within a week and is to renew.
 
     The price is the one the reader bought at. An agency that was succeeded meanwhile leaves the invoice to its heir.
     """
     today = local_day(clock.now())
-    window = {"today": today, "horizon": today + timedelta(days=INVITE_DAYS), "limit": limit}
-    due = (await tx.execute(_DUE, window)).all()
-    for found in due:
-        await _invite(tx, settings, await tx.get_one(SubscriptionRow, found.id), found.n + 1, found.until)
-    return len(due)
+    asked = sa.exists().where(InvoiceRow.subscription == SubscriptionRow.id, InvoiceRow.n > PeriodRow.n)
+    due = (
+        sa.select(SubscriptionRow.id, SubscriptionRow, PeriodRow.n, PeriodRow.until)
+        .join(PeriodRow, PeriodRow.subscription == SubscriptionRow.id)
+        .where(
+            SubscriptionRow.renewal,
+            SubscriptionRow.cancelled_at.is_(None),
+            PeriodRow.until > today,
+            PeriodRow.until <= today + timedelta(days=INVITE_DAYS),
+            ~asked,
+        )
+        .with_for_update(of=SubscriptionRow, skip_locked=True)
+    )
+    for _, subscription, n, until in await batch.take(tx, due):
+        await _invite(tx, settings, subscription, n + 1, until)
 
 
 async def _invite(tx: Tx, settings: Settings, subscription: SubscriptionRow, n: int, until: date) -> None:
@@ -55,10 +59,10 @@ async def _invite(tx: Tx, settings: Settings, subscription: SubscriptionRow, n: 
         await _tell(tx, settings, INVITATION, sale, package, days.start)
 
 
-async def remind(tx: Tx, limit: int, settings: Settings) -> int:
-    """Remind of renewals that are unpaid a day before the period ends; returns how many."""
+async def remind(tx: Tx, batch: Batch, settings: Settings) -> None:
+    """Remind of renewals that are unpaid a day before the period ends."""
     today = local_day(clock.now())
-    due = await tx.execute(
+    due = (
         sa.select(SALE, InvoiceRow, PackageRow)
         .join(InvoiceRow, InvoiceRow.id == SALE.c.id)
         .join(SubscriptionRow, SubscriptionRow.id == InvoiceRow.subscription)
@@ -69,15 +73,11 @@ async def remind(tx: Tx, limit: int, settings: Settings) -> int:
             InvoiceRow.reminded_at.is_(None),
             InvoiceRow.start <= today + timedelta(days=REMIND_DAYS),
         )
-        .order_by(SALE.c.id)
-        .limit(limit)
         .with_for_update(of=[SALE, InvoiceRow], skip_locked=True)
     )
-    told = due.all()
-    for row in told:
+    for row in await batch.take(tx, due):
         row.InvoiceRow.reminded_at = clock.now()
         await _tell(tx, settings, REMINDER, read_sale(row), row.PackageRow, row.InvoiceRow.start)
-    return len(told)
 
 
 async def _tell(
