@@ -1,4 +1,4 @@
-"""One run: so many deeds by chance, each of which may be cut short, then peace, then the truth."""
+"""One run: so many deeds by chance, after each of which some truths hold; then peace, then all truths."""
 
 from datetime import timedelta
 from typing import Any
@@ -31,7 +31,7 @@ DEATHS = 0.05
 async def run(ground: Ground, seed: int, steps: int = STEPS) -> Town:
     """Live a run from a seed. Raises AssertionError, with what was done, where something does not hold."""
     ground.clear()
-    town = Town(ground.flats(), seed)
+    town = Town(ground.flats(), ground.eyes, seed)
     try:
         with clock.driven(town.clock), at_the_bank(town), structlog.testing.capture_logs():
             await _live(town, steps)
@@ -48,8 +48,9 @@ async def _live(town: Town, steps: int) -> None:
     for _ in range(steps):
         [deed] = town.random.choices(list(DEEDS), list(DEEDS.values()))
         await _do(town, deed)
+        truths.check_at_any_time(town)
     await settle(town)
-    await truths.check(town)
+    truths.check(town)
 
 
 async def _do(town: Town, deed: deeds.Deed) -> None:
@@ -78,7 +79,7 @@ async def settle(town: Town) -> None:
         await _live_on(town, step)
     for _ in range(MORE):
         try:
-            await truths.nothing_waits(town)
+            truths.nothing_waits(town)
         except AssertionError:
             await _live_on(town, timedelta(hours=7))
 

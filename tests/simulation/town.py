@@ -13,6 +13,7 @@ import msgspec
 import psycopg
 import sqlalchemy as sa
 from psycopg import sql
+from psycopg.rows import namedtuple_row
 
 from ops.embedded import Stack, bootstrap_databases
 from ops.migrate import migrate
@@ -31,6 +32,9 @@ from shared.settings import Settings
 AGENCY = "bkh"
 START = datetime(2026, 12, 20, 2, tzinfo=UTC)
 """Before a year in which the rate of VAT changes."""
+
+
+Eye = psycopg.Connection[Any]
 
 
 class Killed(BaseException):
@@ -77,8 +81,10 @@ class Flat:
 class Town:
     """The six flats, one run's chance and clock, the bank, and what was done so far."""
 
-    def __init__(self, flats: dict[str, Flat], seed: int) -> None:
+    def __init__(self, flats: dict[str, Flat], eyes: dict[str, Eye], seed: int) -> None:
         self.flats = flats
+        self.eyes = eyes
+        """Connections that see every row of a flat, for the truths."""
         self.random = random.Random(seed)
         self.clock = clock.DrivenClock(START + timedelta(days=self.random.randint(0, 15)), seed)
         self.silent = False
@@ -145,6 +151,7 @@ class Ground:
     def __init__(self, stack: Stack, home: Path) -> None:
         self.stack = stack
         self.home = home
+        self.eyes: dict[str, Eye] = {}
         self._emptied: dict[str, str] = {}
         self._flats: dict[str, Flat] = {}
         prefix = "town_"
@@ -155,8 +162,8 @@ class Ground:
         )
         for name in SERVICES:
             migrate(stack.settings(), name, prefix + name)
-            with psycopg.connect(stack.admin_url(prefix + name), autocommit=True) as admin:
-                self._emptied[prefix + name] = _truncation(admin)
+            eye = psycopg.connect(stack.admin_url(prefix + name), autocommit=True, row_factory=namedtuple_row)
+            self.eyes[name], self._emptied[name] = eye, _truncation(eye)
 
     def flats(self) -> dict[str, Flat]:
         """The six flats as they begin a run; their engines serve all runs of one event loop."""
@@ -179,11 +186,10 @@ class Ground:
 
     def clear(self) -> None:
         for name, statement in self._emptied.items():
-            with psycopg.connect(self.stack.admin_url(name), autocommit=True) as admin:
-                admin.execute(statement)
+            self.eyes[name].execute(statement)
 
 
-def _truncation(admin: psycopg.Connection[Any]) -> str:
+def _truncation(admin: Eye) -> str:
     """SQL that empties every table in which migrations left nothing."""
     tables = admin.execute(
         "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace "

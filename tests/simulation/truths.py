@@ -1,9 +1,7 @@
-"""What must be so once everything that was said is heard: money, stock, access, books, and who was told."""
+"""What must always be so, and what once everything that was said is heard: money, stock, access, books, letters."""
 
 from collections import Counter
 from typing import Any
-
-import sqlalchemy as sa
 
 from shared import clock
 from tests.simulation.town import Town
@@ -11,39 +9,71 @@ from tests.simulation.town import Town
 SELLERS = ("ads", "subscriptions", "events")
 
 
-async def check(town: Town) -> None:
-    """Raises AssertionError for the first truth that does not hold."""
+def check(town: Town) -> None:
+    """Raises AssertionError for the first truth that does not hold once everything is heard."""
     for truth in TRUTHS:
-        await truth(town)
+        truth(town)
 
 
-async def _rows(town: Town, flat: str, statement: str) -> list[Any]:
-    async with town.flats[flat].tx() as tx:
-        return list((await tx.execute(sa.text(statement), {"now": clock.now()})).all())
+def check_at_any_time(town: Town) -> None:
+    """Raises AssertionError for the first truth that does not hold, whatever is still on its way."""
+    for truth in ALWAYS:
+        truth(town)
 
 
-async def _sum(town: Town, flat: str, statement: str) -> int:
-    [(found,)] = await _rows(town, flat, statement)
+def _rows(town: Town, flat: str, statement: str) -> list[Any]:
+    return town.eyes[flat].execute(statement, {"now": clock.now()}).fetchall()
+
+
+def _sum(town: Town, flat: str, statement: str) -> int:
+    [(found,)] = _rows(town, flat, statement)
     return int(found or 0)
 
 
-async def the_bank_agrees(town: Town) -> None:
+def the_bank_agrees(town: Town) -> None:
     """Bank = captures, applied or in suspense, − refunds."""
-    took = await _sum(town, "payments", "SELECT sum(amount_vnd) FROM sim_transaction WHERE state = 'paid'")
-    gave = await _sum(town, "payments", "SELECT sum(refunded_vnd) FROM sim_transaction")
-    captured = await _sum(town, "payments", "SELECT sum(amount_vnd) FROM capture")
-    refunded = await _sum(town, "payments", "SELECT sum(amount_vnd) FROM refund WHERE state = 'completed'")
+    took = _sum(town, "payments", "SELECT sum(amount_vnd) FROM sim_transaction WHERE state = 'paid'")
+    gave = _sum(town, "payments", "SELECT sum(refunded_vnd) FROM sim_transaction")
+    captured = _sum(town, "payments", "SELECT sum(amount_vnd) FROM capture")
+    refunded = _sum(town, "payments", "SELECT sum(amount_vnd) FROM refund WHERE state = 'completed'")
     assert took == captured, f"the bank took {took}, we captured {captured}"
     assert gave == refunded, f"the bank gave back {gave}, we refunded {refunded}"
 
 
-async def nothing_waits(town: Town) -> None:
+def no_more_moves_than_the_bank_says(town: Town) -> None:
+    """At no time has more come than the bank took, or more gone back than it gave, or than had come."""
+    [(took, gave, captured, refunded)] = _rows(
+        town,
+        "payments",
+        "SELECT coalesce((SELECT sum(amount_vnd) FROM sim_transaction WHERE state = 'paid'), 0) AS took, "
+        "coalesce((SELECT sum(refunded_vnd) FROM sim_transaction), 0) AS gave, "
+        "coalesce((SELECT sum(amount_vnd) FROM capture), 0) AS captured, "
+        "coalesce((SELECT sum(amount_vnd) FROM refund WHERE state = 'completed'), 0) AS refunded",
+    )
+    assert captured <= took, f"the bank took {took}, we captured {captured}"
+    assert refunded <= gave <= took, f"the bank took {took} and gave back {gave}, we refunded {refunded}"
+    over = _rows(
+        town,
+        "payments",
+        "SELECT c.id, c.amount_vnd, sum(r.amount_vnd) FROM capture c JOIN refund r ON r.capture = c.id "
+        "WHERE r.state = 'completed' GROUP BY c.id HAVING sum(r.amount_vnd) > c.amount_vnd",
+    )
+    assert not over, f"more went back than came: {over}"
+
+
+def every_entry_balances(town: Town) -> None:
+    """At no time do the books hold an entry whose legs do not sum to zero."""
+    wrong = _rows(town, "ledger", "SELECT entry FROM leg GROUP BY entry HAVING sum(amount_vnd) <> 0")
+    assert not wrong, f"entries do not balance: {wrong}"
+
+
+def nothing_waits(town: Town) -> None:
     """No fact, offer, refund or hold waits that nobody will answer."""
     for flat in town.flats.values():
-        kept = await _rows(town, flat.name, "SELECT subject, state, waits_for, error FROM retry")
+        kept = _rows(town, flat.name, "SELECT subject, state, waits_for, error FROM retry")
         assert not kept, f"{flat.name} keeps {kept}"
         assert not flat.inbox, f"{flat.name} has not heard {flat.inbox}"
-    refunds = await _rows(
+    refunds = _rows(
         town,
         "payments",
         "SELECT id, state, cause FROM refund r WHERE state NOT IN ('completed', 'rejected', 'refused', 'failed') "
@@ -51,27 +81,27 @@ async def nothing_waits(town: Town) -> None:
         "AND NOT EXISTS (SELECT FROM refund n WHERE n.renews = r.id))",
     )
     assert not refunds, f"refunds wait: {refunds}"
-    suspense = await _rows(
+    suspense = _rows(
         town, "payments", "SELECT id, reason, amount_vnd, refunding_vnd FROM capture WHERE NOT applied"
     )
     assert all(row.refunding_vnd == row.amount_vnd for row in suspense), f"in suspense: {suspense}"
-    attempts = await _rows(town, "payments", "SELECT id, state FROM attempt WHERE state IN ('open', 'held')")
+    attempts = _rows(town, "payments", "SELECT id, state FROM attempt WHERE state IN ('open', 'held')")
     assert not attempts, f"attempts wait: {attempts}"
     for seller in SELLERS:
-        sales = await _rows(
+        sales = _rows(
             town,
             seller,
             "SELECT number, taken, withdrawn_at, expires_at FROM sale WHERE paid_at IS NULL AND outcome IS NULL "
-            "AND (taken IS NOT NULL OR withdrawn_at IS NOT NULL OR (collect = 'prepaid' AND expires_at < :now))",
+            "AND (taken IS NOT NULL OR withdrawn_at IS NOT NULL OR (collect = 'prepaid' AND expires_at < %(now)s))",
         )
         assert not sales, f"{seller} waits for {sales}"
 
 
-async def every_dong_has_its_place(town: Town) -> None:
+def every_dong_has_its_place(town: Town) -> None:
     """What was captured for a sale its seller knows of, no more than it cost; and what is credited has gone back."""
     captured = {
         row.invoice: row
-        for row in await _rows(
+        for row in _rows(
             town,
             "payments",
             "SELECT i.id AS invoice, i.seller, sum(c.amount_vnd) AS amount, i.total_vnd AS total FROM capture c "
@@ -79,7 +109,7 @@ async def every_dong_has_its_place(town: Town) -> None:
         )
     }
     back: Counter[Any] = Counter()
-    for row in await _rows(
+    for row in _rows(
         town,
         "payments",
         "SELECT c.invoice, r.amount_vnd FROM refund r JOIN capture c ON c.id = r.capture "
@@ -89,7 +119,7 @@ async def every_dong_has_its_place(town: Town) -> None:
     for seller in SELLERS:
         sales = {
             row.id: row
-            for row in await _rows(
+            for row in _rows(
                 town,
                 seller,
                 "SELECT id, number, kind, total_vnd, captured_vnd, credited_vnd, paid_at FROM sale",
@@ -123,7 +153,7 @@ _GIVEN = (
         (
             "SELECT s.number FROM sale s JOIN period p ON p.invoice = s.id "
             "WHERE s.paid_at IS NULL OR (s.credited_vnd = s.total_vnd AND s.total_vnd > 0 "
-            "AND p.until > (:now AT TIME ZONE 'Asia/Ho_Chi_Minh')::date + 1)"
+            "AND p.until > (%(now)s AT TIME ZONE 'Asia/Ho_Chi_Minh')::date + 1)"
         ),
     ),
     (
@@ -154,16 +184,16 @@ _GIVEN = (
 """Sales, by flat, of which what was paid and what was given disagree."""
 
 
-async def what_was_paid_is_given(town: Town) -> None:
+def what_was_paid_is_given(town: Town) -> None:
     """Who paid, and was not given back everything, has what they paid for; nobody else has."""
     for flat, statement in _GIVEN:
-        wrong = await _rows(town, flat, statement)
+        wrong = _rows(town, flat, statement)
         assert not wrong, f"{flat}: paid and given disagree for {wrong}"
 
 
-async def stock_is_what_causes_say(town: Town) -> None:
+def stock_is_what_causes_say(town: Town) -> None:
     """Stock = capacity: what is held and sold follows from its holds, and is never more than there is."""
-    wrong = await _rows(
+    wrong = _rows(
         town,
         "events",
         "SELECT s.title, s.held, s.sold, s.capacity FROM sellable s LEFT JOIN hold h ON h.sellable = s.id "
@@ -172,28 +202,28 @@ async def stock_is_what_causes_say(town: Town) -> None:
         "OR s.sold <> coalesce(sum(h.quantity) FILTER (WHERE h.sold_at IS NOT NULL AND h.returned_at IS NULL), 0)",
     )
     assert not wrong, f"stock disagrees: {wrong}"
-    twice = await _rows(
+    twice = _rows(
         town, "events", "SELECT bib FROM entrant WHERE bib IS NOT NULL GROUP BY bib HAVING count(*) > 1"
     )
     assert not twice, f"bibs twice: {twice}"
 
 
-async def the_books_agree(town: Town) -> None:
+def the_books_agree(town: Town) -> None:
     """Cash = bank; suspense and unused credits are empty; no line has earned more than was paid; all sums to zero."""
     balances = {
         row.account: int(row.amount)
-        for row in await _rows(
+        for row in _rows(
             town, "ledger", "SELECT account, sum(amount_vnd) AS amount FROM leg GROUP BY account"
         )
     }
     assert sum(balances.values()) == 0, f"the books do not balance: {balances}"
     cash = sum(amount for account, amount in balances.items() if account.startswith("cash_in_transit"))
-    captured = await _sum(town, "payments", "SELECT sum(amount_vnd) FROM capture")
-    refunded = await _sum(town, "payments", "SELECT sum(amount_vnd) FROM refund WHERE state = 'completed'")
+    captured = _sum(town, "payments", "SELECT sum(amount_vnd) FROM capture")
+    refunded = _sum(town, "payments", "SELECT sum(amount_vnd) FROM refund WHERE state = 'completed'")
     assert cash == captured - refunded, f"the books hold {cash}, we have {captured} − {refunded}"
     assert balances.get("suspense", 0) == 0, f"suspense is {balances['suspense']}"
     assert balances.get("unused_credits", 0) == 0, f"unused credits are {balances['unused_credits']}"
-    lines = await _rows(
+    lines = _rows(
         town,
         "ledger",
         "SELECT line, sum(amount_vnd) AS amount FROM leg WHERE account = 'deferred_revenue' AND line IS NOT NULL "
@@ -202,23 +232,33 @@ async def the_books_agree(town: Town) -> None:
     assert not lines, f"more is earned than was paid: {lines}"
 
 
-async def everybody_was_told(town: Town) -> None:
-    """Each payer whose money was taken late, declined, or came back has a letter about it."""
+_LETTERS = {
+    "late": "capture WHERE reason <> ''",
+    "taken": "capture WHERE answer = 'taken' AND applied",
+    "declined": "capture WHERE answer = 'declined'",
+    "returned": "refund WHERE state = 'completed'",
+}
+"""By letter, of how many rows of payments it tells."""
+
+
+def everybody_was_told(town: Town) -> None:
+    """Each payer whose money came late, was taken, was declined, or came back has one letter about each of these."""
     letters = Counter(
         {
             row.template: row.count
-            for row in await _rows(
+            for row in _rows(
                 town, "accounts", "SELECT template, count(*) AS count FROM message GROUP BY template"
             )
         }
     )
-    back = await _sum(town, "payments", "SELECT count(*) FROM refund WHERE state = 'completed'")
-    assert letters["payments.money-returned"] == back, f"{back} refunds, letters: {letters}"
+    for news, told_of in _LETTERS.items():
+        due = _sum(town, "payments", f"SELECT count(*) FROM {told_of}")
+        assert letters[f"payments.money-{news}"] == due, f"{due} times money {news}, letters: {letters}"
 
 
-async def every_offer_is_answered(town: Town) -> None:
+def every_offer_is_answered(town: Town) -> None:
     """Its seller took or declined all late money; nobody left it to the desk."""
-    offered = await _sum(
+    offered = _sum(
         town,
         "payments",
         "SELECT count(*) FROM fact_log WHERE subject = 'payments.money.unapplied.v1' "
@@ -226,13 +266,20 @@ async def every_offer_is_answered(town: Town) -> None:
     )
     answered = 0
     for seller in SELLERS:
-        answered += await _sum(
+        answered += _sum(
             town,
             seller,
             f"SELECT count(*) FROM fact_log WHERE subject IN ('{seller}.money.taken.v1', '{seller}.money.declined.v1')",
         )
     assert offered == answered, f"{offered} offers, {answered} answers"
 
+
+ALWAYS = (
+    no_more_moves_than_the_bank_says,
+    what_was_paid_is_given,
+    stock_is_what_causes_say,
+    every_entry_balances,
+)
 
 TRUTHS = (
     every_offer_is_answered,
