@@ -10,8 +10,11 @@ from tests.simulation.town import Ground
 
 
 def main(seeds: list[int], steps: int) -> None:
-    with a_folder(in_memory()) as home, Stack(home, say=lambda *_: None, durable=False) as stack:
-        ground = Ground(stack, home)
+    with (
+        a_folder(in_memory()) as home,
+        Stack(home, say=lambda *_: None, durable=False) as stack,
+        Ground(stack, home) as ground,
+    ):
         for seed in seeds:
             town = asyncio.run(run(ground, seed, steps))
             told = "\n".join(town.told) if len(seeds) == 1 else f"{seed}: all truths hold"

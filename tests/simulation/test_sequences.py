@@ -1,7 +1,7 @@
 """Sequences of the whole house: whatever is done in whatever order, in the end money, stock, access and books agree."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ SEARCHED = 40
 
 
 @pytest.fixture(scope="session")
-def grounds(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    return Ground(stack, Path(tmp_path_factory.mktemp("town")))
+def grounds(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with Ground(stack, Path(tmp_path_factory.mktemp("town"))) as ground:
+        yield ground
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import psycopg
@@ -164,6 +164,13 @@ class Ground:
             migrate(stack.settings(), name, prefix + name)
             eye = psycopg.connect(stack.admin_url(prefix + name), autocommit=True, row_factory=namedtuple_row)
             self.eyes[name], self._emptied[name] = eye, _truncation(eye)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for eye in self.eyes.values():
+            eye.close()
 
     def flats(self) -> dict[str, Flat]:
         """The six flats as they begin a run; their engines serve all runs of one event loop."""
