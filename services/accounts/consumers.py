@@ -25,6 +25,7 @@ async def keep_act(fact: base.ActRecorded, tx: Tx) -> None:
         action=fact.act,
         subject=fact.about or "",
         why=str(details.pop("reason", "")),
+        before=fact.before or None,
         after=details or None,
         at=fact.occurred_at,
     )

@@ -164,7 +164,7 @@ async def create_event(
     """Open an event for sale, with its packages and tickets."""
 
     async def work() -> queries.EventView:
-        await catalogue.create_event(tx, data, clock.now())
+        await catalogue.create_event(tx, data, clock.now(), auth.principal_of(request))
         return await queries.event(tx, data.slug)
 
     return await once(request, tx, work())
@@ -176,7 +176,7 @@ async def edit_event(
 ) -> Response[queries.EventView]:
     """Change an event's words and times. Send If-Match."""
     event = await _editable(request, tx, slug)
-    await catalogue.edit_event(tx, event, data)
+    await catalogue.edit_event(tx, event, data, auth.principal_of(request))
     return Response(await queries.event(tx, slug), headers={"ETag": etag(event.version)})
 
 
@@ -190,7 +190,7 @@ async def edit_sellable(
 ) -> Response[EventFull]:
     """Change a price or a capacity. Send If-Match with the event's ETag."""
     event = await _editable(request, tx, slug)
-    await catalogue.edit_sellable(tx, event, sellable, data)
+    await catalogue.edit_sellable(tx, event, sellable, data, auth.principal_of(request))
     full = EventFull(await queries.event(tx, slug), await queries.sellables(tx, event.id))
     return Response(full, headers={"ETag": etag(event.version)})
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from shared import clock, money
+from shared.contracts.acts import Act
 
 Stream = Literal[
     "advertising.web",
@@ -228,9 +229,12 @@ class ActRecorded(Fact, frozen=True, kw_only=True):
     """A person did something that the audit trail of their agency keeps; accounts chains it."""
 
     actor: UUID
-    act: Code
+    act: Act
     about: UUID | None = None
+    before: dict[str, Any] = {}
+    """How it stood, where the act changed something."""
     details: dict[str, Any] = {}
+    """How it stands since, and what else belongs to the act."""
 
 
 class MessageRequested(Fact, frozen=True, kw_only=True):

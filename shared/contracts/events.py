@@ -45,3 +45,7 @@ class OrderSigned(base.OrderSigned, frozen=True, kw_only=True, tag="events.order
 
 class DeliveryReversed(base.DeliveryReversed, frozen=True, kw_only=True, tag="events.delivery.reversed.v1"):
     pass
+
+
+class ActRecorded(base.ActRecorded, frozen=True, kw_only=True, tag="events.act.recorded.v1"):
+    pass

@@ -53,3 +53,7 @@ class DeliveryReversed(
     base.DeliveryReversed, frozen=True, kw_only=True, tag="subscriptions.delivery.reversed.v1"
 ):
     pass
+
+
+class ActRecorded(base.ActRecorded, frozen=True, kw_only=True, tag="subscriptions.act.recorded.v1"):
+    pass

@@ -42,7 +42,7 @@ async def roles_of(flat: Any, person: UUID) -> dict[str, list[str]]:
 async def test_a_changed_or_deleted_audit_entry_shows(flat, superuser):
     async with flat.tx() as tx:
         for n in range(5):
-            await audit.note(tx, agency="bkh", actor="test", action="try", subject=n, why="vì sao")
+            await audit.note(tx, agency="bkh", actor="test", action="role.set", subject=n, why="vì sao")
         assert await reading.broken_entries(tx, ["bkh", "tcnt"]) == 0
     name = superuser.info.dsn.replace("dbname=postgres", "dbname=test_accounts")
     with psycopg.connect(name, password=superuser.info.password, autocommit=True) as behind:
@@ -355,7 +355,7 @@ async def test_the_audit_trail_goes_on_to_its_first_entry_and_takes_no_place_tha
     path, numbers = "/desk/audit?agency=bkh", []
     while path:
         shown = (await admin.get(path)).text
-        numbers += [int(n) for n in re.findall(r'<td data-label="#"[^>]*>(\d+)', shown)]
+        numbers += [int(n) for n in re.findall(r'<p class="hint">#(\d+)', shown)]
         found = re.search(r'href="([^"]+)" rel="next"', shown)
         path = found[1].replace("&amp;", "&") if found else ""
     assert len(numbers) > 1

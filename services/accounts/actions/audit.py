@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from shared import clock
 from shared.auth import Principal
+from shared.contracts.acts import Act
 from shared.db import Tx
 
 
@@ -16,7 +17,7 @@ async def note(
     *,
     agency: str,
     actor: Principal | str,
-    action: str,
+    action: Act,
     subject: object,
     before: Any = None,
     after: Any = None,

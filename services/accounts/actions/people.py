@@ -22,6 +22,7 @@ from shared.auth import Principal
 from shared.calendar import local_day
 from shared.consume import arrived
 from shared.contracts import sandbox
+from shared.contracts.acts import Act
 from shared.contracts.roles import STAFF
 from shared.db import Tx, check_acts_at, enter
 from shared.errors import NotAllowed, NotFound, TooMany, Unprocessable
@@ -100,7 +101,8 @@ async def register_organisation(
     tx.add(row)
     await tx.flush()
     arrived(tx, f"person:{row.id}", f"person:{twin.id}")
-    await audit.note(tx, agency=agency, actor=actor, action=f"{kind}.register", subject=row.id)
+    act: Act = "advertiser.register" if kind == "advertiser" else "sponsor.register"
+    await audit.note(tx, agency=agency, actor=actor, action=act, subject=row.id)
     return row
 
 

@@ -10,6 +10,7 @@ from litestar.params import FromQuery
 from litestar.response import Template
 
 from services.accounts import queries
+from services.accounts.pages.acts import ACTS, changes
 from services.accounts.pages.rights import may_read_trail
 from services.accounts.pages.words import people_tabs
 from services.accounts.queries import audit
@@ -18,31 +19,10 @@ from shared.db import Tx
 from shared.errors import NotFound
 from shared.lists import decode_cursor, page_of
 from shared.request import Request
-from shared.web import N_, language_of, page, translate
+from shared.web import language_of, page, translate
 
 PAGE = 50
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-
-ACTS = {
-    "refund.ask": N_("Yêu cầu hoàn tiền"),
-    "refund.approve": N_("Duyệt hoàn tiền"),
-    "refund.reject": N_("Không duyệt hoàn tiền"),
-    "refund.withdraw": N_("Rút lại yêu cầu hoàn tiền"),
-    "refund.renew": N_("Gửi lại khoản hoàn"),
-    "held.propose": N_("Đề nghị về khoản tiền bị nghi ngờ"),
-    "held.agree": N_("Đồng ý về khoản tiền bị nghi ngờ"),
-    "held.reject": N_("Không đồng ý về khoản tiền bị nghi ngờ"),
-    "held.withdraw": N_("Rút lại đề nghị về khoản tiền bị nghi ngờ"),
-    "finding.propose": N_("Báo kết quả tra một khoản hoàn"),
-    "finding.agree": N_("Đồng ý kết quả tra một khoản hoàn"),
-    "finding.reject": N_("Không đồng ý kết quả tra một khoản hoàn"),
-    "finding.withdraw": N_("Rút lại kết quả tra một khoản hoàn"),
-    "rail.propose": N_("Đề nghị bật hoặc tắt một cách trả"),
-    "rail.agree": N_("Đồng ý bật hoặc tắt một cách trả"),
-    "rail.reject": N_("Không đồng ý bật hoặc tắt một cách trả"),
-    "rail.withdraw": N_("Rút lại đề nghị bật hoặc tắt một cách trả"),
-}
-"""How acts of other services read; those of accounts are shown by their codes."""
 
 
 @get("/desk/audit", include_in_schema=False, guards=[may_read_trail])
@@ -94,17 +74,13 @@ def _told(lang: str, entry: audit.Entry, known: dict[str, str]) -> dict[str, Any
         "operator:": translate(lang, "Người vận hành (dòng lệnh)"),
         "simulation:": translate(lang, "Mô phỏng"),
     }
-    parts = [
-        msgspec.json.encode(side).decode() if side is not None else "–"
-        for side in (entry.before, entry.after)
-    ]
     return {
         "number": entry.number,
         "at": entry.at,
         "who": known.get(entry.actor) or nobodies.get(entry.actor, entry.actor),
-        "action": translate(lang, ACTS.get(entry.action, entry.action)),
+        "action": translate(lang, ACTS[entry.action]) if entry.action in ACTS else entry.action,
         "subject": known.get(f"person:{entry.subject}") or entry.subject,
-        "change": " → ".join(parts) if parts != ["–", "–"] else "",
+        "changes": changes(lang, entry.before, entry.after),
         "why": entry.why,
     }
 

@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from services.events.actions import earning
 from services.events.rules.sponsorships import DeliverableTerms, InstalmentTerms, check_instalments
 from services.events.tables import EventRow, PackageRow, SellableRow
-from shared import clock
+from shared import acts, clock
+from shared.auth import Principal
 from shared.calendar import ZONE, local_day
+from shared.contracts.events import ActRecorded
 from shared.db import Tx, check_acts_at, locked
 from shared.errors import NotFound, Refused, Unprocessable
 
@@ -116,7 +118,7 @@ class SellableEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return cls(price_vnd=590_000, capacity=450)
 
 
-async def create_event(tx: Tx, new: NewEvent, now: datetime) -> EventRow:
+async def create_event(tx: Tx, new: NewEvent, now: datetime, by: Principal | None = None) -> EventRow:
     """Open an event for sale. Raises NotAllowed, SlugTaken, Unprocessable."""
     check_acts_at(tx, new.agency)
     _check_times(new)
@@ -161,6 +163,10 @@ async def create_event(tx: Tx, new: NewEvent, now: datetime) -> EventRow:
         _sellable(event, "ticket", n, ticket) for n, ticket in enumerate(new.tickets, start=position + 1)
     )
     await tx.flush()
+    sold: list[NewPackage | NewTicket] = [*new.packages, *new.tickets]
+    prices = {each.title: each.price_vnd for each in sold}
+    said = {"title": event.title, "starts_at": event.starts_at, "prices_vnd": prices}
+    await acts.record(tx, ActRecorded, event.agency, by, "event.create", event.id, said)
     return event
 
 
@@ -179,28 +185,40 @@ def _sellable(event: EventRow, kind: str, position: int, new: NewPackage | NewTi
     )
 
 
-async def edit_event(tx: Tx, event: EventRow, details: Details) -> None:
+async def edit_event(tx: Tx, event: EventRow, details: Details, by: Principal | None = None) -> None:
     """Change an event's own words and times; the caller has checked its version under lock."""
     _check_times(details)
-    before = local_day(event.starts_at)
-    for name in Details.__struct_fields__:
-        setattr(event, name, getattr(details, name))
+    stood = {name: getattr(event, name) for name in Details.__struct_fields__}
+    after = {name: getattr(details, name) for name in stood if getattr(details, name) != stood[name]}
+    for name, value in after.items():
+        setattr(event, name, value)
     event.version += 1
     await tx.flush()
-    if local_day(event.starts_at) != before:
+    if local_day(event.starts_at) != local_day(stood["starts_at"]):
         await earning.move(tx, event)
+    if after:
+        before = {name: stood[name] for name in after}
+        await acts.record(tx, ActRecorded, event.agency, by, "event.edit", event.id, after, before)
 
 
-async def edit_sellable(tx: Tx, event: EventRow, sellable: UUID, edit: SellableEdit) -> SellableRow:
+async def edit_sellable(
+    tx: Tx, event: EventRow, sellable: UUID, edit: SellableEdit, by: Principal | None = None
+) -> SellableRow:
     """Change a price or a capacity. Raises BelowSold, NotFound."""
     row: SellableRow | None = await locked(tx, SellableRow, sellable)
     if row is None or row.event != event.id:
         raise NotFound("There is nothing like that at this event.")
     if edit.capacity < row.held + row.sold:
         raise BelowSold(f"{row.held} are held and {row.sold} sold; the capacity cannot be {edit.capacity}.")
+    stood = {"price_vnd": row.price_vnd, "capacity": row.capacity}
+    after = {name: getattr(edit, name) for name in stood if getattr(edit, name) != stood[name]}
     row.price_vnd, row.capacity = edit.price_vnd, edit.capacity
     event.version += 1
     await tx.flush()
+    if after:
+        before = {name: stood[name] for name in after}
+        said = {"title": f"{event.title} · {row.title}", **after}
+        await acts.record(tx, ActRecorded, event.agency, by, "event.price", row.id, said, before)
     return row
 
 

@@ -4,6 +4,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from services.payments.tables import InvoiceRow
+from shared import acts
 from shared.contracts import sandbox
 from shared.contracts.payments import ActRecorded, MessageRequested
 from shared.db import Tx
@@ -28,6 +29,5 @@ async def tell_payer(tx: Tx, invoice: InvoiceRow, news: News, amount_vnd: int) -
 async def record_act(
     tx: Tx, agency: str, by: UUID | None, act: str, about: UUID | None, **details: Any
 ) -> None:
-    """Let the audit trail keep what a person did about money; what no person did is in the facts themselves."""
-    if by is not None:
-        await emit(tx, ActRecorded(agency=agency, actor=by, act=act, about=about, details=details))
+    """Let the audit trail keep what a person did about money."""
+    await acts.record(tx, ActRecorded, agency, by, act, about, details)

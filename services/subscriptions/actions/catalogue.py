@@ -8,10 +8,13 @@ import msgspec
 from sqlalchemy.dialects.postgresql import insert
 
 from services.subscriptions.actions.version import bump
+from services.subscriptions.queries.catalogue import offers
 from services.subscriptions.rules.catalogue import Grant, ReaderGroup, Term
 from services.subscriptions.tables import PackageRow, PriceRow, VatChoiceRow
-from shared import clock
+from shared import acts, clock
+from shared.auth import Principal
 from shared.contracts.base import Code, VatClass
+from shared.contracts.subscriptions import ActRecorded
 from shared.db import Tx, check_acts_at
 from shared.errors import NotFound, Refused, Unprocessable
 
@@ -74,7 +77,7 @@ class Made(msgspec.Struct, frozen=True):
     id: UUID
 
 
-async def offer_package(tx: Tx, offer: PackageOffer) -> Made:
+async def offer_package(tx: Tx, offer: PackageOffer, by: Principal | None = None) -> Made:
     """A package belongs to, and opens, agencies where one may offer it. Raises NotAllowed, CodeTaken, Unprocessable."""
     for agency in (offer.agency, *(grant.agency for grant in offer.grants)):
         check_acts_at(tx, agency)
@@ -91,15 +94,18 @@ async def offer_package(tx: Tx, offer: PackageOffer) -> Made:
     if made is None:
         raise CodeTaken(f"{offer.agency} has a package {offer.code} already.")
     await bump(tx)
+    said = {"title": offer.title, "on_sale_from": offer.on_sale_from}
+    await acts.record(tx, ActRecorded, offer.agency, by, "package.offer", package, said)
     return Made(package)
 
 
-async def set_price(tx: Tx, package: UUID, offer: PriceOffer) -> Made:
+async def set_price(tx: Tx, package: UUID, offer: PriceOffer, by: Principal | None = None) -> Made:
     """Raises NotFound, NotAllowed, PriceStands."""
     row = await tx.get(PackageRow, package)
     if row is None:
         raise NotFound("There is no such package.")
     check_acts_at(tx, row.agency)
+    stood = next((o.net_vnd for o in await offers(tx, row, offer.since) if o.term == offer.term), None)
     price = clock.new_id()
     made = await tx.scalar(
         insert(PriceRow)
@@ -118,6 +124,9 @@ async def set_price(tx: Tx, package: UUID, offer: PriceOffer) -> Made:
     )
     if made is None:
         raise PriceStands(f"This term has a price from {offer.since} on already; set one from another day.")
+    before = {} if stood is None else {"price_vnd": stood}
+    said = {"title": f"{row.title}, {offer.term}", "price_vnd": offer.net_vnd, "since": offer.since}
+    await acts.record(tx, ActRecorded, row.agency, by, "package.price", package, said, before)
     return Made(price)
 
 

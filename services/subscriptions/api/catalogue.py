@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.subscriptions.actions import catalogue as actions
 from services.subscriptions.queries import catalogue as queries
-from shared.auth import Right
+from shared.auth import Right, principal_of
 from shared.contracts.roles import SUBSCRIPTION_STAFF
 from shared.db import Tx
 from shared.http import once
@@ -32,7 +32,7 @@ async def offer_package(
     request: Request, tx: NamedDependency[Tx], data: JSONBody[actions.PackageOffer]
 ) -> actions.Made:
     """Put a package on sale; it shows once it has a price."""
-    return await once(request, tx, actions.offer_package(tx, data))
+    return await once(request, tx, actions.offer_package(tx, data, principal_of(request)))
 
 
 @post("/api/subscriptions/v1/packages/{package:uuid}/prices", guards=[may_offer_packages])
@@ -43,7 +43,7 @@ async def set_price(
     data: JSONBody[actions.PriceOffer],
 ) -> actions.Made:
     """Set a new price version; who bought at an older one keeps it."""
-    return await once(request, tx, actions.set_price(tx, package, data))
+    return await once(request, tx, actions.set_price(tx, package, data, principal_of(request)))
 
 
 routes = [list_packages, offer_package, set_price]
