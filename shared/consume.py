@@ -25,6 +25,13 @@ log = structlog.get_logger()
 BACKOFF_S = (1, 5, 30, 300)
 """Seconds after which a failing fact is tried again; after the last it is parked."""
 
+PATIENCE_MS = 200
+"""So long does a batch wait for a row that somebody has; it is far less than PostgreSQL takes to see a circle.
+
+Each fact locks its rows in the order that all keep, but the second one's come after the first one's. So the batch gives
+way, and its facts are handled one by one.
+"""
+
 WAIT_S = 5
 WAIT_MAX_S = 60
 
@@ -38,6 +45,7 @@ _CLAIM = ForRows(
     id=UUID,
     subject=str,
 )
+_IMPATIENT = sa.text(f"SET LOCAL lock_timeout = '{PATIENCE_MS}ms'")
 _KEEP = sa.text(
     "INSERT INTO retry (fact_id, subject, body, state, waits_for, attempts, error, since, next_at) "
     "VALUES (:id, :subject, :body, :state, :key, :attempts, :error, :now, :next_at) "
@@ -92,6 +100,8 @@ class Consumer:
         """Handle a fetched batch. When this returns, each fact was handled or is kept for later: it may be acked."""
         try:
             async with database.worker_tx() as tx:
+                if sum(not self._handler(fact)[1] for fact in facts) > 1:
+                    await tx.execute(_IMPATIENT)
                 await self._run(tx, facts)
                 self.kept |= "kept" in tx.info
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the fact must be kept
@@ -130,6 +140,10 @@ class Consumer:
             return False
         return True
 
+    def _handler(self, fact: Fact) -> tuple[Handler, bool]:
+        """What handles a fact, and whether it takes whole batches: those lock what they need at once, in order."""
+        return self.handlers.get(type(fact), (_ignore, False))
+
     async def _run(self, tx: Tx, facts: Sequence[Fact]) -> None:
         said = [{"id": fact.id, "subject": fact.subject()} for fact in facts]
         rows = await _CLAIM.run(tx, said, now=clock.now())
@@ -140,7 +154,7 @@ class Consumer:
             if name not in claimed:
                 continue
             claimed.discard(name)  # the same fact twice in one batch is handled once
-            handler, whole = self.handlers.get(type(fact), (_ignore, False))
+            handler, whole = self._handler(fact)
             if whole:
                 wholes.setdefault(handler, []).append(fact)
             else:

@@ -364,19 +364,22 @@ def _facts_of(error: Exception) -> tuple[int, str, str, dict[str, Any]]:
         status, kind = error.status_code, OF_STATUS.get(error.status_code)
         code = kind.code if kind else BadInput.code if status < 500 else FAULT  # noqa: PLR2004
         return status, code, error.detail or HTTPStatus(status).phrase, extra
-    if _is_passing(error):
-        return (
-            503,
-            Unavailable.code,
-            "Something we need is away for a moment; try again.",
-            {"retry_after_s": 2},
-        )
+    if (state := _passing(error)) is not None:
+        said = AT_ONCE if state[:2] in ("40", "55") else AWAY
+        return 503, Unavailable.code, said, {"retry_after_s": 2}
     return 500, FAULT, "Something broke on our side. Nothing was changed; it has been logged.", {}
 
 
-def _is_passing(error: Exception) -> bool:
-    """Whether a database or Redis failure will pass by itself: a lost connection, a full pool, a time-out."""
+AWAY = "Something we need is away for a moment; try again."
+AT_ONCE = "Somebody else changed the same at this moment. Nothing of yours was changed; try again."
+
+
+def _passing(error: Exception) -> str | None:
+    """The SQLSTATE, or nothing more, of a failure that passes by itself: a lost connection, a full pool, a circle of
+    locks, a time-out; None for any other.
+    """
     if isinstance(error, sa.exc.DBAPIError):
-        state = getattr(error.orig, "sqlstate", None)
-        return error.connection_invalidated or state is None or state[:2] in ("08", "40", "53", "55", "57")
-    return isinstance(error, sa.exc.TimeoutError | ConnectionError)
+        state = getattr(error.orig, "sqlstate", None) or ""
+        passes = error.connection_invalidated or not state or state[:2] in ("08", "40", "53", "55", "57")
+        return state if passes else None
+    return "" if isinstance(error, sa.exc.TimeoutError | ConnectionError) else None

@@ -183,9 +183,13 @@ async def find(tx: Tx, invoices: Iterable[UUID | None]) -> dict[UUID, Sale]:
 
 
 async def lock(tx: Tx, invoice: UUID | None) -> Sale | None:
-    """How an invoice stands, and nobody changes it until the transaction ends."""
-    found = (await tx.execute(sa.select(SALE).where(SALE.c.id == invoice).with_for_update())).first()
-    return read_sale(found) if found is not None else None
+    """How an invoice stands, and nobody changes it until the transaction ends.
+
+    All sales of the same thing are locked with it, in the order of their ids: who goes on to the others meets nobody.
+    """
+    of = sa.select(SALE.c.of).where(SALE.c.id == invoice).scalar_subquery()
+    rows = await tx.execute(sa.select(SALE).where(SALE.c.of == of).order_by(SALE.c.id).with_for_update())
+    return next((read_sale(row) for row in rows if row.id == invoice), None)
 
 
 def read_sale(row: Any) -> Sale:

@@ -1,7 +1,6 @@
 """Two who act at the same moment, one step at a time: who must wait is waited for, and no test sleeps on it."""
 
 import asyncio
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,17 +12,11 @@ _WAITING = sa.text(
 )
 
 
-async def until_waiting(flat: Flat, how_many: int = 1) -> None:
-    """Go on once so many transactions of a flat wait for a lock that another one has."""
+async def until_waiting(flat: Flat, how_many: int = 1, unless: asyncio.Task[None] | None = None) -> None:
+    """Go on once so many transactions of a flat wait for a lock that another one has, or a task is done."""
     for _ in range(500):
         async with flat.tx() as tx:
-            if (await tx.scalar(_WAITING) or 0) >= how_many:
+            if (await tx.scalar(_WAITING) or 0) >= how_many or (unless is not None and unless.done()):
                 return
         await asyncio.sleep(0.01)
     raise AssertionError("Nobody came to wait for a lock.")
-
-
-async def both(*tasks: Any) -> None:
-    """Let those who acted at once end; PostgreSQL's own word for a circle, where there is one, is the failure."""
-    async with asyncio.timeout(20):
-        await asyncio.gather(*tasks)

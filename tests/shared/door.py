@@ -116,6 +116,12 @@ async def away() -> None:
     raise sa.exc.TimeoutError("the pool is empty")
 
 
+@get(["/api/ads/v1/circle", "/circle"])
+async def circle(tx: NamedDependency[Tx]) -> None:
+    """PostgreSQL ends who would wait in a circle."""
+    await tx.execute(sa.text("DO $$ BEGIN RAISE EXCEPTION 'a circle' USING ERRCODE = '40P01'; END $$"))
+
+
 @get("/desk/ads/page", guards=[may_book])
 async def staff_page() -> str:
     return "staff"
@@ -155,7 +161,7 @@ async def door(sample, stack):
     app = Litestar(
         route_handlers=[
             *(book_one, things, broken, limited_one, staff_page, staff_form),
-            *(listed, take_picture, slow, form_of_a_stranger, rename, away),
+            *(listed, take_picture, slow, form_of_a_stranger, rename, away, circle),
         ],
         plugins=[Service("ads", sample.kit.settings, Consumer("ads"), Jobs("ads"))],
     )

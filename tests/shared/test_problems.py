@@ -48,6 +48,7 @@ KINDS: dict[str, tuple[int, str, str, str, dict[str, str], bytes]] = {
     "JSON for a form": (415, "wrong-content-type", "POST", PICTURES, JSON, GOOD),
     "no version": (428, "version-missing", "PUT", THING, {}, b""),
     "a fault": (500, "fault", "GET", "/api/ads/v1/broken/x", {}, b""),
+    "a circle of locks": (503, "unavailable", "GET", "/api/ads/v1/circle", {}, b""),
     "a full pool": (503, "unavailable", "GET", "/api/ads/v1/away", {}, b""),
 }
 """What is sent (method, address, headers, body), and the status and code that it is refused with."""
@@ -92,6 +93,13 @@ async def test_a_key_that_came_before_with_other_input_and_too_many_requests_are
     answers = [await door.client.get("/api/ads/v1/limited", headers=headers) for _ in range(8)]
     check(answers[-1], 429, "too-many")
     assert int(answers[-1].headers["retry-after"]) >= 1
+
+
+async def test_who_met_another_at_the_same_moment_is_told_so_and_to_try_again(door):
+    seen = await door.client.get("/circle", headers={"Accept": "text/html"})
+    assert seen.status_code == 503
+    assert "Có người khác vừa sửa đúng việc này cùng lúc" in seen.text
+    assert "hãy thử lại" in seen.text
 
 
 @pytest.mark.parametrize(

@@ -223,8 +223,8 @@ async def approve_reset(tx: Tx, principal: Principal, reset: UUID) -> None:
     await _check_whole(tx, row.person)
     row.approved_by, row.approved_at = principal.id, clock.now()
     await tx.flush()
-    await _end_resets(tx, row.person, principal)
     person = await locked(tx, PersonRow, row.person)
+    await _end_resets(tx, row.person, principal)
     person.totp_secret, person.totp_step = None, 0
     await tx.execute(sa.delete(RecoveryCodeRow).where(RecoveryCodeRow.person == row.person))
     await sessions.end_sessions(tx, row.person)

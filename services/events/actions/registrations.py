@@ -234,6 +234,8 @@ async def erase_person(tx: Tx, person: UUID) -> None:
         ),
         {"person": person},
     )
+    # Before those who run, as money that comes has it.
+    await tx.execute(sa.text("UPDATE hold SET person = NULL WHERE person = :person"), {"person": person})
     await tx.execute(
         sa.text(
             "UPDATE entrant SET name = '' FROM registration WHERE registration.person = :person "
@@ -241,8 +243,6 @@ async def erase_person(tx: Tx, person: UUID) -> None:
         ),
         {"person": person},
     )
-    for forget in ("registration", "hold"):
-        await tx.execute(
-            sa.text(f"UPDATE {forget} SET person = NULL WHERE person = :person"),  # noqa: S608 - our own names
-            {"person": person},
-        )
+    await tx.execute(
+        sa.text("UPDATE registration SET person = NULL WHERE person = :person"), {"person": person}
+    )

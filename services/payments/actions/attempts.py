@@ -319,13 +319,18 @@ async def held_at(tx: Tx, attempt: UUID) -> str:
     return row.agency
 
 
-async def decide_held(tx: Tx, attempt: UUID, by: UUID, *, good: bool) -> AttemptRow:
-    """Take suspect money, or call the attempt failed, as two persons agreed. Raises NotFound, NothingHeld."""
+async def lock(tx: Tx, attempt: UUID) -> tuple[InvoiceRow, AttemptRow]:
+    """Lock an attempt with its invoice. Raises NotFound."""
     reference = await tx.scalar(sa.select(AttemptRow.reference).where(AttemptRow.id == attempt))
     found = await _attempt(tx, reference) if reference else None
     if found is None:
         raise NotFound("There is no such attempt.")
-    invoice, row = found
+    return found
+
+
+async def decide_held(tx: Tx, attempt: UUID, by: UUID, *, good: bool) -> AttemptRow:
+    """Take suspect money, or call the attempt failed, as two persons agreed. Raises NotFound, NothingHeld."""
+    invoice, row = await lock(tx, attempt)
     state = rules.decided(attempt_of(row), good=good)
     row.decided_by = by
     await _conclude(tx, invoice, row, state, None)

@@ -59,9 +59,13 @@ async def decide_proposal(tx: Tx, proposal: UUID, by: UUID, *, agreed: bool) -> 
 
     Raises NotFound, NotAwaited, SamePerson, and what the deed refuses.
     """
-    row: ProposalRow | None = await locked(tx, ProposalRow, proposal)
-    if row is None:
+    found = await tx.get(ProposalRow, proposal)
+    if found is None:
         raise NotFound("There is no such proposal.")
+    if found.act == "held":
+        # Before the proposal, as the bank's own word locks it, which drops the proposal.
+        await attempts.lock(tx, UUID(found.about))
+    row: ProposalRow = await locked(tx, ProposalRow, proposal)
     proposed = msgspec.convert(row, Proposal, from_attributes=True)
     rules.require_open(proposed, by, agreed=agreed)
     row.decided_by, row.decided_at, row.agreed = by, clock.now(), agreed

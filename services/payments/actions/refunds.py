@@ -113,8 +113,10 @@ async def _needs_two(
     """Whether a second person must approve, by all that goes back besides; who asks at the same moment waits here."""
     if capture.rail == "trial":
         return False  # nothing came, so nothing has to go back
-    for one in sorted({str(invoice.buyer), str(by or invoice.buyer)}):
-        await tx.execute(_ONE_AT_A_TIME, {"who": one})
+    # The payer's word before the asker's: a clerk who pays for something and asks for others is both.
+    await tx.execute(_ONE_AT_A_TIME, {"who": f"payer:{invoice.buyer}"})
+    if by is not None:
+        await tx.execute(_ONE_AT_A_TIME, {"who": f"asker:{by}"})
     going = sa.select(sa.func.coalesce(sa.func.sum(RefundRow.amount_vnd), 0)).where(
         RefundRow.state.not_in(rules.GIVEN_UP)
     )

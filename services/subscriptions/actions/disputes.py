@@ -7,15 +7,16 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.subscriptions.actions.version import bump
 from services.subscriptions.tables import DisputeRow, InvoiceRow, PeriodRow
+from shared import sales
 from shared.contracts.payments import ChargebackClosed, ChargebackOpened
-from shared.db import Tx, locked
+from shared.db import Tx
 
 
 async def dispute(tx: Tx, fact: ChargebackOpened | ChargebackClosed) -> None:
     """Suspend access while a chargeback is open and after it is lost; the two facts may come in either order."""
-    invoice = await locked(tx, InvoiceRow, fact.invoice)
-    if invoice is None:
+    if await sales.lock(tx, fact.invoice) is None:
         return
+    invoice = await tx.get_one(InvoiceRow, fact.invoice)
     outcome = fact.outcome if isinstance(fact, ChargebackClosed) else None
     known = insert(DisputeRow).values(
         id=fact.chargeback, agency=invoice.agency, invoice=invoice.id, outcome=outcome

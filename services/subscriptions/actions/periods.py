@@ -18,7 +18,7 @@ from shared.calendar import local_day, show_day
 from shared.contracts.base import CreditedLine, Period
 from shared.contracts.subscriptions import EarningMoved, MessageRequested
 from shared.db import Tx, locked
-from shared.errors import PriceChanged, Refused
+from shared.errors import PriceChanged, Refused, Waits
 from shared.outbox import emit
 from shared.sales import SALE, Sale, read_sale
 
@@ -97,11 +97,11 @@ async def take(tx: Tx, sale: Sale) -> None:
     """Late money buys its period where the price stands and the days are not paid otherwise.
 
     A renewal's price always stands: it is the reader's own. Raises SubscriptionCancelled, AlreadySubscribed, NotOnSale,
-    PriceChanged.
+    PriceChanged; Waits while the reader is at a checkout.
     """
     invoice: InvoiceRow = await locked(tx, InvoiceRow, sale.id)
     subscription = await _not_cancelled(tx, invoice.subscription)
-    await one_at_a_time(tx, subscription.person)
+    await one_at_a_time(tx, subscription.person, patient=False)
     today = local_day(clock.now())
     if invoice.n == 0:
         package = await tx.get_one(PackageRow, subscription.package)
@@ -181,11 +181,18 @@ async def anchor_of(tx: Tx, subscription: SubscriptionRow) -> Anchor:
     return Anchor(subscription.anchor, subscription.anchored, term)
 
 
-async def one_at_a_time(tx: Tx, person: UUID) -> None:
-    """Two purchases of one person wait for each other, so that neither misses what the other opened or took."""
-    await tx.execute(
-        sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"person:{person}"}
-    )
+async def one_at_a_time(tx: Tx, person: UUID, *, patient: bool = True) -> None:
+    """Two purchases of one person wait for each other, so that neither misses what the other opened or took.
+
+    Who has locked rows before is not patient: it raises Waits and comes again, instead of waiting in a circle.
+    """
+    key = f"person:{person}"
+    if patient:
+        await tx.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+    elif not await tx.scalar(
+        sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key}
+    ):
+        raise Waits(key)
 
 
 async def _not_cancelled(tx: Tx, subscription: UUID) -> SubscriptionRow:
