@@ -89,6 +89,16 @@ def split(gross_vnd: int, vat_class: str, tax_point: date) -> Amount:
     return Amount(net_vnd, gross_vnd - net_vnd)
 
 
+def split_after(before_vnd: int, part_vnd: int, vat_class: str, tax_point: date) -> Amount:
+    """A part of an agreed gross as net and VAT: what it comes to with all parts before it, less what those come to.
+
+    So the parts of a whole are its net and its VAT to the đồng; each split by itself would be rounded by itself.
+    """
+    upto = split(before_vnd + part_vnd, vat_class, tax_point)
+    before = split(before_vnd, vat_class, tax_point)
+    return Amount(upto.net_vnd - before.net_vnd, upto.vat_vnd - before.vat_vnd)
+
+
 def check_seen(seen_vnd: int | None, now_vnd: int) -> None:
     """Raises PriceChanged where a buyer was shown another gross price than would be charged; None was shown none."""
     if seen_vnd is not None and seen_vnd != now_vnd:

@@ -173,6 +173,10 @@ class InstalmentRow(Base):
     __table_args__ = (
         sa.UniqueConstraint("sponsorship", "position", name="instalment_position"),
         sa.UniqueConstraint("invoice", name="instalment_invoice"),
+        sa.CheckConstraint(
+            "gross_vnd >= 0 AND before_vnd >= 0 AND (position > 1 OR before_vnd = 0)",
+            name="instalment_of_a_whole",
+        ),
         sa.Index("instalment_unopened", "due_on", postgresql_where=sa.text("invoice IS NULL")),
     )
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -182,8 +186,10 @@ class InstalmentRow(Base):
     position: Mapped[int] = mapped_column(sa.Integer)
     title: Mapped[str]
     due_on: Mapped[date]
-    net_vnd: Mapped[int]
-    """VAT is added by the rate of the day on which it becomes an invoice."""
+    before_vnd: Mapped[int]
+    """What the instalments before it come to."""
+    gross_vnd: Mapped[int]
+    """As agreed, VAT included; how much of it is VAT says the day on which it becomes an invoice."""
     invoice: Mapped[UUID | None]
     reminders: Mapped[int] = mapped_column(sa.Integer)
 

@@ -138,7 +138,7 @@ async def test_the_second_instalment_is_invoiced_on_terms_before_it_is_due_and_b
     assert await flat.facts() == []  # nothing is billed before the contract
     await flat.receive(a_capture(fact.invoice, fact.lines))
     (signed,) = [each for each in await flat.facts() if isinstance(each, OrderSigned)]
-    assert [each.net_vnd for each in signed.lines] == [100_000_000], "promised, not yet invoiced"
+    assert [each.gross_vnd for each in signed.lines] == [108_000_000], "promised, not yet invoiced"
     await flat.tick()
     assert await flat.facts() == []  # 46 days ahead: too early
     async with flat.tx() as tx:

@@ -17,8 +17,9 @@ from services.events.rules.sponsorships import (
     schedule,
     state_of,
 )
-from services.events.rules.stock import SalesClosed, check_open
+from services.events.rules.stock import VAT_CLASS, SalesClosed, check_open
 from shared.errors import Unprocessable
+from shared.money import priced, split_after
 from tests.events import BANK, BEER, DIGITAL_BANK, FINANCE, TELECOM
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -76,9 +77,16 @@ def terms(price_vnd: int, shares: list[int]) -> Terms:
     st.integers(0, 10**11),
     st.lists(st.integers(1, 30), min_size=1, max_size=8).map(lambda xs: [*xs[:-1], xs[-1]]),
 )
-def test_instalments_make_up_the_price_to_the_dong(price_vnd: int, shares: list[int]) -> None:
+@pytest.mark.promise("E7")
+def test_instalments_make_up_the_price_that_was_shown_to_the_dong_net_and_vat_each(
+    price_vnd: int, shares: list[int]
+) -> None:
+    shown = priced(price_vnd, VAT_CLASS, TODAY)
     parts = schedule(terms(price_vnd, shares), RUN, TODAY)
-    assert sum(part.net_vnd for part in parts) == price_vnd
+    assert sum(part.gross_vnd for part in parts) == shown.gross_vnd
+    invoiced = [split_after(part.before_vnd, part.gross_vnd, VAT_CLASS, TODAY) for part in parts]
+    assert sum(cost.net_vnd for cost in invoiced) == price_vnd
+    assert sum(cost.vat_vnd for cost in invoiced) == shown.vat_vnd
     assert parts[0].due_on == TODAY
     assert all(TODAY <= part.due_on <= RUN for part in parts)
 

@@ -5,7 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import PriceChanged
-from shared.money import VAT_PERCENT, Amount, allocate, check_seen, half_up, priced, share, show, split
+from shared.money import (
+    VAT_PERCENT,
+    Amount,
+    allocate,
+    check_seen,
+    half_up,
+    priced,
+    share,
+    show,
+    split,
+    split_after,
+)
 
 amounts = st.integers(-(10**12), 10**12)
 weights = st.lists(st.integers(0, 10**6), min_size=1, max_size=12).filter(any)
@@ -56,6 +67,23 @@ def test_net_and_vat_of_a_gross_are_the_gross_and_a_price_comes_back_as_it_was(v
     assert split(vnd, vat_class, day).gross_vnd == vnd
     price = priced(vnd, vat_class, day)
     assert split(price.gross_vnd, vat_class, day) == price
+
+
+@given(
+    st.lists(st.integers(0, 10**10), min_size=1, max_size=12),
+    st.sampled_from(sorted(VAT_PERCENT)),
+    st.dates(date(2026, 1, 1), date(2028, 1, 1)),
+)
+def test_the_parts_of_an_agreed_gross_are_its_net_and_its_vat_to_the_dong(parts, vat_class, day):
+    split_up = [split_after(sum(parts[:n]), part, vat_class, day) for n, part in enumerate(parts)]
+    assert [each.gross_vnd for each in split_up] == parts
+    assert all(each.net_vnd >= 0 and each.vat_vnd >= 0 for each in split_up)
+    whole = split(sum(parts), vat_class, day)
+    assert sum(each.net_vnd for each in split_up) == whole.net_vnd
+    assert sum(each.vat_vnd for each in split_up) == whole.vat_vnd
+    assert split_up[0] == split(parts[0], vat_class, day), (
+        "the first is paid before it is delivered: split by itself"
+    )
 
 
 def test_an_unknown_vat_class_is_an_error_and_not_free_of_tax():

@@ -16,7 +16,7 @@ from shared.contracts.events import MessageRequested, OrderSigned
 from shared.db import Tx
 from shared.errors import Refused
 from shared.jobs import Batch
-from shared.money import priced
+from shared.money import split_after
 from shared.outbox import emit
 from shared.sales import SALE, Sale
 
@@ -45,7 +45,7 @@ _LATER = (
 def line_of(part: InstalmentRow, sponsorship: SponsorshipRow, event: EventRow, tax_day: date) -> Line:
     """An instalment as it is promised and invoiced: one line, under the same id both times."""
     title = f"{event.title} · {sponsorship.terms['title']} · {part.title}"
-    cost = priced(part.net_vnd, VAT_CLASS, tax_day)
+    cost = split_after(part.before_vnd, part.gross_vnd, VAT_CLASS, tax_day)
     return line(part.id, part.agency, "sponsorship.cash", title, cost, local_day(event.starts_at))
 
 

@@ -190,7 +190,8 @@ async def _promise(tx: Tx, event: EventRow, sponsorship: SponsorshipRow, now: da
             position=due.position,
             title=due.title,
             due_on=due.due_on,
-            net_vnd=due.net_vnd,
+            before_vnd=due.before_vnd,
+            gross_vnd=due.gross_vnd,
             reminders=0,
         )
         for due in schedule(terms, event_day, local_day(now))

@@ -17,14 +17,12 @@ from services.events.pages.payment import off_to_pay, pay_links
 from services.events.pages.rights import bookings, may_buy
 from services.events.pages.words import badge, part_state
 from services.events.rules import industries
-from services.events.rules.sponsorships import Terms, schedule, tax_point
-from services.events.rules.stock import VAT_CLASS
+from services.events.rules.sponsorships import Due, Terms, schedule
 from services.events.tables import SponsorshipRow
 from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx, enter
 from shared.http import once, read_form
-from shared.money import priced
 from shared.request import Request
 from shared.service import transaction
 from shared.strangers import Share, sharing
@@ -76,17 +74,10 @@ async def _form(
     )
 
 
-def _parts(event: queries.EventView, chosen: queries.SellableView) -> list[dict[str, object]]:
+def _parts(event: queries.EventView, chosen: queries.SellableView) -> list[Due]:
     today = local_day(clock.now())
     terms = msgspec.convert(msgspec.to_builtins(chosen), Terms)
-    return [
-        {
-            "title": due.title,
-            "due_on": due.due_on,
-            "total_vnd": priced(due.net_vnd, VAT_CLASS, tax_point(due.due_on, today)).gross_vnd,
-        }
-        for due in schedule(terms, local_day(event.starts_at), today)
-    ]
+    return schedule(terms, local_day(event.starts_at), today)
 
 
 def _industries(lang: str) -> list[tuple[str, str]]:

@@ -43,7 +43,7 @@ SELECT e.slug, e.title, e.agency, e.starts_at,
     coalesce(sum(capacity - held - sold) FILTER (WHERE kind = 'package'), 0)::int AS packages_left,
     coalesce(sum(held) FILTER (WHERE kind = 'package'), 0)::int AS packages_held,
     coalesce(sum(sold) FILTER (WHERE kind = 'package'), 0)::int AS packages_sold,
-    (SELECT coalesce(sum(i.net_vnd), 0)::bigint FROM instalment i JOIN sponsorship p ON p.id = i.sponsorship
+    (SELECT coalesce(sum((p.terms->>'price_vnd')::bigint), 0)::bigint FROM sponsorship p
         WHERE p.event = e.id AND p.contracted_at IS NOT NULL AND p.cancelled_at IS NULL) AS sponsor_vnd,
     coalesce(sum(capacity - held - sold) FILTER (WHERE kind = 'ticket'), 0)::int AS tickets_left,
     coalesce(sum(held) FILTER (WHERE kind = 'ticket'), 0)::int AS tickets_held,

@@ -17,7 +17,7 @@ from shared import clock, sales
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotFound
-from shared.money import priced
+from shared.money import split_after
 from shared.sales import Sale
 
 
@@ -207,7 +207,7 @@ async def _parts(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, list[PartView]]:
 
 def _part(row: InstalmentRow, sale: Sale | None) -> PartView:
     today = local_day(clock.now())
-    cost = sale or priced(row.net_vnd, VAT_CLASS, tax_point(row.due_on, today))
+    cost = sale or split_after(row.before_vnd, row.gross_vnd, VAT_CLASS, tax_point(row.due_on, today))
     return PartView(
         position=row.position,
         title=row.title,

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from itertools import accumulate
 from typing import Annotated, Literal
 
 import msgspec
 
+from services.events.rules.stock import VAT_CLASS
 from shared import money
 from shared.errors import Unprocessable
 
@@ -53,7 +55,9 @@ class Due(msgspec.Struct, frozen=True):
     position: int
     title: str
     due_on: date
-    net_vnd: int
+    before_vnd: int
+    """What the instalments before it come to, VAT included."""
+    gross_vnd: int
 
 
 def check_instalments(instalments: Sequence[InstalmentTerms]) -> None:
@@ -63,16 +67,24 @@ def check_instalments(instalments: Sequence[InstalmentTerms]) -> None:
 
 
 def schedule(terms: Terms, event_day: date, today: date) -> list[Due]:
-    """Split the price into its instalments: to the đồng, the first due today, none due before today."""
-    parts = money.allocate(terms.price_vnd, [part.share for part in terms.instalments])
+    """Split the price, with the VAT of today, into its instalments: the first due today, none due before today.
+
+    They come to what the sponsor was shown, to the đồng, and stay what they are when the rate of VAT changes.
+    """
+    agreed = money.priced(terms.price_vnd, VAT_CLASS, today)
+    parts = money.allocate(agreed.gross_vnd, [part.share for part in terms.instalments])
+    before = accumulate([0, *parts[:-1]])
     return [
         Due(
             n,
             part.title,
             today if n == 1 else max(today, event_day - timedelta(days=part.days_before)),
-            net_vnd,
+            before_vnd,
+            gross_vnd,
         )
-        for n, (part, net_vnd) in enumerate(zip(terms.instalments, parts, strict=True), start=1)
+        for n, (part, gross_vnd, before_vnd) in enumerate(
+            zip(terms.instalments, parts, before, strict=True), start=1
+        )
     ]
 
 
