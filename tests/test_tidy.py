@@ -167,6 +167,19 @@ def test_the_docs_say_of_each_fact_whether_anybody_sends_it_yet():
             assert sent != ("*(not sent yet)*" in rows[kind.subject()]), kind.subject()
 
 
+def test_the_docs_say_of_each_fact_who_hears_it():
+    """What all hear of accounts is wired in one place for all; of the rest each service's own doors tell."""
+    hearing = {name: import_module(f"services.{name}.consumers").consumer.subjects() for name in SERVICES}
+    rows = [
+        line.strip("| ").split(" | ") for line in words("docs/facts.md").splitlines() if line[:3] == "| `"
+    ]
+    for fact, *_, heard in rows:
+        if heard != "all":
+            said = heard.replace("nobody yet", "").replace("sellers", "ads, subscriptions, events")
+            hear = {name for name in SERVICES if fact.strip("`") in hearing[name]}
+            assert set(said.split(", ")) - {""} == hear, fact
+
+
 def test_every_problem_code_is_in_the_docs():
     for service in SERVICES:
         for room in ("rules", "actions", "queries", "gateways", "api", "pages"):
