@@ -26,6 +26,9 @@ T = TypeVar("T")
 SHOWN = 20
 """How many rows of a kind are shown; who wants others types more, for nobody pages through people."""
 
+MOST = SHOWN + 1
+"""How many rows a flat reads at most: one more than is shown says that there are others."""
+
 ASKED = "x-part"
 """The header by which our script asks for the part alone, and by which the answer says that it is one."""
 
@@ -64,19 +67,26 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def part(heading: str, found: list[T], row: Callable[[T], Row]) -> Part:
-    """A part of what was read with `LIMIT SHOWN + 1`."""
+    """A part of what was read with `LIMIT MOST`."""
     return Part(heading, [row(one) for one in found[:SHOWN]], len(found) > SHOWN)
+
+
+def asked(q: str) -> tuple[Sought | None, str]:
+    """What is searched for, or else what is missing; nothing is where nobody has typed yet."""
+    try:
+        return sought(q), ""
+    except Unprocessable as refusal:
+        return None, refusal.sentence if q.strip() else ""
 
 
 async def answer_find(
     request: Request, desk: str, q: str, look: Callable[[Sought], Awaitable[list[Part]]]
 ) -> Template:
     """What a flat finds; too short a question is answered with what is missing."""
-    try:
-        asked = sought(q)
-    except Unprocessable as refusal:
-        return _answer(request, desk, [], q=q, error=refusal.sentence if q.strip() else "")
-    return _answer(request, desk, await look(asked), q=q, looked=True)
+    wanted, error = asked(q)
+    if wanted is None:
+        return _answer(request, desk, [], q=q, error=error)
+    return _answer(request, desk, await look(wanted), q=q, looked=True)
 
 
 def answer_card(request: Request, desk: str, buyer: UUID, parts: list[Part]) -> Template:

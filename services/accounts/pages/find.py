@@ -13,16 +13,14 @@ from services.accounts.pages.words import ROLES, state_of
 from services.accounts.queries import find as queries
 from shared.agencies import names_of
 from shared.db import Tx
-from shared.errors import Unprocessable
 from shared.request import Request
-from shared.sought import Sought, sought
+from shared.sought import Sought
 from shared.web import N_, language_of, page, translate
 from shared.web.doors import SEARCHED
-from shared.web.found import SHOWN, Part, Row, answer_card, answer_find, finds, part, searched_by
+from shared.web.found import MOST, Part, Row, answer_card, answer_find, asked, finds, part, searched_by
 from shared.web.page import address
 
 DESK = "/desk/accounts"
-MOST = SHOWN + 1
 
 _, may_find = SEARCHED[DESK]
 
@@ -32,12 +30,7 @@ ELSEWHERE = N_("Tài khoản ở cơ quan khác; cơ quan bạn từng gửi th�
 @get("/desk/find", include_in_schema=False, guards=[is_staff])
 async def show_find(request: Request, q: FromQuery[str] = "") -> Template:
     """The one field; every flat in which the person may search answers beside the others."""
-    error = ""
-    if q.strip():
-        try:
-            sought(q)
-        except Unprocessable as refusal:
-            error = refusal.sentence
+    wanted, error = asked(q)
     parts = [(title, address(f"{desk}/find", {"q": q})) for desk, title in searched_by(request)]
     return page(
         request,
@@ -45,7 +38,7 @@ async def show_find(request: Request, q: FromQuery[str] = "") -> Template:
         status_code=422 if error else 200,
         q=q,
         error=error,
-        parts=parts if q.strip() and not error else [],
+        parts=parts if wanted else [],
     )
 
 

@@ -16,10 +16,9 @@ from shared.request import Request
 from shared.sought import Sought
 from shared.web import N_, language_of, translate
 from shared.web.doors import SEARCHED
-from shared.web.found import SHOWN, Part, Row, answer_card, answer_find, finds, part
+from shared.web.found import MOST, Part, Row, answer_card, answer_find, finds, part
 
 DESK = "/desk/ads"
-MOST = SHOWN + 1
 ORDERS = N_("Đơn quảng cáo")
 
 _, may_find = SEARCHED[DESK]

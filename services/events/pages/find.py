@@ -16,10 +16,9 @@ from shared.request import Request
 from shared.sought import Sought
 from shared.web import N_
 from shared.web.doors import SEARCHED
-from shared.web.found import SHOWN, Part, Row, answer_card, answer_find, finds, part
+from shared.web.found import MOST, Part, Row, answer_card, answer_find, finds, part
 
 DESK = "/desk/events"
-MOST = SHOWN + 1
 
 _, may_find = SEARCHED[DESK]
 

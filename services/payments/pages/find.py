@@ -15,10 +15,9 @@ from shared.request import Request
 from shared.sought import Sought
 from shared.web import N_, language_of, translate
 from shared.web.doors import SEARCHED
-from shared.web.found import SHOWN, Part, Row, answer_card, answer_find, finds, part
+from shared.web.found import MOST, Part, Row, answer_card, answer_find, finds, part
 
 DESK = "/desk/payments"
-MOST = SHOWN + 1
 INVOICES, CAME, BACK = N_("Phiếu yêu cầu thanh toán"), N_("Tiền đã nhận"), N_("Hoàn tiền")
 
 _, may_find = SEARCHED[DESK]

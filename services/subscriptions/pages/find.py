@@ -17,9 +17,8 @@ from shared.sought import Sought
 from shared.web import N_, language_of, translate
 from shared.web.doors import SEARCHED
 from shared.web.formats import day
-from shared.web.found import SHOWN, Part, Row, answer_card, answer_find, finds, part
+from shared.web.found import MOST, SHOWN, Part, Row, answer_card, answer_find, finds, part
 
-MOST = SHOWN + 1
 INVOICES = N_("Phiếu thu thuê bao")
 
 _, may_find = SEARCHED[DESK]
