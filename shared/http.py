@@ -113,7 +113,7 @@ def read_form(form: Any, kind: type[T]) -> T:
     Fields that the form does not name keep their defaults; hidden fields starting with `_` are left out.
     Raises NotAWholeNumber or Unprocessable naming the field, BadInput for a NUL.
     """
-    hints = get_type_hints(kind)
+    hints, bounds = get_type_hints(kind), get_type_hints(kind, include_extras=True)
     values: dict[str, Any] = {}
     for name in form:
         if name.startswith("_"):
@@ -122,7 +122,7 @@ def read_form(form: Any, kind: type[T]) -> T:
             raise Unprocessable(f"The form has no field {name}.")
         many = form.getall(name) if hasattr(form, "getall") else [form[name]]
         is_list = getattr(hints[name], "__origin__", None) in (list, tuple)
-        read = [_plain(name, value, hints[name]) for value in many]
+        read = [_plain(name, value, hints[name], _most(bounds[name])) for value in many]
         values[name] = read if is_list else read[-1]
     try:
         return msgspec.convert(values, kind, strict=False, str_keys=True)
@@ -146,9 +146,18 @@ def whole_number(text: str) -> int:
 
 
 _WHOLE = re.compile(r"(-?(?:[0-9]{1,18}|[1-9][0-9]{0,2}(?:\.[0-9]{3}){1,5}))(?:\s*[₫đ])?")
+_HUGE = re.compile(r"-?(?:[0-9]{19,}|[1-9][0-9]{0,2}(?:\.[0-9]{3}){6,})(?:\s*[₫đ])?")
+MOST = 10**18 - 1
+"""No number in a form goes beyond this, and few come near."""
 
 
-def _plain(name: str, value: Any, hint: Any) -> Any:
+def _most(hint: Any) -> int:
+    """The greatest number that a field takes."""
+    said = [meta.le for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, msgspec.Meta)]
+    return next((int(most) for most in said if most is not None), MOST)
+
+
+def _plain(name: str, value: Any, hint: Any, most: int) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -162,6 +171,9 @@ def _plain(name: str, value: Any, hint: Any) -> Any:
         try:
             return whole_number(text)
         except ValueError as error:
+            if _HUGE.fullmatch(text):
+                far = f"The least is {-MOST}." if text[0] == "-" else f"The most is {most}."
+                raise Unprocessable(far, field=name) from error
             raise NotAWholeNumber(
                 f"{name}: {text[:40]!r} is not a whole number. Write 5000000 or 5.000.000, without decimals.",
                 field=name,

@@ -325,12 +325,15 @@ async def test_a_sponsor_whose_money_went_back_is_named_no_more_and_owed_nothing
     assert "không phải thực hiện nữa" in await desk.get(link)
 
 
-async def test_what_costs_nothing_leads_to_its_bibs_and_not_to_payments(flats: Flats) -> None:
+async def test_what_costs_nothing_leads_to_its_bibs_and_speaks_of_no_payment(flats: Flats) -> None:
     flat = await flats.start("events")
     await an_event(flat, tickets=[NewTicket(title="Thiếu nhi", price_vnd=0, capacity=9)], packages=[])
     ticket = (await stock(flat))["Thiếu nhi"]["id"]
     person = Browser(flat, flats.token(id=uuid4()))
-    assert "Giữ vé và đi tiếp" in await person.get("/events/night-run/register")
+    form = await person.get("/events/night-run/register")
+    assert "miễn phí" in form
+    assert "miễn phí" in await person.get("/events/night-run")
+    assert "thanh toán" not in form.split("<form", 1)[1].split("</form>")[0].lower()
     done = await person.post(
         "/events/night-run/register", {"name": ["An"], "ticket": [str(ticket)], "seen": [f"{ticket}:0"]}
     )
@@ -339,6 +342,9 @@ async def test_what_costs_nothing_leads_to_its_bibs_and_not_to_payments(flats: F
     page = await person.get(done.headers["location"])
     assert "Đã có số áo" in page
     assert "0001" in page
+    for shown in (page, await person.get("/events/mine")):
+        assert "Đã đăng ký" in shown
+        assert "Đã thanh toán" not in shown, "nobody paid"
     body = {"event": "night-run", "entries": [{"ticket": str(ticket), "name": "An"}], "seen_vnd": 0}
     headers = {"authorization": f"Bearer {flats.token(id=uuid4())}", "idempotency-key": str(uuid4())}
     answer = await flat.client.post("/api/events/v1/registrations", json=body, headers=headers)

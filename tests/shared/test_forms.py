@@ -12,7 +12,7 @@ from shared.errors import BadInput, Unprocessable
 from shared.web.sentences import said
 from tests.shared.door import Booking
 
-MISSPELT = ["--5", "5e3", "1.5e3", "9" * 5000, "९", "-", "5000.00", "1.5", "1.5000", "0.123", "1234.567"]
+MISSPELT = ["--5", "5e3", "1.5e3", "९", "-", "5000.00", "1.5", "1.5000", "0.123", "1234.567"]
 MISSPELT += ["1.234.56", ".5", "5.", "1,234", "1.234,5", "1..234", "5 ₫ ₫", "₫5"]
 
 
@@ -21,6 +21,18 @@ MISSPELT += ["1.234.56", ".5", "5.", "1,234", "1.234,5", "1..234", "5 ₫ ₫", 
 def test_a_form_takes_no_other_spelling_of_a_whole_number_and_says_which_is_right(text):
     with pytest.raises(http.NotAWholeNumber, match=r"budget_vnd: .*Write 5000000 or 5\.000\.000"):
         http.read_form({"budget_vnd": text}, Booking)
+
+
+@pytest.mark.promise("F5")
+@pytest.mark.parametrize("text", ["9" * 19, "9" * 5000, "9.999.999.999.999.999.999", f"{'9' * 19} ₫"])
+def test_a_number_that_is_too_great_is_refused_with_the_bound_of_its_field(text):
+    for kind, most in ((Annotated[int, msgspec.Meta(ge=1, le=12)], 12), (int, http.MOST)):
+        with pytest.raises(Unprocessable, match=rf"^The most is {most}\.$") as refused:
+            http.read_form({"many": text}, msgspec.defstruct("Form", [("many", kind)]))
+        assert refused.value.more["field"] == "many"
+        assert said("vi", refused.value.sentence) == f"Nhiều nhất là {most}."
+    with pytest.raises(Unprocessable, match=r"^The least is -9+\.$"):
+        http.read_form({"many": f"-{text}"}, msgspec.defstruct("Form", [("many", int)]))
 
 
 @pytest.mark.parametrize("text", ["", "  "])

@@ -9,7 +9,7 @@ from litestar.response import Template
 from services.events import queries
 from services.events.actions.access import patron_of, runner_of
 from services.events.pages.rights import may_buy
-from services.events.pages.words import badge
+from services.events.pages.words import badge, order_state
 from services.events.tables import RegistrationRow
 from shared import auth
 from shared.agencies import name_of
@@ -57,7 +57,7 @@ async def show_mine(request: Request, tx: NamedDependency[Tx]) -> Template:
     return page(
         request,
         "events_mine.html",
-        orders=[(order, badge(request, order.state)) for order in orders],
+        orders=[(order, badge(request, order_state(order))) for order in orders],
         sponsorships=[(each, badge(request, each.state)) for each in sponsorships],
     )
 

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
-from services.events.pages.words import badge
+from services.events.pages.words import badge, order_state
 from services.events.queries import RegistrationView, SponsorshipView
 from services.events.queries import find as queries
 from shared.db import Tx
@@ -60,7 +60,7 @@ def _registration(request: Request, one: RegistrationView, buyer: UUID) -> Row:
         note=f"{one.event_title} · {', '.join(runners)}",
         at=one.created_at,
         amount_vnd=one.total_vnd,
-        mark=badge(request, one.state),
+        mark=badge(request, order_state(one)),
         buyer=buyer,
         href=f"{DESK}/{one.event}",
     )

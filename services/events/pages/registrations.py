@@ -16,7 +16,7 @@ from services.events.actions import registrations
 from services.events.actions.access import runner_of
 from services.events.pages.payment import off_to_pay, pay_links
 from services.events.pages.rights import bookings, may_buy, may_work_desk
-from services.events.pages.words import badge
+from services.events.pages.words import badge, order_state, price
 from services.events.rules.registrations import LINK_DAYS, MOST, Entry
 from shared import auth, clock, links
 from shared.agencies import lineage
@@ -31,7 +31,6 @@ from shared.settings import Settings
 from shared.strangers import Share, sharing
 from shared.web import page
 from shared.web.again import or_again
-from shared.web.formats import money
 from shared.web.qr import qr_code
 
 
@@ -60,8 +59,9 @@ async def _form(request: Request, tx: Tx, slug: str, rows: list[tuple[str, str]]
         request,
         "register_form.html",
         event=event,
-        options=[(str(each.id), f"{each.title} · {money(each.total_vnd)}") for each in offered],
+        options=[(str(each.id), f"{each.title} · {price(request, each.total_vnd)}") for each in offered],
         seen=[f"{each.id}:{each.total_vnd}" for each in offered],
+        dear=all(each.total_vnd for each in offered),
         free=not any(each.total_vnd for each in offered),
         rows=rows,
         most=MOST,
@@ -129,7 +129,7 @@ async def show_order(request: Request, tx: NamedDependency[Tx], key: FromPath[UU
         "registration.html",
         order=order,
         tickets=tickets,
-        state=badge(request, order.state),
+        state=badge(request, order_state(order)),
         pay_url=(await pay_links(request, tx, [order.invoice])).get(order.invoice),
     )
 

@@ -12,6 +12,7 @@ from litestar.response import Redirect, Template
 from services.payments.gateways import SIMULATOR
 from services.payments.rules import vnpay
 from services.payments.simulators import vnpay as simulator
+from shared import clock
 from shared.db import Tx
 from shared.http import read_form
 from shared.request import Request
@@ -60,6 +61,7 @@ async def show_bank(request: Request, tx: NamedDependency[Tx]) -> Template:
         request,
         "vnpay_bank.html",
         transaction=row,
+        over=row.state == "waiting" and clock.now() >= row.expires_at,
         choices=CHOICES,
         bank_path=BANK_PATH,
         brand="VNPAY",
