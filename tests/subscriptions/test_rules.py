@@ -241,6 +241,6 @@ def test_standing_follows_from_periods_and_open_invoices() -> None:
     for periods, open_, expected in cases:
         life = Life(periods, open_, cancelled=False, renewal=True)
         assert standing(life, TODAY) == expected
-        assert may_cancel(life, TODAY) == (expected in ("active", "upcoming"))
+        assert may_cancel(life, TODAY) == (expected in ("active", "upcoming", "incomplete"))
     back = Life((), invoice_open=False, cancelled=False, renewal=False, returned=True)
     assert standing(back, TODAY) == "returned"

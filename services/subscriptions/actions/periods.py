@@ -20,7 +20,7 @@ from shared.contracts.subscriptions import EarningMoved, MessageRequested
 from shared.db import Tx, locked
 from shared.errors import PriceChanged, Refused, Waits
 from shared.outbox import emit
-from shared.sales import SALE, Sale, read_sale
+from shared.sales import SALE, Sale, read_sale, waits
 
 
 class AlreadySubscribed(Refused):
@@ -70,7 +70,24 @@ async def deliver(tx: Tx, sale: Sale) -> None:
     )
     tx.add(period)
     await tx.flush()
+    if invoice.n == 0:
+        await _drop_others(tx, subscription)
     await _tell(tx, sale, subscription, days)
+
+
+async def _drop_others(tx: Tx, begun: SubscriptionRow) -> None:
+    """Who has the package is asked no more to pay for another term of it, chosen meanwhile."""
+    others = (
+        sa.select(SALE)
+        .join(SubscriptionRow, SubscriptionRow.id == SALE.c.of)
+        .join(InvoiceRow, InvoiceRow.id == SALE.c.id)
+        .where(SALE.c.owner == begun.person, SubscriptionRow.package == begun.package)
+        .where(InvoiceRow.n == 0, SubscriptionRow.id != begun.id, waits())
+        # One that is locked is being paid or dropped itself; to wait for it could be to wait for each other.
+        .with_for_update(of=SALE, skip_locked=True)
+    )
+    for row in (await tx.execute(others)).all():
+        await selling.withdraw(tx, PERIOD, read_sale(row), "already-subscribed")
 
 
 async def _tell(tx: Tx, sale: Sale, subscription: SubscriptionRow, days: Span) -> None:

@@ -17,6 +17,7 @@ from services.subscriptions.actions.periods import (
 )
 from services.subscriptions.queries.catalogue import Offer, offer_of, offers
 from services.subscriptions.queries.periods import gross, is_on_its_way, meets_paid, unused
+from services.subscriptions.queries.subscriptions import collection
 from services.subscriptions.rules.catalogue import NotOnSale, check_on_sale
 from services.subscriptions.rules.periods import Anchor, Span, ended
 from services.subscriptions.rules.subscriptions import Life, may_cancel
@@ -32,6 +33,9 @@ from shared.settings import Settings
 
 CHECKOUT = timedelta(hours=2)
 """How long a checkout waits for its money."""
+
+LEAST_LEFT = timedelta(minutes=10)
+"""A checkout that has less time left is not taken up again."""
 
 TERMS_VERSION = "2026-01"
 """The terms that the checkout shows and the contract names."""
@@ -82,7 +86,7 @@ async def subscribe(tx: Tx, settings: Settings, person: UUID, order: Order) -> O
             order.renewal,
             offer.total_vnd,
         )
-        if same:
+        if same and sale.expires_at > now + LEAST_LEFT:
             waiting.next_path = order.next_path or waiting.next_path
             return _opened(settings, sale)
         await selling.withdraw(tx, PERIOD, sale, "another-price", by=person)
@@ -121,7 +125,7 @@ async def _offered(tx: Tx, package: PackageRow, order: Order) -> Offer:
 
 
 async def _waiting(tx: Tx, person: UUID, package: UUID) -> list[tuple[Sale, SubscriptionRow]]:
-    """A person's checkouts of a package that can still be paid for a while, and their contracts."""
+    """A person's checkouts of a package that can still be paid, and their contracts."""
     found = await tx.execute(
         sa.select(SALE, SubscriptionRow)
         .join(SubscriptionRow, SubscriptionRow.id == SALE.c.of)
@@ -131,7 +135,6 @@ async def _waiting(tx: Tx, person: UUID, package: UUID) -> list[tuple[Sale, Subs
             SubscriptionRow.package == package,
             InvoiceRow.n == 0,
             waits(),
-            SALE.c.expires_at > clock.now() + timedelta(minutes=10),
         )
         .order_by(SALE.c.id)
         .with_for_update(of=SALE)
@@ -154,7 +157,7 @@ class Cancelled(msgspec.Struct, frozen=True):
 async def cancel(
     tx: Tx, subscription: UUID, *, person: UUID | None = None, by: UUID | None = None, at_once: bool = False
 ) -> Cancelled:
-    """Stop renewal; `at_once` also ends access after today and credits the unused days.
+    """Stop renewal; `at_once` also ends access after today and credits the unused days. A checkout is dropped.
 
     With `person` it must be theirs, and is their own deed; else it is staff's, who are named by `by`.
     Raises NotFound, NothingToCancel.
@@ -167,7 +170,9 @@ async def cancel(
     periods = (await tx.scalars(held.with_for_update())).all()
     spans = tuple(Span(period.start, period.until) for period in periods)
     again = row.cancelled_at is not None and not at_once
-    if not may_cancel(Life(spans, invoice_open=False, cancelled=again, renewal=row.renewal), today):
+    asked = [read_sale(found) for found in await tx.execute(sa.select(SALE).where(SALE.c.of == row.id))]
+    is_open = any(collection(sale) == "open" for sale in asked)
+    if not may_cancel(Life(spans, invoice_open=is_open, cancelled=again, renewal=row.renewal), today):
         raise NothingToCancel("This subscription is over or was cancelled already. Nothing was changed.")
     await stop(tx, row, person or by)
     if not at_once:

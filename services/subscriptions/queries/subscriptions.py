@@ -169,7 +169,7 @@ async def return_state(tx: Tx, invoice: UUID, person: UUID) -> ReturnState:
         row.PackageRow.title,
         row.PackageRow.title_en,
         row.SubscriptionRow.next_path,
-        _collection(sale),
+        collection(sale),
         sale.total_vnd,
         sale.credited_vnd,
         period.until - timedelta(days=1) if period is not None else None,
@@ -183,7 +183,8 @@ async def payable(tx: Tx, invoice: UUID) -> Sale | None:
     return sale if sale is not None and sale.waits and sale.expires_at > clock.now() else None
 
 
-def _collection(sale: Sale) -> Collection:
+def collection(sale: Sale) -> Collection:
+    """How the collection of an invoice stands."""
     if sale.paid_at is not None:
         return "paid"
     if sale.outcome is not None:
@@ -234,7 +235,7 @@ def _invoice(sale: Sale, row: InvoiceRow) -> Invoice:
         sale.credited_vnd,
         sale.opened_at,
         sale.expires_at,
-        _collection(sale),
+        collection(sale),
     )
 
 

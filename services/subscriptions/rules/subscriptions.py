@@ -35,5 +35,5 @@ def standing(life: Life, today: date) -> Standing:
 
 
 def may_cancel(life: Life, today: date) -> bool:
-    """A subscription with a period under way or to come, or one to be renewed, can be cancelled once."""
-    return not life.cancelled and standing(life, today) in ("active", "upcoming")
+    """A subscription with a period under way or to come can be cancelled once, and a checkout dropped."""
+    return not life.cancelled and standing(life, today) in ("active", "upcoming", "incomplete")
