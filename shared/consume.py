@@ -38,14 +38,16 @@ WAIT_MAX_S = 60
 Handler = Callable[..., Awaitable[None]]
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Awaitable[None]])
 
+# In the same statement, for how long the rest of the transaction waits for a row that somebody has.
 # By subject too, which NATS guards: an id can be anybody's, and would make another publisher's fact look handled.
 _CLAIM = ForRows(
-    "INSERT INTO inbox (fact_id, subject, handled_at) SELECT id, subject, :now FROM given "
+    "INSERT INTO inbox (fact_id, subject, handled_at) SELECT id, subject, :now "
+    "FROM (SELECT set_config('lock_timeout', "
+    "coalesce(CAST(:patience AS text), current_setting('lock_timeout')), true)) AS waits, given "
     "ON CONFLICT DO NOTHING RETURNING fact_id, subject",
     id=UUID,
     subject=str,
 )
-_IMPATIENT = sa.text(f"SET LOCAL lock_timeout = '{PATIENCE_MS}ms'")
 _KEEP = sa.text(
     "INSERT INTO retry (fact_id, subject, body, state, waits_for, attempts, error, since, next_at) "
     "VALUES (:id, :subject, :body, :state, :key, :attempts, :error, :now, :next_at) "
@@ -100,8 +102,6 @@ class Consumer:
         """Handle a fetched batch. When this returns, each fact was handled or is kept for later: it may be acked."""
         try:
             async with database.worker_tx() as tx:
-                if sum(not self._handler(fact)[1] for fact in facts) > 1:
-                    await tx.execute(_IMPATIENT)
                 await self._run(tx, facts)
                 self.kept |= "kept" in tx.info
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the fact must be kept
@@ -146,7 +146,9 @@ class Consumer:
 
     async def _run(self, tx: Tx, facts: Sequence[Fact]) -> None:
         said = [{"id": fact.id, "subject": fact.subject()} for fact in facts]
-        rows = await _CLAIM.run(tx, said, now=clock.now())
+        alone = sum(not self._handler(fact)[1] for fact in facts) <= 1
+        patience = None if alone else f"{PATIENCE_MS}ms"
+        rows = await _CLAIM.run(tx, said, now=clock.now(), patience=patience)
         claimed = {(row.fact_id, row.subject) for row in rows}
         wholes: dict[Handler, list[Fact]] = {}
         for fact in facts:
