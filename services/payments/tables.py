@@ -169,7 +169,8 @@ class RefundRow(Base):
     __tablename__ = "refund"
     __table_args__ = (
         sa.CheckConstraint(
-            "state IN ('asked', 'approved', 'due', 'sent', 'unclear', 'completed', 'failed', 'rejected', 'refused')",
+            "state IN ('asked', 'approved', 'due', 'sent', 'unclear', 'completed', 'failed', 'rejected', 'refused', "
+            "'dropped')",
             name="refund_state",
         ),
         sa.CheckConstraint("cause IN ('person', 'credit', 'declined')", name="refund_cause"),

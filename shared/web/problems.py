@@ -128,6 +128,7 @@ REASONS = {
     "service-runs": "Dịch vụ đang chạy; việc này chỉ làm được khi dịch vụ đã dừng.",
     "slug-taken": "Đã có sự kiện dùng địa chỉ này.",
     "sold-out": "Đã hết, hoặc không còn đủ số bạn cần.",
+    "still-with-seller": "Bên bán vẫn có thể trả lời khoản hoàn đã thôi chờ của phiếu này; hoàn nữa sẽ thành hai lần.",
     "subscription-cancelled": "Gói này đã được hủy, nên không có kỳ nào mở thêm.",
     "terms-not-accepted": "Bạn chưa đồng ý với điều khoản, hoặc chưa xác nhận nhóm được hưởng giá.",
     "unpayable": "Yêu cầu thanh toán mâu thuẫn với những gì đã gửi.",

@@ -41,6 +41,7 @@ ACTS: dict[Act, str] = {
     "refund.reject": N_("Không duyệt hoàn tiền"),
     "refund.renew": N_("Gửi lại khoản hoàn"),
     "refund.withdraw": N_("Rút lại yêu cầu hoàn tiền"),
+    "refund.drop": N_("Thôi chờ bên bán về một khoản hoàn"),
     "role.grant": N_("Thêm vai trò"),
     "role.set": N_("Đặt lại vai trò"),
     "session.open": N_("Đăng nhập"),

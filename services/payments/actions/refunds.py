@@ -41,10 +41,11 @@ async def ask_refund(
     """Ask for part or all of a capture to go back: of what was sold by its seller, out of suspense at once.
 
     `by` is the person who asks, or who answers for the `key` by which it is asked. Raises NotFound, OfferOpen,
-    or OverRefunded.
+    StillWithSeller, or OverRefunded.
     """
     invoice, row = await _located(tx, capture)
     money.require_free(capture_of(row), clock.now())
+    rules.require_answered(dropped=await _is_dropped(tx, invoice))
     refund = await _ask(tx, invoice, row, amount_vnd, cause="person", reason=reason, by=by, key=key)
     details = {"amount_vnd": amount_vnd, "reason": reason} | ({"key": str(key)} if key else {})
     await record_act(tx, row.agency, by, "refund.ask", refund.id, **details)
@@ -57,6 +58,12 @@ async def _located(tx: Tx, capture: UUID) -> tuple[InvoiceRow, CaptureRow]:
     if invoice is None:
         raise NotFound("There is no such payment.")
     return await locked(tx, InvoiceRow, invoice), await locked(tx, CaptureRow, capture)
+
+
+async def _is_dropped(tx: Tx, invoice: InvoiceRow) -> bool:
+    of_invoice = sa.select(CaptureRow.id).where(CaptureRow.invoice == invoice.id)
+    dropped = sa.exists().where(RefundRow.capture.in_(of_invoice), RefundRow.state == "dropped")
+    return bool(await tx.scalar(sa.select(dropped)))
 
 
 async def _ask(
@@ -230,13 +237,14 @@ async def hear_granted(tx: Tx, invoice: InvoiceRow, fact: base.CreditGranted) ->
     if found is None:
         return
     row, capture = found
-    capture.refunding_vnd -= row.amount_vnd
+    if row.state != "dropped":
+        capture.refunding_vnd -= row.amount_vnd
     owed_vnd = _owed(invoice, await _credits(tx, invoice), await _applied(tx, invoice))
     row.state, row.amount_vnd = rules.granted(refund_of(row), owed_vnd)
     if row.state == "refused":
         row.ended_at = clock.now()
         return
-    row.credit = fact.credit
+    row.credit, row.ended_at = fact.credit, None
     capture.refunding_vnd += row.amount_vnd
     await _go_on(tx, invoice, capture, row)
 
@@ -251,22 +259,23 @@ async def hear_refused(tx: Tx, invoice: InvoiceRow, fact: base.RefundRefused) ->
 
 
 async def _asked(tx: Tx, invoice: InvoiceRow, refund: UUID | None) -> tuple[RefundRow, CaptureRow] | None:
-    """A refund that waits for its seller; None for one that does not any more. Raises NotTheirs for any other."""
+    """A refund that its seller may answer; None for one that has its answer. Raises NotTheirs for any other."""
     of_invoice = sa.select(RefundRow.capture).join(CaptureRow, CaptureRow.id == RefundRow.capture)
     capture = await tx.scalar(of_invoice.where(RefundRow.id == refund, CaptureRow.invoice == invoice.id))
     if capture is None:
         raise NotTheirs(f"Nobody asked for the refund {refund} of invoice {invoice.number}.")
     held: CaptureRow = await locked(tx, CaptureRow, capture)
     row: RefundRow = await locked(tx, RefundRow, refund)
-    return (row, held) if row.state == "approved" else None
+    return (row, held) if row.state in rules.WITH_SELLER else None
 
 
 async def _give_up(
     tx: Tx, invoice: InvoiceRow, capture: CaptureRow, row: RefundRow, state: rules.State
 ) -> None:
     """End a refund by which nothing goes back; what was kept for it is owed where a credit or a no came meanwhile."""
+    kept = row.state != "dropped"
     row.state, row.ended_at = state, clock.now()
-    if refund_of(row).waits_for_renewal:
+    if refund_of(row).waits_for_renewal or not kept:
         return
     capture.refunding_vnd -= row.amount_vnd
     if capture.answer == "declined":
@@ -296,6 +305,17 @@ async def withdraw_refund(tx: Tx, refund: UUID, by: UUID) -> RefundRow:
     if row is not None and row.asked_by != by:
         raise NotAllowed("Only who asked takes it back.")
     return await decide_refund(tx, refund, by, good=False)
+
+
+async def drop_refund(tx: Tx, refund: UUID, by: UUID) -> None:
+    """No longer wait for a seller that is silent: nothing goes now, and what it credits later still does.
+
+    One person may, for no money moves by it. Raises NotFound, or NotAwaited.
+    """
+    invoice, capture, row = await with_capture(tx, refund)
+    rules.require_silent(refund_of(row), clock.now())
+    await record_act(tx, row.agency, by, "refund.drop", row.id, amount_vnd=row.amount_vnd)
+    await _give_up(tx, invoice, capture, row, "dropped")
 
 
 async def unclear_at(tx: Tx, refund: UUID) -> str:

@@ -8,7 +8,7 @@ from litestar.response import Template
 
 from services.payments import queries
 from services.payments.queries import refunds as found
-from shared import auth
+from shared import auth, clock
 from shared.contracts.roles import OVERSEERS
 from shared.db import Tx
 from shared.errors import NotSignedIn
@@ -51,7 +51,7 @@ async def _tabs(tx: Tx, lang: str) -> list[tuple[Any, ...]]:
         (DESK, translate(lang, "Tiền đã nhận")),
         (f"{DESK}/held", translate(lang, "Bị nghi ngờ"), len(await queries.held(tx))),
         (f"{DESK}/suspense", translate(lang, "Tiền treo"), await queries.suspense_count(tx)),
-        (f"{DESK}/refunds", translate(lang, "Hoàn tiền"), await found.refunds_waiting(tx)),
+        (f"{DESK}/refunds", translate(lang, "Hoàn tiền"), await found.refunds_waiting(tx, clock.now())),
         (f"{DESK}/rails", translate(lang, "Cách trả"), len(await found.proposals(tx, "rail"))),
     ]
 

@@ -26,9 +26,6 @@ from shared.http import once, read_form
 from shared.lists import decode_cursor, page_of
 from shared.request import Request
 
-UNATTENDED = ("approved", "due", "sent", "completed", "rejected", "refused")
-"""The states in which a refund needs nobody at the desk."""
-
 
 @get(f"{DESK}/refunds", guards=[may_see_payments], include_in_schema=False)
 async def show_refunds(
@@ -36,7 +33,10 @@ async def show_refunds(
 ) -> Template:
     """Refunds that wait for a person, then those still owed, then the others, the latest first."""
     words, proposed = Words(request), await found.proposals(tx, "finding")
-    others = await found.refunds(tx, states=UNATTENDED, limit=PAGE, before=decode_cursor(cursor, UUID))
+    now = clock.now()
+    others = await found.refunds(
+        tx, where=found.unattended(now), limit=PAGE, before=decode_cursor(cursor, UUID)
+    )
     listed = page_of(others, PAGE)
     return await desk(
         request,
@@ -45,11 +45,11 @@ async def show_refunds(
         f"{DESK}/refunds",
         waiting=[
             {**words.refund(row), "proposal": proposed.get((row.agency, str(row.id)))}
-            for row in await found.refunds(tx, states=("asked", "unclear"))
+            for row in await found.refunds(tx, where=found.at_desk(now))
         ],
-        to_renew=[words.refund(row) for row in await found.refunds(tx, to_renew=True)],
+        to_renew=[words.refund(row) for row in await found.refunds(tx, where=found.to_renew())],
         others=[words.refund(row) for row in listed.items],
-        silent=await found.unanswered(tx, clock.now()),
+        silent=await found.unanswered(tx, now),
         next=listed.next,
     )
 
@@ -77,6 +77,17 @@ async def _withdraw_refund(tx: Tx, refund: UUID, by: UUID) -> Redirect:
     return Redirect(f"{DESK}/refunds", status_code=303)
 
 
+@post(f"{DESK}/refunds/{{refund:uuid}}/end", guards=[may_handle_money], include_in_schema=False)
+async def drop_refund(request: Request, tx: NamedDependency[Tx], refund: FromPath[UUID]) -> Redirect:
+    """No longer wait for a seller that has been silent for an hour."""
+    return await once(request, tx, _drop_refund(tx, refund, person_of(request)))
+
+
+async def _drop_refund(tx: Tx, refund: UUID, by: UUID) -> Redirect:
+    await refunds.drop_refund(tx, refund, by)
+    return Redirect(f"{DESK}/refunds", status_code=303)
+
+
 @post(f"{DESK}/refunds/{{refund:uuid}}/finding", guards=[may_handle_money], include_in_schema=False)
 async def propose_finding(request: Request, tx: NamedDependency[Tx], refund: FromPath[UUID]) -> Redirect:
     """Say what VNPay's portal shows about a refund whose answer never came; another person looks too."""
@@ -100,4 +111,4 @@ async def _renew_refund(tx: Tx, refund: UUID, by: UUID) -> Redirect:
     return Redirect(f"{DESK}/refunds", status_code=303)
 
 
-routes = [show_refunds, decide_refund, withdraw_refund, propose_finding, renew_refund]
+routes = [show_refunds, decide_refund, withdraw_refund, drop_refund, propose_finding, renew_refund]

@@ -22,6 +22,7 @@ STATES = {
     "failed": (N_("Không hoàn được"), "danger"),
     "rejected": (N_("Không được duyệt"), "neutral"),
     "refused": (N_("Bên bán từ chối"), "neutral"),
+    "dropped": (N_("Thôi chờ bên bán"), "neutral"),
 }
 """How the states of a refund read, and their colour."""
 

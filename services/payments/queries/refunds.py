@@ -1,6 +1,5 @@
 """What payments reads of money on its way back, of what two persons decide, and of sellers that are silent."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -84,25 +83,22 @@ def _refund(row: Any) -> RefundView:
 async def refunds(
     tx: Tx,
     *,
-    states: Iterable[str] = (),
+    where: sa.ColumnElement[bool] | None = None,
     capture: UUID | None = None,
-    to_renew: bool = False,
     limit: int | None = None,
     before: UUID | None = None,
 ) -> list[RefundView]:
-    """Refunds in these states, or of one capture, or owed and not renewed since; newest first.
+    """Refunds of a kind, such as `at_desk`, or of one capture; newest first.
 
     All of them without a limit; with one, one more, so that the caller sees whether there are more.
     """
     query = _refunds().order_by(RefundRow.id.desc()).limit(None if limit is None else limit + 1)
     if before is not None:
         query = query.where(RefundRow.id < before)
-    if states:
-        query = query.where(RefundRow.state.in_(tuple(states)))
+    if where is not None:
+        query = query.where(where)
     if capture is not None:
         query = query.where(RefundRow.capture == capture)
-    if to_renew:
-        query = query.where(_to_renew())
     return [_refund(row) for row in await tx.execute(query)]
 
 
@@ -111,19 +107,33 @@ _OWED = sa.or_(RefundRow.credit.is_not(None), RefundRow.cause == "declined")
 
 def standing_still() -> Any:
     """What must go back and is not on its way: it waits for an approval, or until somebody asks anew."""
-    return sa.or_(sa.and_(RefundRow.state == "asked", _OWED), _to_renew())
+    return sa.or_(sa.and_(RefundRow.state == "asked", _OWED), to_renew())
 
 
-def _to_renew() -> Any:
+def to_renew() -> Any:
+    """What is owed, and was not asked for anew since it failed or was rejected."""
     anew = aliased(RefundRow)
     given_up = sa.or_(RefundRow.state == "failed", sa.and_(RefundRow.state == "rejected", _OWED))
     return sa.and_(given_up, ~sa.exists().where(anew.renews == RefundRow.id))
 
 
-async def refunds_waiting(tx: Tx) -> int:
+def at_desk(now: datetime) -> Any:
+    """What somebody at the desk decides about: an approval, an unclear outcome, a seller that is silent."""
+    return sa.or_(RefundRow.state.in_(("asked", "unclear")), _silent(now))
+
+
+def unattended(now: datetime) -> Any:
+    """What needs nobody at the desk, or nothing but to be asked for anew."""
+    return ~at_desk(now) & (RefundRow.state != "failed")
+
+
+def _silent(now: datetime) -> Any:
+    return sa.and_(RefundRow.state == "approved", RefundRow.approved_at < now - money.ALARM_AFTER)
+
+
+async def refunds_waiting(tx: Tx, now: datetime) -> int:
     """How many refunds wait for a person at the desk."""
-    waiting = sa.select(sa.func.count()).select_from(RefundRow)
-    waiting = waiting.where(sa.or_(RefundRow.state.in_(("asked", "unclear")), _to_renew()))
+    waiting = sa.select(sa.func.count()).select_from(RefundRow).where(sa.or_(at_desk(now), to_renew()))
     return int(await tx.scalar(waiting) or 0)
 
 
@@ -146,8 +156,7 @@ async def unanswered(tx: Tx, now: datetime) -> dict[str, int]:
         CaptureRow.refunding_vnd == 0,
         CaptureRow.recorded_at < since,
     )
-    asked = sa.select(sa.func.count()).select_from(RefundRow)
-    asked = asked.where(RefundRow.state == "approved", RefundRow.approved_at < since)
+    asked = sa.select(sa.func.count()).select_from(RefundRow).where(_silent(now))
     return {"offers": int(await tx.scalar(offers) or 0), "refunds": int(await tx.scalar(asked) or 0)}
 
 

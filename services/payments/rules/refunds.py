@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.payments.rules.captures import ALARM_AFTER
 from services.payments.rules.proposals import NotAwaited, SamePerson
 from shared.errors import Refused
 
@@ -25,11 +26,20 @@ REFUSALS = frozenset({"02", "03", "09", "91", "95", "97"})
 GIVEN_UP = ("failed", "rejected", "refused")
 """States in which no money goes back by this refund any more."""
 
+WITH_SELLER = ("approved", "dropped")
+"""States in which the seller's answer changes it."""
+
 ON_THEIR_WAY = ("due", "sent", "unclear")
 """States in which the money goes, or may have gone."""
 
-State = Literal["asked", "approved", "due", "sent", "unclear", "completed", "failed", "rejected", "refused"]
-"""`asked` waits for a second person, `approved` for the seller's answer; from `due` on it is on its way."""
+State = Literal[
+    "asked", "approved", "due", "sent", "unclear", "completed", "failed", "rejected", "refused", "dropped"
+]
+"""`asked` waits for a second person, `approved` for the seller's answer; from `due` on it is on its way.
+
+`dropped` is what the desk no longer waits for: it keeps nothing of its payment, and goes after all where its seller
+credits it.
+"""
 
 Cause = Literal["person", "credit", "declined"]
 """Who began it: a person at the desk, a seller by a credit of its own, or by declining late money."""
@@ -37,6 +47,10 @@ Cause = Literal["person", "credit", "declined"]
 
 class OverRefunded(Refused):
     """More would go back than came."""
+
+
+class StillWithSeller(Refused):
+    """The desk dropped a refund of this sale that its seller may still grant; by another one the money went twice."""
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +65,7 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     request: str
     asked_by: UUID | None
     asked_at: datetime
+    approved_at: datetime | None = None
     tries: int = 0
     credit: UUID | None = None
 
@@ -112,9 +127,25 @@ def approved(refund: Refund, by: UUID, *, good: bool, seller: bool, owed_by: Col
     return _agreed(seller=seller) if good else "rejected"
 
 
+def require_silent(refund: Refund, now: datetime) -> None:
+    """Raises NotAwaited unless the seller has had it to answer for longer than until somebody is told of that."""
+    since = refund.approved_at if refund.state == "approved" else None
+    if since is None or since + ALARM_AFTER > now:
+        raise NotAwaited(f"This refund is {refund.state}; only one whose seller is silent is dropped.")
+
+
+def require_answered(*, dropped: bool) -> None:
+    """Raises StillWithSeller where a dropped refund of the same sale has no answer: its seller has it still."""
+    if dropped:
+        raise StillWithSeller("A refund of this sale was dropped, and its seller may still grant it.")
+
+
 def granted(refund: Refund, owed_vnd: int) -> tuple[State, int]:
-    """The seller's credit: on its way goes what it owes, and never more than was asked. Raises NotAwaited."""
-    if refund.state != "approved":
+    """The seller's credit: on its way goes what it owes, and never more than was asked. Raises NotAwaited.
+
+    Also of a refund that the desk dropped meanwhile: what was credited is owed, and who approved it approved this.
+    """
+    if refund.state not in WITH_SELLER:
         raise NotAwaited(f"This refund is {refund.state}; it waits for no answer of its seller.")
     return ("due", min(refund.amount_vnd, owed_vnd)) if owed_vnd > 0 else ("refused", refund.amount_vnd)
 

@@ -282,7 +282,8 @@ def _going_back() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("settlement", sa.Uuid(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('asked', 'approved', 'due', 'sent', 'unclear', 'completed', 'failed', 'rejected', 'refused')",
+            "state IN ('asked', 'approved', 'due', 'sent', 'unclear', 'completed', 'failed', 'rejected', 'refused', "
+            "'dropped')",
             name="refund_state",
         ),
         sa.CheckConstraint("cause IN ('person', 'credit', 'declined')", name="refund_cause"),
