@@ -145,7 +145,10 @@ def whole_number(text: str) -> int:
     return int(found[1].replace(".", ""))
 
 
-_WHOLE = re.compile(r"(-?(?:[0-9]{1,18}|[1-9][0-9]{0,2}(?:\.[0-9]{3}){1,5}))(?:\s*[₫đ])?")
+WHOLE_NUMBER = r"(-?(?:[0-9]{1,18}|[1-9][0-9]{0,2}(?:\.[0-9]{3}){1,5}))(?:\s*[₫đ])?"
+"""How a person writes one; also what a field asks the browser to check, before anything is sent."""
+
+_WHOLE = re.compile(WHOLE_NUMBER)
 _HUGE = re.compile(r"-?(?:[0-9]{19,}|[1-9][0-9]{0,2}(?:\.[0-9]{3}){6,})(?:\s*[₫đ])?")
 MOST = 10**18 - 1
 """No number in a form goes beyond this, and few come near."""

@@ -29,6 +29,7 @@ Act = Literal[
     "rail.withdraw",
     "refund.approve",
     "refund.ask",
+    "refund.drop",
     "refund.reject",
     "refund.renew",
     "refund.withdraw",

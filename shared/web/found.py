@@ -127,6 +127,11 @@ def _answer(
         whole=f"/desk/card/{buyer}" if buyer else address("/desk/find", {"q": q}),
         looked=looked,
     )
+    return as_part(shown, alone=alone)
+
+
+def as_part(shown: Template, *, alone: bool = False) -> Template:
+    """Say whether an answer is a part for our script, or `alone` a page; no cache shows one for the other."""
     shown.headers["vary"] = f"Cookie, {ASKED}"
     shown.headers[ASKED] = "0" if alone else "1"
     return shown

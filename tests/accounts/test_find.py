@@ -10,7 +10,7 @@ from services.accounts.tables import MessageRow, PersonRoleRow
 from shared import clock
 from shared.db import enter
 from tests.accounts.builders import TAX_CODE, a_person, some_agencies
-from tests.shared.desk import ask, card, found, sign_in
+from tests.shared.desk import ask, card, found, said, sign_in
 
 DESK = "/desk/accounts"
 STAFF = {"bkh": ["subscriptions"]}
@@ -149,3 +149,20 @@ async def an_organisation(tx) -> UUID:
     tx.add(row)
     await tx.flush()
     return row.id
+
+
+@pytest.mark.promise("T12")
+@pytest.mark.parametrize(("agency", "known"), [("bkh", True), ("tcnt", False)])
+async def test_a_name_is_a_part_for_who_may_see_it_and_the_end_of_the_id_for_others(
+    flats, flat, *, agency: str, known: bool
+):
+    person = await a_reader(flat)
+    sign_in(flats, flat, **{agency: ["finance_approver"]})
+    answer = await ask(flat, f"{DESK}/name/{person}")
+    assert said(answer) == ("Đặng Thị Ánh" if known else f"…{str(person)[-8:]}")
+    assert f'href="/desk/card/{person}"' in answer.text
+    assert "x-part" in answer.headers["vary"]
+    alone = await ask(flat, f"{DESK}/name/{person}", part=False)
+    assert (alone.status_code, alone.headers["location"]) == (303, f"/desk/card/{person}")
+    sign_in(flats, flat, **{agency: ["reader"]})
+    assert (await ask(flat, f"{DESK}/name/{person}")).status_code == 403

@@ -36,9 +36,10 @@ class WholeHouse:
         made: dict[str, Any] = json.loads((self.home / "demo.json").read_text(encoding="utf-8"))
         return made
 
-    def sign_in(self, opens: str) -> dict[str, str]:
-        """The demo sign-in of the person whose work is at an address."""
-        return next(person for person in self.demo["sign_ins"] if person["opens"] == opens)
+    def sign_in(self, opens: str, email: str = "") -> dict[str, str]:
+        """The demo sign-in of the person whose work is at an address, or of the one there with this e-mail."""
+        there = (person for person in self.demo["sign_ins"] if person["opens"] == opens)
+        return next(person for person in there if email in ("", person["email"]))
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

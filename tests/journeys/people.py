@@ -93,14 +93,17 @@ def totp_code(secret: str) -> str:
 
 
 _signed_in: dict[str, list[dict[str, Any]]] = {}
-"""Cookies of staff by where they work: each person signs in once and comes back."""
+"""Cookies of staff by their e-mail: each person signs in once and comes back."""
 
 
-def sign_in_staff(page: Page, house: WholeHouse, opens: str) -> None:
-    """Password and TOTP, or the session from before; ends on the page where the person works."""
-    who = house.sign_in(opens)
-    if opens in _signed_in:
-        page.context.add_cookies(_signed_in[opens])
+def sign_in_staff(page: Page, house: WholeHouse, opens: str, email: str = "") -> None:
+    """Password and TOTP, or the session from before; ends on the page where the person works.
+
+    `email` names one of several who work there.
+    """
+    who = house.sign_in(opens, email)
+    if who["email"] in _signed_in:
+        page.context.add_cookies(_signed_in[who["email"]])
         page.goto(f"/account/renew?next={opens}")
         return
     page.goto(f"/account/password?next={opens}")
@@ -110,7 +113,7 @@ def sign_in_staff(page: Page, house: WholeHouse, opens: str) -> None:
     page.get_by_label("Mã 6 số hoặc mã khôi phục").fill(totp_code(who["totp_secret"]))
     page.get_by_role("button", name="Đăng nhập").click()
     page.wait_for_url(f"**{opens}**")
-    _signed_in[opens] = [c for c in page.context.cookies() if c["name"] in ("nt_session", "nt_token")]
+    _signed_in[who["email"]] = [c for c in page.context.cookies() if c["name"] in ("nt_session", "nt_token")]
 
 
 def pay_at_the_bank(page: Page) -> None:

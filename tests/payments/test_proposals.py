@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from shared import clock
 from tests.conftest import Flats
-from tests.payments import a_credit, a_line, an_invoice, declined, one, paid, paid_late
+from tests.payments import a_credit, a_line, an_invoice, at_bank, declined, notify, one, paid, paid_late
 from tests.payments.test_pages import ALL, DESK, post, sign_in
 
 
@@ -112,6 +112,29 @@ async def test_by_whose_deed_money_is_owed_is_not_shown_the_button_that_would_be
     shown = (await flat.client.get(f"{DESK}/refunds")).text
     assert "Không duyệt" not in shown
     assert "Khoản này đi theo việc bạn đã làm" in shown
+
+
+@pytest.mark.promise("T12")
+async def test_held_money_says_for_whom_what_was_sold_and_who_proposed_and_asks_with_its_amount(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice(a_line(30_000_000, 0, vat_class="exempt", title="Gói Vàng"))
+    await flat.receive(invoice)
+    assert await notify(flat, await at_bank(flat, invoice, "suspect")) == "00"
+    attempt = await one(flat, "SELECT id FROM attempt")
+    sign_in(flats, flat, bkh=["finance"])
+    shown = (await flat.client.get(f"{DESK}/held")).text
+    assert "Đề nghị nhận 30.000.000" in shown
+    assert await post(flat, f"{DESK}/held/{attempt}", choice="yes") == 303
+    asker = await one(flat, "SELECT asked_by FROM proposal")
+    sign_in(flats, flat, bkh=["finance_approver"])
+    shown = (await flat.client.get(f"{DESK}/held")).text
+    for who in (asker, invoice.buyer.id):
+        assert f'data-part="/desk/accounts/name/{who}"' in shown
+        assert f'href="/desk/card/{who}"' in shown
+    assert "Gói Vàng" in shown
+    assert "đồng ý: nhận 30.000.000" in shown
 
 
 async def test_a_refund_that_went_shows_no_code_of_the_gateway(flats: Flats) -> None:

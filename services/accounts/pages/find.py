@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
-from litestar.response import Template
+from litestar.response import Redirect, Template
 
 from services.accounts.pages.rights import is_staff
 from services.accounts.pages.words import ROLES, state_of
@@ -17,7 +17,19 @@ from shared.request import Request
 from shared.sought import Sought
 from shared.web import N_, language_of, page, translate
 from shared.web.doors import SEARCHED
-from shared.web.found import MOST, Part, Row, answer_card, answer_find, asked, finds, part, searched_by
+from shared.web.found import (
+    ASKED,
+    MOST,
+    Part,
+    Row,
+    answer_card,
+    answer_find,
+    as_part,
+    asked,
+    finds,
+    part,
+    searched_by,
+)
 from shared.web.page import address
 
 DESK = "/desk/accounts"
@@ -92,6 +104,18 @@ async def show_who(request: Request, tx: NamedDependency[Tx], buyer: FromPath[UU
     return answer_card(request, DESK, buyer, parts)
 
 
+@get(f"{DESK}/name/{{who:uuid}}", include_in_schema=False, guards=[may_find])
+async def show_name(request: Request, tx: NamedDependency[Tx], who: FromPath[UUID]) -> Template | Redirect:
+    """How somebody is called, for a page of another flat that knows the id alone: the way to their card, by name.
+
+    Opened by itself it is the card.
+    """
+    if ASKED not in request.headers:
+        return Redirect(f"/desk/card/{who}", status_code=303)
+    name = _name(await queries.who(tx, who))
+    return as_part(page(request, "accounts_name.html", layout="part.html", who=who, name=name))
+
+
 def _name(found: queries.Person | queries.Organisation | None) -> str:
     """How to call whom a card is about; nothing where we may not know."""
     if isinstance(found, queries.Person):
@@ -115,4 +139,4 @@ def _addressee(lang: str, one: queries.Addressee) -> Row:
     return Row(title=one.address, note=note, at=one.written_at, buyer=one.recipient)
 
 
-routes: list[Any] = [show_find, show_card, find, show_who]
+routes: list[Any] = [show_find, show_card, find, show_who, show_name]

@@ -18,7 +18,7 @@ from services.payments.rules.refunds import TWO_PERSONS_FROM_VND
 from shared import clock
 from shared.contracts.base import Positive
 from shared.db import Tx
-from shared.http import once, read_form
+from shared.http import WHOLE_NUMBER, once, read_form
 from shared.lists import decode_cursor, page_of
 from shared.request import Request
 from shared.web.again import or_again
@@ -58,6 +58,7 @@ async def _capture(request: Request, tx: Tx, capture: UUID) -> Template:
         answer=words.answer(shown),
         refunds=[words.refund(row) for row in await found.refunds(tx, capture=capture)],
         threshold_vnd=TWO_PERSONS_FROM_VND,
+        whole=WHOLE_NUMBER,
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.payments.queries.refunds import standing_still
+from services.payments.queries.refunds import standing_still, titles
 from services.payments.rules import captures as money
 from services.payments.rules.captures import Capture
 from services.payments.rules.invoices import Invoice, still_owed
@@ -126,6 +126,10 @@ class HeldView(msgspec.Struct, frozen=True, kw_only=True):
     gateway_no: str
     bank: str
     started_at: datetime
+    buyer: UUID
+    """Who pays, by an opaque id."""
+    sold: tuple[str, ...]
+    """What is sold, by the titles of its lines."""
 
 
 class NotificationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,12 +276,14 @@ async def held(tx: Tx) -> list[HeldView]:
             AttemptRow.gateway_no,
             AttemptRow.bank,
             AttemptRow.started_at,
+            InvoiceRow.buyer,
+            InvoiceRow.lines,
         )
         .join(InvoiceRow, InvoiceRow.id == AttemptRow.invoice)
         .where(AttemptRow.state == "held")
         .order_by(AttemptRow.id)
     )
-    return [msgspec.convert(row._mapping, HeldView) for row in rows]  # noqa: SLF001 - its name
+    return [msgspec.convert({**row._mapping, "sold": titles(row.lines)}, HeldView) for row in rows]  # noqa: SLF001 - its name
 
 
 async def refused_notifications(tx: Tx, limit: int, before: UUID | None = None) -> list[NotificationView]:

@@ -1,5 +1,6 @@
 """What payments reads of money on its way back, of what two persons decide, and of sellers that are silent."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -73,10 +74,14 @@ def _credited_by() -> Any:
     )
 
 
+def titles(lines: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    """What was sold, by the titles of an invoice's lines."""
+    return tuple(line["title"] for line in lines)
+
+
 def _refund(row: Any) -> RefundView:
-    sold = tuple(line["title"] for line in row.lines)
     declined_by = [row.answered_by] if row.cause == "declined" and row.answered_by else []
-    made = {"sold": sold, "owed_by": (*(row.credited_by or ()), *declined_by)}
+    made = {"sold": titles(row.lines), "owed_by": (*(row.credited_by or ()), *declined_by)}
     return msgspec.convert({**row._mapping, **made}, RefundView)  # noqa: SLF001 - its name
 
 

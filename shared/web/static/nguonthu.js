@@ -25,10 +25,23 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// Money in a field of [data-most] is checked before anything is asked: what is out of bounds is said at the field.
+const digits = (field) => field.value.replace(/\D/g, "");
+const bound = (field) => {
+  const vnd = Number(digits(field));
+  field.setCustomValidity(vnd < 1 || vnd > Number(field.dataset.most) ? field.dataset.tooMuch : "");
+};
+document.querySelectorAll("[data-most]").forEach(bound);
+document.addEventListener("input", (event) => {
+  if (event.target.dataset.most) bound(event.target);
+});
+
 document.addEventListener("submit", (event) => {
   const button = event.submitter;
   const question = button && button.dataset.confirm;
-  if (question && !window.confirm(question)) {
+  // {amount_vnd} in a question is the money in the field of that name, as it is written.
+  const money = (_, name) => digits(event.target.elements[name]).replace(/\B(?=(\d{3})+$)/g, ".") + "\u00a0₫";
+  if (question && !window.confirm(question.replace(/\{(\w+)\}/g, money))) {
     event.preventDefault();
     return;
   }
@@ -62,13 +75,19 @@ document.querySelectorAll("[data-live]").forEach(listen);
 
 // Parts that other services answer: <tag data-part="/its/address">, in it the way to its own page, and hidden in
 // [data-away] what is said when it does not answer. One that is away hides no other.
+const ask = async (address) => {
+  const answer = await fetch(address, { headers: { "x-part": "1" }, signal: AbortSignal.timeout(12000) });
+  // Whatever else came is no part, such as the page to sign in.
+  if (!answer.ok || answer.headers.get("x-part") !== "1") throw new Error(answer.status);
+  return answer.text();
+};
+const asked = {};
 const join = async (place) => {
+  const address = place.dataset.part;
   try {
-    const asked = { headers: { "x-part": "1" }, signal: AbortSignal.timeout(12000) };
-    const answer = await fetch(place.dataset.part, asked);
-    // Whatever else came is no part, such as the page to sign in.
-    if (!answer.ok || answer.headers.get("x-part") !== "1") throw new Error(answer.status);
-    const part = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // A part that stands in several places, such as a person's name, is asked for once.
+    asked[address] ??= ask(address);
+    const part = new DOMParser().parseFromString(await asked[address], "text/html");
     place.replaceChildren(...part.body.childNodes);
   } catch {
     for (const note of place.querySelectorAll("[data-away]")) note.hidden = false;
