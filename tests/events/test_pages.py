@@ -86,7 +86,12 @@ async def test_every_page_of_a_sponsor_opens_and_the_form_leads_to_the_pay_link(
     assert isinstance(opened, InvoiceOpened)
     waiting = await person.get(opened.return_url)
     assert "Thanh toán" in waiting
+    soon = await person.get(f"{opened.return_url}?paid=yes")
+    assert "Tiền đã nhận, đang cập nhật" in soon
+    assert 'http-equiv="refresh"' in soon
+    assert "/pay/" not in soon, "nobody is asked for what was paid a second ago"
     await flat.receive(a_capture(opened.invoice, opened.lines))
+    assert "đang cập nhật" not in await person.get(f"{opened.return_url}?paid=yes")
     assert "Đã ký kết" in await person.get(opened.return_url)
     assert "Night Run" in await person.get("/events/mine")
     assert "Ngân hàng Biển Xanh" in await somebody.get("/events/night-run")
@@ -148,6 +153,9 @@ async def test_runners_pay_get_bibs_and_are_let_in_once(flats: Flats) -> None:
     (opened,) = await flat.facts()
     assert isinstance(opened, InvoiceOpened)
     assert "Vé đang được giữ" in await person.get(opened.return_url)
+    soon = await person.get(f"{opened.return_url}?paid=yes")
+    assert "Tiền đã nhận, đang cập nhật" in soon
+    assert "Vé đang được giữ" not in soon
     await flat.receive(a_capture(opened.invoice, opened.lines))
     assert await flat.held() == []
     paid = await person.get(opened.return_url)

@@ -45,6 +45,20 @@ async def test_a_checkout_that_is_nearly_over_is_withdrawn_too_when_another_is_o
     assert (await sale_of(flat, first.invoice)).withdrawn_at is not None
 
 
+async def test_who_comes_from_paying_reads_that_the_money_came_until_the_door_is_open(flats: Flats) -> None:
+    flat = await flats.start("subscriptions")
+    person = clock.new_id()
+    signed_in(flat, flats, person)
+    await subscribed(flat, person, *(await a_package(flat)))
+    asked = await opened_fact(flat)
+    soon = (await flat.client.get(f"{asked.return_url}?paid=yes", headers=HTML)).text
+    assert "Tiền đã nhận, đang cập nhật" in soon
+    assert f'hx-get="{asked.return_url}?paid=yes"' in soon, "and it looks again by itself, as it was opened"
+    await flat.receive(captured(asked))
+    await flat.app.state.doorkeeper.snapshot.refresh(flat.kit.database)
+    assert "Quyền đọc đã mở" in (await flat.client.get(f"{asked.return_url}?paid=yes", headers=HTML)).text
+
+
 @pytest.mark.promise("S8")
 async def test_an_unpaid_checkout_can_be_dropped_with_one_click_and_once(flats: Flats) -> None:
     flat = await flats.start("subscriptions")
