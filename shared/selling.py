@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from shared import clock, contracts
-from shared.consume import Consumer, arrived
+from shared.consume import Consumer
 from shared.contracts.base import Buyer, Collect, CreditedLine, Line
 from shared.contracts.payments import InvoiceClosed, MoneyUnapplied, PaymentCaptured, RefundAsked
 from shared.db import Tx
@@ -242,7 +242,6 @@ async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> 
         await _write(tx, sale, **came)
         return
     sale = await _write(tx, sale, **came, paid_at=fact.captured_at)
-    arrived(tx, _money_of(sale.id))
     kind = kinds[sale.kind]
     try:
         async with tx.begin_nested():
@@ -314,7 +313,7 @@ async def refund_asked(tx: Tx, kinds: Mapping[str, Kind], fact: RefundAsked) -> 
     try:
         if sale.paid_at is None:
             if clock.now() < fact.occurred_at + MONEY_COMES:
-                raise Waits(_money_of(sale.id))
+                raise Waits(f"money:{sale.id}")
             raise NothingCame("Nothing came for this invoice.")
         if fact.amount_vnd > sale.left_vnd:
             raise Overcredited(f"At most {sale.left_vnd} đồng of this invoice can be taken back.")
@@ -326,11 +325,6 @@ async def refund_asked(tx: Tx, kinds: Mapping[str, Kind], fact: RefundAsked) -> 
             agency=fact.agency, refund=fact.refund, invoice=fact.invoice, reason=refusal.code
         )
         await emit(tx, refused)
-
-
-def _money_of(invoice: UUID) -> str:
-    """What a fact waits for until an invoice is paid."""
-    return f"money:{invoice}"
 
 
 def listen(consumer: Consumer, *kinds: Kind) -> dict[str, Kind]:
