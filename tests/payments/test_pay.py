@@ -1,10 +1,13 @@
 """The pay page and the bank behind it say what is so, also when time has run out or something went back."""
 
 from datetime import timedelta
+from typing import get_args
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import sqlalchemy as sa
 
+from services.payments.rules.refunds import State, given_up, is_owed
 from shared import clock
 from tests.conftest import Flats
 from tests.payments import a_credit, an_invoice, link, paid, press_pay
@@ -43,3 +46,16 @@ async def test_after_a_deduction_the_page_shows_what_is_left_and_never_the_whole
     for words in ("Đã nhận tiền", "nhận đủ 89.100\xa0₫", "-20.900\xa0₫", "<strong>78.100\xa0₫</strong>"):
         assert words in shown, words
     assert "Tổng cộng" not in shown
+
+
+def test_what_is_asked_for_anew_follows_one_rule_for_one_refund_and_for_a_query_of_many() -> None:
+    for by_credit in (True, False):
+        for cause in ("person", "credit", "declined"):
+            owed = is_owed(by_credit, cause)
+            assert owed == (by_credit or cause == "declined")
+            for state in get_args(State):
+                waits = given_up(state, owed)
+                assert waits == (state == "failed" or (state == "rejected" and owed))
+    columns = given_up(sa.column("state"), is_owed(sa.column("credit").is_not(None), sa.column("cause")))
+    assert " OR " in str(columns)
+    assert " AND " in str(columns)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 
 from services.payments.rules import captures as money
 from services.payments.rules.proposals import Act
-from services.payments.rules.refunds import Cause, State
+from services.payments.rules.refunds import Cause, State, given_up, is_owed
 from services.payments.tables import CaptureRow, CreditRow, InvoiceRow, ProposalRow, RefundRow
 from shared.db import Tx
 from shared.errors import NotFound
@@ -107,7 +107,7 @@ async def refunds(
     return [_refund(row) for row in await tx.execute(query)]
 
 
-_OWED = sa.or_(RefundRow.credit.is_not(None), RefundRow.cause == "declined")
+_OWED = is_owed(RefundRow.credit.is_not(None), RefundRow.cause)
 
 
 def standing_still() -> Any:
@@ -118,8 +118,7 @@ def standing_still() -> Any:
 def to_renew() -> Any:
     """What is owed, and was not asked for anew since it failed or was rejected."""
     anew = aliased(RefundRow)
-    given_up = sa.or_(RefundRow.state == "failed", sa.and_(RefundRow.state == "rejected", _OWED))
-    return sa.and_(given_up, ~sa.exists().where(anew.renews == RefundRow.id))
+    return sa.and_(given_up(RefundRow.state, _OWED), ~sa.exists().where(anew.renews == RefundRow.id))
 
 
 def at_desk(now: datetime) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -53,6 +53,16 @@ class StillWithSeller(Refused):
     """The desk dropped a refund of this sale that its seller may still grant; by another one the money went twice."""
 
 
+def is_owed(by_credit: Any, cause: Any) -> Any:
+    """Whether money must go back, whoever agrees: of one refund, or, as columns, of all that a query reads."""
+    return by_credit | (cause == "declined")
+
+
+def given_up(state: Any, owed: Any) -> Any:
+    """Whether what is owed goes back by this refund no more, so that somebody asks anew: of one, or as columns."""
+    return (state == "failed") | ((state == "rejected") & owed)
+
+
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
     """A refund and how far it is."""
 
@@ -72,12 +82,12 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def owed(self) -> bool:
         """Whether the money must go back whatever the desk says: its seller took it back, or did not want it."""
-        return self.credit is not None or self.cause == "declined"
+        return bool(is_owed(self.credit is not None, self.cause))
 
     @property
     def waits_for_renewal(self) -> bool:
         """Whether nothing moves until somebody asks anew, though the money has left its payer's invoice."""
-        return self.state == "failed" or (self.state == "rejected" and self.owed)
+        return bool(given_up(self.state, self.owed))
 
 
 class Besides(msgspec.Struct, frozen=True, kw_only=True):
