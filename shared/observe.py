@@ -34,7 +34,7 @@ REFUSED_NOTIFICATIONS = Counter(
 )
 UNANSWERED = Gauge(
     "nguonthu_unanswered",
-    "Late money and refunds that their seller has not answered for over an hour",
+    "Late money and refunds that no seller, and attempts that no bank has answered for over an hour",
     ["what"],
     registry=REGISTRY,
 )

@@ -18,9 +18,9 @@ def forbid(flats: Flats, flat: Flat, table: str, unless: str, *values: Any) -> N
         owner.execute(f"ALTER TABLE {table} ADD CONSTRAINT forbidden CHECK ({rule}) NOT VALID")  # type: ignore[arg-type]
 
 
-async def fails_for(job: Callable[[Kit], Awaitable[None]], flat: Flat, *keys: Any) -> None:
+async def fails_for(job: Callable[[Kit], Awaitable[None]], flat: Flat, *keys: Any, turns: int = 2) -> None:
     """Run a job that can do all but these things, and says so; twice, for the second turn finds them again."""
-    for _ in range(2):
+    for _ in range(turns):
         with pytest.raises(SomeFailed) as told:
             await job(flat.kit)
         assert told.value.keys == [*keys]

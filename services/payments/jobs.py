@@ -85,13 +85,13 @@ async def _exchange(kit: Kit, known: Terminals, call: vnpay.Call, hear: Hear) ->
 
 @jobs.every(60)
 async def alarm_unanswered(kit: Kit) -> None:
-    """Tell of late money and refunds that their seller has not answered for an hour."""
+    """Tell of late money and refunds that no seller, and of attempts that no bank has answered for an hour."""
     async with kit.database.worker_tx() as tx:
         silent = await found.unanswered(tx, clock.now())
     for what, count in silent.items():
         UNANSWERED.labels(what).set(count)
     if any(silent.values()):
-        log.error("sellers have not answered for more than an hour", **silent)
+        log.error("nobody has answered for more than an hour", **silent)
 
 
 @jobs.every(1)

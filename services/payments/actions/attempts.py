@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 
 from services.payments.actions.captures import capture
 from services.payments.actions.invoices import close_if_over, invoice_of
@@ -28,6 +29,8 @@ from shared.contracts.base import Rail
 from shared.db import Tx, locked
 from shared.errors import NotFound, Refused
 from shared.observe import REFUSED_NOTIFICATIONS
+
+log = structlog.get_logger()
 
 
 class RailOff(Refused):
@@ -292,6 +295,7 @@ async def hear_answer(tx: Tx, known: dict[str, Terminal], question: Call, answer
     said = vnpay.notification(fields) if code == "00" else None
     if said is not None and _unfit(attempt, said):
         REFUSED_NOTIFICATIONS.labels("vnpay", "unfit-answer").inc()
+        log.warning("the answer does not fit the attempt", attempt=str(attempt.id), asks=attempt.asks)
         return
     verdict = said.verdict if said is not None else "unfinished"
     state = rules.answered(

@@ -1,4 +1,4 @@
-"""The desk's page of attempts whose money VNPay suspects, and of the notifications that were refused."""
+"""The desk's page of attempts that VNPay suspects or whose end it does not tell, and of refused notifications."""
 
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from services.payments.pages.desk import (
 )
 from services.payments.pages.words import Words
 from services.payments.queries import refunds as found
+from shared import clock
 from shared.db import Tx
 from shared.http import once, read_form
 from shared.lists import decode_cursor, page_of
@@ -31,7 +32,7 @@ from shared.request import Request
 async def show_held(
     request: Request, tx: NamedDependency[Tx], cursor: FromQuery[str | None] = None
 ) -> Template:
-    """Money that VNPay calls suspect, and the notifications that were refused."""
+    """Money that VNPay calls suspect, attempts of whose end it says nothing that fits, and refused notifications."""
     proposed = await found.proposals(tx, "held")
     listed = page_of(await queries.refused_notifications(tx, PAGE, decode_cursor(cursor, UUID)), PAGE)
     return await desk(
@@ -43,6 +44,7 @@ async def show_held(
             {**msgspec.structs.asdict(row), "proposal": proposed.get((row.agency, str(row.id)))}
             for row in await queries.held(tx)
         ],
+        untold=await queries.untold_attempts(tx, clock.now()),
         refused=[Words(request).notification(row) for row in listed.items],
         next=listed.next,
     )

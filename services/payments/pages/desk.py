@@ -47,9 +47,10 @@ async def desk(request: Request, tx: Tx, template: str, current: str, **context:
 
 async def _tabs(tx: Tx, lang: str) -> list[tuple[Any, ...]]:
     """The desk's parts; where something may wait for a person, with how much."""
+    unclear = len(await queries.held(tx)) + len(await queries.untold_attempts(tx, clock.now()))
     return [
         (DESK, translate(lang, "Tiền đã nhận")),
-        (f"{DESK}/held", translate(lang, "Bị nghi ngờ"), len(await queries.held(tx))),
+        (f"{DESK}/held", translate(lang, "Bị nghi ngờ"), unclear),
         (f"{DESK}/suspense", translate(lang, "Tiền treo"), await queries.suspense_count(tx)),
         (f"{DESK}/refunds", translate(lang, "Hoàn tiền"), await found.refunds_waiting(tx, clock.now())),
         (f"{DESK}/rails", translate(lang, "Cách trả"), len(await found.proposals(tx, "rail"))),

@@ -1,13 +1,13 @@
 """What payments reads of invoices, money that came and attempts, as Structs."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
-from services.payments.queries.refunds import standing_still, titles
+from services.payments.queries.refunds import standing_still, titles, untold
 from services.payments.rules import captures as money
 from services.payments.rules.captures import Capture
 from services.payments.rules.invoices import Invoice, still_owed
@@ -24,6 +24,8 @@ from services.payments.tables import (
 from shared.contracts.base import Collect, Line, Outcome, Rail
 from shared.db import Tx
 from shared.errors import NotFound
+
+View = TypeVar("View", bound=msgspec.Struct)
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +132,19 @@ class HeldView(msgspec.Struct, frozen=True, kw_only=True):
     """Who pays, by an opaque id."""
     sold: tuple[str, ...]
     """What is sold, by the titles of its lines."""
+
+
+class UntoldView(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt whose outcome VNPay has not told, however often it was asked."""
+
+    id: UUID
+    agency: str
+    number: str
+    amount_vnd: int
+    reference: str
+    """What VNPay knows it by."""
+    asks: int
+    started_at: datetime
 
 
 class NotificationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,23 +282,23 @@ async def capture_view(tx: Tx, capture: UUID) -> CaptureView:
 
 async def held(tx: Tx) -> list[HeldView]:
     """Attempts that wait for a person's decision, oldest first."""
-    rows = await tx.execute(
-        sa.select(
-            AttemptRow.id,
-            AttemptRow.agency,
-            InvoiceRow.number,
-            AttemptRow.amount_vnd,
-            AttemptRow.gateway_no,
-            AttemptRow.bank,
-            AttemptRow.started_at,
-            InvoiceRow.buyer,
-            InvoiceRow.lines,
-        )
+    return await _attempts(tx, HeldView, AttemptRow.state == "held")
+
+
+async def untold_attempts(tx: Tx, now: datetime) -> list[UntoldView]:
+    """Attempts whose outcome a person has to find out, oldest first."""
+    return await _attempts(tx, UntoldView, untold(now))
+
+
+async def _attempts(tx: Tx, view: type[View], condition: Any) -> list[View]:
+    query = (
+        sa.select(*AttemptRow.__table__.columns, InvoiceRow.number, InvoiceRow.buyer, InvoiceRow.lines)
         .join(InvoiceRow, InvoiceRow.id == AttemptRow.invoice)
-        .where(AttemptRow.state == "held")
+        .where(condition)
         .order_by(AttemptRow.id)
     )
-    return [msgspec.convert({**row._mapping, "sold": titles(row.lines)}, HeldView) for row in rows]  # noqa: SLF001 - its name
+    rows = await tx.execute(query)
+    return [msgspec.convert({**row._mapping, "sold": titles(row.lines)}, view) for row in rows]  # noqa: SLF001 - its name
 
 
 async def refused_notifications(tx: Tx, limit: int, before: UUID | None = None) -> list[NotificationView]:

@@ -1,4 +1,4 @@
-"""What payments reads of money on its way back, of what two persons decide, and of sellers that are silent."""
+"""What payments reads of money on its way back, of what two persons decide, and of who is silent."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,10 +9,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
+from services.payments.rules import attempts
 from services.payments.rules import captures as money
 from services.payments.rules.proposals import Act
 from services.payments.rules.refunds import Cause, State, given_up, is_owed
-from services.payments.tables import CaptureRow, CreditRow, InvoiceRow, ProposalRow, RefundRow
+from services.payments.tables import AttemptRow, CaptureRow, CreditRow, InvoiceRow, ProposalRow, RefundRow
 from shared.db import Tx
 from shared.errors import NotFound
 
@@ -149,19 +150,31 @@ async def refund_view(tx: Tx, refund: UUID) -> RefundView:
     return _refund(row)
 
 
+def untold(now: datetime) -> Any:
+    """Attempts whose outcome VNPay has not told, however often it was asked."""
+    return sa.and_(AttemptRow.state == "open", AttemptRow.expires_at < now - attempts.ALARM_AFTER)
+
+
 async def unanswered(tx: Tx, now: datetime) -> dict[str, int]:
-    """How many offers and refunds a seller has left unanswered for over an hour."""
+    """How many offers and refunds a seller has left unanswered for over an hour, and how many attempts VNPay has."""
     since = now - money.ALARM_AFTER
-    offers = sa.select(sa.func.count()).select_from(CaptureRow)
-    offers = offers.where(
-        ~CaptureRow.applied,
-        CaptureRow.offered_to != "",
-        CaptureRow.answer.is_(None),
-        CaptureRow.refunding_vnd == 0,
-        CaptureRow.recorded_at < since,
+    waiting = {
+        "offers": sa.and_(
+            ~CaptureRow.applied,
+            CaptureRow.offered_to != "",
+            CaptureRow.answer.is_(None),
+            CaptureRow.refunding_vnd == 0,
+            CaptureRow.recorded_at < since,
+        ),
+        "refunds": _silent(now),
+        "attempts": untold(now),
+    }
+    counts = (
+        sa.select(sa.func.count()).where(condition).scalar_subquery().label(what)
+        for what, condition in waiting.items()
     )
-    asked = sa.select(sa.func.count()).select_from(RefundRow).where(_silent(now))
-    return {"offers": int(await tx.scalar(offers) or 0), "refunds": int(await tx.scalar(asked) or 0)}
+    row = (await tx.execute(sa.select(*counts))).one()
+    return {what: getattr(row, what) for what in waiting}
 
 
 class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
