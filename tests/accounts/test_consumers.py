@@ -17,6 +17,7 @@ from services.accounts.actions import messages, people
 from services.accounts.tables import PersonRow
 from shared import clock
 from shared.contracts import events, payments, subscriptions
+from shared.jobs import SomeFailed
 from tests.accounts.builders import Browser, a_person, some_agencies
 
 TICKETS = {
@@ -200,6 +201,27 @@ async def test_smtp_gets_the_letter_and_nothing_of_it_stays_here(flats):
     assert "To: lan@baokh.example" in smtp.letters[0]
     message = (await rows(flat))[0]
     assert (message.state, message.params, message.body) == ("sent", {}, "")
+
+
+@pytest.mark.promise("F10")
+@pytest.mark.parametrize("by_smtp", [False, True])
+async def test_a_letter_that_cannot_be_written_stops_no_other(flats, by_smtp):
+    smtp = SmtpServer()
+    async with smtp.at() as address:
+        flat = await flats.start("accounts", smtp_url=address if by_smtp else "")
+        await some_agencies(flat)
+        person, _ = await a_person(flat)
+        owed = {"event": "Night Run", "due_on": "14/12/2026", "path": "/events", "amount_vnd": "nhiều"}
+        unreadable = events.MessageRequested(
+            agency="bkh", person=person, template="events.instalment-opened", params=owed
+        )
+        await flat.receive(tickets_ready(person), unreadable, tickets_ready(person))
+        (broken,) = [row.id for row in await rows(flat) if row.template == unreadable.template]
+        with pytest.raises(SomeFailed) as told:
+            await messages.send_due(flat.kit)
+        assert told.value.keys == [broken]
+    assert [row.state for row in await rows(flat) if row.id != broken] == ["sent", "sent"]
+    assert len(smtp.letters) == (2 if by_smtp else 0)
 
 
 async def test_a_code_leaves_at_once_without_waiting_for_the_clock(flats):

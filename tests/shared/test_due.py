@@ -110,7 +110,8 @@ async def test_one_that_fails_is_undone_alone_and_named_when_all_others_are_done
 async def test_batches_full_of_failing_ones_end_and_hide_nothing_behind_them(flat: Flat) -> None:
     await are_due(flat, *"abcdefg")
     with pytest.raises(SomeFailed) as told:
-        await until_nothing_is_due(flat.kit.database, do, dict.fromkeys("abcdg", refuse), [])
+        async with asyncio.timeout(30):
+            await until_nothing_is_due(flat.kit.database, do, dict.fromkeys("abcdg", refuse), [])
     assert told.value.keys == [*"abcdg"]
     assert await done(flat) == "ef"
 
@@ -122,7 +123,8 @@ async def test_what_stays_due_though_nothing_failed_is_seen_once_a_turn(flat: Fl
         seen.extend(name for (name,) in await batch.take(tx, DUE))
 
     await are_due(flat, *"abcde")
-    await until_nothing_is_due(flat.kit.database, idle)
+    async with asyncio.timeout(30):
+        await until_nothing_is_due(flat.kit.database, idle)
     assert seen == [*"abcde"]
 
 
