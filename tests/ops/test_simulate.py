@@ -37,7 +37,7 @@ FIRST, LAST = date(2025, 4, 20), date(2025, 4, 30)
 NOW = datetime(2025, 4, 30, 14, 40, tzinfo=ZONE)
 """When these years are lived: the last day is today, in the middle of it."""
 
-MOST_A_DAY = 82
+MOST_A_DAY = 86
 """Statements of a day beside the ledger's: a first start lives some 700 days and waits for each of them."""
 
 BOOKS = "SELECT id, recorded_at, effective_on, hash FROM entry ORDER BY id"

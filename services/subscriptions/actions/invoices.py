@@ -3,12 +3,11 @@
 from datetime import datetime
 
 from services.subscriptions.actions.periods import PERIOD
-from services.subscriptions.queries.catalogue import price_of
-from services.subscriptions.rules.catalogue import Term
+from services.subscriptions.queries.catalogue import Offer
 from services.subscriptions.rules.periods import Span
-from services.subscriptions.tables import InvoiceRow, PackageRow, PriceRow, SubscriptionRow
+from services.subscriptions.tables import InvoiceRow, PackageRow, SubscriptionRow
 from shared import clock, sales, selling
-from shared.calendar import local_day, start_of
+from shared.calendar import start_of
 from shared.contracts.base import Buyer, Line, Period, Stream
 from shared.db import Tx
 from shared.sales import Sale
@@ -21,16 +20,14 @@ async def open_invoice(
     tx: Tx,
     agency: str,
     subscription: SubscriptionRow,
+    package: PackageRow,
+    offer: Offer,
     n: int,
     span: Span,
     expires_at: datetime,
 ) -> Sale:
-    """Ask for the money of period n; what costs nothing begins in the same transaction."""
+    """Ask for the money of period n, as it was offered; what costs nothing begins in the same transaction."""
     now, invoice = clock.now(), clock.new_id()
-    package = await tx.get_one(PackageRow, subscription.package)
-    price = await tx.get_one(PriceRow, subscription.price)
-    term = Term(price.term_unit, price.term_count)  # type: ignore[arg-type]
-    vat_class, amount = await price_of(tx, agency, package.product_class, price.net_vnd, local_day(now))
     row = InvoiceRow(
         id=invoice,
         agency=agency,
@@ -49,10 +46,10 @@ async def open_invoice(
         stream=STREAM,
         product_class=package.product_class,
         # Without its days: they are fixed only when the money comes, and the paper must not say others.
-        title=f"{package.title}, {term}, kỳ {n + 1}",
-        net_vnd=amount.net_vnd,
-        vat_class=vat_class,
-        vat_vnd=amount.vat_vnd,
+        title=f"{package.title}, {offer.term}, kỳ {n + 1}",
+        net_vnd=offer.net_vnd,
+        vat_class=offer.vat_class,
+        vat_vnd=offer.vat_vnd,
         earn=Period(span.start, span.last),
     )
     return await selling.open_sale(

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from services.subscriptions.actions.invoices import open_invoice
 from services.subscriptions.actions.periods import PERIOD, anchor_of
-from services.subscriptions.queries.catalogue import heir
+from services.subscriptions.queries.catalogue import heir, offer_again
 from services.subscriptions.rules.periods import INVITE_DAYS, REMIND_DAYS, RENEWAL_GRACE_DAYS
 from services.subscriptions.tables import InvoiceRow, PackageRow, PeriodRow, SubscriptionRow
 from shared import clock, money
@@ -53,9 +53,10 @@ async def _invite(tx: Tx, settings: Settings, subscription: SubscriptionRow, n: 
         return
     agency = await heir(tx, subscription.agency, until)
     expires_at = start_of(until + timedelta(days=RENEWAL_GRACE_DAYS))
-    sale = await open_invoice(tx, agency, subscription, n, days, expires_at)
+    package = await tx.get_one(PackageRow, subscription.package)
+    offer = await offer_again(tx, agency, subscription, package.product_class, local_day(clock.now()))
+    sale = await open_invoice(tx, agency, subscription, package, offer, n, days, expires_at)
     if sale.waits:
-        package = await tx.get_one(PackageRow, subscription.package)
         await _tell(tx, settings, INVITATION, sale, package, days.start)
 
 

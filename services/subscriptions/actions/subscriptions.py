@@ -109,7 +109,7 @@ async def subscribe(tx: Tx, settings: Settings, person: UUID, order: Order) -> O
     )
     tx.add(subscription)
     await tx.flush()
-    sale = await open_invoice(tx, package.agency, subscription, 0, days, now + CHECKOUT)
+    sale = await open_invoice(tx, package.agency, subscription, package, offer, 0, days, now + CHECKOUT)
     return _opened(settings, sale)
 
 

@@ -16,7 +16,7 @@ from services.subscriptions.rules.catalogue import (
     in_force,
     vat_class_of,
 )
-from services.subscriptions.tables import PackageRow, PriceRow, VatChoiceRow
+from services.subscriptions.tables import PackageRow, PriceRow, SubscriptionRow, VatChoiceRow
 from shared import clock, money
 from shared.agencies import lineage
 from shared.calendar import local_day
@@ -100,14 +100,22 @@ async def offers(tx: Tx, row: PackageRow, today: date) -> tuple[Offer, ...]:
         for p in await tx.scalars(sa.select(PriceRow).where(PriceRow.package == row.id))
     ]
     vat_class = vat_class_of(await _choices(tx, row.agency), row.product_class, today)
-    percent = money.vat_percent(vat_class, today)
-    found = []
-    for price in in_force(prices, today):
-        amount = priced(price.net_vnd, vat_class, today)
-        found.append(
-            Offer(price.id, price.term, price.net_vnd, vat_class, percent, amount.vat_vnd, amount.gross_vnd)
-        )
-    return tuple(found)
+    return tuple(_offer(price, vat_class, today) for price in in_force(prices, today))
+
+
+async def offer_again(
+    tx: Tx, agency: str, subscription: SubscriptionRow, product_class: str, tax_point: date
+) -> Offer:
+    """A reader's own price for one more period, with the VAT of a day."""
+    row = await tx.get_one(PriceRow, subscription.price)
+    price = Price(row.id, Term(row.term_unit, row.term_count), row.net_vnd, row.since)  # type: ignore[arg-type]
+    return _offer(price, vat_class_of(await _choices(tx, agency), product_class, tax_point), tax_point)
+
+
+def _offer(price: Price, vat_class: VatClass, day: date) -> Offer:
+    amount = priced(price.net_vnd, vat_class, day)
+    percent = money.vat_percent(vat_class, day)
+    return Offer(price.id, price.term, price.net_vnd, vat_class, percent, amount.vat_vnd, amount.gross_vnd)
 
 
 async def price_of(
@@ -125,6 +133,8 @@ async def _choices(tx: Tx, agency: str) -> list[VatChoice]:
 
 async def offer_of(tx: Tx, sold: Sequence[Offer], price: UUID) -> Offer | None:
     """A price among those that are sold, or the one that has followed it for the same term."""
+    if (same := next((offer for offer in sold if offer.price == price), None)) is not None:
+        return same
     row = await tx.get(PriceRow, price)
     if row is None:
         return None
