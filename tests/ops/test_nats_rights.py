@@ -214,7 +214,12 @@ async def test_a_fact_of_another_in_a_body_of_ones_own_is_parked_and_not_believe
     ads = await nats_of("ads")
     honest = withdrawn()
     forged = msgspec.json.encode(
-        {**contracts.plain(withdrawn()), "type": "payments.invoice.closed.v1", "outcome": "paid"}
+        {
+            **contracts.plain(withdrawn()),
+            "type": "payments.invoice.closed.v1",
+            "outcome": "paid",
+            "seller": "ads",
+        }
     )
     assert isinstance(contracts.decode(forged), contracts.payments.InvoiceClosed)
     await lay_out(stack.settings(), [sample.kit.consumer])
