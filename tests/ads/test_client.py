@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from services.ads.actions import sandbox
+from shared.jobs import Batch
 from tests.accounts.builders import some_agencies
 from tests.ads.builders import a_rate_card, an_image
 
@@ -103,7 +104,7 @@ async def book(client: Any, ads: Any, document: Any) -> None:
     submitted = await import_module(f"{api}.submit").asyncio(client=client, order_id=order.id)
     assert submitted.status == "review"
     async with ads.tx() as tx:
-        await sandbox.review(tx)
+        await sandbox.review(tx, Batch())
     read = await import_module(f"{api}.show_order").asyncio(client=client, order_id=order.id)
     assert (read.status, read.creatives[0].status) == ("payment", "approved")
     assert read.pay_url.startswith("http")
