@@ -8,10 +8,13 @@ from typing import Any
 import structlog
 from litestar import Litestar, get
 from litestar.datastructures import State
+from litestar.enums import ScopeType
 from litestar.response import Template
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from demo.gateways import Wall
 from demo.pages import PAGES, masthead
+from shared.gate import Gate, crowded
 from shared.head import answering_head
 from shared.http import problem
 from shared.request import Request
@@ -34,12 +37,33 @@ def create_app(settings: Settings) -> Litestar:
 
 @contextlib.asynccontextmanager
 async def _wall(app: Litestar) -> AsyncIterator[None]:
-    app.asgi_handler = answering_head(app.asgi_handler)
+    app.asgi_handler = answering_head(not_too_many(app))
     app.state.wall = Wall(app.state.settings)
     try:
         yield
     finally:
         await app.state.wall.close()
+
+
+def not_too_many(app: Litestar) -> ASGIApp:
+    """The newspaper, which a crowd finds full, and those who look after it do not."""
+    router, gate = app.asgi_handler, Gate(app.state.settings.requests_at_once)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        room = gate.room_of(scope["path"]) if scope["type"] == ScopeType.HTTP else gate.looks
+        if room.is_full:
+            scope["litestar_app"] = app
+            request: Request = Request(scope, receive, send)
+            refusal = show_problem(request, crowded()).to_asgi_response(app=None, request=request)
+            await refusal(scope, receive, send)
+            return
+        room.inside += 1
+        try:
+            await router(scope, receive, send)
+        finally:
+            room.inside -= 1
+
+    return answer
 
 
 def show_problem(request: Request, error: Exception) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +21,12 @@ from shared.errors import BadInput, NotAllowed, NotFound
 from shared.keys import postgres_password
 from shared.outside import watch
 from shared.settings import Settings
+
+MONEY_CONNECTIONS = 3
+"""Connections of each role that a service keeps for the paths of money (`shared.gate`), opened when first used."""
+
+for_money: ContextVar[bool] = ContextVar("for_money", default=False)
+"""Whether what runs now answers on a path of money: then no crowd has taken the connection that it needs."""
 
 Tx = AsyncSession
 """A transaction under way: actions and queries take it, doors open and commit it."""
@@ -65,12 +72,25 @@ class Database:
         self.service = service
         url = database_url(settings, service, "web")
         self.name = url.database or ""
-        self.web = _engine(url, settings.web_connections, durable=durable)
+        self._web = Pools(url, settings.web_connections, durable=durable)
         url = database_url(settings, service, "worker")
-        self.worker = _engine(url, settings.worker_connections, durable=durable)
+        self._worker = Pools(url, settings.worker_connections, durable=durable)
         self._worker_url = url
         self._glancing = asyncio.Lock()
         self._session: psycopg.AsyncConnection[Any] | None = None
+
+    @property
+    def web(self) -> AsyncEngine:
+        return self._web.engine
+
+    @property
+    def worker(self) -> AsyncEngine:
+        return self._worker.engine
+
+    @property
+    def engines(self) -> set[AsyncEngine]:
+        """All of them, those of money too."""
+        return {engine for pools in (self._web, self._worker) for engine in (pools.usual, pools.money)}
 
     @asynccontextmanager
     async def web_tx(self, agencies: Iterable[str] = (), *own: UUID | None) -> AsyncIterator[Tx]:
@@ -107,10 +127,23 @@ class Database:
         return row.number if row else 0
 
     async def close(self) -> None:
-        await self.web.dispose()
-        await self.worker.dispose()
+        for engine in self.engines:
+            await engine.dispose()
         if self._session is not None:
             await self._session.close()
+
+
+class Pools:
+    """One role's connections: the usual ones, and those of money."""
+
+    def __init__(self, url: URL, size: int, *, durable: bool) -> None:
+        self.usual = _engine(url, size, durable=durable)
+        self.money = _engine(url, MONEY_CONNECTIONS, durable=durable)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """Where what runs now takes its connection from."""
+        return self.money if for_money.get() else self.usual
 
 
 def _engine(url: URL, size: int, *, durable: bool) -> AsyncEngine:

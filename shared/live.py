@@ -17,7 +17,7 @@ from shared.limits import neighbourhood
 from shared.request import Request
 
 MOST = 400
-"""Streams of one worker, well below the connections that it takes."""
+"""Streams of one worker, well below the requests that it answers at once."""
 
 MOST_STRANGERS = 300
 """Those of whoever is not signed in, all together: the rest is kept for those who are."""

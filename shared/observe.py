@@ -1,15 +1,17 @@
 """What a service tells of itself: logs with ids, Prometheus metrics, and health."""
 
 import logging
+import os
 import sys
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 import structlog
 from litestar import MediaType, Response, get
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from structlog.tracebacks import ExceptionDictTransformer
 
 from shared import clock
@@ -32,22 +34,36 @@ REFUSED_NOTIFICATIONS = Counter(
     ["rail", "reason"],
     registry=REGISTRY,
 )
-UNANSWERED = Gauge(
+SENT_AWAY = Counter(
+    "nguonthu_sent_away_total",
+    "Requests refused since their room was full: the crowd's, money's, or that of looks",
+    ["room"],
+    registry=REGISTRY,
+)
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
+    """A figure of the whole service: of several workers whoever looked last says it."""
+    return Gauge(name, meaning, labels, registry=REGISTRY, multiprocess_mode="mostrecent")
+
+
+UNANSWERED = _gauge(
     "nguonthu_unanswered",
     "Late money and refunds that no seller, and attempts that no bank has answered for over an hour",
-    ["what"],
-    registry=REGISTRY,
+    "what",
 )
-FAILING = Gauge(
+FAILING = _gauge(
     "nguonthu_failing",
     "How much of what was due a job could not do in its last turn; 1 where it broke as a whole",
-    ["job"],
-    registry=REGISTRY,
+    "job",
 )
-OUTBOX = Gauge("nguonthu_outbox_facts", "Facts not yet published", registry=REGISTRY)
-OUTBOX_AGE = Gauge("nguonthu_outbox_age_seconds", "Age of the oldest unpublished fact", registry=REGISTRY)
-HELD = Gauge("nguonthu_held_facts", "Facts in the retry table, by state", ["state"], registry=REGISTRY)
-LAG = Gauge("nguonthu_consumer_lag", "Facts not yet handled, by source", ["source"], registry=REGISTRY)
+OUTBOX = _gauge("nguonthu_outbox_facts", "Facts not yet published")
+OUTBOX_AGE = _gauge("nguonthu_outbox_age_seconds", "Age of the oldest unpublished fact")
+HELD = _gauge("nguonthu_held_facts", "Facts in the retry table, by state", "state")
+LAG = _gauge("nguonthu_consumer_lag", "Facts not yet handled, by source", "source")
+
+FIGURES: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable that names the folder where the workers of one service put their figures together."""
 
 
 def configure_logs(service: str, level: str) -> None:
@@ -128,10 +144,27 @@ async def metrics(request: Request) -> bytes:
         HELD.labels(state).set(held.get(state, 0))
     for source, lag in (await kit.intake.lag()).items():
         LAG.labels(source).set(lag)
-    return generate_latest(REGISTRY)
+    return generate_latest(_figures())
+
+
+def _figures() -> CollectorRegistry:
+    """What this process counted, or where there are several of a service, what all of them did."""
+    if FIGURES not in os.environ:
+        return REGISTRY
+    together = CollectorRegistry()
+    MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    return together
 
 
 routes: list[Any] = [live, ready, metrics]
 
 
-__all__ = ["FAILING", "REFUSED_NOTIFICATIONS", "UNANSWERED", "configure_logs", "measured", "routes"]
+__all__ = [
+    "FAILING",
+    "REFUSED_NOTIFICATIONS",
+    "SENT_AWAY",
+    "UNANSWERED",
+    "configure_logs",
+    "measured",
+    "routes",
+]

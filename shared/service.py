@@ -24,8 +24,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared import address, agencies, api_page, auth, clock, observe, outbox, revocations, web
 from shared.calendar import local_day
 from shared.consume import Consumer
-from shared.db import ACTS_AT, Tx, enter
+from shared.db import ACTS_AT, Tx, enter, for_money
 from shared.errors import BadInput, NotSignedIn
+from shared.gate import Gate, crowded
 from shared.head import answering_head
 from shared.http import StrictRequest, problem
 from shared.jobs import Jobs, repeating
@@ -110,11 +111,15 @@ async def refresh(kit: Kit, verifier: auth.Verifier) -> None:
 
 
 class Caller:
-    """Finds out who calls, gives the request its id, and logs the answer. Raw ASGI: it runs on the hot paths too."""
+    """Finds out who calls, gives the request its id and its room, and counts the answer.
+
+    Raw ASGI: it runs on the hot paths too.
+    """
 
     def __init__(self, app: Litestar) -> None:
         self.app = app.asgi_handler
         self.service_app = app
+        self.gate = Gate(app.state.settings.requests_at_once)
         self.direct = {
             route.path: Direct(app, route)
             for route in app.routes
@@ -137,7 +142,21 @@ class Caller:
         app = self.direct.get(scope["path"], self.app)
         if not address.is_host(headers.get(b"host", b"").decode("latin-1")):
             app = self._refuse_host
-        await observe.measured(app, scope, receive, send, request_id)
+        room = self.gate.room_of(scope["path"])
+        if room.is_full:
+            observe.SENT_AWAY.labels(room.name).inc()
+            await observe.measured(self._refuse_crowd, scope, receive, send, request_id)
+            return
+        for_money.set(room is self.gate.money)
+        room.inside += 1
+        try:
+            await observe.measured(app, scope, receive, send, request_id)
+        finally:
+            room.inside -= 1
+
+    async def _refuse_crowd(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["litestar_app"] = self.service_app
+        await _answer_problem(scope, receive, send, crowded())
 
     async def _refuse_host(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a `Host` of which no address can be made, not even that of the page that says so."""

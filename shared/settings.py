@@ -105,6 +105,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     log_level: Annotated[str, "debug, info, warning or error"] = "info"
     background: Annotated[bool, "Run relay, consumers and jobs in this process, beside the web"] = True
+    requests_at_once: Annotated[
+        int,
+        "Requests a process answers at once, open streams among them; beyond it 503 with `Retry-After`. The paths of "
+        "money have as many again for themselves",
+    ] = 600
     web_connections: Annotated[int, "PostgreSQL connections a service holds for requests"] = 8
     worker_connections: Annotated[int, "PostgreSQL connections a service holds for facts and jobs"] = 6
     budget_sign_in: Annotated[

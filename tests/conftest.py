@@ -78,7 +78,7 @@ def engines() -> Iterator[None]:
 
     async def give_back(database: db.Database) -> None:
         await close(database)
-        for engine in {database.web, database.worker} & taken.keys():
+        for engine in database.engines & taken.keys():
             resting[taken.pop(engine)].append(engine)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -20,17 +20,12 @@ from tests.journeys import buyers
 from tests.journeys.conftest import WholeHouse
 from tests.ops.test_deploy import PARTS, ROOT, environment
 from tests.shared.homes import a_folder
+from tests.shared.ports import free_port
 
 pytestmark = [pytest.mark.promise("F8"), pytest.mark.xdist_group("house"), pytest.mark.stack]
 
 ADDRESSES = {name: f"127.0.1.{n}" for n, name in enumerate(SERVICES, start=1)}
 """Loopback addresses in place of the containers' own: who listens on 127.0.0.1 alone is reached at none of them."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 class Deployed:
