@@ -1,5 +1,6 @@
 """Facts that a service holds back, and facts of a publisher's log that a consumer is to hear again."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from importlib import import_module
 from typing import Any
@@ -8,6 +9,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from shared import agencies, clock
+from shared.contracts import stem_of
 from shared.db import database_url
 from shared.settings import Settings
 
@@ -23,37 +25,48 @@ def connect(settings: Settings, service: str) -> psycopg.Connection[Row]:
 
 
 def held(settings: Settings, service: str, states: tuple[str, ...]) -> list[Row]:
-    """Facts that a service keeps because it could not handle them."""
+    """Facts that a service keeps because it could not handle them; its own, too, that NATS does not take: `aside`."""
     with connect(settings, service) as link:
         return link.execute(
-            "SELECT fact_id, subject, state, waits_for, attempts, error, since, body FROM retry "
-            "WHERE state = ANY(%s) ORDER BY since",
+            "SELECT * FROM (SELECT fact_id, subject, state, waits_for, attempts, error, since, body FROM retry "
+            "UNION ALL SELECT id, subject, 'aside', '', 0, aside, occurred_at, body FROM outbox WHERE aside <> '') "
+            "AS held WHERE state = ANY(%s) ORDER BY since",
             (list(states),),
         ).fetchall()
 
 
 def again(settings: Settings, service: str, fact: str = "") -> int:
-    """Have parked facts, or one of them, handled again. Returns how many."""
+    """Have parked facts, or one of them, handled again, and those set aside told again. Returns how many."""
     with connect(settings, service) as link:
         done = link.execute(
             "UPDATE retry SET state = 'retry', attempts = 0, next_at = %s WHERE state = 'parked' "
             "AND (%s = '' OR fact_id::text = %s)",
             (clock.now(), fact, fact),
         )
-        return done.rowcount
+        told = link.execute(
+            "UPDATE outbox SET aside = '' WHERE aside <> '' AND (%s = '' OR id::text = %s)", (fact, fact)
+        )
+        return done.rowcount + told.rowcount
 
 
 def hand_on(
-    source: Settings, publisher: str, target: Settings, consumer: str, since: datetime | None = None
+    source: Settings,
+    publisher: str,
+    target: Settings,
+    consumer: str,
+    since: datetime | None = None,
+    stems: Sequence[str] | None = None,
 ) -> int:
     """Put a publisher's logged facts before a consumer that has not handled them. Returns how many.
 
-    They pass through its retry table, so that they need no stream and no order.
+    They pass through its retry table, so that they need no stream and no order. `stems` are the subjects without their
+    versions; where they are left out, all that the consumer hears.
     """
-    hears = import_module(f"services.{consumer}.consumers").consumer
-    agencies.listen(hears)
-    subjects = [subject for subject in hears.subjects() if subject.startswith(f"{publisher}.")]
-    if not subjects:
+    if stems is None:
+        hears = import_module(f"services.{consumer}.consumers").consumer
+        agencies.listen(hears)
+        stems = [stem_of(subject) for subject in hears.sources().get(publisher, ())]
+    if not stems:
         return 0
     count = 0
     with (
@@ -63,9 +76,9 @@ def hand_on(
         log.cursor(name="replay") as cursor,
     ):
         cursor.execute(
-            "SELECT id, subject, body FROM fact_log WHERE subject = ANY(%s) "
+            "SELECT id, subject, body FROM fact_log WHERE regexp_replace(subject, '[.]v[0-9]+$', '') = ANY(%s) "
             "AND occurred_at >= coalesce(%s::timestamptz, '-infinity') ORDER BY seq",
-            (subjects, since),
+            (stems, since),
         )
         while rows := cursor.fetchmany(BATCH):
             count += _queue(link, rows)

@@ -12,10 +12,12 @@ from typing import Any
 import nats.errors
 import structlog
 
+from ops.keys import as_service
+from ops.replay import hand_on
 from shared import agencies
 from shared.bus import ACK_WAIT_S, MAX_ACK_PENDING, Bus
 from shared.consume import Consumer
-from shared.contracts import SERVICES
+from shared.contracts import SERVICES, stem_of
 from shared.keys import OPERATOR, nats_door, nats_password
 from shared.settings import Settings
 
@@ -23,6 +25,9 @@ log = structlog.get_logger()
 
 PATIENCE_S = 60
 """How long a cluster may take to elect its leaders before laying out is given up."""
+
+OWED = "owed"
+"""Under which a consumer's metadata names the subjects whose earlier facts are still to be handed on."""
 
 OTHERWISE_MADE = 10058
 """JetStream's error for a stream that exists with another configuration."""
@@ -98,14 +103,36 @@ async def lay_out(settings: Settings, listening: Iterable[Consumer] | None = Non
             config = stream(settings, service)
             await _made(bus, f"STREAM.CREATE.{config['name']}", config, f"STREAM.UPDATE.{config['name']}")
         for consumer in consumers() if listening is None else listening:
-            for source, subjects in consumer.sources().items():
-                name, config = source.upper(), durable(consumer.service, subjects)
-                call = f"CONSUMER.DURABLE.CREATE.{name}.{consumer.service}"
-                await _made(bus, call, {"stream_name": name, "config": config})
+            for source in consumer.sources():
+                await _subscribed(bus, settings, source, consumer)
     except TimeoutError as error:
         raise NotLaidOut(f"NATS at {settings.nats_url} does not answer within {PATIENCE_S} s.") from error
     finally:
         await bus.close()
+
+
+async def _subscribed(bus: Bus, settings: Settings, source: str, consumer: Consumer) -> None:
+    """Make a service's place in a stream, or change which subjects it hears.
+
+    Of a subject that is new to a place NATS brings only what comes from then on: what was said before is handed on from
+    the publisher's log. The place itself notes what is owed, so that nothing is forgotten when this is cut off.
+    """
+    service, name, filters = consumer.service, source.upper(), consumer.filters(source)
+    found = (await _ask(bus, f"CONSUMER.INFO.{name}.{service}", {})).get("config")
+    stems = {stem_of(subject) for subject in filters}
+    owed: set[str] = set()
+    if found:
+        before = {stem_of(subject) for subject in found.get("filter_subjects", ())}
+        owed = (stems - before) | (stems & set(found.get("metadata", {}).get(OWED, "").split()))
+    call = f"CONSUMER.DURABLE.CREATE.{name}.{service}"
+    config = durable(service, filters)
+    if owed:
+        noted = config | {"metadata": {OWED: " ".join(sorted(owed))}}
+        await _made(bus, call, {"stream_name": name, "config": noted})
+        of, to = as_service(settings, source), as_service(settings, service)
+        count = await asyncio.to_thread(hand_on, of, source, to, service, stems=sorted(owed))
+        log.info("newly heard facts are handed on", service=service, source=source, facts=count)
+    await _made(bus, call, {"stream_name": name, "config": config})
 
 
 async def _made(bus: Bus, call: str, body: Json, otherwise: str = "") -> None:

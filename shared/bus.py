@@ -7,11 +7,11 @@ import math
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
-from uuid import UUID
+from hashlib import sha256
+from typing import Any, cast
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import msgspec
-import nats
 import nats.errors
 import nats.js.errors
 import sqlalchemy as sa
@@ -20,9 +20,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
-from shared import clock, contracts, outbox
-from shared.consume import Consumer
-from shared.contracts import Fact, envelope
+from shared import clock, outbox
+from shared.consume import Consumer, Received
+from shared.contracts import envelope
 from shared.db import Database
 from shared.keys import OPERATOR, STREAMS, nats_door
 from shared.settings import Settings
@@ -32,15 +32,38 @@ log = structlog.get_logger()
 BATCH = 500
 """Facts a relay publishes or a consumer fetches at once."""
 
+PART = 50
+"""Facts that are published each by itself before what was acknowledged of them is moved to the log."""
+
 PUBLISH_TIMEOUT_S = 2.0
 POLL_S = 5.0
 """How long a relay rests that nobody rings: who commits facts in its process does, and the leader's look does."""
 ACK_WAIT_S = 30.0
 MAX_ACK_PENDING = 2 * BATCH
-KNOWN_ID_IN_BATCH = 10201
-"""JetStream's error for an atomic batch in which one message id is known already."""
 NO_STREAM = 10059
 """JetStream's error for a stream that does not exist."""
+TOO_LARGE = (10054, 10097)
+"""JetStream's errors for a message, or its headers, that are larger than the stream takes."""
+
+UNSENDABLE = (nats.errors.MaxPayloadError, msgspec.MsgspecError, UnicodeError)
+"""What is raised for a fact of which no message can be made."""
+
+Told = tuple[str, str, bytes]
+"""What is published: id, subject and body."""
+
+
+class NeverTaken(Exception):
+    """A fact that NATS will not take however often it is told, with the reason."""
+
+
+class _Client(Client):
+    """The client of nats-py, which would stop reading, and say nothing, at a subject that is no UTF-8."""
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        legible = subject.decode(errors="replace").encode()
+        return cast("Msg", super()._build_message(sid, legible, reply, data, headers))
 
 
 class Bus:
@@ -68,12 +91,13 @@ class Bus:
 
     async def connect(self) -> None:
         """Connect, for as long as it takes; later breaks are mended by the client itself."""
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"reconnect_time_wait": 0.5}
         if self.settings.nats_password:
             options |= {"user": self.service, "password": self.settings.nats_password}
         while self.client is None:
+            client = _Client()
             try:
-                self.client = await nats.connect(
+                await client.connect(
                     self.settings.nats_url.split(","),
                     name=self.service,
                     # What others are answered is not for us to hear, and the other way round.
@@ -81,7 +105,6 @@ class Bus:
                     ping_interval=5,
                     max_outstanding_pings=2,
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.5,
                     connect_timeout=2,
                     error_cb=self._on_error,
                     closed_cb=self._on_closed,
@@ -90,6 +113,8 @@ class Bus:
             except (OSError, nats.errors.Error) as error:
                 log.info("nats is not there yet", error=str(error))
                 await asyncio.sleep(0.5)
+            else:
+                self.client = client
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error)
@@ -107,22 +132,21 @@ class Bus:
             except (TimeoutError, OSError, nats.errors.Error) as error:
                 log.info("nats closed hard", error=str(error))
 
-    async def publish(self, facts: Sequence[tuple[str, str, bytes]]) -> None:
-        """Publish (id, subject, body) rows: all acknowledged when this returns, unknown when it raises.
+    async def publish_batch(self, facts: Sequence[Told]) -> bool:
+        """Publish some facts as one: all acknowledged when this returns true, unknown when it raises.
 
-        One atomic batch; where the server already knows one of the ids (a retry), one by one with the same ids.
+        False where none of them is taken: the stream knows one already (a retry), or does not take it. Which and why
+        is answered to who publishes each by itself.
         """
-        if len(facts) > 1 and await self._publish_batch(facts):
-            return
-        for fact_id, subject, body in facts:
-            headers = _headers(fact_id, subject, body)
-            await self.js.publish(self._entered(subject), body, timeout=PUBLISH_TIMEOUT_S, headers=headers)
+        try:
+            return await self._publish_batch(facts)
+        except UNSENDABLE:
+            return False
 
-    async def _publish_batch(self, facts: Sequence[tuple[str, str, bytes]]) -> bool:
+    async def _publish_batch(self, facts: Sequence[Told]) -> bool:
         if self.client is None:
             raise nats.errors.ConnectionClosedError
-        batch = str(clock.new_id())
-        last = len(facts)
+        batch, last = str(clock.new_id()), len(facts)
         for n, (fact_id, subject, body) in enumerate(facts, start=1):
             headers = _headers(fact_id, subject, body)
             headers |= {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(n)}
@@ -133,13 +157,26 @@ class Bus:
             answer = await self.client.request(
                 self._entered(subject), body, timeout=PUBLISH_TIMEOUT_S, headers=headers
             )
-            reply = json.loads(answer.data)
-            if "error" not in reply:
-                return True
-            if reply["error"].get("err_code") == KNOWN_ID_IN_BATCH:
-                return False
-            raise nats.errors.Error(reply["error"]["description"])
-        return False
+            return "error" not in json.loads(answer.data)
+        return True
+
+    async def publish_each(self, facts: Sequence[Told]) -> list[BaseException | None]:
+        """Publish each by itself, all at once: what became of it, None where it was acknowledged.
+
+        On a line of long ways they take one way there and back together. NeverTaken will not pass; all else may.
+        """
+        return await asyncio.gather(*(self._publish(*fact) for fact in facts), return_exceptions=True)
+
+    async def _publish(self, fact_id: str, subject: str, body: bytes) -> None:
+        try:
+            headers = _headers(fact_id, subject, body)
+            await self.js.publish(self._entered(subject), body, timeout=PUBLISH_TIMEOUT_S, headers=headers)
+        except nats.js.errors.APIError as error:
+            if error.err_code in TOO_LARGE:
+                raise NeverTaken(error.description) from error
+            raise
+        except UNSENDABLE as error:
+            raise NeverTaken(str(error)) from error
 
     def _entered(self, subject: str) -> str:
         """Where a fact of this subject enters the service's stream."""
@@ -180,19 +217,45 @@ class Relay:
             outbox.unlisten(self.database.name, self.rung)
 
     async def publish_once(self) -> int:
-        """Publish one batch and move it to the log; returns its size."""
+        """Publish the next facts and move them to the log; returns how many those were.
+
+        No transaction is open meanwhile. Whoever ends between publishing and moving publishes again, with the same ids:
+        the stream knows them, and after ten minutes the inbox of who hears them does. What was acknowledged is moved
+        even where the rest has to wait.
+        """
         async with self.database.worker_tx() as tx:
-            rows = (await tx.execute(outbox.CLAIM, {"limit": BATCH})).all()
-            if not rows:
-                return 0
-            try:
-                await self.bus.publish([(str(row.id), row.subject, bytes(row.body)) for row in rows])
-            except (nats.errors.NoRespondersError, nats.js.errors.NoStreamResponseError):
-                self.missing = f"stream {self.bus.service.upper()}"
-                raise
-            self.missing = ""
-            await outbox.forget(tx, [row.seq for row in rows])
+            rows = (await tx.execute(outbox.NEXT, {"limit": BATCH})).all()
+        if not rows:
+            return 0
+        try:
+            if len(rows) > 1 and await self.bus.publish_batch(_told(rows)):
+                await self._settle(rows, [None] * len(rows))
+            else:
+                for first in range(0, len(rows), PART):
+                    part = rows[first : first + PART]
+                    await self._settle(part, await self.bus.publish_each(_told(part)))
+        except (nats.errors.NoRespondersError, nats.js.errors.NoStreamResponseError):
+            self.missing = f"stream {self.bus.service.upper()}"
+            raise
+        self.missing = ""
         return len(rows)
+
+    async def _settle(self, rows: Sequence[sa.Row[Any]], answers: Sequence[BaseException | None]) -> None:
+        """Move what was acknowledged, set aside what will never be. Raises what else was answered."""
+        answered = list(zip(rows, answers, strict=True))
+        never = {row.seq: str(answer) for row, answer in answered if isinstance(answer, NeverTaken)}
+        async with self.database.worker_tx() as tx:
+            await outbox.forget(tx, [row.seq for row, answer in answered if answer is None])
+            await outbox.set_aside(tx, never)
+        for row, answer in answered:
+            if row.seq in never:
+                log.error("fact set aside", fact=str(row.id), subject=row.subject, error=str(answer))
+            elif answer is not None:
+                raise answer
+
+
+def _told(rows: Sequence[sa.Row[Any]]) -> list[Told]:
+    return [(str(row.id), row.subject, bytes(row.body)) for row in rows]
 
 
 class Intake:
@@ -252,45 +315,15 @@ class Intake:
             messages = await subscription.fetch(BATCH, timeout=5)
         except TimeoutError:
             return
-        facts = [fact for message in messages if (fact := await self._read(message)) is not None]
-        if facts:
-            await self.consumer.handle(self.database, facts)
+        await self.consumer.receive(self.database, [_received(message) for message in messages])
         for message in messages:
             await message.ack()
 
-    async def _read(self, message: Msg) -> Fact | None:
-        try:
-            return _decoded(message)
-        except msgspec.MsgspecError as error:
-            log.error("fact cannot be read", subject=message.subject, error=str(error))  # noqa: TRY400
-            async with self.database.worker_tx() as tx:
-                await tx.execute(
-                    sa.text(
-                        "INSERT INTO retry (fact_id, subject, body, state, error, since, next_at) "
-                        "VALUES (:id, :subject, :body, 'parked', :error, :now, :now) ON CONFLICT DO NOTHING"
-                    ),
-                    {
-                        "id": _id_of(message),
-                        "subject": message.subject,
-                        "body": message.data,
-                        "error": str(error).replace("\0", "?"),
-                        "now": clock.now(),
-                    },
-                )
-            return None
 
-
-def _id_of(message: Msg) -> UUID:
-    """The id that a message bears; a new one where it bears none, or a text that is none."""
+def _received(message: Msg) -> Received:
+    """What a message brought. One that bears no id of ours gets one from what it says, the same whenever it comes."""
     try:
-        return UUID((message.headers or {}).get("Nats-Msg-Id", ""))
+        named = UUID((message.headers or {}).get("Nats-Msg-Id", ""))
     except ValueError:
-        return clock.new_id()
-
-
-def _decoded(message: Msg) -> Fact:
-    """The fact of a message. NATS guards subjects alone: a body could say what only another publisher may say."""
-    fact = contracts.decode(message.data)
-    if fact.subject() != message.subject:
-        raise msgspec.ValidationError(f"It says {fact.subject()} and came as {message.subject}.")
-    return fact
+        named = uuid5(NAMESPACE_OID, f"{message.subject} {sha256(message.data).hexdigest()}")
+    return Received(named, message.subject, message.data)

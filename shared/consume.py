@@ -1,11 +1,15 @@
-"""Facts arrive here: each is handled once, in one transaction with its claim, and none is dropped."""
+"""Facts arrive here: each is handled once, in one transaction with its claim, and none is dropped or stops another.
 
+What was received is kept as it was received: a field that this version does not know is there for the next one.
+"""
+
+import asyncio
 import inspect
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import UnionType
-from typing import TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -17,7 +21,7 @@ from sqlalchemy.orm import Session
 from shared import clock, contracts, outbox
 from shared.bulk import ForRows
 from shared.contracts import Fact
-from shared.db import Database, Tx
+from shared.db import Database, Tx, is_away, is_busy
 from shared.errors import Waits
 
 log = structlog.get_logger()
@@ -34,6 +38,19 @@ way, and its facts are handled one by one.
 
 WAIT_S = 5
 WAIT_MAX_S = 60
+"""What waits is tried again after as long as it has waited already, within these bounds."""
+
+VERSION = "version"
+"""What a fact waits for that this process has no handler for: a newer one, which an upgrade starts.
+
+That is a version beside the one that is heard, or a subject of which a newer process has said that it is heard.
+"""
+
+VERSION_WAIT_S = 3600
+"""No try before an upgrade can succeed, and the process after it tries at once."""
+
+BODIES = "bodies"
+"""Where a transaction keeps what came, by the id and subject of the fact that it says."""
 
 Handler = Callable[..., Awaitable[None]]
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Awaitable[None]])
@@ -55,12 +72,34 @@ _KEEP = sa.text(
     "attempts = excluded.attempts, error = excluded.error, next_at = excluded.next_at"
 )
 _DUE = sa.text(
-    "SELECT fact_id, body, attempts, state FROM retry WHERE state <> 'parked' AND next_at <= :now "
+    "SELECT fact_id, subject, body, attempts, since FROM retry WHERE state <> 'parked' AND next_at <= :now "
     "ORDER BY next_at LIMIT 200"
 )
-
+_TAKE = sa.text(
+    "DELETE FROM retry WHERE (fact_id, subject) = (SELECT fact_id, subject FROM retry "
+    "WHERE fact_id = :id AND subject = :subject AND state <> 'parked' FOR UPDATE SKIP LOCKED) RETURNING fact_id"
+)
 
 _WAKE = sa.text("UPDATE retry SET next_at = :now WHERE state = 'waiting' AND waits_for = ANY(:keys)")
+
+
+class Received(NamedTuple):
+    """What came, as it came: the id that it bears, the subject that NATS guards, and its bytes."""
+
+    id: UUID
+    subject: str
+    body: bytes
+
+
+class Heard(NamedTuple):
+    """A fact, and what came that says it."""
+
+    fact: Fact
+    came: Received
+
+
+class Unreadable(Exception):
+    """What came is no fact of its subject; no further try of this version could read it."""
 
 
 class Consumer:
@@ -98,18 +137,66 @@ class Consumer:
             found.setdefault(kind.publisher(), []).append(kind.subject())
         return found
 
+    def filters(self, source: str) -> list[str]:
+        """What NATS is to bring from one publisher: each subject in all of its versions, also those of tomorrow."""
+        return sorted({f"{contracts.stem_of(subject)}.*" for subject in self.sources()[source]})
+
+    def read(self, came: Received) -> Fact:
+        """The fact of what came. NATS guards subjects alone: a body could say what only another publisher may say.
+
+        Raises Waits for a subject that only a newer process can handle, and Unreadable.
+        """
+        if contracts.ALL.get(came.subject) not in self.handlers:
+            raise Waits(VERSION)
+        try:
+            fact = contracts.decode(came.body)
+        except msgspec.MsgspecError as error:
+            raise Unreadable(str(error)) from error
+        if fact.subject() != came.subject:
+            raise Unreadable(f"It says {fact.subject()} and came as {came.subject}.")
+        return fact
+
+    async def receive(self, database: Database, fetched: Sequence[Received]) -> None:
+        """Handle what was fetched. When this returns, each was handled or is kept for later: it may be acked.
+
+        Raises where nothing can be kept either, or where what all need is taken: then it comes again.
+        """
+        heard = []
+        for came in fetched:
+            try:
+                fact = self.read(came)
+            except (Unreadable, Waits) as reason:
+                await self._keep(database, came, reason)
+            else:
+                heard.append(Heard(fact, came._replace(id=fact.id)))
+        if heard:
+            await self._handle(database, heard)
+
     async def handle(self, database: Database, facts: Sequence[Fact]) -> None:
-        """Handle a fetched batch. When this returns, each fact was handled or is kept for later: it may be acked."""
+        """Handle facts that were said in this very process, as if they had been received."""
+        came = [Received(fact.id, fact.subject(), contracts.encode(fact)) for fact in facts]
+        await self._handle(database, list(map(Heard, facts, came)))
+
+    async def _handle(self, database: Database, heard: Sequence[Heard]) -> None:
         try:
             async with database.worker_tx() as tx:
-                await self._run(tx, facts)
+                await self._run(tx, heard)
                 self.kept |= "kept" in tx.info
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises, the fact must be kept
-            if len(facts) == 1:
-                await self._keep(database, facts[0], error, attempts=0)
+        except Exception as error:
+            # Whatever a handler raises, the fact must be kept; unless that cannot be, or all would wait in turn.
+            whole = all(self._handler(fact)[1] for fact, _ in heard)
+            if is_being_cancelled() or is_away(error) or (whole and is_busy(error)):
+                raise
+            if len(heard) == 1:
+                await self._keep(database, heard[0].came, error)
                 return
-            for fact in facts:
-                await self.handle(database, [fact])
+            for one in heard:
+                await self._handle(database, [one])
+
+    async def wake(self, database: Database) -> None:
+        """Have what an older version could not read tried again: this process may be the newer one."""
+        async with database.worker_tx() as tx:
+            await tx.execute(_WAKE, {"keys": [VERSION], "now": clock.now()})
 
     async def again(self, database: Database) -> int:
         """Try what is due in the retry table; returns how many were handled."""
@@ -117,34 +204,31 @@ class Consumer:
             due = (await tx.execute(_DUE, {"now": clock.now()})).all()
         done = 0
         for row in due:
-            done += await self._again(database, bytes(row.body), row.attempts)
+            done += await self._again(database, row)
         return done
 
-    async def _again(self, database: Database, body: bytes, attempts: int) -> bool:
-        fact = contracts.decode(body)
+    async def _again(self, database: Database, row: sa.Row[Any]) -> bool:
+        came = Received(row.fact_id, row.subject, bytes(row.body))
         try:
             async with database.worker_tx() as tx:
-                taken = await tx.execute(
-                    sa.text(
-                        "DELETE FROM retry WHERE (fact_id, subject) = (SELECT fact_id, subject FROM retry "
-                        "WHERE fact_id = :id AND subject = :subject AND state <> 'parked' "
-                        "FOR UPDATE SKIP LOCKED) RETURNING fact_id"
-                    ),
-                    {"id": fact.id, "subject": fact.subject()},
-                )
+                taken = await tx.execute(_TAKE, {"id": came.id, "subject": came.subject})
                 if taken.first() is None:
                     return False
-                await self._run(tx, [fact])
-        except Exception as error:  # noqa: BLE001 - as in handle
-            await self._keep(database, fact, error, attempts + 1)
+                await self._run(tx, [Heard(self.read(came), came)])
+        except Exception as error:
+            if is_being_cancelled() or is_away(error):
+                raise
+            await self._keep(database, came, error, row.attempts, row.since)
             return False
         return True
 
     def _handler(self, fact: Fact) -> tuple[Handler, bool]:
         """What handles a fact, and whether it takes whole batches: those lock what they need at once, in order."""
-        return self.handlers.get(type(fact), (_ignore, False))
+        return self.handlers.get(type(fact), (_unheard, False))
 
-    async def _run(self, tx: Tx, facts: Sequence[Fact]) -> None:
+    async def _run(self, tx: Tx, heard: Sequence[Heard]) -> None:
+        facts = [fact for fact, _ in heard]
+        tx.info[BODIES] = {(fact.id, fact.subject()): came.body for fact, came in heard}
         said = [{"id": fact.id, "subject": fact.subject()} for fact in facts]
         alone = sum(not self._handler(fact)[1] for fact in facts) <= 1
         patience = None if alone else f"{PATIENCE_MS}ms"
@@ -165,39 +249,71 @@ class Consumer:
         for handler, batch in wholes.items():
             await handler(batch, tx)
 
-    async def _keep(self, database: Database, fact: Fact, error: Exception, attempts: int) -> None:
-        """Write a fact that could not be handled to the retry table: it waits, is tried again, or is parked."""
+    async def _keep(
+        self,
+        database: Database,
+        came: Received,
+        error: Exception,
+        failed: int = 0,
+        since: datetime | None = None,
+    ) -> None:
+        """Write what could not be handled to the retry table: it waits, is tried again, or is parked.
+
+        `failed` is how often it has failed before. To wait is not to fail: not for what has not come, nor for a lock.
+        """
         self.kept = True
         now = clock.now()
+        state, key = "retry", ""
         if isinstance(error, Waits):
-            state, key, text = "waiting", error.key, str(error)
-            delay = min(WAIT_S * 2 ** min(attempts, 8), WAIT_MAX_S)
+            state, key = "waiting", error.key
+            so_far = (now - since).total_seconds() if since else 0
+            delay = VERSION_WAIT_S if key == VERSION else min(max(so_far, WAIT_S), WAIT_MAX_S)
+        elif is_busy(error):
+            delay = WAIT_S
         else:
-            parked = attempts >= len(BACKOFF_S)
-            state, key = ("parked", "") if parked else ("retry", "")
-            delay = 0 if parked else BACKOFF_S[attempts]
-            # PostgreSQL keeps no NUL: a text of the fact's own may have one, and the fact must be kept all the same.
-            text = "".join(traceback.format_exception_only(error)).strip()[:2000].replace("\0", "?")
-            log.warning("fact failed", fact=str(fact.id), subject=fact.subject(), state=state, error=text)
+            parked = isinstance(error, Unreadable) or failed >= len(BACKOFF_S)
+            state = "parked" if parked else "retry"
+            delay = 0 if parked else BACKOFF_S[failed]
+            failed += 1
+        text = str(error) if isinstance(error, Unreadable | Waits) else _told(error)
+        if key == VERSION or not isinstance(error, Waits):
+            log.warning("fact kept", fact=str(came.id), subject=came.subject, state=state, error=text)
+        kept = _row(came, state, key, failed, text, now)
         async with database.worker_tx() as tx:
-            await tx.execute(
-                _KEEP,
-                {
-                    "id": fact.id,
-                    "subject": fact.subject(),
-                    "body": msgspec.json.encode(fact),
-                    "state": state,
-                    "key": key,
-                    "attempts": attempts,
-                    "error": text,
-                    "now": now,
-                    "next_at": now + timedelta(seconds=delay),
-                },
-            )
+            await tx.execute(_KEEP, kept | {"next_at": now + timedelta(seconds=delay)})
 
 
-async def _ignore(_fact: Fact, _tx: Tx) -> None:
-    """A fact that this service once consumed and no longer does."""
+def _row(came: Received, state: str, key: str, failed: int, error: str, now: datetime) -> dict[str, Any]:
+    return {
+        "id": came.id,
+        "subject": _keepable(came.subject),
+        "body": came.body,
+        "state": state,
+        "key": _keepable(key),
+        "attempts": failed,
+        "error": _keepable(error),
+        "now": now,
+    }
+
+
+def _told(error: Exception) -> str:
+    return "".join(traceback.format_exception_only(error)).strip()[:2000]
+
+
+def _keepable(text: str) -> str:
+    """A text as PostgreSQL keeps it: a fact's own may have a NUL, or half a character, and must be kept."""
+    return text.encode(errors="replace").decode().replace("\0", "?")
+
+
+def is_being_cancelled() -> bool:
+    """Whether the task under way is to end: what it was doing may then fail in any way."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _unheard(_fact: Fact, _tx: Tx) -> None:
+    """A fact of which this version knows nothing is for the next one, and not to be taken as handled."""
+    raise Waits(VERSION)
 
 
 def arrived(tx: Tx, *keys: str) -> None:
@@ -215,6 +331,12 @@ def _wake(session: Session) -> None:
     session.execute(_WAKE, {"keys": sorted(session.info.pop("arrived")), "now": clock.now()})
 
 
+def body_of(tx: Tx, fact: Fact) -> bytes:
+    """The bytes in which a fact came; of one that was not received, its own."""
+    body: bytes | None = tx.info.get(BODIES, {}).get((fact.id, fact.subject()))
+    return contracts.encode(fact) if body is None else body
+
+
 async def wait(tx: Tx, fact: Fact, key: str) -> None:
     """Let one fact of a whole batch wait for `key` while the others are handled; its claim is given back."""
     now = clock.now()
@@ -223,17 +345,6 @@ async def wait(tx: Tx, fact: Fact, key: str) -> None:
         sa.text("DELETE FROM inbox WHERE fact_id = :id AND subject = :subject"),
         {"id": fact.id, "subject": fact.subject()},
     )
-    await tx.execute(
-        _KEEP,
-        {
-            "id": fact.id,
-            "subject": fact.subject(),
-            "body": msgspec.json.encode(fact),
-            "state": "waiting",
-            "key": key,
-            "attempts": 0,
-            "error": f"waits for {key}",
-            "now": now,
-            "next_at": now + timedelta(seconds=WAIT_S),
-        },
-    )
+    came = Received(fact.id, fact.subject(), body_of(tx, fact))
+    kept = _row(came, "waiting", key, 0, f"waits for {key}", now)
+    await tx.execute(_KEEP, kept | {"next_at": now + timedelta(seconds=WAIT_S)})

@@ -176,6 +176,15 @@ def is_away(error: Exception) -> bool:
     return error.connection_invalidated or code is None or code.startswith(SHUTS_DOWN)
 
 
+WAITED_IN_VAIN = frozenset({"55P03", "57014", "40P01", "40001"})
+"""Codes for a lock or a statement that took longer than one waits, a circle of locks, and a row changed meanwhile."""
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether an error says that something which others have was waited for in vain: no fault of who waited."""
+    return isinstance(error, sa.exc.DBAPIError) and getattr(error.orig, "sqlstate", None) in WAITED_IN_VAIN
+
+
 async def enter(tx: Tx, agencies: Iterable[str], *own: UUID | None) -> None:
     """Set whose rows the rest of the transaction sees: those of agencies, and those under ids that are one's own.
 

@@ -4,12 +4,14 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE O
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {service}_web, {service}_worker
 
 
+-- Facts to be published. One that NATS will never take stands aside with the reason, so that the others pass.
 CREATE TABLE outbox (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id uuid NOT NULL UNIQUE,
     subject text NOT NULL,
-    body bytea NOT NULL,
-    occurred_at timestamptz NOT NULL
+    body bytea NOT NULL CHECK (octet_length(body) <= 1000000),
+    occurred_at timestamptz NOT NULL,
+    aside text NOT NULL DEFAULT ''
 )
 
 

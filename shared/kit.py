@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from redis.asyncio import Redis
 
 from shared import clock, counters, revocations
 from shared.bus import Bus, Intake, Relay
-from shared.consume import Consumer
+from shared.consume import VERSION, Consumer, is_being_cancelled
 from shared.db import Database
 from shared.files import Files
 from shared.jobs import Jobs, Scheduled
@@ -20,7 +21,7 @@ from shared.settings import Settings
 log = structlog.get_logger()
 
 _WAITING = (
-    "SELECT EXISTS (SELECT FROM outbox) AS facts, "
+    "SELECT EXISTS (SELECT FROM outbox WHERE aside = '') AS facts, "
     "EXISTS (SELECT FROM retry WHERE state <> 'parked' AND next_at <= %(now)s) AS retries"
 )
 """Beside an idle flat this is all that asks the database for facts, twice a second."""
@@ -92,14 +93,22 @@ class Kit:
             self.retry_due.set()
 
     async def _retry(self) -> None:
-        """Try again what is due in the retry table, for ever. A failure is logged, the next look wakes it again."""
+        """Try again what is due in the retry table, for ever; at first what a version before ours could not read.
+
+        A failure is logged, the next look wakes it again.
+        """
+        turn: Callable[[Database], Awaitable[object]] = self.consumer.wake
         while True:
+            try:
+                await turn(self.database)
+            except Exception:
+                if is_being_cancelled():
+                    raise
+                log.exception("retry failed")
+            else:
+                turn = self.consumer.again
             await self.retry_due.wait()
             self.retry_due.clear()
-            try:
-                await self.consumer.again(self.database)
-            except Exception:
-                log.exception("retry failed")
 
     async def _watch_bus(self) -> None:
         await self.bus.closed.wait()
@@ -146,15 +155,22 @@ async def _forget(kit: Kit) -> None:
         await revocations.forget(tx)
 
 
+_LATE = sa.text(
+    "SELECT count(*) FILTER (WHERE since < :since AND waits_for <> :version) AS late, "
+    "count(*) FILTER (WHERE waits_for = :version) AS newer FROM retry WHERE state <> 'parked'"
+)
+
+
 async def _alarm(kit: Kit) -> None:
-    """Tell of facts that have waited for their predecessor for more than an hour; they are never parked."""
+    """Tell of facts that have waited for more than an hour, which are never parked, and of those of a newer version."""
     async with kit.database.worker_tx() as tx:
-        since = clock.now() - timedelta(hours=1)
-        late = await tx.scalar(
-            sa.text("SELECT count(*) FROM retry WHERE state = 'waiting' AND since < :since"), {"since": since}
-        )
-    if late:
-        log.error("facts wait for more than an hour", service=kit.service, facts=late)
+        held = (
+            await tx.execute(_LATE, {"since": clock.now() - timedelta(hours=1), "version": VERSION})
+        ).one()
+    if held.late:
+        log.error("facts wait for more than an hour", service=kit.service, facts=held.late)
+    if held.newer:
+        log.error("facts of a newer version wait for an upgrade", service=kit.service, facts=held.newer)
 
 
 FLAT_JOBS: tuple[Scheduled[Kit], ...] = (

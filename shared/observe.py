@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from structlog.tracebacks import ExceptionDictTransformer
 
 from shared import clock
+from shared.consume import VERSION
 from shared.request import Request
 
 REGISTRY = CollectorRegistry()
@@ -59,7 +60,7 @@ FAILING = _gauge(
 )
 OUTBOX = _gauge("nguonthu_outbox_facts", "Facts not yet published")
 OUTBOX_AGE = _gauge("nguonthu_outbox_age_seconds", "Age of the oldest unpublished fact")
-HELD = _gauge("nguonthu_held_facts", "Facts in the retry table, by state", "state")
+HELD = _gauge("nguonthu_held_facts", "Facts that are held back, by state", "state")
 LAG = _gauge("nguonthu_consumer_lag", "Facts not yet handled, by source", "source")
 
 FIGURES: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -126,7 +127,10 @@ async def ready(request: Request) -> Response[dict[str, Any]]:
     return Response(body, status_code=503 if waits else 200)
 
 
-_HELD = sa.text("SELECT state, count(*) AS n FROM retry GROUP BY state")
+_HELD = sa.text(
+    "SELECT CASE WHEN waits_for = :version THEN :version ELSE state END AS state, count(*) AS n FROM retry GROUP BY 1 "
+    "UNION ALL SELECT 'aside', count(*) FROM outbox WHERE aside <> ''"
+)
 
 
 @get("/metrics", include_in_schema=False, media_type=MediaType.TEXT)
@@ -135,12 +139,14 @@ async def metrics(request: Request) -> bytes:
     kit = request.app.state.kit
     async with kit.database.worker_tx() as tx:
         box = (
-            await tx.execute(sa.text("SELECT count(*) AS n, min(occurred_at) AS oldest FROM outbox"))
+            await tx.execute(
+                sa.text("SELECT count(*) AS n, min(occurred_at) AS oldest FROM outbox WHERE aside = ''")
+            )
         ).one()
         OUTBOX.set(box.n)
         OUTBOX_AGE.set((clock.now() - box.oldest).total_seconds() if box.oldest else 0)
-        held = {row.state: row.n for row in await tx.execute(_HELD)}
-    for state in ("retry", "waiting", "parked"):
+        held = {row.state: row.n for row in await tx.execute(_HELD, {"version": VERSION})}
+    for state in ("retry", "waiting", "parked", VERSION, "aside"):
         HELD.labels(state).set(held.get(state, 0))
     for source, lag in (await kit.intake.lag()).items():
         LAG.labels(source).set(lag)

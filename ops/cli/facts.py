@@ -75,7 +75,7 @@ def parked(
     """Show facts that could not be handled, and why."""
     from ops.replay import held
 
-    states = ("parked", "waiting", "retry") if everything else ("parked",)
+    states = ("parked", "aside", "waiting", "retry") if everything else ("parked", "aside")
     names = [service_named(service)] if service else SERVICES
     with house() as reached:
         rows = [(name, row) for name in names for row in held(settings_of(reached, name), name, states)]

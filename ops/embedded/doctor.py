@@ -14,6 +14,7 @@ from ops.embedded.ports import Ports, is_free
 from ops.embedded.process import CannotStart
 from ops.embedded.state import listening_beyond_loopback, look, read_run
 from ops.golive import load
+from shared.consume import VERSION
 from shared.contracts import SERVICES
 from shared.settings import BadSetting
 
@@ -144,14 +145,31 @@ def _parked(home: Path, port: int) -> Iterator[Finding]:
     for service in SERVICES:
         try:
             with psycopg.connect(parts.postgres_url(home, port, service), connect_timeout=3) as db:
-                row = db.execute("SELECT count(*) FROM retry WHERE state = 'parked'").fetchone()
+                held = db.execute(_HELD, {"version": VERSION}).fetchone() or (0, 0, 0)
         except psycopg.Error as error:
             yield Finding(
                 f"The database of {service} cannot be asked: {str(error).splitlines()[0]}", "nguonthu migrate"
             )
             continue
-        if row and row[0]:
+        parked, newer, aside = held
+        if parked:
             yield Finding(
-                f"{service} has parked {row[0]} facts that it could not handle",
+                f"{service} has parked {parked} facts that it could not handle",
                 f"nguonthu facts parked {service} shows why; after mending it: nguonthu facts replay {service}",
             )
+        if newer:
+            yield Finding(
+                f"{service} keeps {newer} facts of a version newer than its own",
+                f"Upgrade {service}: it handles them when it starts.",
+            )
+        if aside:
+            yield Finding(
+                f"{service} has set {aside} facts aside that NATS does not take",
+                f"nguonthu facts parked {service} shows why; after mending it: nguonthu facts replay {service}",
+            )
+
+
+_HELD = (
+    "SELECT count(*) FILTER (WHERE state = 'parked'), count(*) FILTER (WHERE waits_for = %(version)s), "
+    "(SELECT count(*) FROM outbox WHERE aside <> '') FROM retry"
+)

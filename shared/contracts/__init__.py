@@ -39,6 +39,11 @@ def kinds(named: type[Fact]) -> list[type[Fact]]:
     return [kind for kind in ALL.values() if issubclass(kind, named)] or [named]
 
 
+def stem_of(subject: str) -> str:
+    """A subject, or a filter of all of its versions, without the version."""
+    return subject.rpartition(".")[0]
+
+
 @cache
 def decoder() -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(Union[tuple(ALL.values())])  # noqa: UP007 - built at run time
@@ -74,4 +79,5 @@ __all__ = [
     "kinds",
     "plain",
     "published_by",
+    "stem_of",
 ]

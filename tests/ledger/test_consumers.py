@@ -3,11 +3,14 @@
 from datetime import date, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
-from services.ledger.actions import posting
+from services.ledger.actions import posting, rebuilding
+from shared import contracts
 from shared.calendar import start_of
+from shared.consume import Received
 from shared.contracts.base import OnDate
 from tests.ledger.builders import (
     a_line,
@@ -195,3 +198,17 @@ async def test_the_database_refuses_legs_that_do_not_balance(flats: Any, novembe
     with pytest.raises(sa.exc.IntegrityError, match="does not balance"):
         async with flat.tx() as tx:
             await tx.execute(sa.text(more))
+
+
+@pytest.mark.promise("T5")
+async def test_the_archive_keeps_a_fact_as_it_came_with_fields_that_this_version_does_not_know(
+    flats: Any, november: Any
+) -> None:
+    flat = await flats.start("ledger")
+    fact = captured(a_line(100_000))
+    body = msgspec.json.encode({**contracts.plain(fact), "tomorrow": {"of": ["another", "version"]}})
+    await flat.kit.consumer.receive(flat.kit.database, [Received(fact.id, fact.subject(), body)])
+    async with flat.tx() as tx:
+        assert [bytes(row.body) for row in await tx.execute(sa.text("SELECT body FROM archive"))] == [body]
+        assert (await rebuilding.verify(tx)).findings == ()
+    assert rebuilding.read(body) == fact

@@ -1,5 +1,5 @@
 """The sample service, for tests of failure."""
 
-from tests.sample import sample
+from tests.sample import line, sample
 
-__all__ = ["sample"]
+__all__ = ["line", "sample"]

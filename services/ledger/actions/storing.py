@@ -5,7 +5,6 @@ from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
 import sqlalchemy as sa
 
 from services.ledger.rules.lines import LineState
@@ -14,6 +13,7 @@ from services.ledger.rules.sealing import Entry, outcome_of
 from services.ledger.tables import ArchiveRow, EntryRow, LegRow, LineRow, PartRow, PaymentRow, RollupRow
 from shared.bulk import Row, insert_many
 from shared.calendar import local_day
+from shared.consume import body_of
 from shared.contracts import Fact
 from shared.db import Tx
 
@@ -61,7 +61,7 @@ async def archive(tx: Tx, posted: Sequence[Posted]) -> None:
             "subject": p.fact.subject(),
             "agencies": sorted({p.fact.agency, *(entry.agency for entry in p.entries)}),
             "invoice": getattr(p.fact, "invoice", None),
-            "body": msgspec.json.encode(p.fact),
+            "body": body_of(tx, p.fact),
             "recorded_at": p.recorded_at,
             "outcome": outcome_of(p.sealed()),
         }
