@@ -10,12 +10,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from ops import streams
 from ops.streams import lay_out
 from shared import clock, consume, contracts, outbox
-from shared.bus import Intake
+from shared.bus import Intake, Relay
 from shared.consume import Consumer
 from shared.contracts import Fact, base
-from shared.contracts.ads import InvoiceWithdrawn
+from shared.contracts.ads import InvoiceWithdrawn, RefundRefused
 from shared.db import Tx
 from shared.jobs import Jobs
 from shared.kit import Kit
@@ -169,3 +170,71 @@ async def test_a_rolling_upgrade_under_load_loses_and_doubles_nothing(line, stac
     for kit in (old, new):
         await kit.database.close()
         await kit.redis.aclose()
+
+
+class TestHeardAnew:
+    """A new version listens to more than the one before did."""
+
+    def listening(self, heard, *kinds):
+        consumer = Consumer("ads")
+        for kind in kinds:
+
+            async def note(fact, tx):
+                heard.append(fact)
+
+            note.__annotations__ = {"fact": kind}
+            consumer.on(note)
+        return consumer
+
+    async def passed_on(self, sample, consumer):
+        """Let the consumer handle what the stream and its retry table hold for it."""
+        intake = Intake(sample.kit.bus, sample.kit.database, consumer)
+        running = asyncio.create_task(intake.run("ads"))
+
+        async def done():
+            return (await intake.lag())["ads"] == 0
+
+        await until(done)
+        running.cancel()
+        await consumer.again(sample.kit.database)
+
+    @pytest.fixture
+    async def widened(self, line, stack):
+        """What two subjects said while one of them was heard; who hears both from now on; and the operator."""
+        sample, bus, _ = line
+        operator = msgspec.structs.replace(stack.settings(), database_prefix="sample_")
+        fewer, heard = self.listening([], InvoiceWithdrawn), []
+        await lay_out(operator, [fewer])
+        refused = RefundRefused(agency="bkh", refund=clock.new_id(), invoice=clock.new_id(), reason="late")
+        async with sample.kit.database.worker_tx() as tx:
+            await outbox.emit(tx, refused, withdrawn())
+        await Relay(bus, sample.kit.database).publish_once()
+        await self.passed_on(sample, fewer)
+        return sample, operator, refused, heard, self.listening(heard, InvoiceWithdrawn, RefundRefused)
+
+    @pytest.mark.promise("T5")
+    async def test_what_a_subject_said_before_it_was_heard_is_handed_on_once(self, widened):
+        sample, operator, refused, heard, more = widened
+        for _ in range(2):
+            await lay_out(operator, [more])
+            await self.passed_on(sample, more)
+        assert heard == [refused]
+        assert await sample.rows("SELECT FROM retry") == []
+
+    @pytest.mark.promise("T5")
+    async def test_what_is_owed_is_handed_on_by_the_next_migration_where_one_was_cut_off(
+        self, widened, line, monkeypatch
+    ):
+        sample, operator, refused, heard, more = widened
+        with monkeypatch.context() as cut, pytest.raises(ConnectionError):
+            cut.setattr(streams, "hand_on", _cut_off)
+            await lay_out(operator, [more])
+        await lay_out(operator, [more])
+        await self.passed_on(sample, more)
+        assert heard == [refused]
+        config = (await line[2].js.consumer_info("ADS", "ads")).config
+        assert streams.OWED not in config.metadata
+
+
+def _cut_off(*_, **__):
+    raise ConnectionError
