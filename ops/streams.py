@@ -118,7 +118,7 @@ async def _subscribed(bus: Bus, settings: Settings, source: str, consumer: Consu
     the publisher's log. The place itself notes what is owed, so that nothing is forgotten when this is cut off.
     """
     service, name, filters = consumer.service, source.upper(), consumer.filters(source)
-    found = (await _ask(bus, f"CONSUMER.INFO.{name}.{service}", {})).get("config")
+    found = (await ask(bus, f"CONSUMER.INFO.{name}.{service}", {})).get("config")
     stems = {stem_of(subject) for subject in filters}
     owed: set[str] = set()
     if found:
@@ -140,9 +140,9 @@ async def _made(bus: Bus, call: str, body: Json, otherwise: str = "") -> None:
     end = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         try:
-            reply = await _ask(bus, call, body)
+            reply = await ask(bus, call, body)
             if otherwise and reply.get("error", {}).get("err_code") == OTHERWISE_MADE:
-                reply = await _ask(bus, otherwise, body)
+                reply = await ask(bus, otherwise, body)
         except (TimeoutError, nats.errors.Error) as error:
             reply = {"error": {"code": 503, "description": str(error) or type(error).__name__}}
         if "error" not in reply:
@@ -154,7 +154,7 @@ async def _made(bus: Bus, call: str, body: Json, otherwise: str = "") -> None:
         await asyncio.sleep(0.5)
 
 
-async def _ask(bus: Bus, call: str, body: Json) -> Json:
+async def ask(bus: Bus, call: str, body: Json) -> Json:
     if bus.client is None:
         raise nats.errors.ConnectionClosedError
     answer = await bus.client.request(f"$JS.API.{call}", json.dumps(body).encode(), timeout=5)

@@ -40,8 +40,6 @@ POLL_S = 5.0
 """How long a relay rests that nobody rings: who commits facts in its process does, and the leader's look does."""
 ACK_WAIT_S = 30.0
 MAX_ACK_PENDING = 2 * BATCH
-NO_STREAM = 10059
-"""JetStream's error for a stream that does not exist."""
 TOO_LARGE = (10054, 10097)
 """JetStream's errors for a message, or its headers, that are larger than the stream takes."""
 
@@ -151,11 +149,11 @@ class Bus:
             headers = _headers(fact_id, subject, body)
             headers |= {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(n)}
             if n < last:
-                await self.client.publish(self._entered(subject), body, headers=headers)
+                await self.client.publish(self.entered(subject), body, headers=headers)
                 continue
             headers["Nats-Batch-Commit"] = "1"
             answer = await self.client.request(
-                self._entered(subject), body, timeout=PUBLISH_TIMEOUT_S, headers=headers
+                self.entered(subject), body, timeout=PUBLISH_TIMEOUT_S, headers=headers
             )
             return "error" not in json.loads(answer.data)
         return True
@@ -170,7 +168,7 @@ class Bus:
     async def _publish(self, fact_id: str, subject: str, body: bytes) -> None:
         try:
             headers = _headers(fact_id, subject, body)
-            await self.js.publish(self._entered(subject), body, timeout=PUBLISH_TIMEOUT_S, headers=headers)
+            await self.js.publish(self.entered(subject), body, timeout=PUBLISH_TIMEOUT_S, headers=headers)
         except nats.js.errors.APIError as error:
             if error.err_code in TOO_LARGE:
                 raise NeverTaken(error.description) from error
@@ -178,7 +176,7 @@ class Bus:
         except UNSENDABLE as error:
             raise NeverTaken(str(error)) from error
 
-    def _entered(self, subject: str) -> str:
+    def entered(self, subject: str) -> str:
         """Where a fact of this subject enters the service's stream."""
         return self._door + subject.removeprefix(self.service)
 
@@ -195,8 +193,6 @@ class Relay:
         self.bus = bus
         self.database = database
         self.rung = asyncio.Event()
-        self.missing = ""
-        """The service's own stream when it was not there at the last attempt; readiness names it."""
 
     async def run(self) -> None:
         """Publish for ever. Any failure leaves the facts in the outbox and is tried again."""
@@ -227,17 +223,12 @@ class Relay:
             rows = (await tx.execute(outbox.NEXT, {"limit": BATCH})).all()
         if not rows:
             return 0
-        try:
-            if len(rows) > 1 and await self.bus.publish_batch(_told(rows)):
-                await self._settle(rows, [None] * len(rows))
-            else:
-                for first in range(0, len(rows), PART):
-                    part = rows[first : first + PART]
-                    await self._settle(part, await self.bus.publish_each(_told(part)))
-        except (nats.errors.NoRespondersError, nats.js.errors.NoStreamResponseError):
-            self.missing = f"stream {self.bus.service.upper()}"
-            raise
-        self.missing = ""
+        if len(rows) > 1 and await self.bus.publish_batch(_told(rows)):
+            await self._settle(rows, [None] * len(rows))
+        else:
+            for first in range(0, len(rows), PART):
+                part = rows[first : first + PART]
+                await self._settle(part, await self.bus.publish_each(_told(part)))
         return len(rows)
 
     async def _settle(self, rows: Sequence[sa.Row[Any]], answers: Sequence[BaseException | None]) -> None:
@@ -265,8 +256,6 @@ class Intake:
         self.bus = bus
         self.database = database
         self.consumer = consumer
-        self.waiting_for: dict[str, str] = {}
-        """By source, what is not there yet; readiness names it."""
         self.stopping = False
 
     async def lag(self) -> dict[str, float]:
@@ -282,7 +271,6 @@ class Intake:
 
     async def run(self, source: str) -> None:
         """Fetch for ever from one stream."""
-        self.waiting_for[source] = f"stream {source.upper()}"
         while not self.stopping:
             try:
                 async with self._subscribed(source) as subscription:
@@ -296,14 +284,8 @@ class Intake:
     async def _subscribed(self, source: str) -> AsyncIterator[JetStreamContext.PullSubscription]:
         """Bind to the service's own consumer of a stream, both of which the operator has made."""
         stream, durable = source.upper(), self.consumer.service
-        try:
-            await self.bus.js.consumer_info(stream, durable)
-        except nats.js.errors.NotFoundError as error:
-            gone = f"consumer {durable} of stream {stream}"
-            self.waiting_for[source] = f"stream {stream}" if error.err_code == NO_STREAM else gone
-            raise
+        await self.bus.js.consumer_info(stream, durable)  # binding asks nobody whether it is there
         subscription = await self.bus.js.pull_subscribe_bind(durable=durable, stream=stream)
-        self.waiting_for.pop(source, None)
         try:
             yield subscription
         finally:

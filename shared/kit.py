@@ -16,6 +16,7 @@ from shared.db import Database
 from shared.files import Files
 from shared.jobs import Jobs, Scheduled
 from shared.leader import Leader, Session
+from shared.presence import Presence
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -55,6 +56,7 @@ class Kit:
         self.leader = Leader(settings, service)
         self.relay = Relay(self.bus, self.database)
         self.intake = Intake(self.bus, self.database, consumer)
+        self.presence = Presence(self.bus, consumer)
         self.retry_due = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -69,6 +71,7 @@ class Kit:
         await self.bus.connect()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_bus())
+            group.create_task(self.presence.keep_looking())
             group.create_task(self.leader.run(self._lead, self._look))
             for source in self.consumer.sources():
                 group.create_task(self.intake.run(source))
@@ -137,8 +140,7 @@ class Kit:
                 missing.append("NATS: not connected")
             if self.bus.denied:
                 missing.append(f"NATS: {self.bus.denied}")
-            waiting = sorted({*self.intake.waiting_for.values(), self.relay.missing} - {""})
-            missing += [f"{what}: `nguonthu migrate` makes it" for what in waiting]
+            missing += [f"NATS: {what}" for what in self.presence.away]
         return missing
 
 

@@ -1,10 +1,13 @@
 """What a service tells of itself: logs with ids, Prometheus metrics, and health."""
 
+import contextlib
 import logging
 import os
+import shutil
 import sys
 from functools import cache
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TextIO, cast
 
 import sqlalchemy as sa
 import structlog
@@ -61,10 +64,26 @@ FAILING = _gauge(
 OUTBOX = _gauge("nguonthu_outbox_facts", "Facts not yet published")
 OUTBOX_AGE = _gauge("nguonthu_outbox_age_seconds", "Age of the oldest unpublished fact")
 HELD = _gauge("nguonthu_held_facts", "Facts that are held back, by state", "state")
+AWAY = _gauge(
+    "nguonthu_streams_away", "Streams and consumers of NATS that are missing or have no leader, as last seen"
+)
+DISK = _gauge("nguonthu_disk_free_bytes", "What is free on the disk of the service's files")
 LAG = _gauge("nguonthu_consumer_lag", "Facts not yet handled, by source", "source")
 
 FIGURES: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable that names the folder where the workers of one service put their figures together."""
+
+
+class Stderr:
+    """Where log lines go. On a full disk they are lost, and whoever logs goes on with what matters more."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure_logs(service: str, level: str) -> None:
@@ -79,7 +98,7 @@ def configure_logs(service: str, level: str) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", Stderr())),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
@@ -127,6 +146,12 @@ async def ready(request: Request) -> Response[dict[str, Any]]:
     return Response(body, status_code=503 if waits else 200)
 
 
+def _free(folder: Path) -> int:
+    """Bytes that are free where a folder is, or is to be."""
+    here = folder.absolute()
+    return shutil.disk_usage(next(place for place in (here, *here.parents) if place.exists())).free
+
+
 _HELD = sa.text(
     "SELECT CASE WHEN waits_for = :version THEN :version ELSE state END AS state, count(*) AS n FROM retry GROUP BY 1 "
     "UNION ALL SELECT 'aside', count(*) FROM outbox WHERE aside <> ''"
@@ -148,6 +173,8 @@ async def metrics(request: Request) -> bytes:
         held = {row.state: row.n for row in await tx.execute(_HELD, {"version": VERSION})}
     for state in ("retry", "waiting", "parked", VERSION, "aside"):
         HELD.labels(state).set(held.get(state, 0))
+    AWAY.set(len(kit.presence.away))
+    DISK.set(_free(kit.settings.home))
     for source, lag in (await kit.intake.lag()).items():
         LAG.labels(source).set(lag)
     return generate_latest(_figures())

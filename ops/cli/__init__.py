@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ops.cli import care, facts, running
+from ops.cli import care, facts, running, streams
 from ops.cli.screen import Sorry, complain
 from shared.contracts import SERVICES
 from shared.settings import BadSetting
@@ -22,6 +22,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_
 running.add_to(app)
 care.add_to(app)
 app.add_typer(facts.app, name="facts", help="See facts pass, and handle again those that were parked.")
+app.add_typer(streams.app, name="streams", help="Make streams of NATS anew that were lost.")
 
 
 def own_commands(service: str) -> type[TyperGroup]:

@@ -94,6 +94,7 @@ def migrate(
     ] = False,
 ) -> None:
     """Bring databases and streams to their newest version. Safe to run twice, and while the house runs."""
+    from ops.mending import mend
     from ops.migrate import migrate as migrate_one
     from ops.streams import lay_out
 
@@ -104,7 +105,8 @@ def migrate(
             with step(f"Database of {name}"):
                 migrate_one(reached.settings, name)
         with step("Streams"):
-            asyncio.run(lay_out(reached.settings))
+            # Of one service alone it is not known whether the others have a log to hand on from.
+            asyncio.run(lay_out(reached.settings)) if service else mend(reached.settings)
 
 
 def _bootstrap(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """`nguonthu doctor`: look at everything a house needs, and say of each trouble how it is mended."""
 
+import asyncio
 import os
 import shutil
 import sys
@@ -7,11 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import nats.errors
 import psycopg
 
+from ops import mending
 from ops.embedded import parts
 from ops.embedded.ports import Ports, is_free
 from ops.embedded.process import CannotStart
+from ops.embedded.stack import Stack
 from ops.embedded.state import listening_beyond_loopback, look, read_run
 from ops.golive import load
 from shared.consume import VERSION
@@ -138,7 +142,27 @@ def _running(home: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding("Nothing listens beyond loopback")
+    yield from _streams(home)
     yield from _parked(home, next(part.port for part in state.parts if part.name == "postgres"))
+
+
+def _streams(home: Path) -> Iterator[Finding]:
+    try:
+        missing = asyncio.run(mending.gaps(Stack(home).settings()))
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        yield Finding(
+            f"NATS cannot be asked for its streams: {str(error) or 'it does not answer'}",
+            "It is started again by itself, also where it is frozen; facts wait meanwhile.",
+        )
+        return
+    for gap in missing:
+        made = "It is made anew within seconds; by hand: nguonthu streams mend"
+        yield Finding(
+            f"NATS: {gap.what}",
+            made if gap.mendable else "The nodes of NATS elect one as soon as most of them are there.",
+        )
+    if not missing:
+        yield Finding("Every stream and consumer is there")
 
 
 def _parked(home: Path, port: int) -> Iterator[Finding]:

@@ -22,6 +22,13 @@ def is_free(port: int) -> bool:
     return True
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that whoever reads it finds all of it, or what it was before. Raises OSError."""
+    part = file.with_suffix(".part")
+    part.write_text(text)
+    part.replace(file)
+
+
 class Ports:
     """The ports of one home, remembered in a file there."""
 
@@ -29,6 +36,7 @@ class Ports:
         self._file = file
         self._say = say
         self._ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        self._unwritten = False
         self._held: socket.socket | None = None
 
     def choose(self, name: str, preferred: int = 0) -> int:
@@ -42,8 +50,19 @@ class Ports:
             self._say(f"Port {wanted[0]} for {name} is taken; {name} moves to {port}.")
         if self._ports.get(name) != port:
             self._ports[name] = port
-            self._file.write_text(json.dumps(self._ports, indent=1))
+            self._write()
         return port
+
+    def _write(self) -> None:
+        """Remember the ports; on a full disk only for as long as this house runs, which is said once."""
+        try:
+            write_whole(self._file, json.dumps(self._ports, indent=1))
+        except OSError as error:
+            if not self._unwritten:
+                self._say(
+                    f"{self._file} cannot be written ({error.strerror}): the next start may move to other ports."
+                )
+            self._unwritten = True
 
     def hold(self, name: str) -> None:
         """Keep a chosen port for this house until it is let go; who connects before its part listens is refused.

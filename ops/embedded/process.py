@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -49,9 +50,9 @@ class Child:
         self.part = part
         part.prepare()
         self.log = logs / f"{part.name}.log"
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        with self.log.open("ab") as out:
+        self.unlogged = ""
+        """Why what it says is not kept."""
+        with self._opened_log() as out:
             self._process: Fork | subprocess.Popen[bytes] = (
                 Fork(part.work, out.fileno(), part.cwd, part.env)
                 if part.work
@@ -70,6 +71,16 @@ class Child:
         self.created = created(self.pid)
         self.since = time.monotonic()
 
+    def _opened_log(self) -> BinaryIO:
+        """Its log, begun anew when it is long. Where there can be none it runs all the same."""
+        try:
+            if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
+                self.log.replace(self.log.with_suffix(".log.1"))
+            return self.log.open("ab")
+        except OSError as error:
+            self.unlogged = str(error)
+            return Path(os.devnull).open("ab")
+
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None
@@ -79,10 +90,14 @@ class Child:
         if self.alive():
             self._process.send_signal(self.part.stop_signal)
 
-    def kill(self) -> None:
-        """End it at once, as a fault would."""
+    def end(self) -> None:
+        """End it at once, and wait for nothing: what is frozen in the kernel's hands may take its time."""
         if self.alive():
             self._process.send_signal(signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End it at once, as a fault would."""
+        self.end()
         self._process.wait()
 
     def wait(self, limit_s: float) -> bool:

@@ -18,7 +18,7 @@ from ops.embedded.apps import EDGE, app, caddy, with_port
 from ops.embedded.databases import bootstrap_databases, drop_databases
 from ops.embedded.edge import DEMO
 from ops.embedded.keys import Keys
-from ops.embedded.ports import Ports
+from ops.embedded.ports import Ports, write_whole
 from ops.embedded.process import CannotStart, Child, Part, created, end_leftovers
 from ops.keys import of_service
 from shared.keys import OPERATOR, nats_password, redis_password
@@ -47,6 +47,8 @@ class Stack:
         self.address = ""
         self.creatives = ""
         self.is_ready = False
+        self.is_noted = True
+        """Whether what runs could be written down."""
         self.given = dict(given or {})
         """Settings that the person gave, as environment variables; what the stack itself decides wins."""
         self._durable = durable
@@ -134,6 +136,8 @@ class Stack:
     def launch(self, part: Part) -> Child:
         """Start one part without waiting for it."""
         child = Child(part, self.logs)
+        if child.unlogged:
+            self.say(f"What {part.name} logs is lost: {child.unlogged}.")
         self.children[part.name] = child
         self.note()
         return child
@@ -202,9 +206,16 @@ class Stack:
                 for name, child in self.children.items()
             },
         }
-        part = self.run_file.with_suffix(".part")
-        part.write_text(json.dumps(state, indent=1))
-        part.replace(self.run_file)
+        try:
+            write_whole(self.run_file, json.dumps(state, indent=1))
+        except OSError as error:
+            if self.is_noted:
+                self.say(
+                    f"{self.run_file} cannot be written ({error.strerror}): it is, when it can be again."
+                )
+            self.is_noted = False
+        else:
+            self.is_noted = True
 
     # What others need to know
 

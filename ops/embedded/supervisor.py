@@ -1,6 +1,5 @@
 """`nguonthu up`: bring the whole house up, keep it up, and take it down in order."""
 
-import asyncio
 import contextlib
 import gc
 import importlib
@@ -12,17 +11,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+import nats.errors
 import psycopg
 
+from ops import mending
 from ops.embedded.apps import APPS, EDGE
+from ops.embedded.mender import Mender
 from ops.embedded.process import CannotStart
 from ops.embedded.stack import STORES, Stack
+from ops.embedded.watch import LOOK_S, Watch
 from ops.golive import HOUSE, load
-from ops.streams import lay_out
+from ops.streams import NotLaidOut
 from shared.settings import PREFIX, Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S = 0.2, 30.0, 60.0
@@ -63,11 +67,16 @@ class Supervisor:
     ) -> None:
         self.given = {key: value for key, value in environ.items() if key.startswith(PREFIX)}
         self.wishes: Settings = load(self.given, HOUSE)
-        self.say = say
+        self.say = partial(_said, say)
         self.step = step
         self.with_demo = with_demo
-        self.stack = Stack(home, say, given=self.given)
+        self.stack = Stack(home, self.say, given=self.given)
+        self.watch = Watch(self.stack)
+        self.mender = Mender(self.stack)
         self._pauses: dict[str, Pause] = {}
+        self._next_look = 0.0
+        self._trouble = ""
+        """What its own work last failed with; it is said once."""
 
     def run(self, ready: Callable[[Stack], None]) -> None:
         """Bring the house up, call `ready`, and tend it until a signal comes; then stop all of it."""
@@ -85,24 +94,39 @@ class Supervisor:
                 # A second Ctrl-C must not leave half of it running.
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)
+                self.mender.stop()
                 self.stack.stop()
 
     def _stay(self, asked: list[int]) -> NoReturn:
         while not asked:
             time.sleep(TICK_S)
-            self.tend()
+            self._without_dying(self.tend)
+            if time.monotonic() >= self._next_look:
+                self._without_dying(self.look)
+                self._next_look = time.monotonic() + LOOK_S
         raise Stopping
+
+    def _without_dying(self, work: Callable[[], None]) -> None:
+        """Do a part of our own work; whatever it fails with, such as a full disk, the house is tended on."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - nobody starts the supervisor anew
+            if (trouble := f"{type(error).__name__}: {error}") != self._trouble:
+                self._trouble = trouble
+                self.say(f"The house is tended on, although this failed: {trouble}")
 
     def _bring_up(self) -> None:
         with self.step("PostgreSQL, NATS and Redis"):
             self.stack.start(STORES, meanwhile=self._import_apps)
+        self._forget_unfinished()
         with self.step("Migrations"):
             migrate_all(self.stack.settings())
-        self.stack.find_address(self.wishes.base_url, self.wishes.creatives_url)
-        if self.with_demo and not self.wishes.exposed:
-            self._fill()
+        # Before there is any history: in an empty log there is nothing to hand on.
         with self.step("Streams"):
-            asyncio.run(lay_out(self.stack.settings()))
+            self._make_streams()
+        self.stack.find_address(self.wishes.base_url, self.wishes.creatives_url)
+        if self._fills:
+            self._fill()
         with self.step("Six services, the newspaper and Caddy"):
             for name in APPS:  # all ports first, since Caddy names them
                 self.stack.ports.choose(name)
@@ -123,15 +147,32 @@ class Supervisor:
         gc.freeze()
         gc.enable()
 
-    def _fill(self) -> None:
-        """Make the demo's history when the home is new; one that was cut off halfway is begun anew."""
-        home = self.stack.home
-        unfinished = home / "demo.unfinished"
-        if unfinished.exists():
+    def _forget_unfinished(self) -> None:
+        """Empty a house whose demo history was cut off halfway."""
+        if self._fills and (self.stack.home / "demo.unfinished").exists():
             self.say("The demo history was not finished last time; it is made anew.")
             self.stack.forget_databases()
-            migrate_all(self.stack.settings())
-        elif (home / "demo.json").exists() or (home / "production.json").exists():
+
+    @property
+    def _fills(self) -> bool:
+        """Whether this house is one that demo history may be made in."""
+        return self.with_demo and not self.wishes.exposed
+
+    def _make_streams(self) -> None:
+        """Make streams and consumers, or bring them up to date; those that are missing held something once, perhaps."""
+        try:
+            mending.mend(self.stack.settings())
+        except (TimeoutError, nats.errors.Error, NotLaidOut) as error:
+            raise CannotStart(
+                f"The streams cannot be made: {str(error) or 'NATS does not answer'}"
+            ) from error
+
+    def _fill(self) -> None:
+        """Make the demo's history when the home is new."""
+        home = self.stack.home
+        unfinished = home / "demo.unfinished"
+        made = (home / "demo.json").exists() or (home / "production.json").exists()
+        if made and not unfinished.exists():
             return
         unfinished.touch()
         # In a process of its own: it drives the clock and imports everything.
@@ -146,6 +187,17 @@ class Supervisor:
                 "The demo history could not be made; `nguonthu up --no-demo` starts without it."
             )
         unfinished.unlink()
+
+    def look(self) -> None:
+        """End what is frozen or stuck, so that it is started again, and have streams made that are missing."""
+        for trouble in self.watch.look():
+            self.say(f"{TITLES.get(trouble.name, trouble.name)} {trouble.why}: it is ended.")
+            child = self.stack.children[trouble.name]
+            child.end() if trouble.frozen else child.ask_to_stop()
+        if self.watch.nats_is_well:
+            self.mender.look()
+        if not self.stack.is_noted:
+            self.stack.note()
 
     def tend(self) -> None:
         """Start again what has ended, each time after a longer pause."""
@@ -163,6 +215,12 @@ class Supervisor:
                 pause.seconds = min(pause.seconds * 2, LONGEST_PAUSE_S)
                 pause.until = 0.0
                 self.stack.restart(name)
+
+
+def _said(say: Callable[[str], None], line: str) -> None:
+    """Say a line; where its own log lies on a full disk, nobody can hear it."""
+    with contextlib.suppress(OSError):
+        say(line)
 
 
 def module_of(name: str) -> Any:

@@ -30,7 +30,8 @@ from shared.settings import Settings, describe
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 PARTS: dict[str, Any] = COMPOSE["services"]
-OURS = (*SERVICES, "demo", "migrate")
+OPERATING = ("migrate", "streams")
+OURS = (*SERVICES, "demo", *OPERATING)
 SECRET = "/run/secrets/"
 
 
@@ -74,7 +75,7 @@ def test_each_of_our_containers_gets_settings_that_can_be_read(name: str, secret
     env = environment(name, secrets)
     known = {variable for variable, _, _ in describe()}
     assert {key.removesuffix("_FILE") for key in env} <= known
-    settings = load(env, OPERATOR if name == "migrate" else name)
+    settings = load(env, OPERATOR if name in OPERATING else name)
     if name in SERVICES:
         held = of_service((secrets / "operator").read_text(), name)
         assert {key: getattr(settings, key) for key in held} == held
@@ -83,7 +84,7 @@ def test_each_of_our_containers_gets_settings_that_can_be_read(name: str, secret
     assert bool(settings.token_private_key) == (name == "accounts")
     assert bool(settings.nats_password) == (name != "demo")
     assert bool(settings.redis_password) == (name in SERVICES)
-    assert bool(settings.operator_secret) == (name == "migrate")
+    assert bool(settings.operator_secret) == (name in OPERATING)
     assert bool(settings.postgres_admin_url) == (name == "migrate")
 
 
@@ -103,8 +104,9 @@ def test_each_container_mounts_the_secrets_that_it_reads_and_no_others(name: str
 @pytest.mark.parametrize("name", OURS)
 def test_each_command_is_one_of_ours(name: str) -> None:
     command = [str(word) for word in PARTS[name]["command"]]
+    asked = command[:1] if command[0] == "run" else [word for word in command if not word.startswith("--")]
     told = subprocess.run(
-        [sys.executable, "-m", "ops.cli", command[0], "--help"],
+        [sys.executable, "-m", "ops.cli", *asked, "--help"],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -11,9 +11,7 @@ from shared import clock, contracts
 from shared.bus import Bus, Intake
 from shared.consume import Consumer
 from shared.contracts.ads import InvoiceWithdrawn
-from shared.jobs import Jobs
 from shared.keys import STREAMS, nats_door
-from shared.kit import Kit
 from tests.sample import withdrawn
 from tests.shared.test_facts import until
 
@@ -262,36 +260,3 @@ async def test_a_changed_subscription_is_applied_when_the_house_is_migrated(nats
     await lay_out(stack.settings(), [less])
     heard = (await operator.js.consumer_info("ADS", "payments")).config.filter_subjects
     assert heard == ["ads.invoice.withdrawn.*"]
-
-
-@pytest.mark.promise("F3")
-async def test_readiness_names_the_stream_or_consumer_that_is_missing(nats_of, stack):
-    operator = await nats_of("operator")
-    kit = Kit("ads", stack.settings("ads"), Consumer("ads"), Jobs("ads"))
-    kit.consumer.on(_noted)
-    await kit.bus.connect()
-    for remove, named in (
-        (lambda: operator.js.delete_consumer("ADS", "ads"), "consumer ads of stream ADS"),
-        (lambda: operator.js.delete_stream("ADS"), "stream ADS"),
-    ):
-        await lay_out(stack.settings(), [kit.consumer])
-        await remove()
-        running = asyncio.create_task(kit.intake.run("ads"))
-
-        async def told(named=named):
-            return f"{named}: `nguonthu migrate` makes it" in await kit.waits_for()
-
-        await until(told)
-        await lay_out(stack.settings(), [kit.consumer])
-
-        async def quiet():
-            return not await kit.waits_for()
-
-        await until(quiet)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    await kit.stop()
-
-
-async def _noted(fact: InvoiceWithdrawn, tx: object) -> None:
-    """A handler that is not called."""
