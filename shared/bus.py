@@ -24,6 +24,7 @@ from shared import clock, outbox
 from shared.consume import Consumer, Received
 from shared.contracts import envelope
 from shared.db import Database
+from shared.fence import is_ending
 from shared.keys import OPERATOR, STREAMS, nats_door
 from shared.settings import Settings
 
@@ -207,6 +208,8 @@ class Relay:
                 except TimeoutError:
                     continue
                 except (OSError, sa.exc.SQLAlchemyError, nats.errors.Error) as error:
+                    if is_ending(error):
+                        raise
                     log.warning("relay pauses", error=str(error)[:300] or type(error).__name__)
                     await asyncio.sleep(0.2 + random.random() * 0.3)  # noqa: S311 - jitter
         finally:
@@ -260,14 +263,15 @@ class Intake:
 
     async def lag(self) -> dict[str, float]:
         """Facts not yet handled, by source: waiting in the stream or in somebody's hands. NaN while NATS is away."""
-        found = dict.fromkeys(self.consumer.sources(), math.nan)
-        for source in found:
-            try:
-                info = await self.bus.js.consumer_info(source.upper(), self.consumer.service)
-            except (nats.errors.Error, TimeoutError):
-                continue
-            found[source] = (info.num_pending or 0) + (info.num_ack_pending or 0)
-        return found
+        sources = self.consumer.sources()
+        return dict(zip(sources, await asyncio.gather(*map(self._lag, sources)), strict=True))
+
+    async def _lag(self, source: str) -> float:
+        try:
+            info = await self.bus.js.consumer_info(source.upper(), self.consumer.service)
+        except (nats.errors.Error, TimeoutError):
+            return math.nan
+        return (info.num_pending or 0) + (info.num_ack_pending or 0)
 
     async def run(self, source: str) -> None:
         """Fetch for ever from one stream."""
@@ -277,6 +281,8 @@ class Intake:
                     while not self.stopping:
                         await self._fetch(subscription)
             except (OSError, sa.exc.SQLAlchemyError, nats.errors.Error, TimeoutError) as error:
+                if is_ending(error):
+                    raise
                 log.info("intake pauses", source=source, error=str(error)[:300] or type(error).__name__)
                 await asyncio.sleep(0.3 + random.random() * 0.4)  # noqa: S311 - jitter
 

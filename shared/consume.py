@@ -3,7 +3,6 @@
 What was received is kept as it was received: a field that this version does not know is there for the next one.
 """
 
-import asyncio
 import inspect
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +22,7 @@ from shared.bulk import ForRows
 from shared.contracts import Fact
 from shared.db import Database, Tx, is_away, is_busy
 from shared.errors import Waits
+from shared.fence import is_ending
 
 log = structlog.get_logger()
 
@@ -185,7 +185,7 @@ class Consumer:
         except Exception as error:
             # Whatever a handler raises, the fact must be kept; unless that cannot be, or all would wait in turn.
             whole = all(self._handler(fact)[1] for fact, _ in heard)
-            if is_being_cancelled() or is_away(error) or (whole and is_busy(error)):
+            if is_ending(error) or is_away(error) or (whole and is_busy(error)):
                 raise
             if len(heard) == 1:
                 await self._keep(database, heard[0].came, error)
@@ -216,7 +216,7 @@ class Consumer:
                     return False
                 await self._run(tx, [Heard(self.read(came), came)])
         except Exception as error:
-            if is_being_cancelled() or is_away(error):
+            if is_ending(error) or is_away(error):
                 raise
             await self._keep(database, came, error, row.attempts, row.since)
             return False
@@ -303,12 +303,6 @@ def _told(error: Exception) -> str:
 def _keepable(text: str) -> str:
     """A text as PostgreSQL keeps it: a fact's own may have a NUL, or half a character, and must be kept."""
     return text.encode(errors="replace").decode().replace("\0", "?")
-
-
-def is_being_cancelled() -> bool:
-    """Whether the task under way is to end: what it was doing may then fail in any way."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _unheard(_fact: Fact, _tx: Tx) -> None:

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
-import psycopg
 import sqlalchemy as sa
 from psycopg.rows import namedtuple_row
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -17,9 +17,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from shared import fence
 from shared.errors import BadInput, NotAllowed, NotFound
 from shared.keys import postgres_password
 from shared.outside import watch
+from shared.patience import STATEMENT_S, Connection, connect
 from shared.settings import Settings
 
 MONEY_CONNECTIONS = 3
@@ -77,7 +79,7 @@ class Database:
         self._worker = Pools(url, settings.worker_connections, durable=durable)
         self._worker_url = url
         self._glancing = asyncio.Lock()
-        self._session: psycopg.AsyncConnection[Any] | None = None
+        self._session: Connection | None = None
 
     @property
     def web(self) -> AsyncEngine:
@@ -102,8 +104,9 @@ class Database:
 
     @asynccontextmanager
     async def worker_tx(self) -> AsyncIterator[Tx]:
-        """Open a transaction for facts and jobs, which work for every agency."""
+        """Open a transaction for facts and jobs, which work for every agency. Raises NoLongerLeads in leading work."""
         async with AsyncSession(self.worker, expire_on_commit=False) as tx, tx.begin():
+            await fence.check(tx)
             yield tx
 
     async def glance(self, statement: str, values: dict[str, Any] | None = None) -> Any:
@@ -116,9 +119,7 @@ class Database:
         async with self._glancing:
             if self._session is None or self._session.closed:
                 url = self._worker_url.set(drivername="postgresql").render_as_string(hide_password=False)
-                self._session = await psycopg.AsyncConnection.connect(
-                    url, autocommit=True, row_factory=namedtuple_row
-                )
+                self._session = await connect(url, autocommit=True, row_factory=namedtuple_row)
             return await (await self._session.execute(statement, values)).fetchone()
 
     async def version(self, name: str) -> int:
@@ -147,13 +148,17 @@ class Pools:
 
 
 def _engine(url: URL, size: int, *, durable: bool) -> AsyncEngine:
+    role = str(url.username).rpartition("_")[2]
     engine = create_async_engine(
         url,
         pool_size=size,
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=durable,
-        connect_args={} if durable else {"options": "-c synchronous_commit=off"},
+        connect_args={
+            "async_creator_fn": partial(connect, patience_s=STATEMENT_S[role]),
+            **({} if durable else {"options": "-c synchronous_commit=off"}),
+        },
     )
     watch(engine)
     return engine
@@ -276,6 +281,7 @@ FLAT_TABLES = (
     "agency",
     "revoked",
     "version",
+    "turn",
     "sale",
 )
 """Tables that every service has; the migrations of a service make them by `flat_ddl`."""

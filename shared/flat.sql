@@ -105,6 +105,13 @@ CREATE TABLE version (
 )
 
 
+-- When each job last ended a turn, and as `lead`, when somebody last began to run them.
+CREATE TABLE turn (
+    job text PRIMARY KEY,
+    ended_at timestamptz NOT NULL
+)
+
+
 -- A text as names are compared, without accents and in lower case: `plain` in `shared/sought.py` does the same.
 CREATE FUNCTION plain(p_text text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN replace(regexp_replace(normalize(lower(p_text), NFD), '[\u0300-\u036f]', '', 'g'), 'đ', 'd')
@@ -116,7 +123,7 @@ REVOKE UPDATE, DELETE ON fact_log, fact_log_early, fact_log_2026, fact_log_2027,
 
 -- Requests say facts and read what all may know; what was said, heard and remembered is the worker's alone.
 REVOKE ALL ON outbox, fact_log, fact_log_early, fact_log_2026, fact_log_2027, fact_log_later, inbox, retry,
-    agency, revoked, version FROM {service}_web
+    agency, revoked, version, turn FROM {service}_web
 
 
 GRANT INSERT ON outbox TO {service}_web

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
 import structlog
 
-from shared import outbox
+from shared import clock, outbox
 from shared.db import Database, Tx, is_away
+from shared.fence import is_ending
 from shared.observe import FAILING
 
 log = structlog.get_logger()
@@ -43,6 +45,8 @@ class Jobs(Generic[Works]):
     def __init__(self, service: str) -> None:
         self.service = service
         self.scheduled: list[Scheduled[Works]] = []
+        self.ended: dict[str, datetime] = {}
+        """When each job last ended a turn while this process led, or while the one before it did."""
 
     def every(self, seconds: float) -> Callable[[Job[Works]], Job[Works]]:
         """Register `async def job(kit)`: it opens its own transactions and is safe to run twice."""
@@ -58,10 +62,15 @@ class Jobs(Generic[Works]):
         for job in self.scheduled:
             await run_one(kit, job)
 
+    def rested(self, name: str) -> timedelta:
+        """For how long a job has not run before the turn under way; nothing where nobody leads."""
+        now = clock.now()
+        return now - self.ended.get(name, now)
+
     async def loop(self, kit: Works, job: Scheduled[Works]) -> None:
         """Run one job for ever, first soon after the start: a daily job must not wait for a day without restarts.
 
-        A failure is logged and the next turn tries again.
+        A failure is logged and the next turn tries again. A turn in which only some failed has ended all the same.
         """
         pause_s = min(job.every_s, FIRST_RUN_S)
         while True:
@@ -69,8 +78,13 @@ class Jobs(Generic[Works]):
             pause_s = job.every_s
             try:
                 await run_one(kit, job)
-            except Exception:
+            except Exception as error:
+                if is_ending(error):
+                    raise
                 log.exception("job failed", job=job.name)
+                if not isinstance(error, SomeFailed):
+                    continue
+            self.ended[job.name] = clock.now()
 
 
 async def run_one(kit: Works, job: Scheduled[Works]) -> None:
@@ -106,7 +120,7 @@ class Failures:
         try:
             yield
         except Exception as error:
-            if is_away(error):
+            if is_away(error) or is_ending(error):
                 raise
             self.keys.append(key)
             self._last = error
@@ -162,7 +176,7 @@ async def until_nothing_is_due(
             async with database.worker_tx() as tx:
                 await do(tx, batch, *args, **kwargs)
         except Exception as error:
-            if is_away(error) or not batch.keys:
+            if is_away(error) or is_ending(error) or not batch.keys:
                 raise
             for key in batch.keys:
                 with failures.kept(key):

@@ -1,7 +1,6 @@
 """What one running service holds: settings, database, bus, Redis, files; doors find it at `app.state.kit`."""
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -9,13 +8,14 @@ import sqlalchemy as sa
 import structlog
 from redis.asyncio import Redis
 
-from shared import clock, counters, revocations
+from shared import clock, counters, revocations, turns
 from shared.bus import Bus, Intake, Relay
-from shared.consume import VERSION, Consumer, is_being_cancelled
+from shared.consume import VERSION, Consumer
 from shared.db import Database
+from shared.fence import is_ending
 from shared.files import Files
 from shared.jobs import Jobs, Scheduled
-from shared.leader import Leader, Session
+from shared.leader import UNLED_S, Leader, Session, leave
 from shared.presence import Presence
 from shared.settings import Settings
 
@@ -26,6 +26,12 @@ _WAITING = (
     "EXISTS (SELECT FROM retry WHERE state <> 'parked' AND next_at <= %(now)s) AS retries"
 )
 """Beside an idle flat this is all that asks the database for facts, twice a second."""
+
+READY_S = 2.5
+"""How long readiness waits for PostgreSQL."""
+
+STOPS_S = 10.0
+"""How long what runs behind the web may take to end when the service stops."""
 
 
 class Kit:
@@ -78,6 +84,8 @@ class Kit:
 
     async def _lead(self) -> None:
         """What one process of the service does for all: relay and jobs."""
+        async with self.database.worker_tx() as tx:
+            self.jobs.ended = await turns.begin(tx, clock.now())
         async with asyncio.TaskGroup() as group:
             group.create_task(self.relay.run())
             group.create_task(self._retry())
@@ -104,8 +112,8 @@ class Kit:
         while True:
             try:
                 await turn(self.database)
-            except Exception:
-                if is_being_cancelled():
+            except Exception as error:
+                if is_ending(error):
                     raise
                 log.exception("retry failed")
             else:
@@ -122,7 +130,8 @@ class Kit:
         self.intake.stopping = True
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOPS_S)
         await self.bus.close()
         await self.redis.aclose()
         await self.database.close()
@@ -131,17 +140,36 @@ class Kit:
         """What keeps the service from being ready, in words; empty when it is ready."""
         missing = []
         try:
-            async with self.database.worker_tx() as tx:
-                await tx.connection()
+            async with asyncio.timeout(READY_S):
+                missing += [
+                    f"jobs: {job} has not ended a turn for {s:.0f} s" for job, s in await self._late()
+                ]
         except Exception as error:  # noqa: BLE001 - any failure means the same here
-            missing.append(f"PostgreSQL: {str(error).splitlines()[0]}")
+            missing.append(f"PostgreSQL: {[*str(error).splitlines(), 'does not answer'][0]}")
         if self.settings.background:
+            if self.leader.unled_s > UNLED_S:
+                missing.append(f"leader: nobody leads for {self.leader.unled_s:.0f} s; facts stay, jobs rest")
             if not self.bus.connected:
                 missing.append("NATS: not connected")
             if self.bus.denied:
                 missing.append(f"NATS: {self.bus.denied}")
             missing += [f"NATS: {what}" for what in self.presence.away]
         return missing
+
+    async def rested_s(self) -> dict[str, float]:
+        """For how many seconds each job has ended no turn, by its name."""
+        async with self.database.worker_tx() as tx:
+            return turns.rested_s(await turns.ended(tx), self.paces, clock.now())
+
+    async def _late(self) -> list[tuple[str, float]]:
+        """Jobs that have ended no turn for far longer than their pace, and for how many seconds."""
+        rested = await self.rested_s()
+        return [(job, rested[job]) for job in turns.late(rested, self.paces)]
+
+    @property
+    def paces(self) -> dict[str, float]:
+        """How often each job is to run, by its name."""
+        return {job.name: job.every_s for job in (*FLAT_JOBS, *self.jobs.scheduled)}
 
 
 async def _forget(kit: Kit) -> None:
@@ -175,7 +203,14 @@ async def _alarm(kit: Kit) -> None:
         log.error("facts of a newer version wait for an upgrade", service=kit.service, facts=held.newer)
 
 
+async def _note_turns(kit: Kit) -> None:
+    """Write down when each job last ended a turn."""
+    async with kit.database.worker_tx() as tx:
+        await turns.note(tx, kit.jobs.ended)
+
+
 FLAT_JOBS: tuple[Scheduled[Kit], ...] = (
+    Scheduled("note_turns", turns.NOTED_S, _note_turns),
     Scheduled("forget", 3600, _forget),
     Scheduled("alarm", 300, _alarm),
 )
@@ -184,5 +219,4 @@ FLAT_JOBS: tuple[Scheduled[Kit], ...] = (
 def _leave_when_broken(task: asyncio.Task[None]) -> None:
     """A service whose facts no longer flow must not look alive: it stops, and its supervisor starts it anew."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("background broke", error=repr(error))
-        signal.raise_signal(signal.SIGTERM)
+        leave(f"background broke: {error!r}")

@@ -1,7 +1,9 @@
 """What a service tells of itself: logs with ids, Prometheus metrics, and health."""
 
+import asyncio
 import contextlib
 import logging
+import math
 import os
 import shutil
 import sys
@@ -59,6 +61,15 @@ UNANSWERED = _gauge(
 FAILING = _gauge(
     "nguonthu_failing",
     "How much of what was due a job could not do in its last turn; 1 where it broke as a whole",
+    "job",
+)
+UNLED = _gauge(
+    "nguonthu_unled_seconds",
+    "For how long nobody has been seen to lead the service; below 2 where all is well",
+)
+RESTED = _gauge(
+    "nguonthu_job_rested_seconds",
+    "For how long a job has ended no turn, as was last noted, every half minute",
     "job",
 )
 OUTBOX = _gauge("nguonthu_outbox_facts", "Facts not yet published")
@@ -152,6 +163,10 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(next(place for place in (here, *here.parents) if place.exists())).free
 
 
+LOOKS_S = 2.5
+"""How long a look at the database may take."""
+
+STATES = ("retry", "waiting", "parked", VERSION, "aside")
 _HELD = sa.text(
     "SELECT CASE WHEN waits_for = :version THEN :version ELSE state END AS state, count(*) AS n FROM retry GROUP BY 1 "
     "UNION ALL SELECT 'aside', count(*) FROM outbox WHERE aside <> ''"
@@ -160,24 +175,38 @@ _HELD = sa.text(
 
 @get("/metrics", include_in_schema=False, media_type=MediaType.TEXT)
 async def metrics(request: Request) -> bytes:
-    """Prometheus metrics; the gauges of facts are read when asked."""
+    """Prometheus metrics; the gauges of facts and jobs are read when asked, and are NaN while PostgreSQL is away."""
     kit = request.app.state.kit
+    try:
+        async with asyncio.timeout(LOOKS_S):
+            await _look(kit)
+    except (OSError, sa.exc.SQLAlchemyError) as error:
+        structlog.get_logger().warning("the database does not say how much waits", error=str(error)[:200])
+        for gauge in (OUTBOX, OUTBOX_AGE, *map(HELD.labels, STATES), *map(RESTED.labels, kit.paces)):
+            gauge.set(math.nan)
+    for source, lag in (await kit.intake.lag()).items():
+        LAG.labels(source).set(lag)
+    UNLED.set(kit.leader.unled_s)
+    AWAY.set(len(kit.presence.away))
+    DISK.set(_free(kit.settings.home))
+    return generate_latest(_figures())
+
+
+async def _look(kit: Any) -> None:
+    """Read what waits and what rests."""
     async with kit.database.worker_tx() as tx:
         box = (
             await tx.execute(
                 sa.text("SELECT count(*) AS n, min(occurred_at) AS oldest FROM outbox WHERE aside = ''")
             )
         ).one()
-        OUTBOX.set(box.n)
-        OUTBOX_AGE.set((clock.now() - box.oldest).total_seconds() if box.oldest else 0)
         held = {row.state: row.n for row in await tx.execute(_HELD, {"version": VERSION})}
-    for state in ("retry", "waiting", "parked", VERSION, "aside"):
+    OUTBOX.set(box.n)
+    OUTBOX_AGE.set((clock.now() - box.oldest).total_seconds() if box.oldest else 0)
+    for state in STATES:
         HELD.labels(state).set(held.get(state, 0))
-    AWAY.set(len(kit.presence.away))
-    DISK.set(_free(kit.settings.home))
-    for source, lag in (await kit.intake.lag()).items():
-        LAG.labels(source).set(lag)
-    return generate_latest(_figures())
+    for job, rested_s in (await kit.rested_s()).items():
+        RESTED.labels(job).set(rested_s)
 
 
 def _figures() -> CollectorRegistry:

@@ -1,5 +1,6 @@
 """The one plugin that gives all six services the same transaction, sign-in, errors, health, logs, metrics and docs."""
 
+import asyncio
 import contextlib
 import string
 from collections import Counter
@@ -18,21 +19,24 @@ from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.plugins import InitPlugin
 from litestar.routes import ASGIRoute
-from litestar.types import Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import address, agencies, api_page, auth, clock, observe, outbox, revocations, web
 from shared.calendar import local_day
 from shared.consume import Consumer
 from shared.db import ACTS_AT, Tx, enter, for_money
-from shared.errors import BadInput, NotSignedIn
+from shared.errors import BadInput, NotSignedIn, Unavailable
 from shared.gate import Gate, crowded
 from shared.head import answering_head
-from shared.http import StrictRequest, problem
+from shared.http import AWAY, StrictRequest, problem
 from shared.jobs import Jobs, repeating
 from shared.kit import Kit
 from shared.request import Request
 from shared.settings import Settings
+
+ANSWERED_S = 20.0
+"""How long a request may take until its answer begins, counted from the last that was heard of it."""
 
 REFRESH_S = 2.0
 """A revocation holds within five seconds: a fact takes one at most, this look two."""
@@ -150,13 +154,39 @@ class Caller:
         for_money.set(room is self.gate.money)
         room.inside += 1
         try:
-            await observe.measured(app, scope, receive, send, request_id)
+            await observe.measured(partial(self._in_time, app), scope, receive, send, request_id)
         finally:
             room.inside -= 1
 
     async def _refuse_crowd(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["litestar_app"] = self.service_app
         await _answer_problem(scope, receive, send, crowded())
+
+    async def _in_time(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give up a request that is not answered in time, whatever it waits for; an answer that has begun may go on."""
+        begun = False
+
+        async def hear() -> Any:
+            message = await receive()
+            if not begun and not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time() + ANSWERED_S)
+            return message
+
+        async def tell(message: Message) -> None:
+            nonlocal begun
+            if not begun and not limit.expired():
+                limit.reschedule(None)
+            begun = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(ANSWERED_S) as limit:
+                await app(scope, hear, tell)
+        except TimeoutError:
+            if begun or not limit.expired():
+                raise
+            scope["litestar_app"] = self.service_app
+            await _answer_problem(scope, receive, send, Unavailable(AWAY, retry_after_s=2))
 
     async def _refuse_host(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a `Host` of which no address can be made, not even that of the page that says so."""

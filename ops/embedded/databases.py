@@ -9,20 +9,34 @@ from psycopg import sql
 from shared.contracts import SERVICES
 from shared.keys import postgres_password
 
+LINE = {
+    "tcp_keepalives_idle": "10s",
+    "tcp_keepalives_interval": "5s",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
+    "client_connection_check_interval": "2s",
+}
+"""How the server finds out that a client has gone, or is cut off: it then ends what that one had begun."""
+
 LIMITS = {
     "owner": {"lock_timeout": "10s"},
     "web": {
         "statement_timeout": "15s",
         "lock_timeout": "5s",
         "idle_in_transaction_session_timeout": "30s",
+        **LINE,
     },
     "worker": {
         "statement_timeout": "60s",
         "lock_timeout": "10s",
-        "idle_in_transaction_session_timeout": "60s",
+        "idle_in_transaction_session_timeout": "10s",
+        **LINE,
     },
 }
-"""What a role may wait for; migrations may run long but must not queue behind others' locks for long."""
+"""What a role may wait for; migrations may run long but must not queue behind others' locks for long.
+
+A worker's open transaction ends before its frozen leader loses the lock (`LEASE_S` in `shared/leader.py`).
+"""
 
 
 def bootstrap_databases(admin_url: str, operator_secret: str, databases: Iterable[str] = SERVICES) -> None:

@@ -11,6 +11,7 @@ from services.payments import gateways
 from services.payments.actions import attempts, invoices, notifications, sending
 from services.payments.queries import refunds as found
 from services.payments.rules import vnpay
+from services.payments.rules.attempts import GAP
 from services.payments.simulators import vnpay as simulator
 from shared import clock
 from shared.db import Tx
@@ -46,7 +47,10 @@ async def forget_strangers(kit: Kit) -> None:
 
 @jobs.every(5)
 async def ask_outcomes(kit: Kit) -> None:
-    """Ask VNPay how all attempts ended whose notification did not come."""
+    """Ask VNPay how all attempts ended whose notification did not come: after a gap, for all that are open."""
+    if kit.jobs.rested("ask_outcomes") > GAP:
+        async with kit.database.worker_tx() as tx:
+            await attempts.ask_at_once(tx, terminals(kit.settings.vnpay_terminals), clock.now())
     await _converse(kit, attempts.take_questions, attempts.hear_answer)
 
 

@@ -198,6 +198,22 @@ async def test_an_answer_without_a_good_signature_or_about_other_money_is_not_be
     assert await state_of(flat, invoice) == ("paid", ["paid"])
 
 
+@pytest.mark.promise("T1")
+async def test_what_was_paid_while_the_house_was_away_is_asked_for_in_the_first_turn_back(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat = await serve()
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    await at_bank(flat, invoice)
+    monkeypatch.setitem(flat.kit.jobs.ended, "ask_outcomes", clock.now() - timedelta(seconds=40))
+    await jobs.ask_outcomes(flat.kit)
+    assert await state_of(flat, invoice) == (None, ["open"]), "VNPay has two minutes more to tell by itself"
+    monkeypatch.setitem(flat.kit.jobs.ended, "ask_outcomes", clock.now() - timedelta(minutes=3))
+    await jobs.ask_outcomes(flat.kit)
+    assert await state_of(flat, invoice) == ("paid", ["paid"])
+
+
 async def test_an_invoice_nobody_pays_expires(serve: Serve) -> None:
     flat = await serve()
     prepaid, terms = an_invoice(), an_invoice(collect="on_terms")

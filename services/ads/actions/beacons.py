@@ -21,6 +21,7 @@ from shared.bulk import ForRows, Row, insert_many
 from shared.calendar import local_day
 from shared.db import Database, Tx
 from shared.errors import Unavailable
+from shared.fence import is_ending
 
 GATHER_S = 0.004
 BATCH = 1000
@@ -75,11 +76,14 @@ class Flusher:
         try:
             async with self.database.worker_tx() as tx:
                 counted = await count_beacons(tx, [beacon for beacon, _ in batch])
-        except Exception as error:  # noqa: BLE001 - every waiting beacon must get an answer
+        except Exception as error:
+            # Every waiting beacon must get an answer.
             structlog.get_logger().warning("beacons not counted", n=len(batch), error=str(error)[:200])
             for _, answer in batch:
                 if not answer.done():
                     answer.set_exception(Unavailable("Beacons cannot be counted for a moment; try again."))
+            if is_ending(error):
+                raise
             return
         for beacon, answer in batch:
             reason = counted.get(beacon.key, REPLAY)

@@ -19,6 +19,7 @@ from services.ads.rules.decision import HOUSE_TIER, Line, Snapshot, indexed
 from shared import clock, counters
 from shared.calendar import local_day
 from shared.db import Tx
+from shared.fence import is_ending
 from shared.kit import Kit
 
 TICK_S = 1.0
@@ -154,7 +155,10 @@ class Server:
         while True:
             try:
                 await self.refresh()
-            except Exception as error:  # noqa: BLE001 - the next second tries again; meanwhile the last snapshot serves
+            except Exception as error:
+                if is_ending(error):
+                    raise
+                # The next second tries again; meanwhile the last snapshot serves.
                 structlog.get_logger().warning("snapshot not refreshed", error=str(error)[:200])
                 await asyncio.sleep(TICK_S)
             with contextlib.suppress(TimeoutError):

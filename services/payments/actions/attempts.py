@@ -246,6 +246,15 @@ async def note_return(tx: Tx, reference: str, now: datetime) -> tuple[UUID, str,
     return row.invoice, row.agency, row.amount_vnd
 
 
+async def ask_at_once(tx: Tx, known: dict[str, Terminal], now: datetime) -> None:
+    """Let all that is open be asked for now: what VNPay told while nobody was there it may tell no more."""
+    await tx.execute(
+        sa.update(AttemptRow)
+        .where(AttemptRow.state == "open", AttemptRow.next_ask_at > now, AttemptRow.terminal.in_(known))
+        .values(next_ask_at=now)
+    )
+
+
 async def take_questions(tx: Tx, known: dict[str, Terminal], now: datetime, limit: int = 20) -> list[Call]:
     """Choose attempts whose outcome is due to be asked for, and plan the question after this one."""
     rows = (

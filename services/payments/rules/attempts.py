@@ -18,6 +18,10 @@ ASK_AFTER = (timedelta(minutes=2), timedelta(minutes=10), timedelta(minutes=60))
 ASK_SOON = timedelta(seconds=15)
 """When to ask after the buyer came back and the notification did not."""
 
+GAP = timedelta(minutes=1)
+"""Where nobody asked for longer, nobody may have been there when the bank told: then all that is open is asked at once.
+"""
+
 ALARM_AFTER = ASK_AFTER[-1] + timedelta(minutes=5)
 """How long after its expiry an outcome that is still unknown is a person's to find out: all questions but the daily
 ones were asked, and none was answered in words that fit the attempt."""
