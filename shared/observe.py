@@ -17,6 +17,8 @@ from litestar import MediaType, Response, get
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from structlog.tracebacks import ExceptionDictTransformer
 
 from shared import clock
@@ -79,6 +81,9 @@ AWAY = _gauge(
     "nguonthu_streams_away", "Streams and consumers of NATS that are missing or have no leader, as last seen"
 )
 DISK = _gauge("nguonthu_disk_free_bytes", "What is free on the disk of the service's files")
+REDIS_AWAY = _gauge(
+    "nguonthu_redis_away", "1 while the service does not reach Redis, without which it goes on"
+)
 LAG = _gauge("nguonthu_consumer_lag", "Facts not yet handled, by source", "source")
 
 FIGURES: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -188,6 +193,7 @@ async def metrics(request: Request) -> bytes:
         LAG.labels(source).set(lag)
     UNLED.set(kit.leader.unled_s)
     AWAY.set(len(kit.presence.away))
+    REDIS_AWAY.set(await _is_away(kit.redis))
     DISK.set(_free(kit.settings.home))
     return generate_latest(_figures())
 
@@ -207,6 +213,14 @@ async def _look(kit: Any) -> None:
         HELD.labels(state).set(held.get(state, 0))
     for job, rested_s in (await kit.rested_s()).items():
         RESTED.labels(job).set(rested_s)
+
+
+async def _is_away(redis: Redis) -> bool:
+    try:
+        await redis.ping()
+    except (RedisError, OSError):
+        return True
+    return False
 
 
 def _figures() -> CollectorRegistry:

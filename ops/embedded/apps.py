@@ -66,9 +66,12 @@ def caddy(home: Path, ports: Ports, base_url: str, creatives_url: str, patience_
 
 
 def edge_waits_for(port: int) -> str:
-    """Nothing when Caddy takes connections."""
+    """Nothing when Caddy answers: the kernel takes connections for one that is frozen, too."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as line:
+            # No host of this house, so that Caddy answers by itself; where it speaks TLS, it says that.
+            line.sendall(b"GET / HTTP/1.1\r\nHost: nobody.invalid\r\nConnection: close\r\n\r\n")
+            answered = bool(line.recv(1))
     except OSError as error:
         return f"port {port} does not answer ({type(error).__name__})"
-    return ""
+    return "" if answered else f"port {port} says nothing"

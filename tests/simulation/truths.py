@@ -203,7 +203,9 @@ def stock_is_what_causes_say(town: Town) -> None:
     )
     assert not wrong, f"stock disagrees: {wrong}"
     twice = _rows(
-        town, "events", "SELECT bib FROM entrant WHERE bib IS NOT NULL GROUP BY bib HAVING count(*) > 1"
+        town,
+        "events",
+        "SELECT event, bib FROM entrant WHERE bib IS NOT NULL GROUP BY event, bib HAVING count(*) > 1",
     )
     assert not twice, f"bibs twice: {twice}"
 
