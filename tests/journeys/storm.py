@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any, Final
 import httpx
 import psutil
 
-from ops.embedded import state
+from ops.embedded import doctor, state
 from ops.embedded.apps import EDGE
 from ops.embedded.process import created, is_same
 from ops.embedded.stack import STORES
@@ -34,7 +35,7 @@ PARTS: Final = (*SERVICES, *STORES, EDGE)
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong: `kill` or `pause` a part, `hold` or `cut` all lines of the services to a store."""
+    """One thing that goes wrong: `kill` or `pause` a part, `hold` or `cut` all lines to a store, `fill` the disk."""
 
     kind: str
     part: str
@@ -46,6 +47,12 @@ class Fault:
 
 Gust = tuple[Fault, ...]
 """What goes wrong at once."""
+
+DISK_GIB: Final = 4
+"""The whole of a small disk: more than the house thinks it needs to have free."""
+
+ROOM: Final = 2**20
+"""What the house itself may take while its disk is being filled."""
 
 SEEN_S: Final = 8.0
 """A fault that lasts as long as that is seen by whoever looks."""
@@ -68,19 +75,20 @@ def short(chance: random.Random) -> Iterator[Gust]:
     yield from both
 
 
-def long(chance: random.Random) -> Iterator[Gust]:
-    """One gust after the other, without end: a third of them are two faults at once."""
+def long(chance: random.Random, *, disk: bool) -> Iterator[Gust]:
+    """One gust after the other, without end: a third of them are two faults at once; `disk` says if it can be full."""
+    kinds = ("kill", "kill", "pause", "hold", "cut", *(["fill"] if disk else []))
     for _ in count():
-        gust = [_any(chance)]
+        gust = [_any(chance, kinds)]
         if chance.random() < 1 / 3:
-            other = _any(chance)
+            other = _any(chance, kinds)
             gust += [other] if other.part != gust[0].part else []
         yield tuple(gust)
 
 
-def _any(chance: random.Random) -> Fault:
-    kind = chance.choice(("kill", "kill", "pause", "hold", "cut"))
-    part = chance.choice(PARTS if kind in ("kill", "pause") else STORES)
+def _any(chance: random.Random, kinds: tuple[str, ...]) -> Fault:
+    kind = chance.choice(kinds)
+    part = "disk" if kind == "fill" else chance.choice(PARTS if kind in ("kill", "pause") else STORES)
     return Fault(kind, part, 0.0 if kind == "kill" else chance.choice((2.0, 5.0, 12.0, 20.0)))
 
 
@@ -121,6 +129,8 @@ class Stormy(WholeHouse):
             return lambda: None
         if fault.kind == "pause":
             return self._pause(fault.part)
+        if fault.kind == "fill":
+            return self._fill()
         line = self.lines.to[fault.part]
         self.lines.do(line.hold if fault.kind == "hold" else line.cut)
         return lambda: self.lines.do(line.mend)
@@ -132,10 +142,22 @@ class Stormy(WholeHouse):
         _signal(known, signal.SIGSTOP)
         return lambda: _signal(known, signal.SIGCONT)
 
+    def _fill(self) -> Callable[[], None]:
+        """Take all that is free of the disk on which the house has its home, and nobody else anything."""
+        file = self.home.parent / "taken"
+        with file.open("wb", buffering=0) as taken, contextlib.suppress(OSError):
+            os.posix_fallocate(taken.fileno(), 0, shutil.disk_usage(self.home).free - ROOM)
+            taken.seek(0, os.SEEK_END)
+            while True:
+                taken.write(bytes(4096))
+        return file.unlink
+
     def shows(self, fault: Fault) -> bool:
         """Whether who looks now is told of it: `status` and `doctor` by the part, readiness, or a metric."""
         if fault.kind in ("kill", "pause"):
             return bool(state.waits_for(self.home, fault.part, self.port(fault.part)))
+        if fault.kind == "fill":
+            return any(not found.well for found in doctor.examine(self.home) if "GiB" in found.what)
         if fault.part == "redis":
             return any(AWAY.search(self.asked(service, "/metrics")) for service in SERVICES)
         return any(state.waits_for(self.home, service, self.port(service)) for service in SERVICES)
@@ -155,6 +177,18 @@ def _signal(processes: dict[int, float], number: signal.Signals) -> None:
         if is_same(pid, begun):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A disk of its own for one house, which is full before any other is; that takes root."""
+    disk = folder / "disk"
+    disk.mkdir(mode=0o711)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_GIB}g,mode=711", "house", disk], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 @contextlib.contextmanager

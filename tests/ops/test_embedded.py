@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from ops.embedded import CannotStart, Stack, parts
+from ops.embedded.apps import edge_waits_for
 from ops.embedded.ports import Ports, is_free
 from ops.embedded.process import is_same
 from ops.embedded.state import listening_beyond_loopback
@@ -254,6 +255,11 @@ def test_a_part_that_cannot_start_says_why(home: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(parts, "redis_program", lambda: "/bin/false")
     with pytest.raises(CannotStart, match="redis ended at its start"):
         Stack(home).start(["redis"])
+
+
+def test_a_door_that_takes_connections_and_answers_nothing_is_not_taken_for_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        assert "does not answer" in edge_waits_for(frozen.getsockname()[1])
 
 
 # Ports

@@ -42,6 +42,13 @@ async def test_a_full_house_says_so_to_programs_and_to_people_in_their_language(
     assert 'nguonthu_sent_away_total{room="crowd"}' in (await client.get("/metrics")).text
 
 
+async def test_a_redis_that_is_not_reached_shows_in_the_figures_and_nowhere_else(flats: Flats) -> None:
+    for url, away in (("redis://127.0.0.1:1/0", 1), (flats.stack.settings().redis_url, 0)):
+        client = (await flats.start("payments", redis_url=url)).client
+        assert f"nguonthu_redis_away {away}.0" in (await client.get("/metrics")).text
+        assert (await client.get("/health/ready")).status_code == 200
+
+
 async def test_the_newspaper_too_is_full_at_a_time() -> None:
     app = create_app(Settings(requests_at_once=0))
     transport = httpx.ASGITransport(app=app)
