@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,13 @@ from typing import Any
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from ops.embedded import Stack
 from ops.embedded.apps import APPS
+from ops.embedded.parts import postgres_url
+from ops.embedded.ports import Ports
 from ops.embedded.state import listening_beyond_loopback, read_run
 from ops.embedded.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, Supervisor
 from tests.shared.homes import a_folder
@@ -130,6 +134,66 @@ def test_every_killed_part_is_started_again(house: Path) -> None:
     time.sleep(1)
     after = until_ready(house, limit_s=60)
     assert not set(before.values()) & set(after.values())
+
+
+@pytest.mark.promise("F1", "T7")
+def test_parts_that_are_frozen_are_ended_and_started_again(house: Path) -> None:
+    before = until_ready(house)
+    frozen = ("payments", "redis", "nats", "caddy")
+    for name in frozen:
+        os.kill(before[name], signal.SIGSTOP)
+    told = nguonthu(house, "doctor")
+    assert told.returncode == 1
+    assert "payments: port" in told.stdout, "the doctor shows who is frozen"
+    after = before
+    end = time.monotonic() + 120 * share()
+    while any(after[name] == before[name] for name in frozen):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+        run = read_run(house)
+        assert run, "the supervisor lives"
+        after = {name: int(note["pid"]) for name, note in run.parts.items()}
+    until_ready(house, limit_s=60 * share())
+    assert {name for name in before if before[name] != after[name]} == set(frozen), "nobody else was ended"
+
+
+def heard(home: Path, service: str) -> int:
+    """How many agencies a service has heard of."""
+    with psycopg.connect(postgres_url(home, Ports(home / "ports.json", print).of("postgres"), service)) as db:
+        row = db.execute(
+            "SELECT count(*) FROM inbox WHERE subject LIKE 'accounts.agency.registered.%'"
+        ).fetchone()
+    assert row
+    return int(row[0])
+
+
+def until_heard(home: Path, service: str, count: int) -> None:
+    end = time.monotonic() + 60 * share()
+    while heard(home, service) < count:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+@pytest.mark.promise("F3")
+def test_a_nats_that_lost_all_is_mended_and_what_nobody_had_heard_is_heard_once(house: Path) -> None:
+    pids = until_ready(house)
+    before = heard(house, "ads")
+    os.kill(pids["ads"], signal.SIGSTOP)
+    assert nguonthu(house, "accounts", "register-agency", "baymot", "Báy Một").returncode == 0
+    until_heard(house, "ledger", before + 1)  # so it is published, and ads has not heard it
+    os.kill(pids["nats"], signal.SIGKILL)
+    shutil.rmtree(house / "nats" / "store")
+    os.kill(pids["ads"], signal.SIGCONT)
+    assert nguonthu(house, "accounts", "register-agency", "bayhai", "Báy Hai").returncode == 0
+    for service in ("ads", "ledger"):
+        until_heard(house, service, before + 2)
+    until_ready(house, limit_s=60 * share())
+    told = nguonthu(house, "doctor")
+    assert told.returncode == 0, told.stdout
+    assert "Every stream and consumer is there" in told.stdout
+    assert "stream ACCOUNTS is missing" in (house / "logs" / "house.log").read_text()
+    assert nguonthu(house, "streams", "mend").stdout == "Nothing is missing.\n"
+    assert [heard(house, service) for service in ("ads", "ledger")] == [before + 2] * 2
 
 
 def test_a_killed_supervisor_takes_its_parts_along_and_the_next_start_is_quick(house: Path) -> None:
