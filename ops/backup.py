@@ -1,9 +1,11 @@
 """A copy of the embedded house at one instant, that can be checked by hashes and put into another folder."""
 
+import contextlib
 import json
 import shutil
 import subprocess
 import tarfile
+from datetime import datetime
 from hashlib import file_digest
 from importlib.metadata import version
 from pathlib import Path
@@ -13,16 +15,23 @@ import psycopg
 
 from ops.embedded import parts
 from ops.embedded.stack import Stack
-from ops.replay import hand_on
+from ops.replay import hand_on_all
 from shared import clock
 from shared.contracts import SERVICES
 
 FORMAT = 1
+NAME = "nguonthu-"
+"""What the names of backups begin with; their instant follows, so that the last one comes last."""
+
 KEPT = ("demo.json", "production.json")
 
 
 class BadBackup(Exception):
-    """A backup cannot be used, or a home cannot take one; the sentence says why."""
+    """A backup cannot be used, or a home cannot take one; the sentence says why, the hint what to do."""
+
+    def __init__(self, sentence: str, hint: str = "") -> None:
+        super().__init__(sentence)
+        self.hint = hint
 
 
 def make(stack: Stack, folder: Path) -> Path:
@@ -31,13 +40,23 @@ def make(stack: Stack, folder: Path) -> Path:
     The six databases are copied at one instant (pg_basebackup), the files after them: files are only ever added,
     so that every file that the databases name is there.
     """
-    target = folder.absolute() / f"nguonthu-{clock.now():%Y%m%d-%H%M%S}"
+    target = folder.absolute() / f"{NAME}{clock.now():%Y%m%d-%H%M%S}"
     target.mkdir(parents=True, mode=0o700)
-    counts = _counts(stack)
+    try:
+        _fill(stack, target)
+    except BaseException:
+        shutil.rmtree(target)
+        raise
+    return target
+
+
+def _fill(stack: Stack, target: Path) -> None:
+    """Copy everything, and write down last what there is: a folder without its manifest is no backup."""
+    counts, made_at = _counts(stack), clock.now()
     _copy_databases(stack, target)
     for name in ("files", "secrets"):
         if (stack.home / name).exists():
-            shutil.copytree(stack.home / name, target / name)
+            shutil.copytree(stack.home / name, target / name, copy_function=_copy_what_stays)
     for name in KEPT:
         if (stack.home / name).exists():
             shutil.copy2(stack.home / name, target / name)
@@ -45,14 +64,19 @@ def make(stack: Stack, folder: Path) -> Path:
         "format": FORMAT,
         "version": version("nguonthu"),
         "postgres": _postgres_version(),
-        "made_at": clock.now().isoformat(),
+        "made_at": made_at.isoformat(),
         "facts_at_least": counts,
         "files": {
             str(file.relative_to(target)): _hash(file) for file in sorted(target.rglob("*")) if file.is_file()
         },
     }
     (target / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    return target
+
+
+def _copy_what_stays(source: str, target: str) -> None:
+    """Copy a file; one that is gone meanwhile was being written, and has got its name by now or never gets one."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy2(source, target)
 
 
 def _copy_databases(stack: Stack, target: Path) -> None:
@@ -74,8 +98,31 @@ def _copy_databases(stack: Stack, target: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        shutil.rmtree(target)
         raise BadBackup(f"pg_basebackup failed: {done.stderr.strip()[-300:]}")
+
+
+def held(folder: Path) -> list[Path]:
+    """The whole backups in a folder, the oldest first."""
+    return sorted(file.parent for file in folder.glob(f"{NAME}*/manifest.json"))
+
+
+def newest(folder: Path) -> Path:
+    """The backup that a folder is, or the last one of those that it holds. Raises BadBackup."""
+    if (folder / "manifest.json").is_file():
+        return folder
+    if not (backups := held(folder)):
+        raise BadBackup(f"{folder} is no backup, and holds none that is whole.", "nguonthu backup makes one.")
+    return backups[-1]
+
+
+def forget(folder: Path, keep: int) -> list[Path]:
+    """Remove the oldest backups of a folder until it holds no more than `keep`; returns those."""
+    old = held(folder)[:-keep]
+    for backup in old:
+        # First what makes it one: who is cut off in the middle leaves nothing that looks whole.
+        (backup / "manifest.json").unlink()
+        shutil.rmtree(backup)
+    return old
 
 
 def check(folder: Path) -> dict[str, Any]:
@@ -102,8 +149,19 @@ def check(folder: Path) -> dict[str, Any]:
 def unpack(folder: Path, home: Path) -> None:
     """Put a backup into a home that is empty or does not exist. Raises BadBackup."""
     if home.exists() and any(home.iterdir()):
-        raise BadBackup(f"{home} is not empty; restore into a new folder.")
+        raise BadBackup(
+            f"{home} is not empty, and a restore never overwrites a house.",
+            "Name a folder that is not there: nguonthu restore FOLDER --to NEW_FOLDER",
+        )
     home.mkdir(parents=True, exist_ok=True)
+    try:
+        _unpack(folder, home)
+    except BaseException:
+        shutil.rmtree(home)
+        raise
+
+
+def _unpack(folder: Path, home: Path) -> None:
     fresh = home / "postgres.new"
     fresh.mkdir(mode=0o700)
     for archive, place in (("base.tar.gz", fresh), ("pg_wal.tar.gz", fresh / "pg_wal")):
@@ -132,11 +190,8 @@ def settle(home: Path, manifest: dict[str, Any]) -> int:
         for service, expected in manifest["facts_at_least"].items():
             if (found := counts.get(service, 0)) < expected:
                 raise BadBackup(f"{service} has {found} facts where the backup had {expected}.")
-        return sum(
-            hand_on(stack.settings(publisher), publisher, stack.settings(consumer), consumer)
-            for publisher in manifest["facts_at_least"]
-            for consumer in manifest["facts_at_least"]
-        )
+        made_at = datetime.fromisoformat(manifest["made_at"])
+        return hand_on_all(stack.settings, made_at, manifest["facts_at_least"])
     finally:
         stack.stop()
 

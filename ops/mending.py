@@ -4,14 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import NoReturn
 
 import nats.errors
 import psycopg
 
 from ops.keys import as_service
-from ops.replay import hand_on
+from ops.replay import hand_on, unhandled_since
 from ops.streams import PATIENCE_S, NotLaidOut, ask, consumers, lay_out
 from shared import clock
 from shared.bus import Bus
@@ -81,8 +80,7 @@ def mend(
     found = asyncio.run(gaps(settings, listeners, PATIENCE_S))
     missing = [gap for gap in found if gap.mendable]
     lost = SERVICES if everything else [gap.publisher for gap in missing if gap.lost]
-    # Older facts were handled, or stand in the retry tables.
-    since = clock.now() - timedelta(days=90)
+    since = unhandled_since(clock.now())
     count = sum(
         hand_on(as_service(settings, publisher), publisher, as_service(settings, service), service, since)
         for publisher in lost

@@ -1,6 +1,6 @@
 """Facts that a service holds back, and facts of a publisher's log that a consumer is to hear again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from importlib import import_module
 from typing import Any
@@ -9,7 +9,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from shared import agencies, clock
-from shared.contracts import stem_of
+from shared.consume import STREAM_KEEPS
+from shared.contracts import SERVICES, stem_of
 from shared.db import database_url
 from shared.settings import Settings
 
@@ -49,18 +50,43 @@ def again(settings: Settings, service: str, fact: str = "") -> int:
         return done.rowcount + told.rowcount
 
 
+def unhandled_since(at: datetime) -> datetime:
+    """From when on a fact can be one that nobody has handled, in databases as they stood at an instant.
+
+    Whoever handled it knows it for longer than that. An older one was handled, or stands in `retry`; whether it was
+    is known to nobody any more, so that to hand it on would be to have it handled twice.
+    """
+    return at - STREAM_KEEPS
+
+
+def hand_on_all(
+    settings_of: Callable[[str], Settings], at: datetime, services: Iterable[str] = SERVICES
+) -> int:
+    """Put before every service what the others have said and it has not handled. Returns how many facts those were.
+
+    `at` is the instant from which the databases come, such as a backup's.
+    """
+    names, since = list(services), unhandled_since(at)
+    return sum(
+        hand_on(settings_of(publisher), publisher, settings_of(consumer), consumer, since)
+        for publisher in names
+        for consumer in names
+    )
+
+
 def hand_on(
     source: Settings,
     publisher: str,
     target: Settings,
     consumer: str,
-    since: datetime | None = None,
+    since: datetime | None,
     stems: Sequence[str] | None = None,
 ) -> int:
     """Put a publisher's logged facts before a consumer that has not handled them. Returns how many.
 
-    They pass through its retry table, so that they need no stream and no order. `stems` are the subjects without their
-    versions; where they are left out, all that the consumer hears.
+    They pass through its retry table, so that they need no stream and no order. `since` is `unhandled_since`, or later;
+    None, for all that was ever said, only where the consumer can never have heard any of it. `stems` are the subjects
+    without their versions; where they are left out, all that the consumer hears.
     """
     if stems is None:
         hears = import_module(f"services.{consumer}.consumers").consumer

@@ -6,6 +6,7 @@ A service that may change its own stream can have the server republish its facts
 import asyncio
 import json
 from collections.abc import Iterable
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,7 @@ from ops.keys import as_service
 from ops.replay import hand_on
 from shared import agencies
 from shared.bus import ACK_WAIT_S, MAX_ACK_PENDING, Bus
-from shared.consume import Consumer
+from shared.consume import STREAM_KEEPS, Consumer
 from shared.contracts import SERVICES, stem_of
 from shared.keys import OPERATOR, nats_door, nats_password
 from shared.settings import Settings
@@ -56,7 +57,7 @@ def stream(settings: Settings, service: str) -> Json:
         "discard": "new",
         "num_replicas": settings.nats_replicas,
         "max_bytes": 2 * 1024**3,
-        "max_age": 90 * 86_400 * 10**9,
+        "max_age": STREAM_KEEPS // timedelta(microseconds=1) * 1000,
         "max_msgs": -1,
         "max_consumers": -1,
         "max_msg_size": 1024**2,
@@ -130,7 +131,7 @@ async def _subscribed(bus: Bus, settings: Settings, source: str, consumer: Consu
         noted = config | {"metadata": {OWED: " ".join(sorted(owed))}}
         await _made(bus, call, {"stream_name": name, "config": noted})
         of, to = as_service(settings, source), as_service(settings, service)
-        count = await asyncio.to_thread(hand_on, of, source, to, service, stems=sorted(owed))
+        count = await asyncio.to_thread(hand_on, of, source, to, service, None, sorted(owed))
         log.info("newly heard facts are handed on", service=service, source=source, facts=count)
     await _made(bus, call, {"stream_name": name, "config": config})
 

@@ -52,6 +52,12 @@ VERSION_WAIT_S = 3600
 BODIES = "bodies"
 """Where a transaction keeps what came, by the id and subject of the fact that it says."""
 
+STREAM_KEEPS = timedelta(days=90)
+"""How long a stream keeps a fact for a service that is away; what is older was handled, or is held in `retry`."""
+
+INBOX_KEEPS = timedelta(days=100)
+"""How long a service knows what it handled: longer than any stream could bring it again."""
+
 Handler = Callable[..., Awaitable[None]]
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Awaitable[None]])
 

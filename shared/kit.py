@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from shared import clock, counters, revocations, turns
 from shared.bus import Bus, Intake, Relay
-from shared.consume import VERSION, Consumer
+from shared.consume import INBOX_KEEPS, VERSION, Consumer
 from shared.db import Database
 from shared.fence import is_ending
 from shared.files import Files
@@ -173,15 +173,13 @@ class Kit:
 
 
 async def _forget(kit: Kit) -> None:
-    """Drop what nothing can reach any more: answers after a week, handled ids after the streams' 90 days, sessions."""
+    """Drop what nothing can reach any more: answers after a week, handled ids that no stream holds, sessions."""
     now = clock.now()
     async with kit.database.worker_tx() as tx:
         await tx.execute(
             sa.text("DELETE FROM idempotency WHERE created_at < :then"), {"then": now - timedelta(days=7)}
         )
-        await tx.execute(
-            sa.text("DELETE FROM inbox WHERE handled_at < :then"), {"then": now - timedelta(days=100)}
-        )
+        await tx.execute(sa.text("DELETE FROM inbox WHERE handled_at < :then"), {"then": now - INBOX_KEEPS})
         await revocations.forget(tx)
 
 

@@ -38,7 +38,7 @@ QUORUM = 3
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (init, migrate, seed, simulate, contracts, backup, restore, upgrade, secrets):
+    for command in (init, migrate, seed, simulate, contracts, backup, restore, upgrade, secrets, turn_key):
         app.command()(command)
 
 
@@ -95,6 +95,7 @@ def migrate(
 ) -> None:
     """Bring databases and streams to their newest version. Safe to run twice, and while the house runs."""
     from ops.mending import mend
+    from ops.migrate import NotMigrated
     from ops.migrate import migrate as migrate_one
     from ops.streams import lay_out
 
@@ -102,8 +103,14 @@ def migrate(
         _bootstrap(load(who=OPERATOR))
     with house() as reached:
         for name in [service_named(service)] if service else SERVICES:
-            with step(f"Database of {name}"):
-                migrate_one(reached.settings, name)
+            try:
+                with step(f"Database of {name}"):
+                    migrate_one(reached.settings, name)
+            except NotMigrated as error:
+                raise Sorry(
+                    str(error),
+                    "It stays as it was, and the services run on: migrations only add. Mend it and run this again.",
+                ) from error
         with step("Streams"):
             # Of one service alone it is not known whether the others have a log to hand on from.
             asyncio.run(lay_out(reached.settings)) if service else mend(reached.settings)
@@ -220,6 +227,9 @@ def backup(
     folder: Annotated[
         Path | None, typer.Argument(help="Where to; NGUONTHU_HOME/backups when left out.")
     ] = None,
+    keep: Annotated[
+        int, typer.Option(min=0, help="Remove the oldest ones there until so many are left; 0 removes none.")
+    ] = 0,
 ) -> None:
     """Copy databases (at one instant), files and secrets into a folder, with the hash of each file."""
     from ops import backup as copies
@@ -228,37 +238,48 @@ def backup(
         if reached.stack is None:
             raise Sorry(
                 "This house's PostgreSQL is looked after elsewhere.",
-                "Back the whole server up with its own tools: only a copy at one instant keeps six databases in step.",
+                "docs/operations/restore.md says how its own tools copy all six databases at one instant.",
             )
         with step("Backup"):
             made = copies.make(reached.stack, folder or reached.stack.home / "backups")
+    if keep and (gone := copies.forget(made.parent, keep)):
+        say(f"Removed the oldest: {', '.join(backup.name for backup in gone)}")
     say(f"The backup is in {made}. It holds secrets: keep it as you keep them.")
     say(f"The way back: nguonthu restore {made} --to NEW_FOLDER")
 
 
 def restore(
     backup_folder: Annotated[Path, typer.Argument(help="A folder that `nguonthu backup` made.")],
-    to: Annotated[Path, typer.Option(help="The new home; it must be empty or not exist.")],
+    to: Annotated[
+        Path | None, typer.Option(help="The new home; NGUONTHU_HOME when left out. Empty, or not there.")
+    ] = None,
 ) -> None:
     """Put a backup into a new home, check it against its hashes, and hand facts on that were under way."""
     from ops import backup as copies
 
+    if to is None and is_deployed():
+        raise Sorry(
+            "This house's PostgreSQL is looked after elsewhere, and is restored there.",
+            "docs/operations/restore.md says how. To look into a backup here: --to NEW_FOLDER",
+        )
+    home = to.absolute() if to else home_of()
     try:
-        with step("Hashes"):
-            manifest = copies.check(backup_folder)
+        found = copies.newest(backup_folder)
+        with step(f"Hashes of {found.name}"):
+            manifest = copies.check(found)
         with step("Databases, files and secrets"):
-            copies.unpack(backup_folder, to.absolute())
+            copies.unpack(found, home)
         with step("Facts that were under way"):
-            handed = copies.settle(to.absolute(), manifest)
+            handed = copies.settle(home, manifest)
     except copies.BadBackup as error:
-        raise Sorry(str(error)) from error
-    say(f"{handed} facts were handed on. Start it with: NGUONTHU_HOME={to} nguonthu up")
+        raise Sorry(str(error), error.hint) from error
+    say(f"{handed} facts were handed on. Start it with: NGUONTHU_HOME={home} nguonthu up")
 
 
 def upgrade() -> None:
-    """Check, back up, migrate; and say the way back. The house must be at rest."""
+    """Check, back up, migrate all or nothing; and say the way back. The house must be at rest."""
     from ops import backup as copies
-    from ops.migrate import migrate_all
+    from ops.migrate import NotMigrated, migrate_all
 
     if is_deployed():
         raise Sorry(
@@ -277,8 +298,11 @@ def upgrade() -> None:
         try:
             with step("Migrations"):
                 migrate_all(reached.settings)
-        finally:
-            say(f"The way back: nguonthu restore {made} --to NEW_FOLDER, with the version of before.")
+        except NotMigrated as error:
+            raise Sorry(
+                str(error), "Nothing was changed: the version of before starts on this house as it did."
+            ) from error
+    say(f"The way back: nguonthu restore {made} --to NEW_FOLDER, with the version of before.")
     say("Upgraded. Start it with: nguonthu up")
 
 
@@ -316,3 +340,23 @@ def secrets(
             f"{folder / 'vnpay_terminals'} is empty, which is for trials: put in what VNPay gave, "
             "as agency:terminal:secret, separated by commas."
         )
+
+
+def turn_key(
+    folder: Annotated[Path, typer.Argument(help="Of the secrets: NGUONTHU_HOME/secrets, or deploy/secrets.")],
+    leaked: Annotated[
+        bool, typer.Option("--leaked", help="Take nothing any more that a key of before has signed.")
+    ] = False,
+) -> None:
+    """Sign tokens and API keys with a new key; what the one of before signed is still taken."""
+    from ops.deploy import READABLE
+    from ops.embedded.keys import Keys
+
+    if not (folder / "token_private_key").is_file():
+        raise Sorry(f"{folder} holds no token_private_key.", "Name the folder of the secrets.")
+    mode = (folder / "token_private_key").stat().st_mode & READABLE
+    keys = Keys(folder)
+    keys.turn_token_key([] if leaked else keys.token_public_keys())
+    for name in ("token_private_key", "token_public_keys"):
+        (folder / name).chmod(mode)
+    say(f"{len(keys.token_public_keys())} keys are taken now. Start all services anew, accounts as the last.")

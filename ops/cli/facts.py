@@ -10,7 +10,8 @@ import typer
 
 from ops.cli.screen import Sorry, out, say, table
 from ops.cli.where import a_day, house, service_named, settings_of
-from shared.calendar import start_of
+from shared import clock
+from shared.calendar import local_day, start_of
 from shared.contracts import SERVICES
 
 app = typer.Typer(no_args_is_help=True)
@@ -120,21 +121,28 @@ def replay(
     service: Annotated[str, typer.Argument(help="The consumer that shall handle facts again.")],
     fact: Annotated[str, typer.Option("--id", help="Only this parked fact.")] = "",
     publisher: Annotated[
-        str, typer.Option("--from", help="Not what was parked, but all that this publisher has ever said.")
+        str,
+        typer.Option("--from", help="Not what was parked, but what this publisher said and nobody handled."),
     ] = "",
     since: Annotated[str, typer.Option(help="With --from: only from this day on, as 2026-01-31.")] = "",
 ) -> None:
     """Have a service handle facts again: what it parked, or a publisher's log. What it knows is not done twice."""
-    from ops.replay import again, hand_on
+    from ops.replay import again, hand_on, unhandled_since
 
     service_named(service)
+    first = unhandled_since(clock.now())
     if since and not publisher:
         raise Sorry("--since says from when in a publisher's log.", "Name the publisher with --from.")
+    if since and (asked := start_of(a_day(since))) < first:
+        raise Sorry(
+            f"What was said before {local_day(first):%d/%m/%Y} was handled or is held; nobody knows any more which.",
+            "Handed on again it would be done twice. Without --since all is handed on that can be unhandled.",
+        )
     with house() as reached:
         settings = settings_of(reached, service)
         if publisher:
             source = settings_of(reached, service_named(publisher))
-            count = hand_on(source, publisher, settings, service, start_of(a_day(since)) if since else None)
+            count = hand_on(source, publisher, settings, service, asked if since else first)
         else:
             count = again(settings, service, fact)
     if fact and not count:

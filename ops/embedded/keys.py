@@ -3,8 +3,9 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-from joserfc.jwk import KeySet, OKPKey
+from joserfc.jwk import OKPKey
 
 from shared.contracts import SERVICES
 from shared.keys import OPERATOR, nats_password
@@ -29,10 +30,20 @@ class Keys:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
         if not (folder / "token_private_key").exists():
-            key = OKPKey.generate_key("Ed25519", {"use": "sig", "alg": "Ed25519"}, auto_kid=True)
-            public = KeySet([OKPKey.import_key(key.as_dict(private=False))])
-            write_private(folder / "token_public_keys", json.dumps(public.as_dict(private=False)))
-            write_private(folder / "token_private_key", json.dumps(key.as_dict(private=True)))
+            self.turn_token_key([])
+
+    def turn_token_key(self, kept: list[dict[str, Any]]) -> None:
+        """Sign with a new key from now on; `kept` are the public keys of before that still open what they signed."""
+        key = OKPKey.generate_key("Ed25519", {"use": "sig", "alg": "Ed25519"}, auto_kid=True)
+        public = {"keys": [key.as_dict(private=False), *kept]}
+        # What is signed by the new key must never meet somebody who does not know it.
+        write_private(self.folder / "token_public_keys", json.dumps(public))
+        write_private(self.folder / "token_private_key", json.dumps(key.as_dict(private=True)))
+
+    def token_public_keys(self) -> list[dict[str, Any]]:
+        """The public keys by which tokens and API keys are opened, the newest first."""
+        found: list[dict[str, Any]] = json.loads(self.text("token_public_keys"))["keys"]
+        return found
 
     def text(self, name: str) -> str:
         """The secret of this name: 256 random bits, whatever clock drives the house."""

@@ -229,10 +229,13 @@ def module_of(name: str) -> Any:
 
 
 def migrate_all(settings: Settings) -> None:
-    """Bring every service's database to its newest version."""
+    """Bring every service's database to its newest version. Raises CannotStart."""
     from ops import migrate
 
-    migrate.migrate_all(settings)
+    try:
+        migrate.migrate_all(settings)
+    except migrate.NotMigrated as error:
+        raise CannotStart(str(error)) from error
 
 
 @contextlib.contextmanager

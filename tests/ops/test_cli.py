@@ -18,8 +18,8 @@ from ops import contracts as export
 from ops.cli import app
 from ops.cli.screen import Sorry
 from ops.embedded import Stack, clone_database
-from ops.migrate import migrate_all
 from shared import clock
+from shared.consume import INBOX_KEEPS, STREAM_KEEPS
 from shared.contracts import SERVICES
 from tests.conftest import Templates
 from tests.shared.homes import a_folder
@@ -67,7 +67,7 @@ def test_help_names_every_command_with_a_sentence() -> None:
             "facts",
             "contracts",
         ),
-        *("backup", "restore", "upgrade", "secrets"),
+        *("backup", "restore", "upgrade", "secrets", "turn-key"),
     ):
         line = next(line for line in told.stdout.splitlines() if line.strip("│ ").startswith(name + " "))
         assert len(line.strip("│ ").removeprefix(name).strip()) > 15, name
@@ -110,6 +110,10 @@ def test_help_imports_no_service() -> None:
         (("restore", "/nowhere", "--to", "/nowhere/else"), "is no backup"),
         (("secrets", "/proc/nothing"), "/proc/nothing: No such file or directory."),
         (("facts", "replay", "ledger", "--since", "2026-01-01"), "--since says from when"),
+        (
+            ("facts", "replay", "ledger", "--from", "ads", "--since", "2024-01-01"),
+            "nobody knows any more which",
+        ),
         (("run", "ads"), "NGUONTHU_TOKEN_PUBLIC_KEYS is not set"),
     ],
 )
@@ -243,97 +247,19 @@ def test_tail_shows_the_newest_facts_last(ledger: Run) -> None:
 
 def test_a_publishers_log_is_handed_to_a_consumer_once(ledger: Run) -> None:
     day = f"{clock.now() - timedelta(days=10):%Y-%m-%d}"
-    assert ledger("facts", "replay", "ledger", "--from", "accounts", "--since", day).stdout.startswith(
-        "1 facts"
-    )
+    recent = ledger("facts", "replay", "ledger", "--from", "accounts", "--since", day)
+    assert recent.stdout.startswith("1 facts")
     assert ledger("facts", "replay", "ledger", "--from", "accounts").stdout.startswith("1 facts")
     assert ledger("facts", "replay", "ledger", "--from", "accounts").stdout.startswith("0 facts")
 
 
-# Backup
-
-ONE_HOME = pytest.mark.xdist_group("backup")
-"""One worker makes the home for all of these tests."""
-
-
-@pytest.fixture(scope="module")
-def lived() -> Iterator[tuple[Path, Path]]:
-    """A home with databases, a fact that ledger has not heard yet, and a file; and a backup of it."""
-    with a_folder() as folder:
-        yield _lived(folder)
-
-
-def _lived(home: Path) -> tuple[Path, Path]:
-    stack = Stack(home, durable=False)
-    stack.start(["postgres"])
-    migrate_all(stack.settings())
-    with psycopg.connect(stack.admin_url("accounts"), autocommit=True) as db:
-        db.execute(
-            "INSERT INTO fact_log (seq, id, subject, body, occurred_at) VALUES (1, %s, %s, '{}', %s)",
-            (clock.new_id(), "accounts.agency.registered.v1", clock.now()),
-        )
-    (home / "files" / "ads").mkdir(parents=True)
-    (home / "files" / "ads" / "abc").write_bytes(b"picture")
-    stack.stop()
-    told = nguonthu("backup", str(home / "copies"), NGUONTHU_HOME=str(home))
-    assert told.returncode == 0, told.stderr
-    return home, next((home / "copies").iterdir())
-
-
-@ONE_HOME
-@pytest.mark.promise("F2")
-def test_a_backup_restores_to_another_home_with_its_facts_handed_on(
-    lived: tuple[Path, Path], folder: Path
-) -> None:
-    home, backup = lived
-    new = folder / "new"
-    told = nguonthu("restore", str(backup), "--to", str(new))
-    assert told.returncode == 0, told.stderr
-    assert (new / "files" / "ads" / "abc").read_bytes() == b"picture"
-    assert (new / "secrets" / "operator").read_bytes() == (home / "secrets" / "operator").read_bytes()
-    assert (new / "secrets" / "operator").stat().st_mode & 0o077 == 0
-    stack = Stack(new)
-    stack.start(["postgres"])
-    try:
-        with psycopg.connect(stack.admin_url("accounts")) as db:
-            assert db.execute("SELECT count(*) FROM fact_log").fetchone() == (1,)
-        with psycopg.connect(stack.admin_url("ledger")) as db:
-            assert db.execute("SELECT subject, state FROM retry").fetchall() == [
-                ("accounts.agency.registered.v1", "retry")
-            ]
-    finally:
-        stack.stop()
-
-
-@ONE_HOME
-def test_a_backup_that_was_altered_is_refused_and_nothing_is_made(
-    lived: tuple[Path, Path], tmp_path: Path
-) -> None:
-    _, backup = lived
-    altered = tmp_path / "altered"
-    subprocess.run(["cp", "-a", str(backup), str(altered)], check=True)
-    (altered / "files" / "ads" / "abc").write_bytes(b"Picture")
-    told = nguonthu("restore", str(altered), "--to", str(tmp_path / "new"))
-    assert told.returncode == 1
-    assert "files/ads/abc is not as it was" in told.stderr
-    assert not (tmp_path / "new").exists()
-
-
-@ONE_HOME
-def test_a_restore_never_overwrites_a_home(lived: tuple[Path, Path]) -> None:
-    home, backup = lived
-    told = nguonthu("restore", str(backup), "--to", str(home))
-    assert told.returncode == 1
-    assert "is not empty" in told.stderr
-
-
-@ONE_HOME
-@pytest.mark.promise("F2")
-def test_an_upgrade_backs_up_first_and_says_the_way_back(lived: tuple[Path, Path]) -> None:
-    home, _ = lived
-    told = nguonthu("upgrade", NGUONTHU_HOME=str(home))
-    assert told.returncode == 0, told.stderr
-    way_back = next(
-        line for line in told.stdout.splitlines() if line.startswith("The way back: nguonthu restore")
-    )
-    assert Path(way_back.split()[5], "manifest.json").exists()
+@pytest.mark.promise("T6")
+def test_what_the_inbox_has_forgotten_is_never_handed_on_again(ledger: Run, stack: Stack) -> None:
+    with psycopg.connect(stack.admin_url("cli_accounts"), autocommit=True) as db:
+        old = clock.now() - timedelta(days=91)
+        db.execute("UPDATE fact_log SET occurred_at = %s", (old,))
+    assert INBOX_KEEPS > STREAM_KEEPS, "what a stream may still bring is known"
+    assert ledger("facts", "replay", "ledger", "--from", "accounts").stdout.startswith("0 facts")
+    refused = ledger("facts", "replay", "ledger", "--from", "accounts", "--since", f"{old:%Y-%m-%d}")
+    assert "would be done twice" in refused.exception.hint
+    assert json.loads(ledger("facts", "parked", "ledger", "--all", "--json").stdout)[0]["state"] == "parked"

@@ -227,8 +227,17 @@ async def _until(what: Any, limit: int = 300) -> Any:
     raise AssertionError("the cluster did not answer in time")
 
 
+async def _in_step(info: Any) -> Any:
+    """The stream, once each of its nodes has all of it."""
+    made = await info("ADS")
+    if made.config.num_replicas == 3 and all(node.current for node in made.cluster.replicas):
+        return made
+    raise TimeoutError
+
+
 @pytest.mark.promise("F8")
-async def test_the_cluster_forms_and_loses_no_acknowledged_fact_with_its_leader(
+@pytest.mark.promise("T2")
+async def test_a_cluster_that_grew_loses_no_acknowledged_fact_with_its_leader(
     cluster: tuple[list[str], Keys, list[subprocess.Popen[bytes]]],
 ) -> None:
     urls, keys, running = cluster
@@ -243,7 +252,8 @@ async def test_the_cluster_forms_and_loses_no_acknowledged_fact_with_its_leader(
         operator_secret=keys.text("operator"),
         nats_replicas=3,
     )
-    await lay_out(operator, [])
+    # It began on one node; the others were added to it.
+    await lay_out(msgspec.structs.replace(operator, nats_replicas=1), [])
     boss, client = [
         await _until(
             lambda name=name: nats.connect(
@@ -264,7 +274,8 @@ async def test_the_cluster_forms_and_loses_no_acknowledged_fact_with_its_leader(
             await _until(
                 lambda n=n: jet.publish(f"{door}.trial.made.v1", b"x", headers={"Nats-Msg-Id": str(n)})
             )
-        made = await info("ADS")
+        await lay_out(operator, [])
+        made = await _until(lambda: _in_step(info))
         assert made.config.num_replicas == 3
         leader = NODES.index(str(made.cluster.leader))
         running[leader].kill()

@@ -1,0 +1,173 @@
+"""Backups: what was copied comes back elsewhere, what was under way goes on, and nothing is done a second time."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from ops import backup as copies
+from ops.embedded import Stack
+from ops.migrate import migrate_all
+from shared import clock
+from shared.contracts import SERVICES
+from tests.ops.test_cli import nguonthu
+from tests.shared.homes import a_folder
+
+pytestmark = [pytest.mark.promise("T6"), pytest.mark.xdist_group("backup")]
+"""One worker makes the home for all of these tests."""
+
+SAID = "accounts.agency.registered.v1"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with a_folder() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lived() -> Iterator[tuple[Path, Path]]:
+    """A home with databases, facts that ledger knows in every way, and a file; and the folder of its backups."""
+    with a_folder() as home:
+        stack = Stack(home, durable=False)
+        stack.start(["postgres"])
+        migrate_all(stack.settings())
+        _say(stack)
+        (home / "files" / "ads").mkdir(parents=True)
+        (home / "files" / "ads" / "abc").write_bytes(b"picture")
+        stack.stop()
+        told = nguonthu("backup", str(home / "copies"), NGUONTHU_HOME=str(home))
+        assert told.returncode == 0, told.stderr
+        yield home, home / "copies"
+
+
+def _say(stack: Stack) -> None:
+    """Accounts has said five facts: ledger forgot the first, handled one, holds two, and has not heard the last.
+
+    The others handled them all, and forgot the first.
+    """
+    ids, now = [clock.new_id() for _ in range(5)], clock.now()
+    with psycopg.connect(stack.admin_url("accounts"), autocommit=True) as db:
+        for seq, (fact, days) in enumerate(zip(ids, (120, 80, 40, 40, 0), strict=True), start=1):
+            db.execute(
+                "INSERT INTO fact_log (seq, id, subject, body, occurred_at) VALUES (%s, %s, %s, '{}', %s)",
+                (seq, fact, SAID, now - timedelta(days=days)),
+            )
+    for service in SERVICES:
+        known = ids[1:2] if service == "ledger" else ids[1:]
+        with psycopg.connect(stack.admin_url(service), autocommit=True) as db:
+            for fact in known:
+                db.execute("INSERT INTO inbox VALUES (%s, %s, %s)", (fact, SAID, now))
+    with psycopg.connect(stack.admin_url("ledger"), autocommit=True) as db:
+        for fact, state in ((ids[2], "parked"), (ids[3], "waiting")):
+            db.execute(
+                "INSERT INTO retry (fact_id, subject, body, state, since, next_at) "
+                "VALUES (%s, %s, '{}', %s, %s, %s)",
+                (fact, SAID, state, now, now),
+            )
+
+
+def held(home: Path) -> list[tuple[UUID, str]]:
+    """What ledger keeps for later in a home that rests, the oldest fact first."""
+    stack = Stack(home)
+    stack.start(["postgres"])
+    try:
+        with closing(psycopg.connect(stack.admin_url("ledger"))) as db:
+            return db.execute("SELECT fact_id, state FROM retry ORDER BY fact_id").fetchall()
+    finally:
+        stack.stop()
+
+
+@pytest.mark.promise("F2")
+def test_a_backup_restores_to_another_home_and_hands_on_only_what_nobody_handled(
+    lived: tuple[Path, Path], folder: Path
+) -> None:
+    home, backups = lived
+    new = folder / "new"
+    told = nguonthu("restore", str(backups), "--to", str(new))
+    assert told.returncode == 0, told.stderr
+    assert "\n1 facts were handed on." in told.stdout
+    assert (new / "files" / "ads" / "abc").read_bytes() == b"picture"
+    assert (new / "secrets" / "operator").read_bytes() == (home / "secrets" / "operator").read_bytes()
+    assert (new / "secrets" / "operator").stat().st_mode & 0o077 == 0
+    assert [state for _, state in held(new)] == ["parked", "waiting", "retry"]
+
+
+def test_days_count_from_the_backup_and_not_from_the_restore(lived: tuple[Path, Path], folder: Path) -> None:
+    manifest = copies.check(copies.newest(lived[1]))
+    copies.unpack(copies.newest(lived[1]), folder / "new")
+    late = clock.DrivenClock(clock.now() + timedelta(days=300), 7)
+    with clock.driven(late):
+        assert copies.settle(folder / "new", manifest) == 1
+
+
+def test_without_another_folder_a_restore_goes_where_the_house_is_looked_for(
+    lived: tuple[Path, Path], folder: Path
+) -> None:
+    home, backups = lived
+    taken = nguonthu("restore", str(backups), NGUONTHU_HOME=str(home))
+    assert taken.returncode == 1
+    assert "never overwrites a house" in taken.stderr
+    assert "nguonthu restore FOLDER --to NEW_FOLDER" in taken.stderr
+    told = nguonthu("restore", str(backups), NGUONTHU_HOME=str(folder / "fresh"))
+    assert told.returncode == 0, told.stderr
+    assert (folder / "fresh" / "postgres" / "PG_VERSION").exists()
+
+
+def test_of_several_backups_the_last_whole_one_is_taken(lived: tuple[Path, Path], tmp_path: Path) -> None:
+    whole = copies.newest(lived[1])
+    shutil.copytree(whole, tmp_path / "nguonthu-20250101-000000")
+    last = shutil.copytree(whole, tmp_path / "nguonthu-20250102-000000")
+    (tmp_path / "nguonthu-20250103-000000").mkdir()
+    assert copies.newest(tmp_path) == last
+    assert copies.newest(last) == last
+
+
+def test_of_many_backups_the_last_are_kept(lived: tuple[Path, Path], tmp_path: Path) -> None:
+    for n in range(1, 4):
+        shutil.copytree(copies.newest(lived[1]), tmp_path / f"nguonthu-2025010{n}-000000")
+    (tmp_path / "else").mkdir()
+    assert [backup.name[-10:] for backup in copies.forget(tmp_path, 2)] == ["101-000000"]
+    assert sorted(kept.name[:12] for kept in tmp_path.iterdir()) == ["else", "nguonthu-202", "nguonthu-202"]
+    assert copies.forget(tmp_path, 2) == []
+
+
+def test_a_backup_that_was_altered_is_refused_and_nothing_is_made(
+    lived: tuple[Path, Path], tmp_path: Path
+) -> None:
+    altered = tmp_path / "altered"
+    subprocess.run(["cp", "-a", str(copies.newest(lived[1])), str(altered)], check=True)
+    (altered / "files" / "ads" / "abc").write_bytes(b"Picture")
+    told = nguonthu("restore", str(altered), "--to", str(tmp_path / "new"))
+    assert told.returncode == 1
+    assert "files/ads/abc is not as it was" in told.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_backup_that_fails_half_way_leaves_no_folder(
+    lived: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(copies, "_copy_databases", full)
+    monkeypatch.setattr(copies, "_counts", lambda _: {})
+    with pytest.raises(OSError, match="No space left"):
+        copies.make(Stack(lived[0]), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    shutil.copytree(copies.newest(lived[1]), tmp_path / "copy")
+    monkeypatch.setattr(copies.tarfile, "open", full)
+    with pytest.raises(OSError, match="No space left"):
+        copies.unpack(tmp_path / "copy", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_that_vanishes_while_it_is_copied_stops_no_backup(tmp_path: Path) -> None:
+    copies._copy_what_stays(str(tmp_path / "being-written#1"), str(tmp_path / "copy"))
+    assert list(tmp_path.iterdir()) == []
