@@ -155,9 +155,10 @@ async def _made(bus: Bus, call: str, body: Json, otherwise: str = "") -> None:
         await asyncio.sleep(0.5)
 
 
-async def ask(bus: Bus, call: str, body: Json) -> Json:
+async def ask(bus: Bus, call: str, body: Json, limit_s: float = 5) -> Json:
+    """What JetStream answers to one call of its API."""
     if bus.client is None:
         raise nats.errors.ConnectionClosedError
-    answer = await bus.client.request(f"$JS.API.{call}", json.dumps(body).encode(), timeout=5)
+    answer = await bus.client.request(f"$JS.API.{call}", json.dumps(body).encode(), timeout=limit_s)
     reply: Json = json.loads(answer.data)
     return reply

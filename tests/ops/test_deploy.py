@@ -22,9 +22,14 @@ from ops.embedded.parts import program
 from ops.embedded.ports import Ports
 from ops.golive import load
 from ops.keys import of_service
+from ops.mending import gaps
 from ops.streams import lay_out
+from shared.bus import Bus
+from shared.consume import Consumer
 from shared.contracts import SERVICES
+from shared.contracts.ads import InvoiceWithdrawn
 from shared.keys import OPERATOR, nats_door
+from shared.presence import Presence
 from shared.settings import Settings, describe
 
 ROOT = Path(__file__).parents[2]
@@ -235,6 +240,51 @@ async def _in_step(info: Any) -> Any:
     raise TimeoutError
 
 
+def _operator(urls: list[str], keys: Keys) -> Settings:
+    return msgspec.structs.replace(
+        Settings(),
+        nats_url=",".join(urls),
+        nats_password=keys.nats_password("operator"),
+        operator_secret=keys.text("operator"),
+        nats_replicas=3,
+    )
+
+
+@pytest.mark.promise("F3")
+async def test_where_one_node_of_three_is_left_it_is_told_that_nobody_leads_the_streams(
+    cluster: tuple[list[str], Keys, list[subprocess.Popen[bytes]]],
+) -> None:
+    urls, keys, running = cluster
+    operator, hears = _operator(urls, keys), Consumer("ads")
+
+    @hears.on
+    async def note(fact: InvoiceWithdrawn, tx: object) -> None:
+        """It is not called."""
+
+    await lay_out(operator, [hears])
+    bus = Bus(msgspec.structs.replace(operator, nats_password=keys.nats_password("ads")), "ads")
+    await bus.connect()
+    seen = Presence(bus, hears)
+    await seen.look()
+    assert seen.away == []
+    assert await gaps(operator, [hears], 30) == []
+    for process in running[1:]:
+        process.kill()
+        process.wait()
+    await _until(lambda: bus.client and bus.client.flush(1))
+    nobody = {(f"stream {name.upper()} has no leader", False) for name in SERVICES}
+
+    async def told() -> None:
+        """A node that is left alone leads on for some seconds, until it misses the others."""
+        await seen.look()
+        found = {(gap.what, gap.mendable) for gap in await gaps(operator, [hears])}
+        if "stream ADS has no leader" not in seen.away or found != nobody:
+            raise TimeoutError
+
+    await _until(told)
+    await bus.close()
+
+
 @pytest.mark.promise("F8")
 @pytest.mark.promise("T2")
 async def test_a_cluster_that_grew_loses_no_acknowledged_fact_with_its_leader(
@@ -245,13 +295,7 @@ async def test_a_cluster_that_grew_loses_no_acknowledged_fact_with_its_leader(
     async def quiet(_: Exception) -> None:
         """Lost connections are the point of this test."""
 
-    operator = msgspec.structs.replace(
-        Settings(),
-        nats_url=",".join(urls),
-        nats_password=keys.nats_password("operator"),
-        operator_secret=keys.text("operator"),
-        nats_replicas=3,
-    )
+    operator = _operator(urls, keys)
     # It began on one node; the others were added to it.
     await lay_out(msgspec.structs.replace(operator, nats_replicas=1), [])
     boss, client = [
