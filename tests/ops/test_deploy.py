@@ -235,7 +235,8 @@ async def _until(what: Any, limit: int = 300) -> Any:
 async def _in_step(info: Any) -> Any:
     """The stream, once each of its nodes has all of it."""
     made = await info("ADS")
-    if made.config.num_replicas == 3 and all(node.current for node in made.cluster.replicas):
+    others = made.cluster.replicas or []
+    if len(others) == made.config.num_replicas - 1 == 2 and all(node.current for node in others):
         return made
     raise TimeoutError
 
