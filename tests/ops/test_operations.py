@@ -21,6 +21,7 @@ from shared import auth, clock
 from shared.errors import NotSignedIn
 from shared.settings import Settings
 from tests.ops.test_cli import nguonthu
+from tests.ops.test_deploy import COMPOSE, PARTS
 from tests.shared.homes import ROOT, a_folder
 
 pytestmark = pytest.mark.xdist_group("backup")
@@ -172,3 +173,22 @@ def test_every_page_is_found_and_names_commands_that_exist(page: Path) -> None:
         r"nguonthu ((?:facts |streams |ledger |accounts )?[a-z][a-z-]+)", page.read_text(encoding="utf-8")
     ):
         assert f"| `nguonthu {words}` |" in known, words
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
+def test_what_is_typed_in_the_deployed_house_names_parts_and_volumes_that_it_has(page: Path) -> None:
+    known = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for block in re.findall(
+        r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        for line in block.splitlines():
+            _, what, verb, *given = line.split()
+            names = [word for word in given if not word.startswith("--")]
+            if what == "volume":
+                assert {name.removeprefix("nguonthu_") for name in names} <= COMPOSE["volumes"].keys(), line
+            elif verb == "run":
+                part, *words = names
+                assert part in PARTS
+                assert not words or f"| `nguonthu {' '.join(words)}` |" in known, line
+            else:
+                assert set(names) <= PARTS.keys(), line
