@@ -1,63 +1,136 @@
-"""Crashes between every two steps of a fact's way, on the real servers; and planted bugs that must be caught."""
+"""Crashes at every step of a fact's way, in the product's own code; and bugs planted in it, which must be caught."""
 
 import asyncio
+import inspect
 import random
+import sys
+import textwrap
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from functools import wraps
 from uuid import UUID
 
 import nats.errors
+import psycopg
 import pytest
 import sqlalchemy as sa
+from nats.aio.msg import Msg
 
 from ops import streams
-from shared import consume, outbox
+from shared import bus, consume, outbox
 from shared.bulk import ForRows
 from shared.bus import Bus, Intake, Relay
-from shared.clock import now
 from shared.consume import Consumer
 from shared.contracts.ads import InvoiceWithdrawn
-from shared.db import Tx
+from shared.db import Database, Tx
+from shared.errors import Waits
 from tests.sample import withdrawn
 
 pytestmark = pytest.mark.xdist_group("facts")
 
-CRASH = 0.35
+CRASH = 0.1
+"""How likely a process ends right after a commit, or the line loses a fact or an acknowledgement."""
+
 FACTS = 120
 
+STEPS = (
+    (Bus, "publish_batch", CRASH),
+    (Bus, "publish_each", CRASH),
+    (outbox, "forget", CRASH),
+    (Consumer, "receive", CRASH),
+    (Consumer, "_run", CRASH / 2),
+    (Consumer, "_keep", CRASH / 2),
+    (Msg, "ack", CRASH / 5),
+)
+"""What a process may end before, and after, and how likely."""
 
-class Crash(nats.errors.Error):
-    """The process ended here."""
+mortal: ContextVar[bool] = ContextVar("mortal", default=False)
+"""Whether the task under way is a process of the product's, which may end at any time."""
+
+
+class Crash(BaseException):
+    """The process ended here: no code of its own learns of it."""
+
+
+class Fate:
+    """What breaks, and when, by a seed; `harder` where what is lost need not be done again."""
+
+    def __init__(self, seed, harder=1):
+        self.random = random.Random(seed)
+        self.harder = harder
+
+    def strikes(self, chance=CRASH):
+        return mortal.get() and self.random.random() < chance * self.harder
+
+    def crash(self, chance=CRASH):
+        if self.strikes(chance):
+            raise Crash
+
+    def at(self, step, chance):
+        """A step of the product before and after which a process may end."""
+
+        @wraps(step)
+        async def fateful(*args, **kwargs):
+            self.crash(chance)
+            done = await step(*args, **kwargs)
+            self.crash(chance)
+            return done
+
+        return fateful
+
+    def on_the_line(self, publish):
+        """Publishing on a line that loses a fact, or only its acknowledgement."""
+
+        @wraps(publish)
+        async def lossy(*args):
+            if self.strikes():
+                raise nats.errors.TimeoutError
+            await publish(*args)
+            if self.strikes():
+                raise nats.errors.TimeoutError
+
+        return lossy
+
+    def around(self, transaction):
+        """A transaction right after whose commit a process may end."""
+
+        @asynccontextmanager
+        async def fateful(database):
+            async with transaction(database) as tx:
+                yield tx
+            self.crash()
+
+        return fateful
 
 
 class Line:
-    """A publisher, a relay, a stream, an intake and a consumer, all of which crash by chance."""
+    """A publisher, a relay, a stream, an intake, a consumer and its retries: the product's own, which end by chance."""
 
-    def __init__(self, sample, bus, seed):
-        self.sample, self.bus = sample, bus
-        self.random = random.Random(seed)
+    def __init__(self, sample, fate):
+        self.sample, self.fate = sample, fate
         self.said: set = set()
-        self.stop = False
         self.consumer = Consumer("ads")
 
         @self.consumer.on
         async def count(fact: InvoiceWithdrawn, tx: Tx) -> None:
+            if fate.strikes(0.08):
+                raise RuntimeError("a bug that passes")
+            if fate.strikes(0.08):
+                raise Waits("what comes later")
             await tx.execute(sa.text("INSERT INTO heard (fact, amount) VALUES (:id, 7)"), {"id": fact.id})
-
-    def maybe_crash(self, chance=CRASH):
-        if self.random.random() < chance:
-            raise Crash
 
     async def write(self):
         """Transactions of one to four facts; some roll back, some commit after a later one."""
         while len(self.said) < FACTS:
-            facts = [withdrawn() for _ in range(self.random.randint(1, 4))]
-            try:
-                async with self.sample.kit.database.worker_tx() as tx:
-                    await outbox.emit(tx, *facts)
-                    await asyncio.sleep(self.random.random() * 0.02)
-                    self.maybe_crash(0.2)
-            except Crash:
-                continue
-            self.said |= {fact.id for fact in facts}
+            facts = [withdrawn() for _ in range(self.fate.random.randint(1, 4))]
+            rolls_back = self.fate.random.random() < 0.2
+            async with self.sample.kit.database.worker_tx() as tx:
+                await outbox.emit(tx, *facts)
+                await asyncio.sleep(self.fate.random.random() * 0.02)
+                if rolls_back:
+                    await tx.rollback()
+            if not rolls_back:
+                self.said |= {fact.id for fact in facts}
 
     async def write_late(self):
         """One transaction takes its number early and commits only after later ones were heard."""
@@ -73,175 +146,147 @@ class Line:
                 await asyncio.sleep(0.05)
         self.said.add(fact.id)
 
-    async def relay(self, kind):
-        publish = self.bus.publish
-
-        async def crashing(facts):
-            self.maybe_crash()
-            await publish(facts)
-            self.maybe_crash()
-
-        self.bus.publish = crashing
-        relay = kind(self.bus, self.sample.kit.database)
-        while not self.stop:
+    async def reborn(self, born):
+        """A process that is started again whenever it ends."""
+        mortal.set(True)
+        while True:
             try:
-                await relay.publish_once()
+                await born()
             except Crash:
-                relay = kind(self.bus, self.sample.kit.database)
-            await asyncio.sleep(0.005)
+                await asyncio.sleep(0)
 
-    async def intake(self, kind):
-        intake = kind(self.bus, self.sample.kit.database, self.consumer)
-        intake.maybe_crash = self.maybe_crash
-        async with intake._subscribed("ads") as subscription:
-            while not self.stop:
-                try:
-                    await intake._fetch(subscription)
-                except Crash:
-                    await asyncio.sleep(0)
+    async def relay(self):
+        await Relay(self.sample.kit.bus, self.sample.kit.database).run()
 
-    async def live(self, relay=Relay, intake=None, patience_s=60):
+    async def intake(self):
+        await Intake(self.sample.kit.bus, self.sample.kit.database, self.consumer).run("ads")
+
+    async def retry(self):
+        while True:
+            await self.consumer.again(self.sample.kit.database)
+            await asyncio.sleep(0.01)
+
+    async def live(self, patience_s=60):
         """Run until nothing is on its way any more, or for a bounded number of looks; returns what was heard."""
-        running = [
-            asyncio.create_task(self.relay(relay)),
-            asyncio.create_task(self.intake(intake or CrashingIntake)),
-        ]
+        running = [asyncio.create_task(self.reborn(born)) for born in (self.relay, self.intake, self.retry)]
         await asyncio.gather(self.write_late(), self.write(), self.write())
         for _ in range(patience_s * 10):
             if not await self.under_way():
                 break
             await asyncio.sleep(0.1)
-        self.stop = True
-        await asyncio.gather(*running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         return [row.fact for row in await self.sample.rows("SELECT fact FROM heard")]
 
     async def under_way(self):
-        """Whether a fact waits in the outbox or the stream, or is in the hands of somebody who crashed with it."""
-        if await self.sample.rows("SELECT FROM outbox LIMIT 1"):
-            return True
-        lag = await Intake(self.bus, self.sample.kit.database, self.consumer).lag()
+        """Whether a fact waits in the outbox, the stream or the retry table, or was in the hands of who crashed."""
+        for table in ("outbox", "retry"):
+            if await self.sample.rows(f"SELECT FROM {table} LIMIT 1"):
+                return True
+        lag = await Intake(self.sample.kit.bus, self.sample.kit.database, self.consumer).lag()
         return lag != {"ads": 0}
-
-
-class CrashingIntake(Intake):
-    """Crashes after the commit and before the ack."""
-
-    async def _fetch(self, subscription):
-        messages = await fetched(subscription)
-        if messages:
-            self.maybe_crash()
-            await self.consumer.handle(self.database, [await self._read(m) for m in messages])
-            self.maybe_crash()
-            for message in messages:
-                await message.ack()
-
-
-async def fetched(subscription):
-    try:
-        return await subscription.fetch(20, timeout=0.3)
-    except TimeoutError:
-        return []
-
-
-class AckFirst(CrashingIntake):
-    async def _fetch(self, subscription):
-        messages = await fetched(subscription)
-        for message in messages:
-            await message.ack()
-        if messages:
-            self.maybe_crash()
-            await self.consumer.handle(self.database, [await self._read(m) for m in messages])
-
-
-class DeleteFirst(Relay):
-    async def publish_once(self):
-        async with self.database.worker_tx() as tx:
-            rows = (await tx.execute(outbox.CLAIM, {"limit": 100})).all()
-            await outbox.forget(tx, [row.seq for row in rows])
-        if rows:
-            await self.bus.publish([(str(row.id), row.subject, bytes(row.body)) for row in rows])
-        return len(rows)
-
-
-class Watermark(Relay):
-    last = 0
-
-    async def publish_once(self):
-        async with self.database.worker_tx() as tx:
-            found = sa.text(
-                "SELECT seq, id, subject, body FROM outbox WHERE seq > :last ORDER BY seq LIMIT 100"
-            )
-            rows = (await tx.execute(found, {"last": Watermark.last})).all()
-            if rows:
-                await self.bus.publish([(str(row.id), row.subject, bytes(row.body)) for row in rows])
-                await outbox.forget(tx, [row.seq for row in rows])
-        Watermark.last = max([Watermark.last, *(row.seq for row in rows)])
-        return len(rows)
-
-
-class NewIds(Relay):
-    """Forgets the message id, so that the stream cannot know a repeat; the inbox still does."""
-
-    async def publish_once(self):
-        async with self.database.worker_tx() as tx:
-            rows = (await tx.execute(outbox.CLAIM, {"limit": 100})).all()
-            if rows:
-                await self.bus.publish(
-                    [(f"{row.id}-{now().timestamp()}", row.subject, bytes(row.body)) for row in rows]
-                )
-                await outbox.forget(tx, [row.seq for row in rows])
-        return len(rows)
 
 
 @pytest.fixture
 async def line(sample, stack, monkeypatch):
+    """A line by its seed, on fresh streams, with small batches, quick deliveries and no pauses between tries."""
     monkeypatch.setattr(streams, "ACK_WAIT_S", 0.2)
+    for module, name, value in (
+        (bus, "BATCH", 10),
+        (bus, "PART", 5),
+        (consume, "BACKOFF_S", (0,) * 10_000),
+        (consume, "WAIT_S", 0),
+        (consume, "WAIT_MAX_S", 0),
+    ):
+        monkeypatch.setattr(module, name, value)
     operator = Bus(stack.settings(), "operator")
     await operator.connect()
     for stream in await operator.js.streams_info():
         await operator.js.delete_stream(stream.config.name)
     await streams.lay_out(stack.settings(), [sample.kit.consumer])
     await sample.kit.bus.connect()
-    async with sample.kit.database.worker_tx() as tx:
-        await tx.execute(sa.text("SELECT 1"))
-    import psycopg
-
     with psycopg.connect(stack.admin_url("sample_ads"), autocommit=True) as connection:
         connection.execute("SET ROLE ads_owner")
         connection.execute("CREATE TABLE heard (fact uuid NOT NULL, amount integer NOT NULL)")
-    Watermark.last = 0
-    yield lambda seed: Line(sample, sample.kit.bus, seed)
+
+    def begun(seed, harder=1):
+        fate = Fate(seed, harder)
+        for owner, name, chance in STEPS:
+            monkeypatch.setattr(owner, name, fate.at(getattr(owner, name), chance))
+        monkeypatch.setattr(Bus, "_publish", fate.on_the_line(Bus._publish))
+        monkeypatch.setattr(Database, "worker_tx", fate.around(Database.worker_tx))
+        return Line(sample, fate)
+
+    yield begun
     await operator.close()
 
 
+@pytest.fixture
+def planted(monkeypatch):
+    """`planted(Relay.publish_once, right, wrong)`: the product's function, in its place, with one thing wrong."""
+
+    def plant(function, right, wrong):
+        source = textwrap.dedent(inspect.getsource(function))
+        assert source.count(right) == 1, f"{function.__qualname__} has changed: plant the bug anew"
+        module, made = sys.modules[function.__module__], {}
+        exec(source.replace(right, wrong), vars(module), made)  # noqa: S102 - ours
+        *inside, name = function.__qualname__.split(".")
+        owner = getattr(module, inside[0]) if inside else module
+        monkeypatch.setattr(owner, name, made[name])
+
+    return plant
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.promise("F3")
+@pytest.mark.promise("F3", "T1")
 async def test_every_fact_is_heard_exactly_once_whatever_crashes(line, seed):
     run = line(seed)
     heard = await run.live()
     assert sorted(heard) == sorted(run.said), f"repeat with seed {seed}"
 
 
-async def test_a_relay_without_message_ids_is_still_heard_once_thanks_to_the_inbox(line):
+async def test_a_relay_without_message_ids_is_still_heard_once_thanks_to_the_inbox(line, planted):
+    planted(bus._headers, '"Nats-Msg-Id": fact_id', '"Nats-Msg-Id": str(clock.new_id())')
     run = line(4)
-    heard = await run.live(relay=NewIds)
+    heard = await run.live()
     assert sorted(heard) == sorted(run.said)
 
 
 class TestPlantedBugs:
     """The same run must fail for each of these, or it shows nothing."""
 
-    async def test_ack_before_commit_is_caught(self, line):
-        run = line(5)
-        assert len(set(await run.live(intake=AckFirst))) < len(run.said)
+    async def test_ack_before_commit_is_caught(self, line, planted):
+        handled = (
+            "    await self.consumer.receive(self.database, [_received(message) for message in messages])\n"
+        )
+        acked = "    for message in messages:\n        await message.ack()\n"
+        planted(Intake._fetch, handled + acked, acked + handled)
+        run = line(5, harder=3)
+        assert len(set(await run.live())) < len(run.said)
 
-    async def test_deleting_before_publishing_is_caught(self, line):
-        run = line(6)
-        assert len(set(await run.live(relay=DeleteFirst))) < len(run.said)
+    async def test_deleting_before_publishing_is_caught(self, line, planted):
+        planted(
+            Relay.publish_once, "    try:\n", "    await self._settle(rows, [None] * len(rows))\n    try:\n"
+        )
+        run = line(6, harder=3)
+        assert len(set(await run.live())) < len(run.said)
 
-    async def test_a_relay_that_remembers_the_last_number_is_caught(self, line):
-        run = line(7)
-        heard = await run.live(relay=Watermark, patience_s=5)  # what it overlooked stays under way for ever
+    async def test_moving_what_was_not_acknowledged_is_caught(self, line, planted):
+        planted(
+            Relay._settle,
+            "[row.seq for row, answer in answered if answer is None]",
+            "[row.seq for row in rows]",
+        )
+        run = line(7, harder=3)
+        assert len(set(await run.live())) < len(run.said)
+
+    async def test_a_relay_that_remembers_the_last_number_is_caught(self, line, monkeypatch):
+        last = "(SELECT coalesce(max(seq), 0) FROM fact_log)"
+        following = f"SELECT * FROM outbox WHERE seq > {last} ORDER BY seq LIMIT :limit"
+        monkeypatch.setattr(outbox, "NEXT", sa.text(following))
+        run = line(8)
+        heard = await run.live(patience_s=5)  # what it overlooked stays under way for ever
         assert len(set(heard)) < len(run.said)
 
     async def test_a_consumer_without_inbox_is_caught(self, line, monkeypatch):
@@ -252,6 +297,18 @@ class TestPlantedBugs:
                 "SELECT id AS fact_id, subject, CAST(:now AS timestamptz) FROM given", id=UUID, subject=str
             ),
         )
-        run = line(8)
+        run = line(9)
         heard = await run.live()
         assert len(heard) > len(run.said)
+
+    async def test_a_retry_that_lets_go_before_it_has_handled_is_caught(self, line, planted):
+        handled = "            await self._run("
+        planted(Consumer._again, handled, "        async with database.worker_tx() as tx:\n" + handled)
+        run = line(10, harder=3)
+        assert len(set(await run.live())) < len(run.said)
+
+    async def test_a_failure_that_is_not_kept_is_caught(self, line, planted):
+        kept = "await self._keep(database, heard[0].came, error)"
+        planted(Consumer._handle, kept, "pass")
+        run = line(11, harder=3)
+        assert len(set(await run.live())) < len(run.said)
