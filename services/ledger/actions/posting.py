@@ -1,5 +1,6 @@
 """Posting: apply the rules to a batch of facts and store what follows, under one writer's lock."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from services.ledger.actions.storing import Posted, archive, store
 from services.ledger.rules.lines import DAY, LineState
-from services.ledger.rules.posting import RULES, Books, DayReached, in_order, lines_of
+from services.ledger.rules.posting import RULES, Books, DayReached, Outcome, in_order, lines_of
 from services.ledger.rules.sealing import entry_of, sealed
 from shared import clock, contracts
 from shared.calendar import local_day
@@ -71,13 +72,14 @@ async def apply(
     posted: list[Posted] = []
     waiting: list[tuple[Fact, Waits]] = []
     for fact, recorded_at in facts:
-        if isinstance(fact, DayReached):
-            books = Books(fact.on, await _live(tx, fact.on), {})
-            through = max(through, fact.on)
-        else:
-            books = Books(through, lines, rails)
         try:
-            outcome = RULES[type(fact)](fact, books)
+            if isinstance(fact, DayReached):
+                books = Books(fact.on, await _live(tx, fact.on), {})
+                through = max(through, fact.on)
+                # Beside the loop: with many lines it would neither answer nor lead for longer than it may.
+                outcome, done = await asyncio.to_thread(_worked_out, fact, recorded_at, books)
+            else:
+                outcome, done = _worked_out(fact, recorded_at, Books(through, lines, rails))
         except Waits as reason:
             waiting.append((fact, reason))
             continue
@@ -87,10 +89,13 @@ async def apply(
             payment, rail, invoice = outcome.payment
             rails[payment] = rail
             paid[payment] = (fact.agency, rail, invoice)
-        entries = [entry_of(fact.id, recorded_at, draft) for draft in outcome.drafts]
-        posted.append(Posted(fact, recorded_at, entries, [sealed(entry) for entry in entries]))
+        posted.append(done)
     await store(tx, posted, changed, paid, through)
     return posted, waiting
+
+
+_REST = sa.text("SET LOCAL idle_in_transaction_session_timeout = '60s'")
+"""So long may a day be worked out between what is read and what is written; who leads next waits for it."""
 
 
 async def reach(tx: Tx, today: date) -> bool:
@@ -99,6 +104,7 @@ async def reach(tx: Tx, today: date) -> bool:
     Safe to run again, and days that were missed are made up one by one.
     """
     await become_writer(tx)
+    await tx.execute(_REST)
     day = await tx.scalar(sa.text("SELECT day FROM reached"))
     if day is None or day >= today:
         return False
@@ -152,7 +158,7 @@ async def _live(tx: Tx, day: date) -> dict[UUID, LineState]:
         ),
         {"day": day},
     )
-    return _states(rows)
+    return await asyncio.to_thread(_states, rows.all())
 
 
 _STATE = msgspec.json.Decoder(LineState)
@@ -170,6 +176,13 @@ async def _rails(tx: Tx, facts: Iterable[Fact]) -> dict[UUID, str]:
         return {}
     rows = await tx.execute(sa.text("SELECT id, rail FROM payment WHERE id = ANY(:ids)"), {"ids": wanted})
     return {row.id: row.rail for row in rows}
+
+
+def _worked_out(fact: Fact, recorded_at: datetime, books: Books) -> tuple[Outcome, Posted]:
+    """What a fact leads to, sealed. Raises Waits."""
+    outcome = RULES[type(fact)](fact, books)
+    entries = [entry_of(fact.id, recorded_at, draft) for draft in outcome.drafts]
+    return outcome, Posted(fact, recorded_at, entries, [sealed(entry) for entry in entries])
 
 
 def _makes_known(fact: Fact) -> bool:
