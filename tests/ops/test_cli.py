@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from ops import contracts as export
 from ops.cli import app
 from ops.cli.screen import Sorry
-from ops.embedded import Stack, clone_database
+from ops.embedded import Stack, clone_database, doctor
 from shared import clock
 from shared.consume import INBOX_KEEPS, STREAM_KEEPS
 from shared.contracts import SERVICES
@@ -221,6 +221,33 @@ def ledger(stack: Stack, templates: Templates) -> Run:
         )
     env = {**stack.env(), "NGUONTHU_DATABASE_PREFIX": "cli_", "COLUMNS": "200"}
     return lambda *words: CliRunner().invoke(app, words, env=env)
+
+
+@pytest.mark.promise("F3")
+def test_what_nats_never_takes_and_what_waits_for_an_upgrade_is_told_with_its_mend(
+    ledger: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    with psycopg.connect(stack.admin_url("cli_ads"), autocommit=True) as db:
+        db.execute(
+            "INSERT INTO outbox (id, subject, body, occurred_at, aside) "
+            "VALUES (%s, 'ads.order.signed.v1', '{}', %s, 'message size exceeds maximum allowed')",
+            (clock.new_id(), now),
+        )
+        db.execute(
+            "INSERT INTO retry (fact_id, subject, body, state, waits_for, since, next_at) "
+            "VALUES (%s, 'payments.payment.captured.v2', '{}', 'waiting', 'version', %s, %s)",
+            (clock.new_id(), now, now),
+        )
+    addresses = {service: stack.admin_url(f"cli_{service}") for service in SERVICES}
+    monkeypatch.setattr(doctor.parts, "postgres_url", lambda _home, _port, name: addresses[name])
+    found = {finding.what: finding.mend for finding in doctor._parked(Path(), 0)}
+    assert found["ads keeps 1 facts of a version newer than its own"].startswith("Upgrade ads")
+    assert "nguonthu facts replay ads" in found["ads has set 1 facts aside that NATS does not take"]
+    [aside] = json.loads(ledger("facts", "parked", "ads", "--json").stdout)
+    assert (aside["state"], aside["error"]) == ("aside", "message size exceeds maximum allowed")
+    assert ledger("facts", "replay", "ads").stdout.startswith("1 facts")
+    assert json.loads(ledger("facts", "parked", "ads", "--json").stdout) == []
 
 
 @pytest.mark.promise("F2")

@@ -248,6 +248,8 @@ class TestDocs:
         assert "send-ads-invoice-opened-v1" in facts["operations"]
         metrics = (await door.client.get("/metrics")).text
         assert "nguonthu_outbox_facts 0.0" in metrics
+        for state in ("retry", "waiting", "version", "parked", "aside"):
+            assert f'nguonthu_held_facts{{state="{state}"}} 0.0' in metrics
         page = (await door.client.get("/api/ads/v1/docs")).text
         assert "http" not in page
         for asset in ("swagger/swagger-ui.css", "swagger/swagger-ui-bundle.js", "api-page.js"):
