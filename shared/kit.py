@@ -27,6 +27,11 @@ _WAITING = (
 )
 """Beside an idle flat this is all that asks the database for facts, twice a second."""
 
+_OLDEST = sa.text("SELECT occurred_at FROM outbox WHERE aside = '' ORDER BY seq LIMIT 1")
+
+UNSAID_S = 30.0
+"""Facts that have waited for so long wait for something that is wrong, such as a stream that takes nothing."""
+
 READY_S = 2.5
 """How long readiness waits for PostgreSQL."""
 
@@ -144,6 +149,7 @@ class Kit:
                 missing += [
                     f"jobs: {job} has not ended a turn for {s:.0f} s" for job, s in await self._late()
                 ]
+                missing += await self._unsaid() if self.settings.background else []
         except Exception as error:  # noqa: BLE001 - any failure means the same here
             missing.append(f"PostgreSQL: {[*str(error).splitlines(), 'does not answer'][0]}")
         if self.settings.background:
@@ -155,6 +161,13 @@ class Kit:
                 missing.append(f"NATS: {self.bus.denied}")
             missing += [f"NATS: {what}" for what in self.presence.away]
         return missing
+
+    async def _unsaid(self) -> list[str]:
+        """That facts of the service have waited to be published for longer than any takeover takes."""
+        async with self.database.worker_tx() as tx:
+            oldest = await tx.scalar(_OLDEST)
+        waited_s = (clock.now() - oldest).total_seconds() if oldest else 0
+        return [f"relay: facts wait for {waited_s:.0f} s to be published"] if waited_s > UNSAID_S else []
 
     async def rested_s(self) -> dict[str, float]:
         """For how many seconds each job has ended no turn, by its name."""

@@ -15,7 +15,7 @@ from shared.consume import Consumer
 from shared.contracts.ads import InvoiceWithdrawn
 from shared.db import Tx
 from shared.jobs import Jobs
-from shared.kit import Kit
+from shared.kit import UNSAID_S, Kit
 from shared.settings import Settings
 from tests.sample import withdrawn
 from tests.shared.test_facts import until
@@ -172,6 +172,26 @@ async def test_readiness_tells_what_is_missing_now_and_not_only_at_the_beginning
     assert (await line.operator.js.stream_info("PAYMENTS")).state.messages == 0, (
         "a look leaves nothing behind"
     )
+
+
+@pytest.mark.promise("F3")
+async def test_readiness_tells_of_facts_that_nobody_takes(line):
+    [fact] = await line.say(1)
+    kit = line.ads.kit
+    kit.settings = msgspec.structs.replace(kit.settings, background=True)
+
+    async def told():
+        return [sign for sign in await kit.waits_for() if sign.startswith("relay: facts wait for ")]
+
+    assert await told() == []
+    async with line.ads.tx() as tx:
+        await tx.execute(
+            sa.text("UPDATE outbox SET occurred_at = occurred_at - make_interval(secs => :s) WHERE id = :id"),
+            {"id": fact, "s": UNSAID_S},
+        )
+    assert len(await told()) == 1
+    await line.relay.publish_once()
+    assert await told() == []
 
 
 async def test_a_look_at_a_nats_that_is_away_says_nothing_of_streams(line):
