@@ -4,10 +4,11 @@ import hashlib
 from typing import Any
 
 import obstore
+import structlog
 from obstore.store import LocalStore, from_url
 
 from shared import links
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.outside import outside
 from shared.settings import Settings
 
@@ -32,9 +33,13 @@ class Files:
 
     @outside
     async def put(self, content: bytes) -> str:
-        """Keep a file and return its name; the same content twice is kept once."""
+        """Keep a file and return its name; the same content twice is kept once. Raises Unavailable."""
         name = name_of(content)
-        await obstore.put_async(self.store, _path(name), content)
+        try:
+            await obstore.put_async(self.store, _path(name), content)
+        except (obstore.exceptions.GenericError, OSError) as error:
+            structlog.get_logger().error("a file cannot be kept", error=str(error)[:200])
+            raise Unavailable("Something we need is away for a moment; try again.") from error
         return name
 
     @outside

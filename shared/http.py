@@ -1,5 +1,6 @@
 """How every service speaks HTTP: strict bodies, answers given once, versions, problems."""
 
+import errno
 import hashlib
 import re
 from collections.abc import Callable, Coroutine
@@ -390,11 +391,10 @@ AT_ONCE = "Somebody else changed the same at this moment. Nothing of yours was c
 
 
 def _passing(error: Exception) -> str | None:
-    """The SQLSTATE, or nothing more, of a failure that passes by itself: a lost connection, a full pool, a circle of
-    locks, a time-out; None for any other.
-    """
+    """The SQLSTATE, or nothing more, of a failure that passes by itself, such as a full pool; None for any other."""
     if isinstance(error, sa.exc.DBAPIError):
         state = getattr(error.orig, "sqlstate", None) or ""
         passes = error.connection_invalidated or not state or state[:2] in ("08", "40", "53", "55", "57")
         return state if passes else None
-    return "" if isinstance(error, sa.exc.TimeoutError | ConnectionError) else None
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "" if full or isinstance(error, sa.exc.TimeoutError | ConnectionError) else None

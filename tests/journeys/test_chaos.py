@@ -20,7 +20,7 @@ from tests.template import copy_lived
 pytestmark = [pytest.mark.promise("T1"), pytest.mark.xdist_group("house"), pytest.mark.stack]
 
 LONG = os.environ.get("CHAOS") == "long"
-LONG_S = 600
+LONG_S = 60 * int(os.environ.get("MINUTES", "10"))
 DISK = LONG and os.geteuid() == 0
 """Only root can give the house a disk of its own to be filled."""
 
@@ -121,9 +121,9 @@ def test_whatever_comes_over_the_house_it_ends_by_itself_and_every_paid_dong_is_
         crowd.go_home()
         stormy.until(lambda: not seen.unled(), "somebody leads everywhere", PATIENCE_S)
         stormy.until(seen.quiet, "the house is quiet again", 180)
-        assert crowd.failed == [], "whoever tries again gets there"
         assert seen.bank() > before
         seen.check()
+        assert crowd.failed == [], "whoever tries again gets there"
         assert unseen == [], "faults that lasted, and that nobody could have seen"
     finally:
-        print(f"SEED={SEED}:", *came, Counter(crowd.bought), sep="\n")  # noqa: T201 - pytest shows it with a failure
+        print(f"SEED={SEED}:", *came, Counter(crowd.bought), *crowd.failed, sep="\n")  # noqa: T201 - pytest shows it with a failure

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import httpx
@@ -116,6 +117,11 @@ async def away() -> None:
     raise sa.exc.TimeoutError("the pool is empty")
 
 
+@get("/api/ads/v1/full", sync_to_thread=True)
+def full() -> None:
+    Path("/dev/full").write_bytes(b"what a full disk does not take")
+
+
 @get(["/api/ads/v1/circle", "/circle"])
 async def circle(tx: NamedDependency[Tx]) -> None:
     """PostgreSQL ends who would wait in a circle."""
@@ -161,7 +167,7 @@ async def door(sample, stack):
     app = Litestar(
         route_handlers=[
             *(book_one, things, broken, limited_one, staff_page, staff_form),
-            *(listed, take_picture, slow, form_of_a_stranger, rename, away, circle),
+            *(listed, take_picture, slow, form_of_a_stranger, rename, away, full, circle),
         ],
         plugins=[Service("ads", sample.kit.settings, Consumer("ads"), Jobs("ads"))],
     )

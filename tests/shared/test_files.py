@@ -3,8 +3,8 @@
 import pytest
 
 from shared import links
-from shared.errors import NotFound
-from shared.files import Files
+from shared.errors import NotFound, Unavailable
+from shared.files import Files, name_of
 
 
 @pytest.fixture
@@ -20,6 +20,16 @@ async def test_the_same_content_twice_is_one_file_and_comes_back_whole(files, tm
     assert first == second
     assert await files.get(first) == b"picture"
     assert len([p for p in (tmp_path / "files").rglob("*") if p.is_file()]) == 1
+
+
+async def test_a_file_that_the_disk_does_not_take_is_asked_for_again(files, tmp_path):
+    await files.put(b"picture")
+    name = name_of(b"another")
+    (tmp_path / "files" / "ads" / name[:2]).write_bytes(b"no folder can be made here")
+    with pytest.raises(Unavailable):
+        await files.put(b"another")
+    (tmp_path / "files" / "ads" / name[:2]).unlink()
+    assert await files.put(b"another") == name
 
 
 async def test_a_damaged_file_is_noticed(files, tmp_path):

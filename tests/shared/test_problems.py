@@ -49,6 +49,7 @@ KINDS: dict[str, tuple[int, str, str, str, dict[str, str], bytes]] = {
     "no version": (428, "version-missing", "PUT", THING, {}, b""),
     "a fault": (500, "fault", "GET", "/api/ads/v1/broken/x", {}, b""),
     "a circle of locks": (503, "unavailable", "GET", "/api/ads/v1/circle", {}, b""),
+    "a full disk": (503, "unavailable", "GET", "/api/ads/v1/full", {}, b""),
     "a full pool": (503, "unavailable", "GET", "/api/ads/v1/away", {}, b""),
 }
 """What is sent (method, address, headers, body), and the status and code that it is refused with."""
