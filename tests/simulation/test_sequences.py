@@ -23,7 +23,7 @@ pytestmark = pytest.mark.no_cover
 SEEDS = int(os.environ.get("SEQUENCES", "40"))
 """How many runs: CI lives 200, `make sequences` thousands."""
 
-BATCH = 10
+BATCH = 5
 SEARCHED = 40
 """In so many runs at most a planted fault must be found."""
 
