@@ -128,8 +128,9 @@ class Flat:
             return await archive(tx)
 
     async def receive(self, *facts: Fact) -> None:
-        """Hand facts to the service as the bus would."""
-        await self.kit.consumer.handle(self.kit.database, facts)
+        """Hand facts to the service as the bus would, which brings it only what it hears."""
+        heard = [fact for fact in facts if type(fact) in self.kit.consumer.handlers]
+        await self.kit.consumer.handle(self.kit.database, heard)
 
     async def tick(self) -> None:
         """Run every job once."""
