@@ -151,12 +151,13 @@ class Caller:
             observe.SENT_AWAY.labels(room.name).inc()
             await observe.measured(self._refuse_crowd, scope, receive, send, request_id)
             return
-        for_money.set(room is self.gate.money)
+        pool = for_money.set(room is self.gate.money)
         room.inside += 1
         try:
             await observe.measured(partial(self._in_time, app), scope, receive, send, request_id)
         finally:
             room.inside -= 1
+            for_money.reset(pool)
 
     async def _refuse_crowd(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["litestar_app"] = self.service_app

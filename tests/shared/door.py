@@ -117,9 +117,9 @@ async def away() -> None:
     raise sa.exc.TimeoutError("the pool is empty")
 
 
-@get("/api/ads/v1/full", sync_to_thread=True)
-def full() -> None:
-    Path("/dev/full").write_bytes(b"what a full disk does not take")
+@get("/api/ads/v1/full")
+async def full() -> None:
+    await asyncio.to_thread(Path("/dev/full").write_bytes, b"what a full disk does not take")
 
 
 @get(["/api/ads/v1/circle", "/circle"])
