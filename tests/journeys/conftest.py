@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,16 +93,10 @@ class WholeHouse:
         raise AssertionError(f"Within {seconds} s it did not happen: {what}")
 
 
-@pytest.fixture(scope="session")
-def house(request: pytest.FixtureRequest) -> Iterator[WholeHouse]:
-    """A lived house, brought up in a home of its own by `nguonthu up --detach`; ended by `nguonthu down`.
-
-    `HOUSE_HOME` names a house that stands already and is left standing: quick while a journey is being written.
-    """
+@contextmanager
+def lived(request: pytest.FixtureRequest) -> Iterator[WholeHouse]:
+    """A lived house, brought up in a home of its own by `nguonthu up --detach`; ended by `nguonthu down`."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("NGUONTHU_")}
-    if given := os.environ.get("HOUSE_HOME", ""):
-        yield WholeHouse(Path(given), state.look(Path(given)).address, environ | {"NGUONTHU_HOME": given})
-        return
     with a_folder() as folder:
         home = folder / "home"
         copy_lived(request.config.cache.mkdir("lived"), environ, home)
@@ -111,6 +106,27 @@ def house(request: pytest.FixtureRequest) -> Iterator[WholeHouse]:
         whole.address = state.look(home).address
         yield whole
         whole.command("down")
+
+
+@pytest.fixture(scope="session")
+def house(request: pytest.FixtureRequest) -> Iterator[WholeHouse]:
+    """The house of most journeys, which leave in it what they did.
+
+    `HOUSE_HOME` names a house that stands already and is left standing: quick while a journey is being written.
+    """
+    if given := os.environ.get("HOUSE_HOME", ""):
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("NGUONTHU_")}
+        yield WholeHouse(Path(given), state.look(Path(given)).address, environ | {"NGUONTHU_HOME": given})
+        return
+    with lived(request) as whole:
+        yield whole
+
+
+@pytest.fixture
+def fresh_house(request: pytest.FixtureRequest) -> Iterator[WholeHouse]:
+    """A house in which no other journey has left anything to wait for."""
+    with lived(request) as whole:
+        yield whole
 
 
 @pytest.fixture(scope="package")

@@ -111,7 +111,8 @@ def told(port: int, home: Path, began: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.timeout(900)
-def test_a_house_copied_under_load_comes_back_and_does_nothing_twice(house: WholeHouse) -> None:
+def test_a_house_copied_under_load_comes_back_and_does_nothing_twice(fresh_house: WholeHouse) -> None:
+    house = fresh_house
     first = Seen(house)
     house.until(
         lambda: first.one("ledger", FORGOTTEN) > 0, "the inbox forgets what is a hundred days old", 120
