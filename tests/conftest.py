@@ -15,6 +15,7 @@ import httpx
 import msgspec
 import psycopg
 import pytest
+import structlog
 from litestar import Litestar
 from redis.asyncio import Redis
 from sqlalchemy.engine import URL
@@ -42,6 +43,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.skipped and os.environ.get("FORBID_SKIPS") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
     return report
+
+
+def pytest_configure() -> None:
+    """What is logged is read with a failure alone; to draw a traceback with its variables takes seconds."""
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
