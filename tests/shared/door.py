@@ -9,10 +9,11 @@ import httpx
 import msgspec
 import pytest
 import sqlalchemy as sa
-from litestar import Litestar, get, post, put
+from litestar import Litestar, asgi, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Redirect
+from litestar.types import Receive, Scope, Send
 
 from shared import auth, clock, http, outbox
 from shared.consume import Consumer
@@ -93,6 +94,12 @@ async def slow(request: Request, tx: NamedDependency[Tx]) -> Booked:
     return await http.once(request, tx, work())
 
 
+@asgi("/b/hot", opt={"direct": True}, copy_scope=False)
+async def hot(scope: Scope, receive: Receive, send: Send) -> None:
+    """A hot path on which something never comes."""
+    await asyncio.sleep(30)
+
+
 @post("/advertise/forms", opt={"exclude_from_csrf": True})
 async def form_of_a_stranger(request: Request, tx: NamedDependency[Tx]) -> Redirect:
     async def work() -> Redirect:
@@ -167,7 +174,7 @@ async def door(sample, stack):
     app = Litestar(
         route_handlers=[
             *(book_one, things, broken, limited_one, staff_page, staff_form),
-            *(listed, take_picture, slow, form_of_a_stranger, rename, away, full, circle),
+            *(listed, take_picture, slow, hot, form_of_a_stranger, rename, away, full, circle),
         ],
         plugins=[Service("ads", sample.kit.settings, Consumer("ads"), Jobs("ads"))],
     )

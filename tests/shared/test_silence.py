@@ -128,6 +128,12 @@ async def test_a_request_that_is_not_answered_in_time_is_given_up(door, monkeypa
     assert answer.json() == {"id": "slow", "budget_vnd": 0}
 
 
+async def test_a_hot_path_is_given_up_in_time_too(door, monkeypatch):
+    monkeypatch.setattr(service, "ANSWERED_S", 0.2)
+    answer = await door.client.post("/b/hot")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
 async def test_an_answer_that_has_begun_and_a_body_that_still_comes_take_their_time(monkeypatch):
     monkeypatch.setattr(service, "ANSWERED_S", 0.2)
     told = []
