@@ -69,7 +69,7 @@ lock: install  ## resolve pyproject.toml anew into requirements/
 bench: install  ## measure the speed table and write it down (ARGS="V1 V4" shows some rows alone)
 	@$(BIN)/python -m bench $(ARGS)
 
-chaos: install  ## the long form of the storm: kills, pauses and cut lines for ten minutes (SEED=7)
+chaos: install  ## the long form of the storm: kills, pauses, cut and slow lines for ten minutes, and a restore (SEED=7)
 	@CHAOS=long $(BIN)/python -m pytest tests/journeys -k chaos $(ARGS)
 
 sequences: install  ## live thousands of runs of the whole house by chance; one that fails prints its replay command

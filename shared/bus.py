@@ -131,6 +131,12 @@ class Bus:
             except (TimeoutError, OSError, nats.errors.Error) as error:
                 log.info("nats closed hard", error=str(error))
 
+    async def ask(self) -> None:
+        """Return once NATS answers. Raises nats.errors.Error where it does not."""
+        if self.client is None or not self.connected:
+            raise nats.errors.ConnectionClosedError
+        await self.client.flush(int(PUBLISH_TIMEOUT_S))
+
     async def publish_batch(self, facts: Sequence[Told]) -> bool:
         """Publish some facts as one: all acknowledged when this returns true, unknown when it raises.
 
@@ -303,9 +309,20 @@ class Intake:
             messages = await subscription.fetch(BATCH, timeout=5)
         except TimeoutError:
             return
-        await self.consumer.receive(self.database, [_received(message) for message in messages])
+        try:
+            await self.consumer.receive(self.database, [_received(message) for message in messages])
+        except BaseException:
+            await _give_back(messages)
+            raise
         for message in messages:
             await message.ack()
+
+
+async def _give_back(messages: Sequence[Msg]) -> None:
+    """Let them be fetched again at once: what is neither acknowledged nor given back is nobody's for half a minute."""
+    with contextlib.suppress(nats.errors.Error):
+        for message in messages:
+            await message.nak()
 
 
 def _received(message: Msg) -> Received:

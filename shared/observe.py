@@ -7,17 +7,19 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Awaitable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
+import nats.errors
+import psycopg
 import sqlalchemy as sa
 import structlog
 from litestar import MediaType, Response, get
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog.tracebacks import ExceptionDictTransformer
 
@@ -83,6 +85,11 @@ AWAY = _gauge(
 DISK = _gauge("nguonthu_disk_free_bytes", "What is free on the disk of the service's files")
 REDIS_AWAY = _gauge(
     "nguonthu_redis_away", "1 while the service does not reach Redis, without which it goes on"
+)
+ANSWERS = _gauge(
+    "nguonthu_store_answers_seconds",
+    "How long a store took to answer the look that this figure is from; NaN where it did not",
+    "store",
 )
 LAG = _gauge("nguonthu_consumer_lag", "Facts not yet handled, by source", "source")
 
@@ -182,6 +189,7 @@ _HELD = sa.text(
 async def metrics(request: Request) -> bytes:
     """Prometheus metrics; the gauges of facts and jobs are read when asked, and are NaN while PostgreSQL is away."""
     kit = request.app.state.kit
+    away = await _look_at_stores(kit)
     try:
         async with asyncio.timeout(LOOKS_S):
             await _look(kit)
@@ -193,7 +201,7 @@ async def metrics(request: Request) -> bytes:
         LAG.labels(source).set(lag)
     UNLED.set(kit.leader.unled_s)
     AWAY.set(len(kit.presence.away))
-    REDIS_AWAY.set(await _is_away(kit.redis))
+    REDIS_AWAY.set("redis" in away)
     DISK.set(_free(kit.settings.home))
     return generate_latest(_figures())
 
@@ -215,12 +223,24 @@ async def _look(kit: Any) -> None:
         RESTED.labels(job).set(rested_s)
 
 
-async def _is_away(redis: Redis) -> bool:
+async def _look_at_stores(kit: Any) -> set[str]:
+    """Note how long each store takes to answer; returns those that do not."""
+    looks = {"postgres": kit.database.glance("SELECT 1"), "nats": kit.bus.ask(), "redis": kit.redis.ping()}
+    seconds = dict(zip(looks, await asyncio.gather(*map(_seconds, looks.values())), strict=True))
+    for store, s in seconds.items():
+        ANSWERS.labels(store).set(s)
+    return {store for store, s in seconds.items() if math.isnan(s)}
+
+
+async def _seconds(look: Awaitable[Any]) -> float:
+    """How long a look takes; NaN where it is not answered."""
+    began = clock.monotonic_s()
     try:
-        await redis.ping()
-    except (RedisError, OSError):
-        return True
-    return False
+        async with asyncio.timeout(LOOKS_S):
+            await look
+    except (OSError, psycopg.Error, nats.errors.Error, RedisError):
+        return math.nan
+    return clock.monotonic_s() - began
 
 
 def _figures() -> CollectorRegistry:

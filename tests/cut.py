@@ -1,4 +1,4 @@
-"""A line to a store that can be held (nothing passes, nobody is told) or cut (it breaks, and nobody gets through)."""
+"""A line to a store that can be held (nothing passes), cut (it breaks, and nobody gets through) or slow."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ class Line:
         self._passes = asyncio.Event()
         self._passes.set()
         self._cut = False
+        self._delay_s = 0.0
         self._open: set[asyncio.StreamWriter] = set()
         self._ways: set[asyncio.Task[None]] = set()
 
@@ -34,9 +35,14 @@ class Line:
         for writer in self._open:
             writer.transport.abort()
 
+    def slow(self, delay_s: float) -> None:
+        """Let each piece arrive so much later, on its way there and on its way back."""
+        self._delay_s = delay_s
+
     def mend(self) -> None:
         """Let everything pass again."""
         self._cut = False
+        self._delay_s = 0.0
         self._passes.set()
 
     async def close(self) -> None:
@@ -61,6 +67,7 @@ class Line:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
+                await asyncio.sleep(self._delay_s)
                 await self._passes.wait()
                 writer.write(data)
                 await writer.drain()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import os
 import random
 import re
@@ -35,7 +36,7 @@ PARTS: Final = (*SERVICES, *STORES, EDGE)
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong: `kill` or `pause` a part, `hold` or `cut` all lines to a store, `fill` the disk."""
+    """A part is killed or paused, lines to a store are held, cut or slow, or the disk is full."""
 
     kind: str
     part: str
@@ -53,6 +54,9 @@ DISK_GIB: Final = 4
 
 ROOM: Final = 2**20
 """What the house itself may take while its disk is being filled."""
+
+LATE_S: Final = 0.2
+"""How much later everything comes on a slow line, each way."""
 
 SEEN_S: Final = 8.0
 """A fault that lasts as long as that is seen by whoever looks."""
@@ -77,7 +81,7 @@ def short(chance: random.Random) -> Iterator[Gust]:
 
 def long(chance: random.Random, *, disk: bool) -> Iterator[Gust]:
     """One gust after the other, without end: a third of them are two faults at once; `disk` says if it can be full."""
-    kinds = ("kill", "kill", "pause", "hold", "cut", *(["fill"] if disk else []))
+    kinds = ("kill", "kill", "pause", "hold", "cut", "slow", *(["fill"] if disk else []))
     for _ in count():
         gust = [_any(chance, kinds)]
         if chance.random() < 1 / 3:
@@ -132,7 +136,8 @@ class Stormy(WholeHouse):
         if fault.kind == "fill":
             return self._fill()
         line = self.lines.to[fault.part]
-        self.lines.do(line.hold if fault.kind == "hold" else line.cut)
+        does = {"hold": line.hold, "cut": line.cut, "slow": lambda: line.slow(LATE_S)}
+        self.lines.do(does[fault.kind])
         return lambda: self.lines.do(line.mend)
 
     def _pause(self, part: str) -> Callable[[], None]:
@@ -158,9 +163,20 @@ class Stormy(WholeHouse):
             return bool(state.waits_for(self.home, fault.part, self.port(fault.part)))
         if fault.kind == "fill":
             return any(not found.well for found in doctor.examine(self.home) if "GiB" in found.what)
+        if fault.kind == "slow":
+            return any(self.answers_s(service, fault.part) > LATE_S for service in SERVICES)
         if fault.part == "redis":
             return any(AWAY.search(self.asked(service, "/metrics")) for service in SERVICES)
         return any(state.waits_for(self.home, service, self.port(service)) for service in SERVICES)
+
+    def answers_s(self, service: str, store: str) -> float:
+        """After how long a store answered a service, by its metrics."""
+        said = re.search(
+            rf'^nguonthu_store_answers_seconds{{store="{store}"}} (\S+)$',
+            self.asked(service, "/metrics"),
+            re.MULTILINE,
+        )
+        return float(said.group(1)) if said else math.nan
 
     def asked(self, service: str, path: str) -> str:
         """What a service says on its own port; nothing where it says nothing."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import re
 from types import SimpleNamespace
 
 import psycopg
@@ -9,9 +11,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from shared import clock, patience, service
+from shared import clock, contracts, patience, service
+from shared.bus import ACK_WAIT_S, Intake
 from shared.patience import connect
 from tests.cut import line_to
+from tests.sample import withdrawn
 from tests.shared.test_facts import until
 
 pytestmark = [pytest.mark.xdist_group("facts"), pytest.mark.promise("T7")]
@@ -62,6 +66,24 @@ async def test_health_and_metrics_answer_while_the_database_says_nothing(silent)
     assert "PostgreSQL: " in ready.text
     assert metrics.status_code == 200
     assert "nguonthu_outbox_facts NaN" in metrics.text
+
+
+ANSWERED = re.compile(r'^nguonthu_store_answers_seconds{store="(\w+)"} (\S+)$', re.MULTILINE)
+
+
+async def test_the_figures_say_how_long_each_store_takes_to_answer(silent):
+    flat, line = silent
+
+    async def took_s() -> dict[str, float]:
+        return {store: float(s) for store, s in ANSWERED.findall((await flat.client.get("/metrics")).text)}
+
+    line.slow(0.1)
+    slow = await took_s()
+    assert slow["postgres"] > 0.2 > slow["redis"] > 0
+    assert math.isnan(slow["nats"]), "this service has no background, and so no line to NATS"
+    line.mend()
+    line.hold()
+    assert math.isnan((await took_s())["postgres"])
 
 
 async def test_a_connection_that_never_answered_goes_to_nobody_again(sample, brief):
@@ -153,3 +175,27 @@ async def test_an_answer_that_has_begun_and_a_body_that_still_comes_take_their_t
 
     await service.Caller._in_time(SimpleNamespace(), app, {}, receive, send)
     assert told == ["http.response.start", "http.response.body"]
+
+
+async def test_facts_that_could_not_be_handled_for_a_moment_come_again_before_their_time_is_over(
+    self, line, monkeypatch
+):
+    sample, bus, _ = line
+    fact, receive, tries = withdrawn(), sample.kit.consumer.receive, []
+
+    async def away_at_first(*given):
+        tries.append(clock.monotonic_s())
+        if len(tries) < 3:
+            raise OSError("the database is away")
+        await receive(*given)
+
+    monkeypatch.setattr(sample.kit.consumer, "receive", away_at_first)
+    await bus.publish_each([(str(fact.id), fact.subject(), contracts.encode(fact))])
+    running = asyncio.create_task(Intake(bus, sample.kit.database, sample.kit.consumer).run("ads"))
+
+    async def all_seen():
+        return bool(sample.seen)
+
+    await until(all_seen)
+    running.cancel()
+    assert tries[-1] - tries[0] < ACK_WAIT_S, "both times it was given back"
