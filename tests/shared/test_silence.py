@@ -178,7 +178,7 @@ async def test_an_answer_that_has_begun_and_a_body_that_still_comes_take_their_t
 
 
 async def test_facts_that_could_not_be_handled_for_a_moment_come_again_before_their_time_is_over(
-    self, line, monkeypatch
+    line, monkeypatch
 ):
     sample, bus, _ = line
     fact, receive, tries = withdrawn(), sample.kit.consumer.receive, []
