@@ -18,7 +18,7 @@ from playwright.sync_api import Browser
 from ops.embedded import state
 from ops.embedded.process import is_same
 from tests.shared.browser import chromium
-from tests.shared.homes import a_folder
+from tests.shared.homes import ROOT, a_folder
 from tests.template import copy_lived
 
 ARTEFACTS = Path(__file__).parent.parent.parent / "artefacts"
@@ -106,6 +106,36 @@ def lived(request: pytest.FixtureRequest) -> Iterator[WholeHouse]:
         whole.address = state.look(home).address
         yield whole
         whole.command("down")
+
+
+@contextmanager
+def kept_by(program: str, house: WholeHouse, **env: str) -> Iterator[None]:
+    """Bring a house up by a module that is `nguonthu` with something changed for a test, and take it down."""
+    told = house.home / "logs" / "house.log"
+    told.parent.mkdir(parents=True, exist_ok=True)
+    with told.open("wb") as out:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", program, "up"],
+            env={**house.environ, **env, "PYTHONUNBUFFERED": "1"},
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        house.until(lambda: _ready(keeper, told, house.home), "the house stands", seconds=120)
+        house.address = state.look(house.home).address
+        yield
+    finally:
+        house.command("down")
+        keeper.wait(timeout=60)
+
+
+def _ready(keeper: subprocess.Popen[bytes], told: Path, home: Path) -> bool:
+    assert keeper.poll() is None, told.read_text(encoding="utf-8")[-2000:]
+    run = state.read_run(home)
+    return run is not None and run.ready
 
 
 @pytest.fixture(scope="session")

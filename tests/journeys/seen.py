@@ -4,6 +4,7 @@ import re
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any, cast, get_args
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -47,6 +48,11 @@ class Seen:
 
     def many(self, service: str, sql: str) -> set[Any]:
         return {row[0] for row in self.rows(service, sql)}
+
+    def said(self, publisher: str, subject: str) -> dict[UUID, bytes]:
+        """What a service has said of a subject, in the very bytes."""
+        rows = self.rows(publisher, f"SELECT id, body FROM fact_log WHERE subject = '{subject}'")
+        return {row.id: bytes(row.body) for row in rows}
 
     def _opened(self, service: str) -> psycopg.Connection[Any]:
         address = postgres_url(self.house.home, self.house.port("postgres"), service)
@@ -100,7 +106,7 @@ class Seen:
         """How many letters were asked for, and how many there are of these."""
         own = ", ".join(f"'{template}'" for template in get_args(Own))
         asked = sum(
-            self.one(service, "SELECT count(*) FROM fact_log WHERE subject LIKE '%.message.requested.v1'")
+            self.one(service, "SELECT count(*) FROM fact_log WHERE subject LIKE '%.message.requested.%'")
             for service in SERVICES
         )
         return asked, self.one("accounts", f"SELECT count(*) FROM message WHERE template NOT IN ({own})")

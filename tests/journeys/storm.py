@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,8 +26,7 @@ from ops.embedded.process import created, is_same
 from ops.embedded.stack import STORES
 from shared.contracts import SERVICES
 from tests.cut import Line
-from tests.journeys.conftest import WholeHouse
-from tests.shared.homes import ROOT
+from tests.journeys.conftest import WholeHouse, kept_by
 from tests.shared.ports import free_port
 
 PARTS: Final = (*SERVICES, *STORES, EDGE)
@@ -216,31 +214,8 @@ def standing(home: Path, environ: dict[str, str]) -> Iterator[Stormy]:
     by_lines = {store: line.port for store, line in lines.to.items()}
     house = Stormy(home, "", environ | {"NGUONTHU_HOME": str(home)})
     house.lines = lines
-    told = home / "logs" / "house.log"
-    told.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with told.open("wb") as out:
-            keeper = subprocess.Popen(
-                [sys.executable, "-m", "tests.journeys.behind", "up"],
-                env={**house.environ, "LINES": json.dumps(by_lines), "PYTHONUNBUFFERED": "1"},
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        try:
-            house.until(lambda: _ready(keeper, told, home), "the house stands", seconds=120)
-            house.address = state.look(home).address
+        with kept_by("tests.journeys.behind", house, LINES=json.dumps(by_lines)):
             yield house
-        finally:
-            house.command("down")
-            keeper.wait(timeout=60)
     finally:
         lines.close()
-
-
-def _ready(keeper: subprocess.Popen[bytes], told: Path, home: Path) -> bool:
-    assert keeper.poll() is None, told.read_text(encoding="utf-8")[-2000:]
-    run = state.read_run(home)
-    return run is not None and run.ready

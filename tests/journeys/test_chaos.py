@@ -2,17 +2,16 @@
 
 import os
 import random
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.journeys import buyers, storm
+from tests.journeys import storm
+from tests.journeys.crowd import PATIENCE_S, Crowd
 from tests.journeys.seen import Seen
 from tests.journeys.storm import SEEN_S, Gust, Stormy
 from tests.shared.homes import a_folder
@@ -26,11 +25,8 @@ DISK = LONG and os.geteuid() == 0
 """Only root can give the house a disk of its own to be filled."""
 
 SEED = int(os.environ.get("SEED", "7"))
-KINDS = {"buy_campaign", "buy_subscription", "buy_bib"}
 BETWEEN = 2
 """How many more purchases are through before the next gust: the house sells on, and some are under way."""
-
-PATIENCE_S = 180
 
 
 @pytest.fixture
@@ -47,38 +43,6 @@ def copies() -> Iterator[Path]:
     """A folder for copies, on no disk that is filled."""
     with a_folder() as folder:
         yield folder
-
-
-class Crowd:
-    """Three who buy again and again, each of another kind, until they are told to stop."""
-
-    def __init__(self, house: Stormy) -> None:
-        self.bought: list[str] = []
-        self.failed: list[str] = []
-        self._stop = threading.Event()
-        client, staff = buyers.advertiser(house), buyers.staff(house, "/desk/ads")
-        wants: list[tuple[Any, ...]] = [
-            (buyers.buy_campaign, house, client, staff),
-            (buyers.buy_subscription, house),
-            (buyers.buy_bib, house, client),
-        ]
-        self._threads = [threading.Thread(target=self._shop, args=want, daemon=True) for want in wants]
-        for thread in self._threads:
-            thread.start()
-
-    def _shop(self, what: Callable[..., None], *given: Any) -> None:
-        while not self._stop.is_set():
-            try:
-                what(*given)
-                self.bought.append(what.__name__)
-            except AssertionError as error:
-                self.failed.append(f"{what.__name__}: {error}")
-
-    def go_home(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(timeout=180)
-            assert not thread.is_alive()
 
 
 def weather() -> Iterator[Gust]:
@@ -139,15 +103,13 @@ def test_whatever_comes_over_the_house_it_ends_by_itself_and_every_paid_dong_is_
     try:
         for gust in weather():
             name = " and ".join(map(str, gust))
-            enough = len(crowd.bought) + BETWEEN
-            stormy.until(lambda: len(crowd.bought) >= enough, f"it sells before {name}", PATIENCE_S)  # noqa: B023
+            crowd.buys(BETWEEN, f"before {name}")
             if LONG and len(came) % 10 == 0:
                 copy(stormy, copies)
             came.append(f"{time.strftime('%H:%M:%S')} {name}")
             unseen += blow(stormy, gust)
         stormy.until(stormy.stands, "every part came back", PATIENCE_S)
-        since = len(crowd.bought)
-        stormy.until(lambda: set(crowd.bought[since:]) == KINDS, "everybody can buy again", PATIENCE_S)
+        crowd.buys_everything("again")
         crowd.go_home()
         stormy.until(lambda: not seen.unled(), "somebody leads everywhere", PATIENCE_S)
         stormy.until(seen.quiet, "the house is quiet again", 180)

@@ -1,7 +1,6 @@
 """A house is copied while people buy, and comes back from a fresh clone: what was under way goes on, nothing twice."""
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from shared.contracts import SERVICES
 from tests.journeys import buyers
 from tests.journeys.conftest import WholeHouse
 from tests.journeys.seen import Seen
-from tests.shared.homes import ROOT, a_folder
+from tests.shared.homes import a_folder, copy_sources
 
 pytestmark = [pytest.mark.promise("T6"), pytest.mark.xdist_group("house"), pytest.mark.stack]
 
@@ -67,10 +66,7 @@ def deaf(house: WholeHouse, service: str) -> Iterator[None]:
 
 def in_a_fresh_clone(folder: Path) -> WholeHouse:
     """The sources as a clone has them; its house is where a clone's is when nobody says where."""
-    clone = folder / "clone"
-    for name in ("ops", "services", "shared", "demo"):
-        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
-    clone.chmod(0o711)
+    clone = copy_sources(folder / "clone")
     environ = {key: value for key, value in os.environ.items() if not key.startswith("NGUONTHU_")}
     return WholeHouse(clone / ".data", "", environ | {"PYTHONPATH": str(clone)})
 

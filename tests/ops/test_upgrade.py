@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from ops.embedded import Stack
 from ops.migrate import migrate_all
 from shared.contracts import SERVICES
 from tests.ops.test_cli import nguonthu
-from tests.shared.homes import ROOT, a_folder
+from tests.shared.homes import a_folder, copy_sources
 
 pytestmark = [pytest.mark.promise("F2"), pytest.mark.promise("T5"), pytest.mark.xdist_group("backup")]
 
@@ -39,8 +38,7 @@ def upgrade() -> None:
 def newer() -> Iterator[Path]:
     """A later version of the program: each service's agencies have a column more."""
     with a_folder() as folder:
-        for name in ("ops", "services", "shared", "demo"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        copy_sources(folder)
         for service in SERVICES:
             plant(folder, service)
         yield folder

@@ -38,3 +38,11 @@ def a_folder(place: Path | None = None) -> Iterator[Path]:
         start_new_session=True,
     ):
         yield folder
+
+
+def copy_sources(folder: Path) -> Path:
+    """The program as a clone has it, in a folder that every user may pass; `PYTHONPATH` runs it from there."""
+    for name in ("ops", "services", "shared", "demo"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    folder.chmod(0o711)
+    return folder
