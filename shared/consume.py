@@ -5,6 +5,7 @@ What was received is kept as it was received: a field that this version does not
 
 import inspect
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from types import UnionType
@@ -20,7 +21,7 @@ from sqlalchemy.orm import Session
 from shared import clock, contracts, outbox
 from shared.bulk import ForRows
 from shared.contracts import Fact
-from shared.db import Database, Tx, is_away, is_busy
+from shared.db import Database, Tx, is_away, is_busy, is_lost
 from shared.errors import Waits
 from shared.fence import is_ending
 
@@ -39,6 +40,9 @@ way, and its facts are handled one by one.
 WAIT_S = 5
 WAIT_MAX_S = 60
 """What waits is tried again after as long as it has waited already, within these bounds."""
+
+BREAKS = 2
+"""So often in a row may the connection be lost while a fact is handled by itself: once is anybody's misfortune."""
 
 VERSION = "version"
 """What a fact waits for that this process has no handler for: a newer one, which an upgrade starts.
@@ -97,6 +101,10 @@ class Received(NamedTuple):
     body: bytes
 
 
+Name = tuple[UUID, str]
+"""By what a fact is known: its id, and its subject."""
+
+
 class Heard(NamedTuple):
     """A fact, and what came that says it."""
 
@@ -108,6 +116,15 @@ class Unreadable(Exception):
     """What came is no fact of its subject; no further try of this version could read it."""
 
 
+class Breaks(Exception):
+    """The database ends the connection whenever a fact is handled, and answers others."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"The connection to the database was lost {BREAKS} times in a row while it was handled."
+        )
+
+
 class Consumer:
     """The handlers of one service: `@consumer.on` registers a function by the facts in its annotation."""
 
@@ -116,6 +133,8 @@ class Consumer:
         self.handlers: dict[type[Fact], tuple[Handler, bool]] = {}
         self.kept = True
         """Whether this process knows of facts that were kept for later; at first it cannot know of none."""
+        self.broke: Counter[Name] = Counter()
+        """How often in a row the connection to the database was lost while a fact was handled by itself."""
 
     def on(self, handler: HandlerT) -> HandlerT:
         """Register `async def f(fact: A | B, tx)`, or `async def f(facts: Sequence[A | B], tx)` for whole batches.
@@ -191,13 +210,25 @@ class Consumer:
         except Exception as error:
             # Whatever a handler raises, the fact must be kept; unless that cannot be, or all would wait in turn.
             whole = all(self._handler(fact)[1] for fact, _ in heard)
-            if is_ending(error) or is_away(error) or (whole and is_busy(error)):
+            if is_ending(error) or (whole and is_busy(error)) or await _away(database, error):
                 raise
-            if len(heard) == 1:
+            if len(heard) == 1 and (not is_lost(error) or self._broke(heard[0].came)):
                 await self._keep(database, heard[0].came, error)
                 return
             for one in heard:
                 await self._handle(database, [one])
+        else:
+            self._over(*(came for _, came in heard))
+
+    def _broke(self, came: Received) -> bool:
+        """Count that the connection was lost while a fact was handled by itself; whether it is to blame by now."""
+        self.broke[came.id, came.subject] += 1
+        return self.broke[came.id, came.subject] >= BREAKS
+
+    def _over(self, *whole: Received) -> None:
+        """Forget that the connection was lost while these were handled: this time it was not, or it is written down."""
+        for came in whole:
+            self.broke.pop((came.id, came.subject), None)
 
     async def wake(self, database: Database) -> None:
         """Have what an older version could not read tried again: this process may be the newer one."""
@@ -215,6 +246,10 @@ class Consumer:
 
     async def _again(self, database: Database, row: sa.Row[Any]) -> bool:
         came = Received(row.fact_id, row.subject, bytes(row.body))
+        if self.broke[came.id, came.subject] >= BREAKS:
+            # Where all sessions ended with its own, who led could not write that down before it led again.
+            await self._keep(database, came, Breaks(), row.attempts, row.since)
+            return False
         try:
             async with database.worker_tx() as tx:
                 taken = await tx.execute(_TAKE, {"id": came.id, "subject": came.subject})
@@ -222,10 +257,17 @@ class Consumer:
                     return False
                 await self._run(tx, [Heard(self.read(came), came)])
         except Exception as error:
-            if is_ending(error) or is_away(error):
+            # Counted before anything is waited for: where all sessions end, so does who leads.
+            failed = not is_lost(error) or self._broke(came)
+            if is_ending(error):
                 raise
-            await self._keep(database, came, error, row.attempts, row.since)
+            if await _away(database, error):
+                self._over(came)
+                raise
+            if failed:
+                await self._keep(database, came, error, row.attempts, row.since)
             return False
+        self._over(came)
         return True
 
     def _handler(self, fact: Fact) -> tuple[Handler, bool]:
@@ -287,6 +329,7 @@ class Consumer:
         kept = _row(came, state, key, failed, text, now)
         async with database.worker_tx() as tx:
             await tx.execute(_KEEP, kept | {"next_at": now + timedelta(seconds=delay)})
+        self._over(came)
 
 
 def _row(came: Received, state: str, key: str, failed: int, error: str, now: datetime) -> dict[str, Any]:
@@ -309,6 +352,11 @@ def _told(error: Exception) -> str:
 def _keepable(text: str) -> str:
     """A text as PostgreSQL keeps it: a fact's own may have a NUL, or half a character, and must be kept."""
     return text.encode(errors="replace").decode().replace("\0", "?")
+
+
+async def _away(database: Database, error: Exception) -> bool:
+    """Whether the database is away for everybody; where it answers others, an error is that of what was handled."""
+    return is_away(error) and not (is_lost(error) and await database.answers())
 
 
 async def _unheard(_fact: Fact, _tx: Tx) -> None:

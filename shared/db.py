@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from shared import fence
+from shared import clock, fence
 from shared.errors import BadInput, NotAllowed, NotFound
 from shared.keys import postgres_password
 from shared.outside import watch
@@ -26,6 +26,11 @@ from shared.settings import Settings
 
 MONEY_CONNECTIONS = 3
 """Connections of each role that a service keeps for the paths of money (`shared.gate`), opened when first used."""
+
+ANSWERS_S = 10.0
+"""So long may a server take that ended all its sessions, since one of them broke, until it serves again."""
+
+LOOKS_AGAIN_S = 0.2
 
 for_money: ContextVar[bool] = ContextVar("for_money", default=False)
 """Whether what runs now answers on a path of money: then no crowd has taken the connection that it needs."""
@@ -127,6 +132,20 @@ class Database:
         row = await self.glance("SELECT number FROM version WHERE name = %(name)s", {"name": name})
         return row.number if row else 0
 
+    async def answers(self) -> bool:
+        """Whether a worker's connection answers, at once or within some seconds: a server that broke begins anew."""
+        end_s = clock.monotonic_s() + ANSWERS_S
+        while True:
+            try:
+                async with self.worker.connect() as connection:
+                    await connection.execute(sa.text("SELECT 1"))
+            except (OSError, sa.exc.SQLAlchemyError):
+                if clock.monotonic_s() > end_s:
+                    return False
+                await asyncio.sleep(LOOKS_AGAIN_S)
+            else:
+                return True
+
     async def close(self) -> None:
         for engine in self.engines:
             await engine.dispose()
@@ -181,8 +200,16 @@ def is_away(error: Exception) -> bool:
     return error.connection_invalidated or code is None or code.startswith(SHUTS_DOWN)
 
 
-WAITED_IN_VAIN = frozenset({"55P03", "57014", "40P01", "40001"})
-"""Codes for a lock or a statement that took longer than one waits, a circle of locks, and a row changed meanwhile."""
+def is_lost(error: Exception) -> bool:
+    """Whether a connection was lost, or the server gave none: its own fault, or that of what it was asked to do."""
+    return is_away(error) and not isinstance(error, sa.exc.TimeoutError)
+
+
+WAITED_IN_VAIN = frozenset({"55P03", "40P01", "40001"})
+"""Codes for a lock that took longer than one waits, a circle of locks, and a row changed meanwhile.
+
+Not for a statement that ran into its own limit (57014): that is the longer one, so that what waits never gets there.
+"""
 
 
 def is_busy(error: Exception) -> bool:
