@@ -1,7 +1,9 @@
 """Facts that a service holds back, and facts of a publisher's log that a consumer is to hear again."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from getpass import getuser
 from importlib import import_module
 from typing import Any
 
@@ -37,17 +39,42 @@ def held(settings: Settings, service: str, states: tuple[str, ...]) -> list[Row]
 
 
 def again(settings: Settings, service: str, fact: str = "") -> int:
-    """Have parked facts, or one of them, handled again, and those set aside told again. Returns how many."""
+    """Have parked facts, or one of them, handled again, and those set aside told again. Returns how many.
+
+    What was dropped comes back only where it is named.
+    """
     with connect(settings, service) as link:
         done = link.execute(
-            "UPDATE retry SET state = 'retry', attempts = 0, next_at = %s WHERE state = 'parked' "
-            "AND (%s = '' OR fact_id::text = %s)",
+            "UPDATE retry SET state = 'retry', attempts = 0, next_at = %s WHERE (state = 'parked' AND %s = '') "
+            "OR (state IN ('parked', 'dropped') AND fact_id::text = %s)",
             (clock.now(), fact, fact),
         )
         told = link.execute(
             "UPDATE outbox SET aside = '' WHERE aside <> '' AND (%s = '' OR id::text = %s)", (fact, fact)
         )
         return done.rowcount + told.rowcount
+
+
+def drop(settings: Settings, service: str, reason: str, fact: str = "", subject: str = "") -> list[Row]:
+    """Let a service never again try what it holds, one fact or a whole subject, and keep it with who did so and why.
+
+    Returns what was dropped. Nothing brings it back but to replay it by its id.
+    """
+    with connect(settings, service) as link:
+        return link.execute(
+            "UPDATE retry SET state = 'dropped', waits_for = '', "
+            "error = concat_ws(E'\\n', nullif(error, ''), %s::text) "
+            "WHERE state <> 'dropped' AND (fact_id::text = %s OR subject = %s) RETURNING fact_id, subject",
+            (f"dropped on {clock.now():%Y-%m-%d %H:%M} UTC by {_user()}: {reason}", fact, subject),
+        ).fetchall()
+
+
+def _user() -> str:
+    """Who runs this program; in a container its user may have no name."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def unhandled_since(at: datetime) -> datetime:

@@ -79,15 +79,16 @@ _KEEP = sa.text(
     "INSERT INTO retry (fact_id, subject, body, state, waits_for, attempts, error, since, next_at) "
     "VALUES (:id, :subject, :body, :state, :key, :attempts, :error, :now, :next_at) "
     "ON CONFLICT (fact_id, subject) DO UPDATE SET state = excluded.state, waits_for = excluded.waits_for, "
-    "attempts = excluded.attempts, error = excluded.error, next_at = excluded.next_at"
+    "attempts = excluded.attempts, error = excluded.error, next_at = excluded.next_at WHERE retry.state <> 'dropped'"
 )
 _DUE = sa.text(
-    "SELECT fact_id, subject, body, attempts, since FROM retry WHERE state <> 'parked' AND next_at <= :now "
+    "SELECT fact_id, subject, body, attempts, since FROM retry WHERE state IN ('retry', 'waiting') AND next_at <= :now "
     "ORDER BY next_at LIMIT 200"
 )
 _TAKE = sa.text(
     "DELETE FROM retry WHERE (fact_id, subject) = (SELECT fact_id, subject FROM retry "
-    "WHERE fact_id = :id AND subject = :subject AND state <> 'parked' FOR UPDATE SKIP LOCKED) RETURNING fact_id"
+    "WHERE fact_id = :id AND subject = :subject AND state IN ('retry', 'waiting') "
+    "FOR UPDATE SKIP LOCKED) RETURNING fact_id"
 )
 
 _WAKE = sa.text("UPDATE retry SET next_at = :now WHERE state = 'waiting' AND waits_for = ANY(:keys)")

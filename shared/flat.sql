@@ -47,12 +47,12 @@ CREATE TABLE inbox (
 )
 
 
--- Facts that could not be handled yet: tried again, waiting for a predecessor, or parked for a person.
+-- Facts that were not handled: tried again, waiting for a predecessor, parked for a person, or dropped by one.
 CREATE TABLE retry (
     fact_id uuid NOT NULL,
     subject text NOT NULL,
     body bytea NOT NULL,
-    state text NOT NULL CHECK (state IN ('retry', 'waiting', 'parked')),
+    state text NOT NULL CHECK (state IN ('retry', 'waiting', 'parked', 'dropped')),
     waits_for text NOT NULL DEFAULT '',
     attempts integer NOT NULL DEFAULT 0,
     error text NOT NULL DEFAULT '',
@@ -62,7 +62,7 @@ CREATE TABLE retry (
 )
 
 
-CREATE INDEX retry_due ON retry (next_at) WHERE state <> 'parked'
+CREATE INDEX retry_due ON retry (next_at) WHERE state IN ('retry', 'waiting')
 
 
 CREATE INDEX retry_waits ON retry (waits_for) WHERE state = 'waiting'

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import structlog
 from redis.asyncio import Redis
 
-from shared import clock, counters, revocations, turns
+from shared import clock, counters, held, revocations, turns
 from shared.bus import Bus, Intake, Relay
 from shared.consume import INBOX_KEEPS, VERSION, Consumer
 from shared.db import Database
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 _WAITING = (
     "SELECT EXISTS (SELECT FROM outbox WHERE aside = '') AS facts, "
-    "EXISTS (SELECT FROM retry WHERE state <> 'parked' AND next_at <= %(now)s) AS retries"
+    "EXISTS (SELECT FROM retry WHERE state IN ('retry', 'waiting') AND next_at <= %(now)s) AS retries"
 )
 """Beside an idle flat this is all that asks the database for facts, twice a second."""
 
@@ -162,6 +162,14 @@ class Kit:
             missing += [f"NATS: {what}" for what in self.presence.away]
         return missing
 
+    async def holds(self) -> list[str]:
+        """What the service holds back of facts, in words, as last committed: it is ready all the same."""
+        try:
+            async with asyncio.timeout(READY_S), self.database.worker_tx() as tx:
+                return held.words(await held.counts(tx))
+        except (OSError, sa.exc.SQLAlchemyError):
+            return []  # that PostgreSQL is away is told by what it waits for
+
     async def _unsaid(self) -> list[str]:
         """That facts of the service have waited to be published for longer than any takeover takes."""
         async with self.database.worker_tx() as tx:
@@ -198,7 +206,7 @@ async def _forget(kit: Kit) -> None:
 
 _LATE = sa.text(
     "SELECT count(*) FILTER (WHERE since < :since AND waits_for <> :version) AS late, "
-    "count(*) FILTER (WHERE waits_for = :version) AS newer FROM retry WHERE state <> 'parked'"
+    "count(*) FILTER (WHERE waits_for = :version) AS newer FROM retry WHERE state IN ('retry', 'waiting')"
 )
 
 

@@ -23,8 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from redis.exceptions import RedisError
 from structlog.tracebacks import ExceptionDictTransformer
 
-from shared import clock
-from shared.consume import VERSION
+from shared import clock, held
 from shared.request import Request
 
 REGISTRY = CollectorRegistry()
@@ -163,9 +162,10 @@ def live() -> dict[str, str]:
 
 @get("/health/ready", include_in_schema=False)
 async def ready(request: Request) -> Response[dict[str, Any]]:
-    """Whether the service can do its work, and what it waits for where it cannot."""
-    waits = await request.app.state.kit.waits_for()
-    body = {"status": "waiting" if waits else "ready", "waits_for": waits}
+    """Whether the service can do its work, what it waits for where it cannot, and what facts it holds back."""
+    kit = request.app.state.kit
+    waits, holds = await asyncio.gather(kit.waits_for(), kit.holds())
+    body = {"status": "waiting" if waits else "ready", "waits_for": waits, "holds": holds}
     return Response(body, status_code=503 if waits else 200)
 
 
@@ -178,12 +178,6 @@ def _free(folder: Path) -> int:
 LOOKS_S = 2.5
 """How long a look at the database may take."""
 
-STATES = ("retry", "waiting", "parked", VERSION, "aside")
-_HELD = sa.text(
-    "SELECT CASE WHEN waits_for = :version THEN :version ELSE state END AS state, count(*) AS n FROM retry GROUP BY 1 "
-    "UNION ALL SELECT 'aside', count(*) FROM outbox WHERE aside <> ''"
-)
-
 
 @get("/metrics", include_in_schema=False, media_type=MediaType.TEXT)
 async def metrics(request: Request) -> bytes:
@@ -195,7 +189,7 @@ async def metrics(request: Request) -> bytes:
             await _look(kit)
     except (OSError, sa.exc.SQLAlchemyError) as error:
         structlog.get_logger().warning("the database does not say how much waits", error=str(error)[:200])
-        for gauge in (OUTBOX, OUTBOX_AGE, *map(HELD.labels, STATES), *map(RESTED.labels, kit.paces)):
+        for gauge in (OUTBOX, OUTBOX_AGE, *map(HELD.labels, held.WORDS), *map(RESTED.labels, kit.paces)):
             gauge.set(math.nan)
     for source, lag in (await kit.intake.lag()).items():
         LAG.labels(source).set(lag)
@@ -214,11 +208,11 @@ async def _look(kit: Any) -> None:
                 sa.text("SELECT count(*) AS n, min(occurred_at) AS oldest FROM outbox WHERE aside = ''")
             )
         ).one()
-        held = {row.state: row.n for row in await tx.execute(_HELD, {"version": VERSION})}
+        counts = await held.counts(tx)
     OUTBOX.set(box.n)
     OUTBOX_AGE.set((clock.now() - box.oldest).total_seconds() if box.oldest else 0)
-    for state in STATES:
-        HELD.labels(state).set(held.get(state, 0))
+    for state in held.WORDS:
+        HELD.labels(state).set(counts.get(state, 0))
     for job, rested_s in (await kit.rested_s()).items():
         RESTED.labels(job).set(rested_s)
 

@@ -69,14 +69,14 @@ def _show(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
 def parked(
     service: Annotated[str, typer.Argument(help="Consumer; all six when left out.")] = "",
     everything: Annotated[
-        bool, typer.Option("--all", help="Also those that wait or are tried again.")
+        bool, typer.Option("--all", help="Also those that wait, are tried again, or were dropped.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show facts that could not be handled, and why."""
     from ops.replay import held
 
-    states = ("parked", "aside", "waiting", "retry") if everything else ("parked", "aside")
+    states = ("parked", "aside", "waiting", "retry", "dropped") if everything else ("parked", "aside")
     names = [service_named(service)] if service else SERVICES
     with house() as reached:
         rows = [(name, row) for name in names for row in held(settings_of(reached, name), name, states)]
@@ -97,7 +97,9 @@ def parked(
                 for name, row in rows
             ],
         )
-        say("After mending the cause: nguonthu facts replay SERVICE")
+        say(
+            "After mending the cause: nguonthu facts replay SERVICE; what is never to be: nguonthu facts drop"
+        )
     else:
         say("Nothing is parked." if not everything else "Nothing is held.")
 
@@ -114,6 +116,30 @@ def _plain(name: str, row: dict[str, Any]) -> dict[str, Any]:
         "since": row["since"].isoformat(),
         "body": bytes(row["body"]).decode("utf-8", "replace"),
     }
+
+
+@app.command()
+def drop(
+    service: Annotated[str, typer.Argument(help="The consumer that shall not handle them.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever asks later.")],
+    fact: Annotated[str, typer.Option("--id", help="This fact.")] = "",
+    subject: Annotated[str, typer.Option(help="All that is held of this subject, with its version.")] = "",
+) -> None:
+    """Give up facts that a service holds and can never handle: they are kept and shown, and never tried again."""
+    from ops.replay import drop as dropped
+
+    service_named(service)
+    if bool(fact) == bool(subject) or not reason.strip():
+        raise Sorry(
+            "Say which, and why: either --id or --subject, and --reason.", "nguonthu facts parked --all"
+        )
+    with house() as reached:
+        gone = dropped(settings_of(reached, service), service, " ".join(reason.split()), fact, subject)
+    if not gone:
+        raise Sorry(f"{service} holds no fact {fact or subject}.", f"nguonthu facts parked {service} --all")
+    for row in gone:
+        say(f"{row['fact_id']}  {row['subject']}")
+    say(f"{len(gone)} facts are dropped. One is tried again by: nguonthu facts replay {service} --id ID")
 
 
 @app.command()

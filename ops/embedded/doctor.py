@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import nats.errors
@@ -18,6 +19,7 @@ from ops.embedded.process import CannotStart
 from ops.embedded.stack import Stack
 from ops.embedded.state import listening_beyond_loopback, look, read_run
 from ops.golive import load
+from shared import clock, held
 from shared.consume import VERSION
 from shared.contracts import SERVICES
 from shared.settings import BadSetting
@@ -143,7 +145,7 @@ def _running(home: Path) -> Iterator[Finding]:
     else:
         yield Finding("Nothing listens beyond loopback")
     yield from _streams(home)
-    yield from _parked(home, next(part.port for part in state.parts if part.name == "postgres"))
+    yield from _held(home, next(part.port for part in state.parts if part.name == "postgres"))
 
 
 def _streams(home: Path) -> Iterator[Finding]:
@@ -165,35 +167,45 @@ def _streams(home: Path) -> Iterator[Finding]:
         yield Finding("Every stream and consumer is there")
 
 
-def _parked(home: Path, port: int) -> Iterator[Finding]:
+def _held(home: Path, port: int) -> Iterator[Finding]:
     for service in SERVICES:
         try:
             with psycopg.connect(parts.postgres_url(home, port, service), connect_timeout=3) as db:
-                held = db.execute(_HELD, {"version": VERSION}).fetchone() or (0, 0, 0)
+                counts: dict[str, int] = dict(db.execute(held.COUNTS).fetchall())
+                overdue = db.execute(_OVERDUE, {"then": clock.now() - OVERDUE}).fetchall()
         except psycopg.Error as error:
             yield Finding(
                 f"The database of {service} cannot be asked: {str(error).splitlines()[0]}", "nguonthu migrate"
             )
             continue
-        parked, newer, aside = held
-        if parked:
+        for state, words in held.WORDS.items():
+            if counts.get(state):
+                yield Finding(f"{service} {words.format(counts[state])}", _mend(service, state))
+        for subject, key, count in overdue:
             yield Finding(
-                f"{service} has parked {parked} facts that it could not handle",
-                f"nguonthu facts parked {service} shows why; after mending it: nguonthu facts replay {service}",
-            )
-        if newer:
-            yield Finding(
-                f"{service} keeps {newer} facts of a version newer than its own",
-                f"Upgrade {service}: it handles them when it starts.",
-            )
-        if aside:
-            yield Finding(
-                f"{service} has set {aside} facts aside that NATS does not take",
-                f"nguonthu facts parked {service} shows why; after mending it: nguonthu facts replay {service}",
+                f"{service} has let {count} facts {subject} wait for over an hour, such as for {key}",
+                f"If that never comes: {_drop(service, subject)}",
             )
 
 
-_HELD = (
-    "SELECT count(*) FILTER (WHERE state = 'parked'), count(*) FILTER (WHERE waits_for = %(version)s), "
-    "(SELECT count(*) FROM outbox WHERE aside <> '') FROM retry"
+def _mend(service: str, state: str) -> str:
+    """What to do about facts in a state; nothing where the service does it, or a person has decided."""
+    if state in ("parked", "aside"):
+        return f"nguonthu facts parked {service} shows why; after mending it: nguonthu facts replay {service}"
+    if state == VERSION:
+        drop = _drop(service, "SUBJECT")
+        return (
+            f"Upgrade {service}: it handles them when it starts. Those that no version hears any more: {drop}"
+        )
+    return ""
+
+
+def _drop(service: str, subject: str) -> str:
+    return f"nguonthu facts drop {service} --subject {subject} --reason WHY"
+
+
+OVERDUE = timedelta(hours=1)
+_OVERDUE = (
+    "SELECT subject, min(waits_for), count(*) FROM retry "  # noqa: S608 - our own word
+    f"WHERE state = 'waiting' AND waits_for <> '{VERSION}' AND since < %(then)s GROUP BY subject ORDER BY subject"
 )

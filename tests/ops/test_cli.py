@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -239,11 +240,19 @@ def test_what_nats_never_takes_and_what_waits_for_an_upgrade_is_told_with_its_me
             "VALUES (%s, 'payments.payment.captured.v2', '{}', 'waiting', 'version', %s, %s)",
             (clock.new_id(), now, now),
         )
+        db.execute(
+            "INSERT INTO retry (fact_id, subject, body, state, waits_for, since, next_at) "
+            "VALUES (%s, 'ledger.month.closed.v1', '{}', 'waiting', 'order x', %s, %s)",
+            (clock.new_id(), now - timedelta(minutes=61), now),
+        )
     addresses = {service: stack.admin_url(f"cli_{service}") for service in SERVICES}
     monkeypatch.setattr(doctor.parts, "postgres_url", lambda _home, _port, name: addresses[name])
-    found = {finding.what: finding.mend for finding in doctor._parked(Path(), 0)}
+    found = {finding.what: finding.mend for finding in doctor._held(Path(), 0)}
     assert found["ads keeps 1 facts of a version newer than its own"].startswith("Upgrade ads")
     assert "nguonthu facts replay ads" in found["ads has set 1 facts aside that NATS does not take"]
+    over = found["ads has let 1 facts ledger.month.closed.v1 wait for over an hour, such as for order x"]
+    assert "nguonthu facts drop ads --subject ledger.month.closed.v1 --reason" in over
+    assert "nguonthu facts drop ads" in found["ads keeps 1 facts of a version newer than its own"]
     [aside] = json.loads(ledger("facts", "parked", "ads", "--json").stdout)
     assert (aside["state"], aside["error"]) == ("aside", "message size exceeds maximum allowed")
     assert ledger("facts", "replay", "ads").stdout.startswith("1 facts")
@@ -261,6 +270,39 @@ def test_parked_facts_are_shown_with_their_reason_and_handled_again(ledger: Run)
     assert json.loads(ledger("facts", "parked", "--json").stdout) == []
     waiting = json.loads(ledger("facts", "parked", "--all", "--json").stdout)
     assert [(fact["state"], fact["attempts"]) for fact in waiting] == [("retry", 0)]
+
+
+@pytest.mark.promise("F2", "F3")
+def test_what_can_never_be_handled_is_dropped_with_a_reason_and_stays_to_be_seen_and_brought_back(
+    ledger: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = "ads.delivery.recorded.v1"
+    for words in ([], ["--id", "x", "--subject", subject], ["--subject", subject, "--reason", " "]):
+        told = ledger("facts", "drop", "ledger", "--reason", "gone", *words)
+        assert told.exit_code == 1, words
+    assert ledger("facts", "drop", "ledger", "--subject", subject).exit_code != 0, "it wants a reason"
+    assert ledger("facts", "drop", "ledger", "--reason", "gone", "--subject", "ads.x.y.v1").exit_code == 1
+    told = ledger("facts", "drop", "ledger", "--subject", subject, "--reason", "its line was\nnever sold")
+    assert (told.exit_code, "1 facts are dropped" in told.stdout) == (0, True)
+    assert json.loads(ledger("facts", "parked", "--json").stdout) == []
+    [kept] = json.loads(ledger("facts", "parked", "--all", "--json").stdout)
+    assert (kept["state"], kept["body"], kept["error"].splitlines()[0]) == (
+        "dropped",
+        "{}",
+        "ValueError: no such line",
+    )
+    assert re.fullmatch(r"dropped on .* UTC by .+: its line was never sold", kept["error"].splitlines()[1])
+    assert "never sold" in ledger("facts", "parked", "--all").stdout
+    assert ledger("facts", "replay", "ledger").stdout.startswith("0 facts"), "not with the others"
+    assert ledger("facts", "drop", "ledger", "--subject", subject, "--reason", "again").exit_code == 1
+    addresses = {service: stack.admin_url(f"cli_{service}") for service in SERVICES}
+    monkeypatch.setattr(doctor.parts, "postgres_url", lambda _home, _port, name: addresses[name])
+    [found] = list(doctor._held(Path(), 0))
+    assert (found.what, found.well) == (
+        "ledger keeps 1 facts that were dropped, and handles them no more",
+        True,
+    )
+    assert ledger("facts", "replay", "ledger", "--id", kept["id"]).stdout.startswith("1 facts")
 
 
 def test_tail_shows_the_newest_facts_last(ledger: Run) -> None:

@@ -8,8 +8,9 @@ import nats.errors
 import pytest
 import sqlalchemy as sa
 
+from ops import replay
 from shared import bus as buses
-from shared import clock, consume, contracts, outbox
+from shared import clock, consume, contracts, kit, outbox
 from shared.bus import Intake, Relay
 from shared.consume import BACKOFF_S, VERSION, Consumer, Received
 from shared.contracts.ads import InvoiceWithdrawn
@@ -191,6 +192,29 @@ class TestBytes:
         assert len(sample.seen) == 1
 
     @pytest.mark.promise("T5")
+    async def test_what_was_dropped_is_neither_tried_nor_told_of_any_more_and_comes_again_in_vain(
+        self, sample, stack, monkeypatch
+    ):
+        tomorrow = received(withdrawn())._replace(subject="ads.invoice.withdrawn.v9")
+        receive, told = sample.kit.consumer.receive, []
+        await receive(sample.kit.database, [tomorrow])
+        at_home = msgspec.structs.replace(stack.settings("ads"), database_prefix="sample_")
+        assert replay.drop(at_home, "ads", "nobody hears it", subject=tomorrow.subject)
+        await receive(sample.kit.database, [tomorrow])
+        await sample.kit.consumer.wake(sample.kit.database)
+        await later(sample, 10_000)
+        assert await sample.kit.consumer.again(sample.kit.database) == 0
+        [row] = await held(sample)
+        assert (row.state, bytes(row.body), row.attempts) == ("dropped", tomorrow.body, 0)
+        assert row.error.endswith("nobody hears it")
+        looked = await sample.kit.database.glance(kit._WAITING, {"now": clock.now()})
+        assert not looked.retries, "nobody is woken for it"
+        monkeypatch.setattr("shared.kit.log.error", lambda what, **_: told.append(what))
+        async with sample.kit.database.worker_tx() as tx:
+            await tx.execute(sa.text("UPDATE retry SET since = since - interval '1 day'"))
+        await kit._alarm(sample.kit)
+        assert told == []
+
     async def test_a_subject_that_only_a_newer_process_has_asked_for_is_not_taken_as_handled(self, sample):
         old, new = Consumer("ads"), sample.kit.consumer
         came = received(withdrawn())

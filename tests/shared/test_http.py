@@ -248,7 +248,7 @@ class TestDocs:
         assert "send-ads-invoice-opened-v1" in facts["operations"]
         metrics = (await door.client.get("/metrics")).text
         assert "nguonthu_outbox_facts 0.0" in metrics
-        for state in ("retry", "waiting", "version", "parked", "aside"):
+        for state in ("retry", "waiting", "version", "parked", "aside", "dropped"):
             assert f'nguonthu_held_facts{{state="{state}"}} 0.0' in metrics
         page = (await door.client.get("/api/ads/v1/docs")).text
         assert "http" not in page

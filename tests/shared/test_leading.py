@@ -260,6 +260,30 @@ async def test_that_nobody_leads_is_a_sign_of_its_own(sample, monkeypatch):
         await flat.stop()
 
 
+@pytest.mark.promise("F3", "F5")
+async def test_readiness_names_what_is_held_back_and_is_ready_all_the_same(sample):
+    assert await sample.kit.holds() == []
+    async with sample.kit.database.worker_tx() as tx:
+        for state, key in (("waiting", "version"), ("waiting", "order x"), ("dropped", ""), ("parked", "")):
+            await tx.execute(
+                sa.text(
+                    "INSERT INTO retry (fact_id, subject, body, state, waits_for, since, next_at) "
+                    "VALUES (:id, 'ads.x.y.v9', '', :state, :key, :now, :now)"
+                ),
+                {"id": clock.new_id(), "state": state, "key": key, "now": clock.now()},
+            )
+        await outbox.emit(tx, withdrawn())
+        await tx.execute(sa.text("UPDATE outbox SET aside = 'too large'"))
+    assert await sample.kit.waits_for() == []
+    assert await sample.kit.holds() == [
+        "lets 1 facts wait for what has not come",
+        "has parked 1 facts that it could not handle",
+        "keeps 1 facts of a version newer than its own",
+        "has set 1 facts aside that NATS does not take",
+        "keeps 1 facts that were dropped, and handles them no more",
+    ]
+
+
 async def test_a_job_that_has_not_run_for_far_longer_than_its_pace_is_told_of_once_somebody_leads(sample):
     flat = kit_at(sample)
 
