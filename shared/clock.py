@@ -47,6 +47,10 @@ class DrivenClock(Clock):
             raise ValueError(f"A clock does not go back from {self._now} to {instant}.")
         self._now = instant
 
+    def set_to(self, instant: datetime) -> None:
+        """Jump, also back, as a machine's clock does that is set."""
+        self._now = instant
+
     def random_bits(self, bits: int) -> int:
         return self.random.getrandbits(bits)
 

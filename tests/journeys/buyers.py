@@ -177,6 +177,11 @@ def buy_subscription(house: WholeHouse) -> None:
 
 def buy_bib(house: WholeHouse, client: Client) -> None:
     """Register one runner for the Night Run and pay."""
+    pay(house, order_bib(client))
+
+
+def order_bib(client: Client) -> str:
+    """Register one runner for the Night Run; returns the link to pay by."""
     events = client.call("GET", "/api/events/v1/events").json()["items"]
     slug = next(e["slug"] for e in events if e["title"] == "Nha Trang Night Run" and e["is_open"])
     full = client.call("GET", f"/api/events/v1/events/{slug}").json()
@@ -187,4 +192,5 @@ def buy_bib(house: WholeHouse, client: Client) -> None:
         json={"event": slug, "entries": [{"ticket": ticket["id"], "name": "Người chạy thử"}]},
     )
     assert order.status_code == 201, order.text
-    pay(house, order.json()["pay_url"])
+    link: str = order.json()["pay_url"]
+    return link

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys import storm
+from tests.journeys import buyers, storm
 from tests.journeys.crowd import PATIENCE_S, Crowd
 from tests.journeys.seen import Seen
 from tests.journeys.storm import SEEN_S, Gust, Stormy
@@ -23,6 +23,9 @@ LONG = os.environ.get("CHAOS") == "long"
 LONG_S = 60 * int(os.environ.get("MINUTES", "10"))
 DISK = LONG and os.geteuid() == 0
 """Only root can give the house a disk of its own to be filled."""
+
+AWAY_S = 60 * int(os.environ.get("AWAY", "0"))
+"""For how long both NATS and Redis are away after the long form."""
 
 SEED = int(os.environ.get("SEED", "7"))
 BETWEEN = 2
@@ -80,6 +83,24 @@ def copy(house: Stormy, copies: Path) -> None:
     assert made.returncode in (0, 1), made.stderr
 
 
+def outlasts(house: Stormy, seen: Seen) -> None:
+    """NATS and Redis are away for long: pages are shown, and what is ordered is paid once they are back."""
+    client, end = buyers.advertiser(house), time.monotonic() + AWAY_S
+    mends = [house.begin(storm.Fault("cut", store)) for store in ("nats", "redis")]
+    try:
+        while time.monotonic() < end:
+            for page in ("/", "/subscribe", "/events", "/advertise"):
+                assert house.get(page).status_code == 200, page
+            time.sleep(10)
+        link = buyers.order_bib(client)
+    finally:
+        for mend in mends:
+            mend()
+    buyers.pay(house, link)
+    house.until(seen.quiet, "what waited is through", 600)
+    seen.check()
+
+
 def comes_back(house: Stormy, copies: Path) -> None:
     """The last copy comes up elsewhere, ends what was under way in it, and agrees as the house did."""
     house.command("down")
@@ -117,6 +138,8 @@ def test_whatever_comes_over_the_house_it_ends_by_itself_and_every_paid_dong_is_
         seen.check()
         assert crowd.failed == [], "whoever tries again gets there"
         assert unseen == [], "faults that lasted, and that nobody could have seen"
+        if AWAY_S:
+            outlasts(stormy, seen)
         if LONG:
             comes_back(stormy, copies)
     finally:

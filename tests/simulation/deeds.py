@@ -99,6 +99,13 @@ async def pass_time(town: Town) -> None:
     town.tell(f"{minutes} minutes later")
 
 
+async def set_clock(town: Town) -> None:
+    """The clock was wrong, ahead or behind, by minutes or by an hour."""
+    minutes = town.random.choice((-60, -10, -1, 10, 60))
+    town.clock.set_to(clock.now() + timedelta(minutes=minutes))
+    town.tell(f"the clock was set by {minutes} minutes")
+
+
 async def work(town: Town) -> None:
     """One flat does what is due by the clock, and what it kept for later."""
     flat = town.random.choice([flat for flat in town.flats.values() if not flat.away])
@@ -163,6 +170,7 @@ DEEDS: dict[Deed, int] = {
     carry_facts: 10,
     carry_all_facts: 5,
     pass_time: 4,
+    set_clock: 3,
     work: 8,
     go_away: 2,
 }
