@@ -50,7 +50,7 @@ def not_too_many(app: Litestar) -> ASGIApp:
     router, gate = app.asgi_handler, Gate(app.state.settings.requests_at_once)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        room = gate.room_of(scope["path"]) if scope["type"] == ScopeType.HTTP else gate.looks
+        room = gate.room_of(scope["method"], scope["path"]) if scope["type"] == ScopeType.HTTP else gate.looks
         if room.is_full:
             scope["litestar_app"] = app
             request: Request = Request(scope, receive, send)

@@ -27,7 +27,7 @@ from shared.calendar import local_day
 from shared.consume import Consumer
 from shared.db import ACTS_AT, Tx, enter, for_money
 from shared.errors import BadInput, NotSignedIn, Unavailable
-from shared.gate import Gate, crowded
+from shared.gate import Gate, buying, crowded
 from shared.head import answering_head
 from shared.http import AWAY, StrictRequest, problem
 from shared.jobs import Jobs, repeating
@@ -123,7 +123,7 @@ class Caller:
     def __init__(self, app: Litestar) -> None:
         self.app = app.asgi_handler
         self.service_app = app
-        self.gate = Gate(app.state.settings.requests_at_once)
+        self.gate = Gate(app.state.settings.requests_at_once, buying(app))
         self.direct = {
             route.path: Direct(app, route)
             for route in app.routes
@@ -146,7 +146,7 @@ class Caller:
         app: ASGIApp = self.direct.get(scope["path"]) or partial(self._in_time, self.app)
         if not address.is_host(headers.get(b"host", b"").decode("latin-1")):
             app = self._refuse_host
-        room = self.gate.room_of(scope["path"])
+        room = self.gate.room_of(scope["method"], scope["path"])
         if room.is_full:
             observe.SENT_AWAY.labels(room.name).inc()
             await observe.measured(self._refuse_crowd, scope, receive, send, request_id)

@@ -20,6 +20,7 @@ from shared import auth, clock, sales
 from shared.contracts.roles import EVENT_STAFF
 from shared.db import Tx, enter, locked
 from shared.errors import NotFound
+from shared.gate import BUYS
 from shared.http import etag, once, require_match
 from shared.limits import limited
 from shared.lists import Limit, Page, decode_cursor, page_of
@@ -201,7 +202,7 @@ async def _editable(request: Request, tx: Tx, slug: str) -> EventRow:
     return event
 
 
-@post(f"{BASE}/sponsorships", guards=[may_sponsor, bookings])
+@post(f"{BASE}/sponsorships", guards=[may_sponsor, bookings], opt=BUYS)
 async def take_package(request: Request, data: JSONBody[TakePackage]) -> Order:
     """Hold a package for some hours and ask for its first instalment; `expires_at` says until when.
 
@@ -293,7 +294,7 @@ async def cancel_sponsorship(
     return await once(request, tx, work())
 
 
-@post(f"{BASE}/registrations", guards=[may_register, bookings])
+@post(f"{BASE}/registrations", guards=[may_register, bookings], opt=BUYS)
 async def register(request: Request, data: JSONBody[Register]) -> Order:
     """Hold tickets for a quarter of an hour and ask for the money. `sold-out` (409) holds and charges nothing.
 

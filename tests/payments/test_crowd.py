@@ -18,11 +18,11 @@ pytestmark = pytest.mark.promise("T8")
 def test_paying_and_the_banks_word_have_a_room_of_their_own_and_who_only_watches_has_none_there() -> None:
     gate = Gate(1)
     for path in ("/gateway/vnpay/ipn", "/gateway/vnpay/return", "/pay/0199"):
-        assert gate.room_of(path) is gate.money, path
+        assert gate.room_of("POST", path) is gate.money, path
     for path in ("/pay/0199/live", "/payments", "/desk/payments", "/api/payments/v1/captures", "/"):
-        assert gate.room_of(path) is gate.crowd, path
+        assert gate.room_of("POST", path) is gate.crowd, path
     for path in ("/health/ready", "/health/live", "/metrics"):
-        assert gate.room_of(path) is gate.looks, path
+        assert gate.room_of("POST", path) is gate.looks, path
 
 
 async def test_a_full_house_says_so_to_programs_and_to_people_in_their_language(flats: Flats) -> None:

@@ -14,6 +14,7 @@ from shared import auth, clock
 from shared.calendar import local_day
 from shared.contracts.roles import AD_STAFF
 from shared.db import Tx
+from shared.gate import BUYS
 from shared.http import once
 from shared.limits import limited
 from shared.lists import Limit, Page, decode_cursor, page_of
@@ -34,7 +35,7 @@ async def list_placements(
     return await catalogue.placements(tx, local_day(clock.now()), agency)
 
 
-@post("/orders", guards=[may_book_ads, booking_limit])
+@post("/orders", guards=[may_book_ads, booking_limit], opt=BUYS)
 async def book(
     request: Request, tx: NamedDependency[Tx], data: JSONBody[orders.NewOrder]
 ) -> reading.OrderView:
@@ -83,7 +84,7 @@ async def upload_creative(request: Request, order_id: FromPath[UUID]) -> reading
     return made
 
 
-@post("/orders/{order_id:uuid}/submit", guards=[may_book_ads], status_code=200)
+@post("/orders/{order_id:uuid}/submit", guards=[may_book_ads], status_code=200, opt=BUYS)
 async def submit(request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> reading.OrderView:
     """Hand the order to review; doing it again changes nothing."""
     return await orders.submit_order(tx, request.app.state.settings, order_id)

@@ -23,6 +23,7 @@ from shared.agencies import names_of
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotAllowed, Refused
+from shared.gate import BUYS
 from shared.http import once, read_form
 from shared.lists import decode_cursor, page_of
 from shared.request import Request
@@ -126,7 +127,7 @@ async def _booking(request: Request, tx: Tx, placement: str = "") -> Template:
     )
 
 
-@post("/advertise/new", include_in_schema=False, guards=[is_signed_in, booking_limit])
+@post("/advertise/new", include_in_schema=False, guards=[is_signed_in, booking_limit], opt=BUYS)
 async def book(request: Request, tx: NamedDependency[Tx]) -> Response[Any]:
     """Book; refused, the form comes back as it was filled in."""
 
@@ -196,7 +197,7 @@ async def upload(request: Request, order_id: FromPath[UUID]) -> Response[Any]:
     return done
 
 
-@post("/advertise/orders/{order_id:uuid}/submit", include_in_schema=False, guards=[is_signed_in])
+@post("/advertise/orders/{order_id:uuid}/submit", include_in_schema=False, guards=[is_signed_in], opt=BUYS)
 async def submit(request: Request, tx: NamedDependency[Tx], order_id: FromPath[UUID]) -> Response[Any]:
     _as_advertiser(request)
     work = _done(orders.submit_order(tx, request.app.state.settings, order_id))

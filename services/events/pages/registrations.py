@@ -24,6 +24,7 @@ from shared.calendar import local_day
 from shared.db import Tx, enter
 from shared.errors import Unprocessable
 from shared.fields import field_refused
+from shared.gate import BUYS
 from shared.http import once, read_form
 from shared.request import Request
 from shared.service import transaction
@@ -68,7 +69,7 @@ async def _form(request: Request, tx: Tx, slug: str, rows: list[tuple[str, str]]
     )
 
 
-@post("/events/{slug:str}/register", guards=[may_buy, bookings], include_in_schema=False)
+@post("/events/{slug:str}/register", guards=[may_buy, bookings], include_in_schema=False, opt=BUYS)
 async def register(request: Request, slug: FromPath[str]) -> Response[Any]:
     """Hold the tickets, then off to pay; refused, the form comes back as it was filled in, with the prices of now.
 

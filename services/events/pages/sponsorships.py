@@ -22,6 +22,7 @@ from services.events.tables import SponsorshipRow
 from shared import auth, clock
 from shared.calendar import local_day
 from shared.db import Tx, enter
+from shared.gate import BUYS
 from shared.http import once, read_form
 from shared.request import Request
 from shared.service import transaction
@@ -89,7 +90,9 @@ def _industries(lang: str) -> list[tuple[str, str]]:
     ]
 
 
-@post("/events/{slug:str}/sponsor/{package:uuid}", guards=[may_buy, bookings], include_in_schema=False)
+@post(
+    "/events/{slug:str}/sponsor/{package:uuid}", guards=[may_buy, bookings], include_in_schema=False, opt=BUYS
+)
 async def take_package(request: Request, slug: FromPath[str], package: FromPath[UUID]) -> Response[Any]:
     """Hold the package, then off to pay; refused, the form comes back as it was filled in, with the price of now."""
     form = await request.form()

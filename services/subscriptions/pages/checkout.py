@@ -21,6 +21,7 @@ from shared.auth import principal_of
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.errors import NotFound, Refused
+from shared.gate import BUYS
 from shared.http import once, read_form
 from shared.identity import is_local_path
 from shared.request import Request
@@ -103,7 +104,7 @@ async def _checkout(request: Request, tx: Tx, package: UUID, price: UUID | None,
     )
 
 
-@post("/subscribe/{package:uuid}", guards=[may_subscribe], include_in_schema=False)
+@post("/subscribe/{package:uuid}", guards=[may_subscribe], include_in_schema=False, opt=BUYS)
 async def order(request: Request, tx: NamedDependency[Tx], package: FromPath[UUID]) -> Response[Any]:
     """Make the contract and go to pay; refused, the checkout comes back as it was filled in."""
     sent = await request.form()
