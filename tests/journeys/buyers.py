@@ -61,7 +61,7 @@ def pay(house: WholeHouse, link: str) -> str:
     buyer = Client(house)
     address = f"{place.path}?{place.query}"
     end = time.monotonic() + PATIENCE_S
-    while "VNPAY" not in (shown := buyer.call("GET", address)).text:
+    while "_csrf_token" not in (shown := buyer.call("GET", address)).text:
         assert time.monotonic() < end, f"{place.path} does not offer to pay: {shown.text[-2000:]}"
         time.sleep(0.3)
     bank = buyer.form(address)
