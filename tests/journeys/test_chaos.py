@@ -115,7 +115,7 @@ def comes_back(house: Stormy, copies: Path) -> None:
         assert "Sound: " in again.command("ledger", "verify").stdout
 
 
-@pytest.mark.timeout(1800 if LONG else 900)
+@pytest.mark.timeout(1800 + AWAY_S if LONG else 900)
 def test_whatever_comes_over_the_house_it_ends_by_itself_and_every_paid_dong_is_delivered_and_booked_once(
     stormy: Stormy, copies: Path
 ) -> None:
