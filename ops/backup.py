@@ -1,97 +1,196 @@
-"""A copy of the embedded house at one instant, that can be checked by hashes and put into another folder."""
+"""A copy of the embedded house at one instant, in one file, that is checked by hashes and put into another folder."""
 
 import contextlib
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from datetime import datetime
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psycopg
 
 from ops.embedded import parts
+from ops.embedded.process import launched
 from ops.embedded.stack import Stack
+from ops.places import COPY, BadBackup, Place
 from ops.replay import hand_on_all
+from ops.sealing import seal, unseal
 from shared import clock
 from shared.contracts import SERVICES
 
-FORMAT = 1
+FORMAT = 2
 NAME = "nguonthu-"
-"""What the names of backups begin with; their instant follows, so that the last one comes last."""
+PLAIN, SEALED = ".tar", ".tar.age"
 
 KEPT = ("demo.json", "production.json")
 
+WORK = "copying"
+"""Where a home keeps what is under way; whoever was cut off left it to the next one, who removes it."""
 
-class BadBackup(Exception):
-    """A backup cannot be used, or a home cannot take one; the sentence says why, the hint what to do."""
-
-    def __init__(self, sentence: str, hint: str = "") -> None:
-        super().__init__(sentence)
-        self.hint = hint
+ROOM = 256 * 2**20
+"""Bytes that a copy leaves free: PostgreSQL and JetStream stop on a full disk."""
 
 
-def make(stack: Stack, folder: Path) -> Path:
-    """Copy databases, files and secrets below a folder. PostgreSQL must run; services may.
-
-    The six databases are copied at one instant (pg_basebackup), the files after them: files are only ever added,
-    so that every file that the databases name is there.
-    """
-    target = folder.absolute() / f"{NAME}{clock.now():%Y%m%d-%H%M%S}"
-    target.mkdir(parents=True, mode=0o700)
+@contextlib.contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Make or try a copy as the only one who does in a home. Raises BadBackup."""
+    home.mkdir(parents=True, exist_ok=True)
+    lock = os.open(home / "copies.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _fill(stack, target)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadBackup(
+                f"A copy of {home} is being made or tried just now.", "Wait until that one has ended."
+            ) from error
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def work_in(home: Path, name: str = WORK) -> Iterator[Path]:
+    """A folder of a home for the length of the block, closed to others."""
+    folder = home / name
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def make(stack: Stack, folder: Path, recipient: str = "") -> Path:
+    """Copy databases, files and secrets into a file of a folder, sealed where a recipient is named.
+
+    PostgreSQL must run; services may. The six databases are copied at one instant (pg_basebackup), the files after
+    them: files are only ever added, so that every file that the databases name is there. The file has its name once it
+    is whole and on the disk.
+    """
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _look_for_room(stack.home, folder)
+    target = folder / f"{NAME}{clock.now():%Y%m%d-%H%M%S}{SEALED if recipient else PLAIN}"
+    part = target.with_name(f"{target.name}.part")
+    for left in folder.glob(f"{NAME}*.part"):
+        left.unlink()
+    try:
+        with work_in(stack.home) as work:
+            _fill(stack, work)
+            if recipient:
+                seal(work / "copy.tar", part, recipient)
+            else:
+                shutil.move(work / "copy.tar", part)
+        _bring_to_disk(part)
+        part.rename(target)
     except BaseException:
-        shutil.rmtree(target)
+        part.unlink(missing_ok=True)
         raise
     return target
 
 
-def _fill(stack: Stack, target: Path) -> None:
-    """Copy everything, and write down last what there is: a folder without its manifest is no backup."""
-    counts, made_at = _counts(stack), clock.now()
-    _copy_databases(stack, target)
-    for name in ("files", "secrets"):
-        if (stack.home / name).exists():
-            shutil.copytree(stack.home / name, target / name, copy_function=_copy_what_stays)
-    for name in KEPT:
-        if (stack.home / name).exists():
-            shutil.copy2(stack.home / name, target / name)
-    manifest = {
-        "format": FORMAT,
-        "version": version("nguonthu"),
-        "postgres": _postgres_version(),
-        "made_at": made_at.isoformat(),
-        "facts_at_least": counts,
-        "files": {
-            str(file.relative_to(target)): _hash(file) for file in sorted(target.rglob("*")) if file.is_file()
-        },
+def _bring_to_disk(file: Path) -> None:
+    file.chmod(0o600)
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def _look_for_room(home: Path, folder: Path) -> None:
+    """Refuse to fill a disk. Databases pack to less than a third, which stands there three times; files stand twice."""
+    sizes = {
+        name: sum(file.stat().st_size for file in (home / name).rglob("*") if file.is_file())
+        for name in ("postgres", "files")
     }
-    (target / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    wanted = sizes["postgres"] + 2 * sizes["files"] + ROOM
+    for place in (home, folder):
+        if (free := shutil.disk_usage(place).free) < wanted:
+            raise BadBackup(
+                f"A copy may need {wanted // 2**20} MiB and {free // 2**20} MiB are free at {place}.",
+                "Free some space first.",
+            )
 
 
-def _copy_what_stays(source: str, target: str) -> None:
-    """Copy a file; one that is gone meanwhile was being written, and has got its name by now or never gets one."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.copy2(source, target)
+def _fill(stack: Stack, work: Path) -> None:
+    """Put everything into `copy.tar`, and as the last what there is: a copy without its manifest is none."""
+    counts, made_at = _counts(stack), clock.now()
+    _copy_databases(stack, work / "postgres")
+    # What others may hold twice by a link is put in twice: each name stands for itself.
+    with tarfile.open(work / "copy.tar", "w", dereference=True) as tar:
+        hashes = {name: _put(tar, file, name) for name, file in _what_there_is(stack.home, work)}
+        manifest = {
+            "format": FORMAT,
+            "version": version("nguonthu"),
+            "postgres": _postgres_version(),
+            "made_at": made_at.isoformat(),
+            "facts_at_least": counts,
+            "files": {name: told for name, told in hashes.items() if told},
+        }
+        text = json.dumps(manifest, indent=1).encode()
+        entry = tarfile.TarInfo("manifest.json")
+        entry.size = len(text)
+        tar.addfile(entry, BytesIO(text))
+    shutil.rmtree(work / "postgres")
+
+
+def _what_there_is(home: Path, work: Path) -> Iterator[tuple[str, Path]]:
+    """Each file of a copy by its name there."""
+    for root, name in ((work, "postgres"), (home, "files"), (home, "secrets")):
+        for file in sorted((root / name).rglob("*")):
+            if file.is_file():
+                yield str(file.relative_to(root)), file
+    for name in KEPT:
+        if (home / name).exists():
+            yield name, home / name
+
+
+class _Hashed:
+    """A file that is hashed while it is read: what the manifest says is what was copied."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self.source, self.hash = source, sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self.source.read(size)
+        self.hash.update(chunk)
+        return chunk
+
+
+def _put(tar: tarfile.TarFile, file: Path, name: str) -> str:
+    """Copy a file and return its hash.
+
+    One that is gone meanwhile was being written, and has got its name by now or never gets one: it has no hash.
+    """
+    try:
+        source = file.open("rb")
+    except FileNotFoundError:
+        return ""
+    with source:
+        hashed = _Hashed(source)
+        tar.addfile(tar.gettarinfo(arcname=name, fileobj=source), hashed)
+        return hashed.hash.hexdigest()
 
 
 def _copy_databases(stack: Stack, target: Path) -> None:
     done = subprocess.run(
-        [
-            str(parts.postgres_bin() / "pg_basebackup"),
-            *(
-                "--host=127.0.0.1",
-                f"--port={stack.ports.of('postgres')}",
-                "--username=postgres",
-                "--no-password",
-            ),
-            *(f"--pgdata={target / 'postgres'}", "--format=tar", "--gzip", "--wal-method=stream"),
-            "--checkpoint=fast",
-        ],
+        # It ends with us: who stops the house in the middle of a copy leaves nothing running.
+        launched(
+            [
+                str(parts.postgres_bin() / "pg_basebackup"),
+                *("--host=127.0.0.1", f"--port={stack.ports.of('postgres')}"),
+                *("--username=postgres", "--no-password"),
+                *(f"--pgdata={target}", "--format=tar", "--gzip", "--wal-method=stream"),
+                "--checkpoint=fast",
+            ]
+        ),
         env=parts.plain_env() | {"PGPASSWORD": stack.keys.text("postgres_admin")},
         capture_output=True,
         text=True,
@@ -101,53 +200,23 @@ def _copy_databases(stack: Stack, target: Path) -> None:
         raise BadBackup(f"pg_basebackup failed: {done.stderr.strip()[-300:]}")
 
 
-def held(folder: Path) -> list[Path]:
-    """The whole backups in a folder, the oldest first."""
-    return sorted(file.parent for file in folder.glob(f"{NAME}*/manifest.json"))
+def found_at(where: str) -> tuple[Place, str]:
+    """The place of a copy and its name, where one is named, or the last one's of a place. Raises BadBackup."""
+    above, _, name = where.rstrip("/").rpartition("/")
+    if COPY.fullmatch(name):
+        return Place(above or "."), name
+    place = Place(where)
+    if not (names := place.held()):
+        raise BadBackup(f"{where} is no backup, and holds none that is whole.", "nguonthu backup makes one.")
+    return place, names[-1]
 
 
-def newest(folder: Path) -> Path:
-    """The backup that a folder is, or the last one of those that it holds. Raises BadBackup."""
-    if (folder / "manifest.json").is_file():
-        return folder
-    if not (backups := held(folder)):
-        raise BadBackup(f"{folder} is no backup, and holds none that is whole.", "nguonthu backup makes one.")
-    return backups[-1]
+def unpack(place: Place, name: str, home: Path, key: str = "") -> dict[str, Any]:
+    """Put a copy into a home that is empty or does not exist, and return its manifest.
 
-
-def forget(folder: Path, keep: int) -> list[Path]:
-    """Remove the oldest backups of a folder until it holds no more than `keep`; returns those."""
-    old = held(folder)[:-keep]
-    for backup in old:
-        # First what makes it one: who is cut off in the middle leaves nothing that looks whole.
-        (backup / "manifest.json").unlink()
-        shutil.rmtree(backup)
-    return old
-
-
-def check(folder: Path) -> dict[str, Any]:
-    """Compare every file with the manifest and return the manifest. Raises BadBackup."""
-    try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise BadBackup(f"{folder} is no backup: its manifest.json cannot be read.") from error
-    if manifest.get("format") != FORMAT:
-        raise BadBackup(
-            f"{folder} was made by another version of this program (format {manifest.get('format')})."
-        )
-    if manifest["postgres"] != _postgres_version():
-        raise BadBackup(f"{folder} holds PostgreSQL {manifest['postgres']}; here is {_postgres_version()}.")
-    for name, expected in manifest["files"].items():
-        file = folder / name
-        if not file.is_file():
-            raise BadBackup(f"{name} is missing from the backup.")
-        if _hash(file) != expected:
-            raise BadBackup(f"{name} is not as it was when the backup was made.")
-    return manifest
-
-
-def unpack(folder: Path, home: Path) -> None:
-    """Put a backup into a home that is empty or does not exist. Raises BadBackup."""
+    Raises BadBackup where the copy is not whole and as it was, and leaves nothing behind. `key` is the text of the file
+    of the key that opens it.
+    """
     if home.exists() and any(home.iterdir()):
         raise BadBackup(
             f"{home} is not empty, and a restore never overwrites a house.",
@@ -155,45 +224,84 @@ def unpack(folder: Path, home: Path) -> None:
         )
     home.mkdir(parents=True, exist_ok=True)
     try:
-        _unpack(folder, home)
+        with work_in(home) as work:
+            tar = _opened(place, name, work, key)
+            taken = work / "taken"
+            try:
+                with tarfile.open(tar) as packed:
+                    packed.extractall(taken, filter="data")
+            except tarfile.TarError as error:
+                raise BadBackup(f"{name} is not whole: {error}.") from error
+            tar.unlink()
+            manifest = check(taken, name)
+            _unpack(taken, home)
     except BaseException:
         shutil.rmtree(home)
         raise
+    return manifest
 
 
-def _unpack(folder: Path, home: Path) -> None:
+def _opened(place: Place, name: str, work: Path, key: str) -> Path:
+    """A copy as a plain file in a folder, of which nothing is looked at before all of it was found unaltered."""
+    fetched, tar = work / name, work / "copy.tar"
+    place.fetch(name, fetched)
+    if name.endswith(SEALED):
+        unseal(fetched, tar, key)
+        fetched.unlink()
+        return tar
+    return fetched
+
+
+def check(folder: Path, name: str) -> dict[str, Any]:
+    """Compare every file with the manifest and return the manifest. Raises BadBackup."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadBackup(
+            f"{name} is not whole: its manifest.json, which is its end, cannot be read."
+        ) from error
+    if manifest.get("format") != FORMAT:
+        raise BadBackup(
+            f"{name} was made by another version of this program (format {manifest.get('format')})."
+        )
+    if manifest["postgres"] != _postgres_version():
+        raise BadBackup(f"{name} holds PostgreSQL {manifest['postgres']}; here is {_postgres_version()}.")
+    for each, expected in manifest["files"].items():
+        file = folder / each
+        if not file.is_file():
+            raise BadBackup(f"{each} is missing from {name}.")
+        if _hash(file) != expected:
+            raise BadBackup(f"{each} is not as it was when {name} was made.")
+    return manifest
+
+
+def _unpack(taken: Path, home: Path) -> None:
     fresh = home / "postgres.new"
     fresh.mkdir(mode=0o700)
     for archive, place in (("base.tar.gz", fresh), ("pg_wal.tar.gz", fresh / "pg_wal")):
-        with tarfile.open(folder / "postgres" / archive) as tar:
+        with tarfile.open(taken / "postgres" / archive) as tar:
             tar.extractall(place, filter="data")
-    for name in ("files", "secrets"):
-        if (folder / name).exists():
-            shutil.copytree(folder / name, home / name)
-    for name in KEPT:
-        if (folder / name).exists():
-            shutil.copy2(folder / name, home / name)
+    for name in ("files", "secrets", *KEPT):
+        if (taken / name).exists():
+            (taken / name).rename(home / name)
+    if (home / "secrets").exists():
+        (home / "secrets").chmod(0o700)
     # Last, so that a home that was cut off halfway does not start.
     fresh.chmod(0o700)
     fresh.rename(home / "postgres")
 
 
-def settle(home: Path, manifest: dict[str, Any]) -> int:
-    """Start the restored stores, compare them, and hand on the facts that JetStream held and that were not handled.
+def settle(stack: Stack, manifest: dict[str, Any]) -> int:
+    """Compare a restored PostgreSQL, and hand on the facts that JetStream held and that were not handled.
 
     Returns how many those were. Raises BadBackup when facts are missing.
     """
-    stack = Stack(home)
-    stack.start(("postgres",))
-    try:
-        counts = _counts(stack)
-        for service, expected in manifest["facts_at_least"].items():
-            if (found := counts.get(service, 0)) < expected:
-                raise BadBackup(f"{service} has {found} facts where the backup had {expected}.")
-        made_at = datetime.fromisoformat(manifest["made_at"])
-        return hand_on_all(stack.settings, made_at, manifest["facts_at_least"])
-    finally:
-        stack.stop()
+    counts = _counts(stack)
+    for service, expected in manifest["facts_at_least"].items():
+        if (found := counts.get(service, 0)) < expected:
+            raise BadBackup(f"{service} has {found} facts where the backup had {expected}.")
+    made_at = datetime.fromisoformat(manifest["made_at"])
+    return hand_on_all(stack.settings, made_at, manifest["facts_at_least"])
 
 
 def _counts(stack: Stack) -> dict[str, int]:

@@ -101,6 +101,12 @@ CHECKS = (
         "is no address that people can answer",
     ),
     Check(
+        "BACKUP_RECIPIENT",
+        (HOUSE,),
+        lambda settings: bool(settings.backup_recipient) or not settings.backup_to,
+        "is not set, so that copies with all secrets in them would lie open at BACKUP_TO",
+    ),
+    Check(
         "SECRET",
         SERVICES,
         lambda settings: _is_secret(settings.secret),

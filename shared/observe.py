@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from redis.exceptions import RedisError
 from structlog.tracebacks import ExceptionDictTransformer
 
-from shared import clock, held
+from shared import clock, copies, held
 from shared.request import Request
 
 REGISTRY = CollectorRegistry()
@@ -82,6 +82,10 @@ AWAY = _gauge(
     "nguonthu_streams_away", "Streams and consumers of NATS that are missing or have no leader, as last seen"
 )
 DISK = _gauge("nguonthu_disk_free_bytes", "What is free on the disk of the service's files")
+COPIES = _gauge(
+    "nguonthu_copies_amiss",
+    "How much is amiss with the copies of the embedded house, as `nguonthu status` says it",
+)
 REDIS_AWAY = _gauge(
     "nguonthu_redis_away", "1 while the service does not reach Redis, without which it goes on"
 )
@@ -197,6 +201,7 @@ async def metrics(request: Request) -> bytes:
     AWAY.set(len(kit.presence.away))
     REDIS_AWAY.set("redis" in away)
     DISK.set(_free(kit.settings.home))
+    COPIES.set(len(copies.troubles(copies.read(kit.settings.home), clock.now())))
     return generate_latest(_figures())
 
 

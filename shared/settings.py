@@ -1,6 +1,7 @@
 """Every setting of the house, read once from the environment; `docs/settings.md` lists them all."""
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 PREFIX = "NGUONTHU_"
+TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 DEMO_SECRET = "demo-only-demo-only-demo-only-demo-only"  # noqa: S105 - published, and refused where it matters
 
 
@@ -67,6 +69,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, "Secret with which the service enters Redis under its own name; empty where Redis asks for none"
     ] = ""
     files_url: Annotated[str, "Where files are kept: empty for `home/files`, or s3://bucket/prefix"] = ""
+    backup_at: Annotated[
+        str,
+        "Time of the day in Viet Nam, such as 03:15, at which the embedded house copies itself; empty: never",
+    ] = ""
+    backup_keep: Annotated[
+        int, "How many copies the embedded house leaves, in its own folder and where they are brought"
+    ] = 14
+    backup_to: Annotated[
+        str,
+        "Where each copy is brought besides: a folder of another disk, or s3://bucket/prefix; empty: nowhere",
+    ] = ""
+    backup_recipient: Annotated[
+        str,
+        "Public half of the key for which copies are sealed (`nguonthu backup-key` makes one); empty: open",
+    ] = ""
+    backup_key: Annotated[
+        str, "The key that opens sealed copies, for `restore` and its drills; best on another machine alone"
+    ] = ""
+    backup_drill_days: Annotated[
+        int, "So many days may lie between two drills (`nguonthu restore --drill`); 0 asks for none"
+    ] = 30
     smtp_url: Annotated[
         str, "SMTP server as smtp://user:password@host:port; empty keeps mail in the inbox"
     ] = ""
@@ -188,6 +211,10 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     settings = Settings(**values)  # type: ignore[arg-type]
     if len(settings.secret) < 32:  # noqa: PLR2004
         raise BadSetting(f"{PREFIX}SECRET is shorter than 32 characters.")
+    if settings.backup_at and not TIME.fullmatch(settings.backup_at):
+        raise BadSetting(f"{PREFIX}BACKUP_AT={settings.backup_at!r} is no time of the day, such as 03:15.")
+    if settings.backup_keep < 1 or settings.backup_drill_days < 0:
+        raise BadSetting(f"{PREFIX}BACKUP_KEEP is 1 or more, and {PREFIX}BACKUP_DRILL_DAYS 0 or more.")
     return settings
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ops.cli import care, facts, running, streams
+from ops.cli import care, copies, facts, running, streams
 from ops.cli.screen import Sorry, complain
 from shared.contracts import SERVICES
 from shared.settings import BadSetting
@@ -21,6 +21,7 @@ Start with: nguonthu up
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 running.add_to(app)
 care.add_to(app)
+copies.add_to(app)
 app.add_typer(facts.app, name="facts", help="See facts pass, and handle again those that were parked.")
 app.add_typer(streams.app, name="streams", help="Make streams of NATS anew that were lost.")
 

@@ -1,11 +1,10 @@
-"""Commands that look after the house's data: init, migrate, seed, simulate, contracts, backup, restore, upgrade."""
+"""Commands that look after the house's data: init, migrate, seed, simulate, contracts, upgrade."""
 
 import asyncio
 import contextlib
 import gc
 import json
 import os
-import shutil
 from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -38,7 +37,7 @@ QUORUM = 3
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (init, migrate, seed, simulate, contracts, backup, restore, upgrade, secrets, turn_key):
+    for command in (init, migrate, seed, simulate, contracts, upgrade, secrets, turn_key):
         app.command()(command)
 
 
@@ -78,7 +77,12 @@ def _checklist(settings: Settings) -> None:
         _tick("What each service holds: one that others reach refuses to start and says what is missing")
     copies = settings.nats_replicas
     _tick(f"{PREFIX}NATS_REPLICAS is {copies}; 3, on three nodes, outlive one of them", done=copies >= QUORUM)
-    _tick("A backup was made and restored once: nguonthu backup, nguonthu restore")
+    if who == HOUSE:
+        _tick(
+            f"{PREFIX}BACKUP_AT makes a copy each night; _TO brings it elsewhere, _RECIPIENT seals it",
+            done=bool(settings.backup_at and settings.backup_to and settings.backup_recipient),
+        )
+    _tick("A backup was made and restored once: nguonthu backup, nguonthu restore --drill")
     _tick("Two administrators have enrolled, each with TOTP")
 
 
@@ -223,63 +227,11 @@ def contracts(
     say("Written: " + ", ".join(changed) if changed else "Nothing has changed.")
 
 
-def backup(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Where to; NGUONTHU_HOME/backups when left out.")
-    ] = None,
-    keep: Annotated[
-        int, typer.Option(min=0, help="Remove the oldest ones there until so many are left; 0 removes none.")
-    ] = 0,
-) -> None:
-    """Copy databases (at one instant), files and secrets into a folder, with the hash of each file."""
-    from ops import backup as copies
-
-    with house() as reached:
-        if reached.stack is None:
-            raise Sorry(
-                "This house's PostgreSQL is looked after elsewhere.",
-                "docs/operations/restore.md says how its own tools copy all six databases at one instant.",
-            )
-        with step("Backup"):
-            made = copies.make(reached.stack, folder or reached.stack.home / "backups")
-    if keep and (gone := copies.forget(made.parent, keep)):
-        say(f"Removed the oldest: {', '.join(backup.name for backup in gone)}")
-    say(f"The backup is in {made}. It holds secrets: keep it as you keep them.")
-    say(f"The way back: nguonthu restore {made} --to NEW_FOLDER")
-
-
-def restore(
-    backup_folder: Annotated[Path, typer.Argument(help="A folder that `nguonthu backup` made.")],
-    to: Annotated[
-        Path | None, typer.Option(help="The new home; NGUONTHU_HOME when left out. Empty, or not there.")
-    ] = None,
-) -> None:
-    """Put a backup into a new home, check it against its hashes, and hand facts on that were under way."""
-    from ops import backup as copies
-
-    if to is None and is_deployed():
-        raise Sorry(
-            "This house's PostgreSQL is looked after elsewhere, and is restored there.",
-            "docs/operations/restore.md says how. To look into a backup here: --to NEW_FOLDER",
-        )
-    home = to.absolute() if to else home_of()
-    try:
-        found = copies.newest(backup_folder)
-        with step(f"Hashes of {found.name}"):
-            manifest = copies.check(found)
-        with step("Databases, files and secrets"):
-            copies.unpack(found, home)
-        with step("Facts that were under way"):
-            handed = copies.settle(home, manifest)
-    except copies.BadBackup as error:
-        raise Sorry(str(error), error.hint) from error
-    say(f"{handed} facts were handed on. Start it with: NGUONTHU_HOME={home} nguonthu up")
-
-
 def upgrade() -> None:
     """Check, back up, migrate all or nothing; and say the way back. The house must be at rest."""
-    from ops import backup as copies
+    from ops.backup import alone, make
     from ops.migrate import NotMigrated, migrate_all
+    from ops.places import BadBackup
 
     if is_deployed():
         raise Sorry(
@@ -292,9 +244,12 @@ def upgrade() -> None:
         if stack is None:
             raise Sorry("There is no embedded house here.")
         with step("Preflight"):
-            _preflight(home, reached)
-        with step("Backup"):
-            made = copies.make(stack, home / "backups")
+            _preflight(reached)
+        try:
+            with step("Backup"), alone(home):
+                made = make(stack, home / "backups", reached.settings.backup_recipient)
+        except BadBackup as error:
+            raise Sorry(str(error), error.hint) from error
         try:
             with step("Migrations"):
                 migrate_all(reached.settings)
@@ -306,18 +261,11 @@ def upgrade() -> None:
     say("Upgraded. Start it with: nguonthu up")
 
 
-def _preflight(home: Path, reached: Reached) -> None:
+def _preflight(reached: Reached) -> None:
     from psycopg.errors import UndefinedTable
 
     from ops.replay import held
 
-    size = sum(file.stat().st_size for file in home.rglob("*") if file.is_file())
-    free = shutil.disk_usage(home).free
-    if free < 2 * size:
-        raise Sorry(
-            f"A backup may need {2 * size // 2**20} MiB and {free // 2**20} MiB are free.",
-            "Free some space first.",
-        )
     parked = []
     for name in SERVICES:
         # A service that this version brings along has no tables yet.

@@ -24,7 +24,7 @@ T = TypeVar("T")
 def verify() -> None:
     """Recompute every hash and balance of the books."""
     with house() as reached, step("Hashes, balances, rollups, decisions"):
-        proof = asyncio.run(inside(settings_of(reached, "ledger"), "worker", rebuilding.verify))
+        proof = proven(settings_of(reached, "ledger"))
     if proof.findings:
         for finding in proof.findings[:20]:
             say(finding)
@@ -32,6 +32,11 @@ def verify() -> None:
             f"The books are not sound: {len(proof.findings)} findings.", "Keep the database as it is."
         )
     say(f"Sound: {proof.facts} facts, {proof.entries} entries, {proof.legs} legs.")
+
+
+def proven(settings: Settings) -> rebuilding.Proof:
+    """What recomputing the books finds."""
+    return asyncio.run(inside(settings, "worker", rebuilding.verify))
 
 
 @app.command()

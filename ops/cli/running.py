@@ -180,6 +180,8 @@ def status(
         table(("part", "state", "process", "port", "what it waits for"), rows)
     else:
         say("The house does not run. Start it with: nguonthu up")
+    for trouble in [] if as_json else state.copies:
+        say(f"Copies: {trouble}")
     if not state.ready:
         raise typer.Exit(1)
 

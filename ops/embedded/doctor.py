@@ -19,7 +19,7 @@ from ops.embedded.process import CannotStart
 from ops.embedded.stack import Stack
 from ops.embedded.state import listening_beyond_loopback, look, read_run
 from ops.golive import load
-from shared import clock, held
+from shared import clock, copies, held
 from shared.consume import VERSION
 from shared.contracts import SERVICES
 from shared.settings import BadSetting
@@ -47,6 +47,7 @@ def examine(home: Path) -> Iterator[Finding]:
     yield from _programs()
     yield _disk(home)
     yield from _folder(home)
+    yield from _copies(home)
     if read_run(home):
         yield from _running(home)
     else:
@@ -118,6 +119,25 @@ def _folder(home: Path) -> Iterator[Finding]:
         yield Finding(str(error), "Run the house as an ordinary user who owns its folder.")
     else:
         yield Finding(f"Data belongs in {home}")
+
+
+def _copies(home: Path) -> Iterator[Finding]:
+    record = copies.read(home)
+    for trouble in copies.troubles(record, clock.now()):
+        yield Finding(
+            f"Copies: {trouble}",
+            f"All that was said is in {home / 'logs' / 'copier.log'}; nguonthu backup tries now.",
+        )
+    well = record.copied.well_at
+    if (
+        (home / "production.json").exists()
+        and not record.at
+        and (well is None or copies.is_late(well, clock.now()))
+    ):
+        yield Finding(
+            "Nobody makes copies of this house at a time of its own",
+            "Set NGUONTHU_BACKUP_AT, or let cron run nguonthu backup: docs/operations/restore.md",
+        )
 
 
 def _resting(home: Path) -> Iterator[Finding]:

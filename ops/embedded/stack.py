@@ -256,7 +256,8 @@ class Stack:
             decided["NGUONTHU_REDIS_URL"] = f"redis://127.0.0.1:{self.ports.of('redis')}/0"
             decided["NGUONTHU_NATS_URL"] = f"nats://127.0.0.1:{self.ports.of('nats')}"
         # A file named by `…_FILE` would win over what is decided here.
-        given = {key: value for key, value in self.given.items() if key.removesuffix("_FILE") not in decided}
+        withheld = {*decided, *([f"{PREFIX}BACKUP_KEY"] if service else [])}
+        given = {key: value for key, value in self.given.items() if key.removesuffix("_FILE") not in withheld}
         return given | decided
 
     def settings(self, service: str | None = None) -> Settings:

@@ -12,6 +12,7 @@ import psutil
 from ops.embedded import apps, parts
 from ops.embedded.ports import Ports
 from ops.embedded.process import is_same
+from shared import clock, copies
 
 
 class PartState(msgspec.Struct, frozen=True):
@@ -29,6 +30,8 @@ class HouseState(msgspec.Struct, frozen=True):
 
     address: str
     parts: list[PartState]
+    copies: list[str]
+    """What is amiss with the copies of its home, which keeps nothing from serving."""
 
     @property
     def ready(self) -> bool:
@@ -57,12 +60,11 @@ def read_run(home: Path) -> Run | None:
 
 def look(home: Path) -> HouseState:
     """Ask every part whether it serves."""
-    run = read_run(home)
+    run, amiss = read_run(home), copies.troubles(copies.read(home), clock.now())
     if run is None:
-        return HouseState("", [])
-    return HouseState(
-        run.address if run.ready else "", [_look_at(home, name, note) for name, note in run.parts.items()]
-    )
+        return HouseState("", [], amiss)
+    parts_now = [_look_at(home, name, note) for name, note in run.parts.items()]
+    return HouseState(run.address if run.ready else "", parts_now, amiss)
 
 
 def _look_at(home: Path, name: str, note: dict[str, float]) -> PartState:

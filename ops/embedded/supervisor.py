@@ -21,6 +21,7 @@ import psycopg
 
 from ops import mending
 from ops.embedded.apps import APPS, EDGE
+from ops.embedded.copier import Copier
 from ops.embedded.mender import Mender
 from ops.embedded.process import CannotStart
 from ops.embedded.stack import STORES, Stack
@@ -73,6 +74,7 @@ class Supervisor:
         self.stack = Stack(home, self.say, given=self.given)
         self.watch = Watch(self.stack)
         self.mender = Mender(self.stack)
+        self.copier = Copier(self.stack, self.wishes)
         self._pauses: dict[str, Pause] = {}
         self._next_look = 0.0
         self._trouble = ""
@@ -95,6 +97,7 @@ class Supervisor:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)
                 self.mender.stop()
+                self.copier.stop()
                 self.stack.stop()
 
     def _stay(self, asked: list[int]) -> NoReturn:
@@ -103,6 +106,7 @@ class Supervisor:
             self._without_dying(self.tend)
             if time.monotonic() >= self._next_look:
                 self._without_dying(self.look)
+                self._without_dying(self.copier.look)
                 self._next_look = time.monotonic() + LOOK_S
         raise Stopping
 

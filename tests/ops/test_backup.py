@@ -1,7 +1,7 @@
 """Backups: what was copied comes back elsewhere, what was under way goes on, and nothing is done a second time."""
 
 import shutil
-import subprocess
+import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -13,7 +13,9 @@ import pytest
 
 from ops import backup as copies
 from ops.embedded import Stack
+from ops.embedded.stack import running
 from ops.migrate import migrate_all
+from ops.places import Place
 from shared import clock
 from shared.contracts import SERVICES
 from tests.ops.test_cli import nguonthu
@@ -100,11 +102,10 @@ def test_a_backup_restores_to_another_home_and_hands_on_only_what_nobody_handled
 
 
 def test_days_count_from_the_backup_and_not_from_the_restore(lived: tuple[Path, Path], folder: Path) -> None:
-    manifest = copies.check(copies.newest(lived[1]))
-    copies.unpack(copies.newest(lived[1]), folder / "new")
+    manifest = copies.unpack(*copies.found_at(str(lived[1])), folder / "new")
     late = clock.DrivenClock(clock.now() + timedelta(days=300), 7)
-    with clock.driven(late):
-        assert copies.settle(folder / "new", manifest) == 1
+    with clock.driven(late), running(folder / "new", ["postgres"]) as stack:
+        assert copies.settle(stack, manifest) == 1
 
 
 def test_without_another_folder_a_restore_goes_where_the_house_is_looked_for(
@@ -120,54 +121,84 @@ def test_without_another_folder_a_restore_goes_where_the_house_is_looked_for(
     assert (folder / "fresh" / "postgres" / "PG_VERSION").exists()
 
 
+def the_copy(lived: tuple[Path, Path]) -> Path:
+    place, name = copies.found_at(str(lived[1]))
+    return Path(place.where) / name
+
+
 def test_of_several_backups_the_last_whole_one_is_taken(lived: tuple[Path, Path], tmp_path: Path) -> None:
-    whole = copies.newest(lived[1])
-    shutil.copytree(whole, tmp_path / "nguonthu-20250101-000000")
-    last = shutil.copytree(whole, tmp_path / "nguonthu-20250102-000000")
-    (tmp_path / "nguonthu-20250103-000000").mkdir()
-    assert copies.newest(tmp_path) == last
-    assert copies.newest(last) == last
+    for name in ("20250101-000000.tar", "20250102-000000.tar", "20250103-000000.tar.part"):
+        shutil.copy(the_copy(lived), tmp_path / f"nguonthu-{name}")
+    first, last = "nguonthu-20250101-000000.tar", "nguonthu-20250102-000000.tar"
+    assert copies.found_at(str(tmp_path))[1] == last
+    assert copies.found_at(f"{tmp_path}/{first}")[1] == first
 
 
 def test_of_many_backups_the_last_are_kept(lived: tuple[Path, Path], tmp_path: Path) -> None:
     for n in range(1, 4):
-        shutil.copytree(copies.newest(lived[1]), tmp_path / f"nguonthu-2025010{n}-000000")
-    (tmp_path / "else").mkdir()
-    assert [backup.name[-10:] for backup in copies.forget(tmp_path, 2)] == ["101-000000"]
-    assert sorted(kept.name[:12] for kept in tmp_path.iterdir()) == ["else", "nguonthu-202", "nguonthu-202"]
-    assert copies.forget(tmp_path, 2) == []
+        (tmp_path / f"nguonthu-2025010{n}-000000.tar").touch()
+    (tmp_path / "else").touch()
+    assert Place(str(tmp_path)).forget(2) == ["nguonthu-20250101-000000.tar"]
+    assert sorted(kept.name[:17] for kept in tmp_path.iterdir()) == [
+        "else",
+        "nguonthu-20250102",
+        "nguonthu-20250103",
+    ]
+    assert Place(str(tmp_path)).forget(2) == []
 
 
-def test_a_backup_that_was_altered_is_refused_and_nothing_is_made(
+def altered(copy: Path, target: Path, at: int) -> Path:
+    """The same copy, of which one byte is another."""
+    content = bytearray(copy.read_bytes())
+    content[at] ^= 1
+    made = target / copy.name
+    made.write_bytes(content)
+    return made
+
+
+def test_an_open_backup_that_was_altered_or_cut_short_is_refused_and_nothing_is_made(
     lived: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    altered = tmp_path / "altered"
-    subprocess.run(["cp", "-a", str(copies.newest(lived[1])), str(altered)], check=True)
-    (altered / "files" / "ads" / "abc").write_bytes(b"Picture")
-    told = nguonthu("restore", str(altered), "--to", str(tmp_path / "new"))
+    whole = the_copy(lived)
+    bad = altered(whole, tmp_path, whole.read_bytes().index(b"picture"))
+    told = nguonthu("restore", str(bad), "--to", str(tmp_path / "new"))
     assert told.returncode == 1
     assert "files/ads/abc is not as it was" in told.stderr
+    bad.write_bytes(whole.read_bytes()[: -15 * 1024])
+    with pytest.raises(copies.BadBackup, match="is not whole"):
+        copies.unpack(*copies.found_at(str(bad)), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
-def test_a_backup_that_fails_half_way_leaves_no_folder(
+def test_a_backup_that_fails_half_way_leaves_nothing(
     lived: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
+    home = tmp_path / "home"
     monkeypatch.setattr(copies, "_copy_databases", full)
     monkeypatch.setattr(copies, "_counts", lambda _: {})
     with pytest.raises(OSError, match="No space left"):
-        copies.make(Stack(lived[0]), tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    shutil.copytree(copies.newest(lived[1]), tmp_path / "copy")
+        copies.make(Stack(home), tmp_path / "copies")
+    assert list((tmp_path / "copies").iterdir()) == []
+    assert not (home / "copying").exists()
     monkeypatch.setattr(copies.tarfile, "open", full)
     with pytest.raises(OSError, match="No space left"):
-        copies.unpack(tmp_path / "copy", tmp_path / "new")
+        copies.unpack(*copies.found_at(str(lived[1])), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
+def test_a_backup_that_would_fill_the_disk_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "ROOM", 2**60)
+    with pytest.raises(copies.BadBackup, match="MiB are free"):
+        copies.make(Stack(tmp_path / "home"), tmp_path / "copies")
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
 def test_a_file_that_vanishes_while_it_is_copied_stops_no_backup(tmp_path: Path) -> None:
-    copies._copy_what_stays(str(tmp_path / "being-written#1"), str(tmp_path / "copy"))
-    assert list(tmp_path.iterdir()) == []
+    with tarfile.open(tmp_path / "copy.tar", "w") as tar:
+        assert copies._put(tar, tmp_path / "being-written#1", "files/being-written#1") == ""
+        assert tar.getnames() == []

@@ -147,7 +147,7 @@ def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
 
 def test_status_of_a_house_at_rest_says_so(tmp_path: Path) -> None:
     told = nguonthu("status", "--json", NGUONTHU_HOME=str(tmp_path / "home"))
-    assert (told.returncode, json.loads(told.stdout)) == (1, {"address": "", "parts": []})
+    assert (told.returncode, json.loads(told.stdout)) == (1, {"address": "", "parts": [], "copies": []})
     assert not (tmp_path / "home").exists(), "looking must not make anything"
     assert "nguonthu up" in nguonthu("status", NGUONTHU_HOME=str(tmp_path / "home")).stdout
     assert nguonthu("down", NGUONTHU_HOME=str(tmp_path / "home")).stdout == "Nothing was running.\n"

@@ -31,6 +31,8 @@ SAFE = {
     "token_private_key": "{}",
     "listen": "0.0.0.0",
     "operator_secret": "o" * 64,
+    "backup_to": "s3://copies",
+    "backup_recipient": "age1",
 }
 UNSAFE: dict[str, list[object]] = {
     "production": [False],
@@ -52,6 +54,7 @@ UNSAFE: dict[str, list[object]] = {
     "vnpay_terminals": ["", SIMULATED, "bkh:BKH00001:"],
     "smtp_url": [""],
     "mail_from": ["Nguồn Thu <no-reply@localhost>"],
+    "backup_recipient": [""],
     "secret": [Settings().secret, f"{Settings().secret} ", "s" * 31],
     "csrf_secret": [Settings().csrf_secret, Settings().csrf_secret.upper(), "s" * 31],
     "operator_secret": ["s" * 31],

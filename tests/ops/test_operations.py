@@ -72,11 +72,14 @@ def test_the_house_is_upgraded_copied_restored_and_led_back_as_the_pages_say(fol
     )
     assert made.returncode == 0, made.stderr
     forward, back = recipes("versions", "The embedded house")
-    copy, restore = recipes("restore", "The embedded house")
+    key, copy, restore, drill = recipes("restore", "The embedded house")
     try:
         assert "Upgraded." in follow(forward, folder, **env)
-        follow(copy, folder, **env)
-        assert "Sound: " in follow(restore, folder, **env)
+        public = follow(key, folder).splitlines()[0].removeprefix("NGUONTHU_BACKUP_RECIPIENT=")
+        places = {"RECIPIENT": public, "ELSEWHERE": str(folder / "elsewhere")}
+        follow(copy, folder, **env, **places)
+        assert "Sound: " in follow(restore, folder, **env, **places)
+        assert "came back whole" in follow(drill, folder, **env, **places)
         follow(back, folder, **env)
     finally:
         for home in ("home", "back"):
