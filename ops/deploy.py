@@ -60,7 +60,8 @@ def write_secrets(folder: Path) -> list[str]:
     keys = Keys(folder)
     admin = keys.text("postgres_admin")
     operator = keys.text("operator")
-    held = {service: of_service(operator, service) for service in SERVICES}
+    formers = keys.formers()
+    held = {service: of_service(operator, service, formers) for service in SERVICES}
     made = {
         **{
             f"{name}_{service}": value

@@ -1,8 +1,11 @@
-"""Links that carry their own permission: a path, its parameters and an expiry, signed by who made it."""
+"""Links that carry their own permission: a path, its parameters and an expiry, signed by who made it.
+
+What is signed is signed by the key of now; where that was turned, the one of before still opens for a while.
+"""
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
@@ -15,6 +18,10 @@ NOT_OURS = "There is nothing here: the link is not one of ours."
 TOO_LATE = "This link has expired; ask for a new one where it came from."
 
 
+OWN = "own"
+"""Whose key a service's own is; all others are sellers'."""
+
+
 class LinkExpired(Refused, status=410):
     """A link of ours whose time is over; where it came from gives a new one."""
 
@@ -22,6 +29,39 @@ class LinkExpired(Refused, status=410):
 def signature(settings: Settings, purpose: str, text: str) -> str:
     """A keyed SHA-256 in hexadecimal; the purpose keeps one use's signatures from serving another."""
     return _signature(settings.secret, purpose, text)
+
+
+def signatures(settings: Settings, purpose: str, text: str) -> Iterator[str]:
+    """That signature by each key which may still open it, the one of now first."""
+    return (_signature(key, purpose, text) for key in openers(settings))
+
+
+def fits(settings: Settings, purpose: str, text: str, given: str) -> bool:
+    """Whether this is a signature of ours."""
+    return _is_one_of(signatures(settings, purpose, text), given)
+
+
+def _is_one_of(signatures: Iterator[str], given: str) -> bool:
+    return any(hmac.compare_digest(one.encode(), given.encode()) for one in signatures)
+
+
+def openers(settings: Settings, of: str = OWN, *, whenever: bool = False) -> list[str]:
+    """The keys by which is opened what a service or a seller signed: that of now, and those of before in their time.
+
+    `whenever` is for what we ourselves keep sealed, and seal anew: there the time of a key is not over.
+    """
+    now = clock.now().timestamp()
+    signing = settings.secret if of == OWN else _keys_in(settings.pay_link_keys).get(of, "")
+    formers = _keys_of_before(settings.former_keys)
+    before = [keys.get(of, "") for until, keys in formers if whenever or until > now]
+    return [key for key in (signing, *before) if key]
+
+
+@cache
+def _keys_of_before(text: str) -> list[tuple[int, dict[str, str]]]:
+    """Until when the keys of each turn open, and whose they are. Its end must never be taken for somebody's key."""
+    turns = [dict(_keys_in(turn)) for turn in text.split(";") if turn]
+    return [(int(keys.pop("until")), keys) for keys in turns]
 
 
 def _signature(key: str, purpose: str, text: str) -> str:
@@ -43,7 +83,7 @@ def opened(settings: Settings, path: str, query: str) -> dict[str, str]:
 
     Parameters that were added behind the signature are ignored.
     """
-    params, in_time = _read(settings.secret, path, query)
+    params, in_time = _read(openers(settings), path, query)
     if not in_time:
         raise LinkExpired(TOO_LATE)
     return params
@@ -64,10 +104,7 @@ def read_pay_link(settings: Settings, invoice: UUID, query: str) -> tuple[dict[s
     seller's is for the page to check.
     """
     seller = dict(parse_qsl(query)).get("seller", "")
-    key = _keys_in(settings.pay_link_keys).get(seller) if seller else settings.secret
-    if not key:
-        raise NotFound(NOT_OURS)
-    return _read(key, f"/pay/{invoice}", query)
+    return _read(openers(settings, seller or OWN), f"/pay/{invoice}", query)
 
 
 @cache
@@ -81,10 +118,10 @@ def _signed(key: str, path: str, ttl_s: int, params: Mapping[str, object]) -> st
     return f"{path}?{text}&sig={_signature(key, 'link', f'{path}?{text}')}"
 
 
-def _read(key: str, path: str, query: str) -> tuple[dict[str, str], bool]:
+def _read(keys: Sequence[str], path: str, query: str) -> tuple[dict[str, str], bool]:
     head, _, tail = query.partition("&sig=")
     given = tail.split("&", 1)[0]
-    if not hmac.compare_digest(_signature(key, "link", f"{path}?{head}").encode(), given.encode()):
+    if not _is_one_of((_signature(key, "link", f"{path}?{head}") for key in keys), given):
         raise NotFound(NOT_OURS)
     params = dict(parse_qsl(head))
     return params, int(params.pop("exp")) >= clock.now().timestamp()

@@ -14,6 +14,9 @@ PREFIX = "NGUONTHU_"
 TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 DEMO_SECRET = "demo-only-demo-only-demo-only-demo-only"  # noqa: S105 - published, and refused where it matters
 
+TURNS = re.compile(r"((^|;)until:\d+(,[a-z]+:\w+)+)*")
+"""How the keys of before are written, one turn behind the other."""
+
 
 class Budget(msgspec.Struct, frozen=True):
     """How much may be had at once, and again in each `per_s` seconds: by one who is known, by a network's unknown."""
@@ -108,6 +111,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pay_link_keys: Annotated[
         str,
         "One seller:key each, separated by commas: a seller signs pay links by its own, payments opens all",
+    ] = ""
+    former_keys: Annotated[
+        str,
+        "What the operator's secrets of before opened, as until:seconds,own:key,seller:key, with a semicolon between "
+        "two turns: until then these keys open what they signed, and they sign nothing",
     ] = ""
     token_private_key: Annotated[str, "Ed25519 private JWK of accounts; other services leave it empty"] = ""
     token_public_keys: Annotated[str, "JWK set with which page tokens and API keys are verified"] = ""
@@ -215,6 +223,10 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         raise BadSetting(f"{PREFIX}BACKUP_AT={settings.backup_at!r} is no time of the day, such as 03:15.")
     if settings.backup_keep < 1 or settings.backup_drill_days < 0:
         raise BadSetting(f"{PREFIX}BACKUP_KEEP is 1 or more, and {PREFIX}BACKUP_DRILL_DAYS 0 or more.")
+    if not TURNS.fullmatch(settings.former_keys):
+        raise BadSetting(
+            f"{PREFIX}FORMER_KEYS is not written as until:seconds,own:key,…; `turn-secret` writes it."
+        )
     return settings
 
 

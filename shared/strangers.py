@@ -7,7 +7,6 @@ nothing, and what strangers spend is never taken from somebody known.
 """
 
 import contextlib
-import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 
@@ -76,8 +75,8 @@ def device_value(settings: Settings, secret: str) -> str:
 def device_of(settings: Settings, cookies: Mapping[str, str]) -> str:
     """The secret of the device that asks, or nothing where it brings no cookie of ours."""
     secret, _, signature = cookies.get(device_cookie(settings), "").partition(".")
-    fits = hmac.compare_digest(links.signature(settings, "device", secret).encode(), signature.encode())
-    return secret if fits and len(secret) == SECRET_LENGTH else ""
+    ours = links.fits(settings, "device", secret, signature)
+    return secret if ours and len(secret) == SECRET_LENGTH else ""
 
 
 async def spend(kit: Kit, name: str, budget: Budget, asker: Asker, cost: int = 1) -> int:

@@ -1,4 +1,4 @@
-"""Commands that look after the house's data: init, migrate, seed, simulate, contracts, upgrade."""
+"""Commands that look after the house's data and secrets: init, migrate, seed, simulate, contracts, upgrade."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ QUORUM = 3
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (init, migrate, seed, simulate, contracts, upgrade, secrets, turn_key):
+    for command in (init, migrate, seed, simulate, contracts, upgrade, secrets, turn_key, turn_secret):
         app.command()(command)
 
 
@@ -308,3 +308,31 @@ def turn_key(
     for name in ("token_private_key", "token_public_keys"):
         (folder / name).chmod(mode)
     say(f"{len(keys.token_public_keys())} keys are taken now. Start all services anew, accounts as the last.")
+
+
+def turn_secret(
+    folder: Annotated[Path, typer.Argument(help="Of the secrets: NGUONTHU_HOME/secrets, or deploy/secrets.")],
+    days: Annotated[
+        int, typer.Option(min=1, help="For so long is opened what the one of before signed.")
+    ] = 400,
+    leaked: Annotated[
+        bool, typer.Option("--leaked", help="Take nothing any more that a secret of before has signed.")
+    ] = False,
+) -> None:
+    """Derive links, seals and passwords from a new operator's secret. The house must be at rest."""
+    from ops.deploy import READABLE, write_secrets
+    from ops.embedded.keys import Keys
+    from ops.embedded.state import read_run
+
+    if not (folder / "operator").is_file():
+        raise Sorry(f"{folder} holds no operator's secret.", "Name the folder of the secrets.")
+    if read_run(folder.absolute().parent):
+        raise Sorry("The house is running.", "Stop it first: nguonthu down")
+    until = clock.now() + timedelta(days=days)
+    mode = (folder / "operator").stat().st_mode & READABLE
+    Keys(folder).turn_operator(int(until.timestamp()), leaked=leaked)
+    (folder / "operator").chmod(mode)
+    if (folder / "nats.conf").is_file():
+        write_secrets(folder)
+    opened = "Nothing is opened any more" if leaked else f"Until {until:%d/%m/%Y} is opened"
+    say(f"{opened} that a secret of before has signed. Start the whole house anew.")

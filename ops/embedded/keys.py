@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from joserfc.jwk import OKPKey
 
+from ops.keys import Former
 from shared.contracts import SERVICES
 from shared.keys import OPERATOR, nats_password
 
@@ -51,6 +53,23 @@ class Keys:
         if not file.exists():
             write_private(file, os.urandom(32).hex())
         return file.read_text(encoding="utf-8").strip()
+
+    def formers(self) -> list[Former]:
+        """The operator's secrets of before, the newest first."""
+        file = self.folder / "operator_former"
+        return msgspec.json.decode(file.read_bytes(), type=list[Former]) if file.exists() else []
+
+    def turn_operator(self, until: int, *, leaked: bool) -> None:
+        """Derive everything from a new secret from now on. That of before opens what it signed `until` then.
+
+        Where it has leaked none of those before opens anything any more but seals, which are made anew.
+        """
+        before = [Former(self.text("operator"), until), *self.formers()]
+        if leaked:
+            before = [Former(former.secret, 0) for former in before]
+        # First, so that what is sealed can be opened whenever this is cut off.
+        write_private(self.folder / "operator_former", msgspec.json.encode(before).decode())
+        write_private(self.folder / "operator", os.urandom(32).hex())
 
     def nats_password(self, user: str) -> str:
         """The secret with which a service, or the operator, enters NATS."""

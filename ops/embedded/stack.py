@@ -240,7 +240,7 @@ class Stack:
             return decided
         operator = self.keys.text("operator")
         held = (
-            of_service(operator, service)
+            of_service(operator, service, self.keys.formers())
             if service
             else {
                 "operator_secret": operator,

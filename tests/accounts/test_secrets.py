@@ -5,6 +5,7 @@ import contextlib
 import re
 from typing import Any
 
+import msgspec
 import pyotp
 import pytest
 import sqlalchemy as sa
@@ -12,7 +13,9 @@ from zxcvbn import zxcvbn
 
 from services.accounts import rules
 from services.accounts.actions import challenges, second_step, secrets, sign_in
+from services.accounts.jobs import jobs
 from services.accounts.tables import PersonRow, SessionRow
+from shared import clock
 from shared.auth import Principal
 from shared.errors import Unavailable
 from tests.accounts.builders import PASSWORD, Browser, a_person, some_agencies
@@ -297,3 +300,29 @@ async def test_a_password_that_changes_while_it_is_compared_signs_nobody_in_and_
         assert await second_step.change_password(tx, kit, principal, shown, "nothing") is None
     async with flat.tx() as tx:
         assert (await tx.get_one(PersonRow, person)).password_hash == other
+
+
+@pytest.mark.promise("T11")
+async def test_after_a_turn_of_the_secret_staff_sign_in_and_their_second_step_is_sealed_anew(flat):
+    people = {}
+    for name in ("mot", "hai"):
+        person, totp = await a_person(flat, f"{name}@bkh.example", roles=["finance"], totp=True)
+        async with flat.tx() as tx:
+            code = (await second_step.new_recovery_codes(tx, flat.kit.settings, person))[0]
+        people[name] = (f"{name}@bkh.example", totp, code)
+    before = flat.kit.settings
+    formers = f"until:{int(clock.now().timestamp()) + 60},own:{before.secret}"
+    turned = msgspec.structs.replace(before, secret="another " * 8, former_keys=formers)
+    flat.kit.settings = flat.app.state.settings = turned
+    email, _, code = people["mot"]
+    assert (await Browser(flat).sign_in_as_staff(email, pyotp.random_base32())).status_code == 422
+    browser = Browser(flat)
+    await browser.post("/account/password", identifier=email, password=PASSWORD)
+    assert (await browser.post("/account/totp", code=code)).status_code == 303, "a code on paper is of before"
+    await jobs.run_all(flat.kit)
+    async with flat.tx() as tx:
+        sealed = (await tx.scalars(sa.select(PersonRow.totp_secret))).all()
+    assert {seal[: secrets.NAME] for seal in sealed if seal} == {secrets.seal_name(turned)}
+    flat.kit.settings = flat.app.state.settings = msgspec.structs.replace(turned, former_keys="")
+    email, totp, _ = people["hai"]
+    assert (await Browser(flat).sign_in_as_staff(email, totp)).status_code == 303

@@ -3,9 +3,12 @@
 import asyncio
 from uuid import uuid4
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
+from services.ads.rules import tokens
+from shared import clock
 from tests.ads.builders import (
     READER,
     Advertiser,
@@ -42,6 +45,20 @@ async def test_a_beacon_counts_once_however_often_it_comes(flats, flat, advertis
     assert sorted(a.headers["x-counted"] for a in answers) == ["no; replay"] * 9 + ["yes"]
     assert (await flat.client.post(path, headers=READER)).headers["x-counted"] == "no; replay"
     assert (await advertiser.get(f"/orders/{order['id']}")).json()["line_items"][0]["impressions"] == 1
+
+
+@pytest.mark.promise("T11")
+async def test_an_ad_that_was_shown_before_a_turn_of_the_secret_is_counted_after_it(flats, flat, advertiser):
+    await a_live_order(flats, flat, advertiser)
+    ads = await decide(flat, "article-mid") + await decide(flat, "article-mid")
+    server = flat.app.state.server
+    before = server.settings
+    server.key = tokens.key_of("another")
+    for until, counted in ((0, 404), (int(clock.now().timestamp()) + 60, 204)):
+        formers = f"until:{until},own:{before.secret}"
+        server.settings = msgspec.structs.replace(before, secret="another", former_keys=formers)
+        answer = await flat.client.post(path_of(ads.pop()["impression_url"]), headers=READER)
+        assert answer.status_code == counted
 
 
 @pytest.mark.promise("A12")

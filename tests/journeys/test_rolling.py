@@ -30,7 +30,7 @@ def house(request: pytest.FixtureRequest) -> Iterator[Rolling]:
             yield house
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_two_releases_of_the_house_work_side_by_side_and_nothing_is_lost_doubled_or_refused(
     house: Rolling,
 ) -> None:

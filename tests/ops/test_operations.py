@@ -141,7 +141,7 @@ def write(stack: Stack, database: str, statement: str) -> None:
 @pytest.mark.promise("T11")
 def test_a_turned_key_signs_and_the_one_before_opens_until_it_is_called_leaked(tmp_path: Path) -> None:
     Keys(tmp_path)
-    turn, leaked = recipes("keys")
+    turn, leaked = recipes("keys", "The key that signs")
 
     def parts_of_accounts() -> tuple[auth.Signer, auth.Verifier]:
         private, public = (

@@ -1,4 +1,5 @@
 import ast
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,24 @@ def test_a_secret_can_come_from_a_file(tmp_path):
 def test_a_value_of_the_wrong_kind_is_named():
     with pytest.raises(BadSetting, match="NGUONTHU_NATS_REPLICAS='three'"):
         load({"NGUONTHU_NATS_REPLICAS": "three"})
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("", True),
+        ("until:7,own:a1", True),
+        ("until:7,own:a1,ads:b2;until:0,own:c3", True),
+        ("own:a1", False),
+        ("until:soon,own:a1", False),
+        ("until:7", False),
+        ("until:7,own:a1;", False),
+    ],
+)
+def test_keys_of_before_that_are_not_written_as_such_are_refused(text, taken):
+    refused = nullcontext() if taken else pytest.raises(BadSetting, match="NGUONTHU_FORMER_KEYS")
+    with refused:
+        load({"NGUONTHU_FORMER_KEYS": text})
 
 
 def test_every_setting_is_read_by_something():

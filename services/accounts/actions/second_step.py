@@ -18,7 +18,10 @@ from services.accounts.actions.challenges import (
 from services.accounts.actions.secrets import (
     Shown,
     recovery_code,
+    seal,
+    seal_name,
     short_digest,
+    short_digests,
     totp_step,
     unseal,
 )
@@ -27,6 +30,7 @@ from shared import clock, limits, strangers
 from shared.auth import Principal
 from shared.db import Tx, check_acts_at, locked, unseen
 from shared.errors import NotFound
+from shared.jobs import Batch
 from shared.kit import Kit
 from shared.settings import Settings
 
@@ -261,7 +265,7 @@ async def _use_recovery_code(tx: Tx, settings: Settings, person: PersonRow, code
         sa.update(RecoveryCodeRow)
         .where(
             RecoveryCodeRow.person == person.id,
-            RecoveryCodeRow.code_hash == short_digest(settings, code, person.id),
+            RecoveryCodeRow.code_hash.in_(short_digests(settings, code, person.id)),
             RecoveryCodeRow.used_at.is_(None),
         )
         .values(used_at=clock.now())
@@ -274,3 +278,12 @@ async def _use_recovery_code(tx: Tx, settings: Settings, person: PersonRow, code
     )
     await messages.tell_of_change(tx, person, "recovery-used")
     return True
+
+
+async def seal_anew(tx: Tx, batch: Batch, settings: Settings) -> None:
+    """Seal by the key of now what one of before has sealed, so that nothing depends on that one any more."""
+    name = sa.func.substring(PersonRow.totp_secret, 1, len(seal_name(settings)))
+    due = sa.select(PersonRow.id, PersonRow).where(name != seal_name(settings)).with_for_update()
+    for _, person in await batch.take(tx, due):
+        if person.totp_secret is not None:
+            person.totp_secret = seal(settings, unseal(settings, person.totp_secret))

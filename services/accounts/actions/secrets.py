@@ -14,6 +14,7 @@ import msgspec
 import pyotp
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from zxcvbn import zxcvbn
 
@@ -35,6 +36,9 @@ NO_PASSWORD = (
 """Compared with where a person is unknown or has no password, so that the answer takes as long."""
 
 STEP_S = 30
+
+NAME = 4
+"""Bytes by which a seal names its key."""
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -147,7 +151,12 @@ def short_digest(settings: Settings, secret: str, owner: object) -> str:
 
 
 def fits(settings: Settings, secret: str, owner: object, kept: str) -> bool:
-    return bool(kept) and hmac.compare_digest(short_digest(settings, secret, owner), kept)
+    return bool(kept) and links.fits(settings, "code", f"{owner}:{secret}", kept)
+
+
+def short_digests(settings: Settings, secret: str, owner: object) -> list[str]:
+    """How such a code may be kept: it can have been written down before the key was turned."""
+    return list(links.signatures(settings, "code", f"{owner}:{secret}"))
 
 
 def six_digits() -> str:
@@ -185,14 +194,28 @@ def totp_step(secret: str, code: str, now: datetime, last_step: int) -> int | No
 
 
 def seal(settings: Settings, text: str) -> bytes:
-    """Encrypt with a key that follows from the house's secret (AES-256-GCM)."""
-    nonce = bytes.fromhex(clock.new_secret(96))
-    return nonce + AESGCM(_key(settings)).encrypt(nonce, text.encode(), None)
+    """Encrypt with a key that follows from the house's secret (AES-256-GCM); the seal names its key first."""
+    key, nonce = _key(settings.secret), bytes.fromhex(clock.new_secret(96))
+    return _name(key) + nonce + AESGCM(key).encrypt(nonce, text.encode(), None)
 
 
 def unseal(settings: Settings, sealed: bytes) -> str:
-    return AESGCM(_key(settings)).decrypt(sealed[:12], sealed[12:], None).decode()
+    """What is sealed, by whichever of our keys. Raises InvalidTag for a seal that was altered, or is none of ours."""
+    keys = {_name(key): key for key in map(_key, links.openers(settings, whenever=True))}
+    name, nonce, text = sealed[:NAME], sealed[NAME : NAME + 12], sealed[NAME + 12 :]
+    if name not in keys:
+        raise InvalidTag
+    return AESGCM(keys[name]).decrypt(nonce, text, None).decode()
 
 
-def _key(settings: Settings) -> bytes:
-    return hashlib.sha256(f"totp\0{settings.secret}".encode()).digest()
+def seal_name(settings: Settings) -> bytes:
+    """How a seal begins that the key of now has made."""
+    return _name(_key(settings.secret))
+
+
+def _key(secret: str) -> bytes:
+    return hashlib.sha256(f"totp\0{secret}".encode()).digest()
+
+
+def _name(key: bytes) -> bytes:
+    return hashlib.sha256(b"name\0" + key).digest()[:NAME]

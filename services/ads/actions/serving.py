@@ -16,7 +16,7 @@ from services.ads.gateways import Caps
 from services.ads.queries import snapshot as reading
 from services.ads.rules import tokens
 from services.ads.rules.decision import HOUSE_TIER, Line, Snapshot, indexed
-from shared import clock, counters
+from shared import clock, counters, links
 from shared.calendar import local_day
 from shared.db import Tx
 from shared.fence import is_ending
@@ -52,6 +52,13 @@ class Server:
         self._rests: dict[UUID, float] = {}
         self._hungry = asyncio.Event()
         self._files: OrderedDict[str, bytes] = OrderedDict()
+
+    def shown(self, token: str) -> tokens.Shown | None:
+        """What a token of ours says, also one that the key of before signed; none for any other."""
+        if (shown := tokens.unseal(self.key, token)) is not None:
+            return shown
+        keys = map(tokens.key_of, links.openers(self.settings)[1:])
+        return next(filter(None, (tokens.unseal(key, token) for key in keys)), None)
 
     def draw(self) -> float:
         return clock.chance()
