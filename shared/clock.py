@@ -34,6 +34,11 @@ class DrivenClock(Clock):
         self._now = start
         self.random = random.Random(seed)  # noqa: S311 - repeatable on purpose
 
+    @property
+    def instant(self) -> datetime:
+        """Where it stands; to look does not move it."""
+        return self._now
+
     def now(self) -> datetime:
         # A microsecond a call, so that no two facts of a run share an instant.
         self._now += timedelta(microseconds=1)

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import Session
 
 from shared import clock, contracts
@@ -78,8 +79,11 @@ async def emitted(tx: Tx) -> list[Fact]:
 ARCHIVED_AT_ONCE = 1000
 
 
-async def archive(tx: Tx, limit: int = ARCHIVED_AT_ONCE) -> list[Fact]:
-    """Move facts from the outbox to the log without publishing them; the driven house pumps by this."""
+async def archive(tx: Tx | AsyncConnection, limit: int = ARCHIVED_AT_ONCE) -> list[Fact]:
+    """Move facts from the outbox to the log without publishing them; the driven house pumps by this.
+
+    It is one statement, which needs no transaction around it.
+    """
     rows = await tx.execute(_ARCHIVE, {"limit": limit})
     return [contracts.decode(bytes(row.body)) for row in rows]
 

@@ -8,7 +8,7 @@ import nats.js.errors
 from shared.bus import PUBLISH_TIMEOUT_S, Bus
 from shared.consume import Consumer
 
-LOOK_S = 5.0
+LOOK_S = 10.0
 """How often it is looked; what a look finds is told until the next one."""
 
 NO_STREAM = 10059

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from zlib import crc32
 import sqlalchemy as sa
 
 from ops.keys import SELLERS
-from ops.simulation.aside import Aside, Told
+from ops.simulation.aside import Aside, Hearing, Said, Told
 from shared import agencies, clock, contracts, outbox
 from shared.calendar import days, start_of
 from shared.contracts import SERVICES, Fact
@@ -32,6 +32,8 @@ LISTENERS = ("accounts", "ledger")
 """Who answers no fact with another: they hear a day's facts in the evening."""
 ASIDE = "ledger"
 """Whom nobody hears and nobody meets: it lives in a process of its own, a little behind the others."""
+BESIDE = "ads"
+"""Who has most to do while others have something to do: it lives in a process of its own, in step with the others."""
 
 SUNDAY = 6
 OPENING_HOUR = 8
@@ -62,6 +64,8 @@ class World:
     """Rings when the flat has said something."""
     heard: list[Fact] = field(default_factory=list)
     """Facts on their way to the flat."""
+    said: list[Fact] = field(default_factory=list)
+    """Facts that the flat has said in a process of its own."""
 
 
 class Clocks(clock.Clock):
@@ -125,13 +129,18 @@ async def simulate(
                 for world in worlds.values():
                     await standing_in.enter_async_context(world.kit.leader.standing_in())
                 await _refuse_second(worlds)
-                async with Aside(_live_aside, ASIDE, settings_of(ASIDE), seed, scale, start) as aside:
-                    town = Town(worlds, clocks, until, aside)
-                    await town.begin(start)
-                    span = list(days(start, end))
-                    for n, day in enumerate(span, start=1):
-                        await town.live(day, last=day == end)
-                        progress(n, len(span), f"{day:%d/%m/%Y}")
+                asides = {
+                    name: await standing_in.enter_async_context(
+                        Aside(_live_aside, name, settings_of(name), seed, scale, start, until)
+                    )
+                    for name in (ASIDE, BESIDE)
+                }
+                town = Town(worlds, clocks, until, asides)
+                await town.begin(start)
+                span = list(days(start, end))
+                for n, day in enumerate(span, start=1):
+                    await town.live(day, last=day == end)
+                    progress(n, len(span), f"{day:%d/%m/%Y}")
         finally:
             for world in worlds.values():
                 outbox.unlisten(world.kit.database.name, world.bell)
@@ -140,21 +149,25 @@ async def simulate(
 
 
 async def _live_aside(
-    told: Iterator[Told], name: str, settings: Settings, seed: int, scale: float, start: date
+    told: Hearing, name: str, settings: Settings, seed: int, scale: float, start: date, until: datetime
 ) -> None:
-    """What the process aside does: one act after the other, and what the flat says is kept and heard by nobody."""
+    """What a process aside does: one act after the other, and it tells what the flat says where that is asked."""
     clocks = Clocks(start_of(start), seed)
     Clocks.flat.set(name)
     with clock.driven(clocks):
-        world = _world(name, settings, seed, scale, actors={}, demo={})
+        world = _world(name, settings, seed, scale, actors={}, demo={}, until=until)
         try:
             for step in told:
                 clocks.move_to(step.instant)
+                world.actors.update(step.actors)
                 world.heard += [contracts.decode(fact) for fact in step.facts]
-                await ACTS[step.act](world, step.day)
-                async with world.kit.database.worker_tx() as tx:
-                    while await outbox.archive(tx):
-                        pass
+                # In a task of its own, so that no act takes what follows for an answer to itself.
+                await asyncio.create_task(ACTS[step.act](world, step.day))
+                said: list[Fact] = []
+                while facts := await _archived(world):
+                    said += facts
+                if step.asked:
+                    told.answer(Said(clocks.own[name].instant, [contracts.encode(fact) for fact in said]))
         finally:
             await world.kit.stop()
 
@@ -167,11 +180,13 @@ def _world(name: str, settings: Settings, seed: int, scale: float, **shared: Any
 class Town:
     """The six flats, their clocks, and the days they live."""
 
-    def __init__(self, worlds: dict[str, World], clocks: Clocks, until: datetime, aside: Aside) -> None:
+    def __init__(
+        self, worlds: dict[str, World], clocks: Clocks, until: datetime, asides: Mapping[str, Aside]
+    ) -> None:
         self.worlds = worlds
         self.clocks = clocks
         self.until = until
-        self.aside = aside
+        self.asides = asides
 
     async def begin(self, day: date) -> None:
         """Make each flat's demo catalogue, one after the other: later ones meet the people of earlier ones."""
@@ -221,12 +236,19 @@ class Town:
                 group.create_task(self._do(world, act, day))
 
     async def _do(self, world: World, act: str, day: date) -> None:
-        Clocks.flat.set(world.kit.service)
-        if world.kit.service == ASIDE:
-            heard, world.heard = world.heard, []
-            await self.aside.tell(Told(act, day, clock.now(), [contracts.encode(fact) for fact in heard]))
-        else:
+        name = world.kit.service
+        Clocks.flat.set(name)
+        if name not in self.asides:
             await ACTS[act](world, day)
+            return
+        facts, world.heard = [contracts.encode(fact) for fact in world.heard], []
+        if name == ASIDE:
+            await self.asides[name].tell(Told(act, day, clock.now(), facts))
+            return
+        own = self.clocks.own[name]
+        said = await self.asides[name].ask(Told(act, day, own.instant, facts, world.actors))
+        own.move_to(said.instant)
+        world.said += [contracts.decode(fact) for fact in said.facts]
 
 
 async def _begin(world: World, _day: date) -> None:
@@ -272,13 +294,21 @@ async def _refuse_second(worlds: dict[str, World]) -> None:
 
 
 async def _take(world: World) -> list[Fact]:
+    if world.said:
+        facts, world.said = world.said, []
+        return facts
     if not world.bell.is_set():
         return []
-    async with world.kit.database.worker_tx() as tx:
-        facts = await outbox.archive(tx)
+    facts = await _archived(world)
     if len(facts) < outbox.ARCHIVED_AT_ONCE:
         world.bell.clear()
     return facts
+
+
+async def _archived(world: World) -> list[Fact]:
+    async with world.kit.database.worker.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        return await outbox.archive(connection)
 
 
 def write_demo(settings: Settings, demo: dict[str, Any]) -> None:

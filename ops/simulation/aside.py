@@ -1,4 +1,4 @@
-"""A flat that answers no fact lives its history aside, in a process of its own: nobody has to wait for it."""
+"""A flat may live its history aside, in a process of its own: the others work meanwhile."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from datetime import date, datetime
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 import msgspec
 
@@ -22,6 +23,17 @@ class Told(msgspec.Struct):
 
     act: str
     day: date
+    instant: datetime
+    facts: list[bytes]
+    actors: dict[str, list[UUID]] = {}
+    """Who takes part in the life by now."""
+    asked: bool = False
+    """Whether what came of it is waited for."""
+
+
+class Said(msgspec.Struct):
+    """What came of an act: the instant at which it was over, and the facts that the flat said, encoded."""
+
     instant: datetime
     facts: list[bytes]
 
@@ -39,7 +51,7 @@ class Aside:
 
     def __init__(self, play: Callable[..., Awaitable[None]], *given: Any) -> None:
         spawn = multiprocessing.get_context("spawn")
-        hearing, self._line = spawn.Pipe(duplex=False)
+        hearing, self._line = spawn.Pipe()
         self._process = spawn.Process(target=_run, args=(hearing, play, given), daemon=True)
         self._process.start()
         hearing.close()
@@ -52,6 +64,16 @@ class Aside:
             await asyncio.to_thread(self._line.send_bytes, msgspec.msgpack.encode(told))
         except BrokenPipeError as error:
             raise EndedEarly(f"It did not live to see {told.day}.") from error
+
+    async def ask(self, told: Told) -> Said:
+        """Tell what is to be done, and wait for what came of it."""
+        told.asked = True
+        await self.tell(told)
+        try:
+            answer = await asyncio.to_thread(self._line.recv_bytes)
+        except (EOFError, OSError) as error:
+            raise EndedEarly(f"It did not live to see the end of {told.day}.") from error
+        return msgspec.msgpack.decode(answer, type=Said)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
@@ -72,10 +94,20 @@ def _run(line: Connection, play: Callable[..., Any], given: tuple[Any, ...]) -> 
     )  # whoever tells is interrupted too, and then nothing more is told
     gc.freeze()
     gc.set_threshold(*YOUNG)
-    uvloop.run(play(_heard(line), *given))
+    uvloop.run(play(Hearing(line), *given))
 
 
-def _heard(line: Connection) -> Iterator[Told]:
-    with contextlib.suppress(EOFError):
-        while True:
-            yield msgspec.msgpack.decode(line.recv_bytes(), type=Told)
+class Hearing:
+    """What the process aside is told, and its way to answer."""
+
+    def __init__(self, line: Connection) -> None:
+        self._line = line
+
+    def __iter__(self) -> Iterator[Told]:
+        with contextlib.suppress(EOFError):
+            while True:
+                yield msgspec.msgpack.decode(self._line.recv_bytes(), type=Told)
+
+    def answer(self, said: Said) -> None:
+        """Say what came of what was asked."""
+        self._line.send_bytes(msgspec.msgpack.encode(said))

@@ -51,24 +51,25 @@ async def ask_outcomes(kit: Kit) -> None:
     if kit.jobs.rested("ask_outcomes") > GAP:
         async with kit.database.worker_tx() as tx:
             await attempts.ask_at_once(tx, terminals(kit.settings.vnpay_terminals), clock.now())
-    await _converse(kit, attempts.take_questions, attempts.hear_answer)
+    await _converse(kit, attempts.IS_DUE, attempts.take_questions, attempts.hear_answer)
 
 
 @jobs.every(5)
 async def send_refunds(kit: Kit) -> None:
     """Send all refunds that are due; the same request goes again where no answer came."""
-    await _converse(kit, sending.take_refunds_to_send, sending.hear_refund_answer)
+    await _converse(kit, sending.IS_DUE, sending.take_refunds_to_send, sending.hear_refund_answer)
 
 
-async def _converse(kit: Kit, take: Take, hear: Hear) -> None:
+async def _converse(kit: Kit, is_due: str, take: Take, hear: Hear) -> None:
     """Commit to a batch of what is due, send each of it to VNPay and hear the answer, until nothing is due.
 
-    Each is planned for later when it is taken, so that the next batch is another, whatever comes of this one.
+    Each is planned for later when it is taken, so that the next batch is another, whatever comes of this one. Nothing
+    is due nearly always, which a glance tells.
     """
     known, failures = terminals(kit.settings.vnpay_terminals), Failures(hear.__name__)
-    while True:
+    while (await kit.database.glance(is_due, {"now": (now := clock.now())})).due:
         async with kit.database.worker_tx() as tx:
-            calls = await take(tx, known, clock.now())
+            calls = await take(tx, known, now)
         for call in calls:
             with failures.kept(call.about):
                 await _exchange(kit, known, call, hear)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops.simulation import ASIDE
-from ops.simulation.aside import Aside, EndedEarly, Told
+from ops.simulation.aside import Aside, EndedEarly, Hearing, Said, Told
 from shared.contracts import SERVICES
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -74,3 +74,23 @@ def test_nobody_hears_what_lives_aside() -> None:
         if source == ASIDE
     }
     assert not heard
+
+
+async def echo(heard: Hearing) -> None:
+    for step in heard:
+        if step.act == "fall":
+            raise ValueError("Cannot fall.")
+        if step.asked:
+            heard.answer(Said(step.instant, [step.act.encode(), *step.facts]))
+
+
+async def test_what_is_asked_is_answered_after_all_that_was_told_before() -> None:
+    async with Aside(echo) as aside:
+        await aside.tell(told("walk"))
+        assert await aside.ask(told("run", b"one")) == Said(NOON, [b"run", b"one"])
+
+
+async def test_who_ends_before_the_answer_is_an_error_here() -> None:
+    with pytest.raises(EndedEarly, match="did not live to see the end of 2026-03-01"):
+        async with Aside(echo) as aside:
+            await aside.ask(told("fall"))

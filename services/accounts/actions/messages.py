@@ -109,15 +109,22 @@ def _row(
     )
 
 
-_PERSONS = sa.text("SELECT id, email, lang, bounced_at FROM person WHERE id = ANY (:ids)")
 # The address of an organisation was typed in by somebody; that of a member is theirs. Its contact is told once they
 # joined, before that who joined first, and nobody while nobody did: also for what it does in the sandbox.
-_ORGANISATIONS = sa.text(
-    "SELECT DISTINCT ON (told.id) told.id, person.email, person.lang, person.bounced_at "
+# Beside each stands how many letters that services asked for they had today: others are asked for by strangers in
+# anybody's name.
+_RECIPIENTS = sa.text(
+    "WITH known AS ("
+    "SELECT id, email, lang, bounced_at FROM person WHERE id = ANY (:ids) UNION ALL "
+    "(SELECT DISTINCT ON (told.id) told.id, person.email, person.lang, person.bounced_at "
     "FROM organisation AS told JOIN organisation AS own ON told.id IN (own.id, own.sandbox) "
     "AND own.sandbox IS NOT NULL LEFT JOIN member ON member.organisation = own.id "
     "LEFT JOIN person ON person.id = member.person WHERE told.id = ANY (:ids) "
-    "ORDER BY told.id, person.email IS NULL, person.email <> own.email, member.since"
+    "ORDER BY told.id, person.email IS NULL, person.email <> own.email, member.since)), "
+    "today AS (SELECT recipient, count(*) AS letters FROM message "
+    "WHERE recipient = ANY (:ids) AND template <> ALL (:own) AND created_at >= :since "
+    "AND state NOT IN ('capped', 'unaddressed') GROUP BY recipient) "
+    "SELECT known.*, coalesce(letters, 0) AS letters FROM known LEFT JOIN today ON recipient = known.id"
 )
 
 
@@ -126,10 +133,13 @@ async def queue_requested(tx: Tx, facts: Sequence[MessageRequested]) -> None:
 
     `person` may also be an organisation: a member is told. Raises Waits for somebody not known yet.
     """
-    ids = [fact.person for fact in facts]
-    known = {row.id: row for row in await tx.execute(_PERSONS, {"ids": ids})}
-    known |= {row.id: row for row in await tx.execute(_ORGANISATIONS, {"ids": ids})}
-    today = await _sent_today(tx, ids)
+    asked = {
+        "ids": [fact.person for fact in facts],
+        "own": list(get_args(Own)),
+        "since": start_of(local_day(clock.now())),
+    }
+    known = {row.id: row for row in await tx.execute(_RECIPIENTS, asked)}
+    today = Counter({key: row.letters for key, row in known.items()})
     for fact in facts:
         if fact.person not in known:
             raise Waits(f"person:{fact.person}")
@@ -144,21 +154,6 @@ async def queue_requested(tx: Tx, facts: Sequence[MessageRequested]) -> None:
             state = "capped"
         address, lang = to.email or "", to.lang or "vi"
         tx.add(_row(fact.agency, fact.person, address, lang, fact.template, fact.params, state))
-
-
-async def _sent_today(tx: Tx, recipients: list[UUID]) -> Counter[UUID]:
-    """How many letters that services asked for each had today: others are asked for by strangers in anybody's name."""
-    rows = await tx.execute(
-        sa.select(MessageRow.recipient, sa.func.count())
-        .where(
-            MessageRow.recipient.in_(recipients),
-            MessageRow.template.not_in(get_args(Own)),
-            MessageRow.created_at >= start_of(local_day(clock.now())),
-            MessageRow.state.not_in(("capped", "unaddressed")),
-        )
-        .group_by(MessageRow.recipient)
-    )
-    return Counter({UUID(str(row[0])): row[1] for row in rows})
 
 
 _IS_DUE = "SELECT EXISTS (SELECT FROM message WHERE state = 'queued' AND next_at <= %(now)s) AS due"

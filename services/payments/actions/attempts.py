@@ -149,31 +149,35 @@ async def hear_vnpay(tx: Tx, known: dict[str, Terminal], raw: str, address: str)
         said = vnpay.notification(vnpay.opened_query(raw, known))
     except vnpay.BadSignature:
         return await note(tx, raw, address, "97", "bad-signature")
-    found = await _attempt(tx, said.reference)
+    found = await _attempt(tx, said.reference, said.gateway_no)
     if found is None or found[1].terminal != said.terminal:
         reason = "unknown-order" if found is None else "foreign-terminal"
         return await note(tx, raw, address, "01", reason, known[said.terminal].agency)
-    invoice, attempt = found
-    code, reason = await _hear(tx, invoice, attempt, said)
+    invoice, attempt, is_known = found
+    code, reason = await _hear(tx, invoice, attempt, said, is_known=is_known)
     return await note(tx, raw, address, code, reason, attempt.agency, attempt.id)
 
 
-async def _attempt(tx: Tx, reference: str) -> tuple[InvoiceRow, AttemptRow] | None:
-    """Lock the invoice and its attempt."""
-    found = (
-        await tx.execute(
-            sa.select(InvoiceRow, AttemptRow)
-            .join(AttemptRow, AttemptRow.invoice == InvoiceRow.id)
-            .where(AttemptRow.reference == reference)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-    ).first()
-    return (found[0], found[1]) if found is not None else None
+async def _attempt(
+    tx: Tx, reference: str, gateway_no: str = ""
+) -> sa.Row[InvoiceRow, AttemptRow, bool] | None:
+    """Lock the invoice and its attempt; beside them, whether money is booked already under the gateway's number.
+
+    What another order books under it at this very moment is not seen; the database takes a number once.
+    """
+    is_known = sa.exists().where(CaptureRow.rail == "vnpay", CaptureRow.gateway_no == gateway_no)
+    found = await tx.execute(
+        sa.select(InvoiceRow, AttemptRow, is_known)
+        .join(AttemptRow, AttemptRow.invoice == InvoiceRow.id)
+        .where(AttemptRow.reference == reference)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return found.first()
 
 
 async def _hear(
-    tx: Tx, invoice: InvoiceRow, attempt: AttemptRow, said: vnpay.Notification
+    tx: Tx, invoice: InvoiceRow, attempt: AttemptRow, said: vnpay.Notification, *, is_known: bool
 ) -> tuple[str, str]:
     if said.amount_vnd != attempt.amount_vnd:
         return "04", "wrong-amount"
@@ -184,7 +188,7 @@ async def _hear(
         state = rules.heard(attempt_of(attempt), said.verdict)
     except rules.AlreadyConcluded:
         return "02", "repeated"
-    if taken and await _known_number(tx, said.gateway_no):
+    if taken and is_known:
         return "99", "transaction-of-another-order"
     await _conclude(tx, invoice, attempt, state, said)
     return "00", said.verdict
@@ -192,11 +196,6 @@ async def _hear(
 
 def _numbered(said: vnpay.Notification) -> bool:
     return said.gateway_no not in ("", "0")
-
-
-async def _known_number(tx: Tx, gateway_no: str) -> bool:
-    query = sa.select(sa.exists().where(CaptureRow.rail == "vnpay", CaptureRow.gateway_no == gateway_no))
-    return bool(await tx.scalar(query))
 
 
 async def _conclude(
@@ -255,6 +254,9 @@ async def ask_at_once(tx: Tx, known: dict[str, Terminal], now: datetime) -> None
     )
 
 
+IS_DUE = "SELECT EXISTS (SELECT FROM attempt WHERE state = 'open' AND next_ask_at <= %(now)s) AS due"
+
+
 async def take_questions(tx: Tx, known: dict[str, Terminal], now: datetime, limit: int = 20) -> list[Call]:
     """Choose attempts whose outcome is due to be asked for, and plan the question after this one."""
     rows = (
@@ -299,7 +301,7 @@ async def hear_answer(tx: Tx, known: dict[str, Terminal], question: Call, answer
     code = str(answer.get("vnp_ResponseCode", ""))
     if found is None or found[1].state != "open" or code not in ("00", "91"):
         return
-    invoice, attempt = found
+    invoice, attempt, _ = found
     fields = {name: str(value) for name, value in answer.items()}
     said = vnpay.notification(fields) if code == "00" else None
     if said is not None and _unfit(attempt, said):
@@ -338,7 +340,7 @@ async def lock(tx: Tx, attempt: UUID) -> tuple[InvoiceRow, AttemptRow]:
     found = await _attempt(tx, reference) if reference else None
     if found is None:
         raise NotFound("There is no such attempt.")
-    return found
+    return found[0], found[1]
 
 
 async def decide_held(tx: Tx, attempt: UUID, by: UUID, *, good: bool) -> AttemptRow:

@@ -43,7 +43,6 @@ async def open_invoice(tx: Tx, fact: base.InvoiceOpened) -> None:
         opened_at=fact.occurred_at,
     )
     tx.add(row)
-    await tx.flush()
     arrived(tx, f"invoice:{fact.invoice}")
 
 

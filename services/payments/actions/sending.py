@@ -11,6 +11,8 @@ from services.payments.rules import vnpay
 from services.payments.tables import AttemptRow, CaptureRow, RefundRow
 from shared.db import Tx
 
+IS_DUE = "SELECT EXISTS (SELECT FROM refund WHERE state IN ('due', 'sent') AND next_try_at <= %(now)s) AS due"
+
 
 async def take_refunds_to_send(
     tx: Tx, known: dict[str, vnpay.Terminal], now: datetime, limit: int = 20

@@ -30,11 +30,11 @@ async def dispute(tx: Tx, fact: ChargebackOpened | ChargebackClosed) -> None:
     await tx.execute(
         sa.update(PeriodRow)
         .where(PeriodRow.invoice == invoice.id)
-        .values(suspended=await disputed(tx, invoice.id), change=await bump(tx))
+        .values(suspended=disputed(PeriodRow.invoice), change=await bump(tx))
     )
 
 
-async def disputed(tx: Tx, invoice: UUID) -> bool:
-    """Whether a dispute about an invoice is open or lost."""
+def disputed(invoice: sa.ColumnExpressionArgument[UUID]) -> sa.ColumnElement[bool]:
+    """The condition under which a dispute about an invoice is open or lost, for queries."""
     lost_or_open = sa.or_(DisputeRow.outcome.is_(None), DisputeRow.outcome == "lost")
-    return bool(await tx.scalar(sa.select(sa.exists().where(DisputeRow.invoice == invoice, lost_or_open))))
+    return sa.exists().where(DisputeRow.invoice == invoice, lost_or_open)

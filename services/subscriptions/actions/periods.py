@@ -42,12 +42,11 @@ async def deliver(tx: Tx, sale: Sale) -> None:
     than was asked for: so no paid day is lost, and the books are told the days in the same breath.
     """
     assert sale.paid_at is not None  # noqa: S101 - selling says so before it delivers
-    invoice: InvoiceRow = await locked(tx, InvoiceRow, sale.id)
-    subscription = await _not_cancelled(tx, invoice.subscription)
+    invoice, subscription, price, package, suspended = await _sold(tx, sale)
     paid_on = local_day(sale.paid_at)
     if invoice.n == 0 or (sale.taken is not None and paid_on > invoice.start):
         subscription.anchor, subscription.anchored = max(invoice.start, paid_on), invoice.n
-    days = (await anchor_of(tx, subscription)).span(invoice.n)
+    days = anchor_of(subscription, price).span(invoice.n)
     if await meets_paid(tx, subscription.person, subscription.package, days):
         raise AlreadySubscribed("These days are paid already. This money goes back.")
     if days != Span(invoice.start, invoice.until):
@@ -64,7 +63,7 @@ async def deliver(tx: Tx, sale: Sale) -> None:
         n=invoice.n,
         start=days.start,
         until=days.until,
-        suspended=await disputed(tx, invoice.id),
+        suspended=suspended,
         started_at=clock.now(),
         change=await bump(tx),
     )
@@ -72,7 +71,24 @@ async def deliver(tx: Tx, sale: Sale) -> None:
     await tx.flush()
     if invoice.n == 0:
         await _drop_others(tx, subscription)
-    await _tell(tx, sale, subscription, days)
+    await _tell(tx, sale, package, days)
+
+
+async def _sold(tx: Tx, sale: Sale) -> sa.Row[InvoiceRow, SubscriptionRow, PriceRow, PackageRow, bool]:
+    """What a locked sale is for, locked too, and whether a bank disputes its money. Raises SubscriptionCancelled."""
+    found = await tx.execute(
+        sa.select(InvoiceRow, SubscriptionRow, PriceRow, PackageRow, disputed(InvoiceRow.id))
+        .join(SubscriptionRow, SubscriptionRow.id == InvoiceRow.subscription)
+        .join(PriceRow, PriceRow.id == SubscriptionRow.price)
+        .join(PackageRow, PackageRow.id == SubscriptionRow.package)
+        .where(InvoiceRow.id == sale.id)
+        .with_for_update(of=[InvoiceRow, SubscriptionRow], key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    sold = found.one()
+    if sold.SubscriptionRow.cancelled_at is not None:
+        raise SubscriptionCancelled("The subscription was cancelled before. This money goes back.")
+    return sold
 
 
 async def _drop_others(tx: Tx, begun: SubscriptionRow) -> None:
@@ -90,11 +106,10 @@ async def _drop_others(tx: Tx, begun: SubscriptionRow) -> None:
         await selling.withdraw(tx, PERIOD, read_sale(row), "already-subscribed")
 
 
-async def _tell(tx: Tx, sale: Sale, subscription: SubscriptionRow, days: Span) -> None:
+async def _tell(tx: Tx, sale: Sale, package: PackageRow, days: Span) -> None:
     """Write to the payer what they have now, in the transaction that gave it: once, and never for what was refused."""
     if not sale.total_vnd:
         return  # nobody paid; the page says that it is open
-    package = await tx.get_one(PackageRow, subscription.package)
     params = {
         "package": package.title,
         "starts_on": show_day(days.start),
@@ -116,12 +131,10 @@ async def take(tx: Tx, sale: Sale) -> None:
     A renewal's price always stands: it is the reader's own. Raises SubscriptionCancelled, AlreadySubscribed, NotOnSale,
     PriceChanged; Waits while the reader is at a checkout.
     """
-    invoice: InvoiceRow = await locked(tx, InvoiceRow, sale.id)
-    subscription = await _not_cancelled(tx, invoice.subscription)
+    invoice, subscription, _, package, _ = await _sold(tx, sale)
     await one_at_a_time(tx, subscription.person, patient=False)
     today = local_day(clock.now())
     if invoice.n == 0:
-        package = await tx.get_one(PackageRow, subscription.package)
         check_on_sale(package.on_sale_from, package.on_sale_until, today)
         offer = await offer_of(tx, await offers(tx, package, today), subscription.price)
         asked = (subscription.price, sale.lines[0].vat_class)
@@ -190,10 +203,9 @@ async def end(tx: Tx, period: PeriodRow, *, after_today: bool) -> None:
     period.change = await bump(tx)
 
 
-async def anchor_of(tx: Tx, subscription: SubscriptionRow) -> Anchor:
+def anchor_of(subscription: SubscriptionRow, price: PriceRow) -> Anchor:
     """What a subscription's boundaries are reckoned from; it has begun."""
     assert subscription.anchor is not None  # noqa: S101 - only a first payment leads here
-    price = await tx.get_one(PriceRow, subscription.price)
     term = Term(price.term_unit, price.term_count)  # type: ignore[arg-type]
     return Anchor(subscription.anchor, subscription.anchored, term)
 
@@ -210,10 +222,3 @@ async def one_at_a_time(tx: Tx, person: UUID, *, patient: bool = True) -> None:
         sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key}
     ):
         raise Waits(key)
-
-
-async def _not_cancelled(tx: Tx, subscription: UUID) -> SubscriptionRow:
-    row: SubscriptionRow = await locked(tx, SubscriptionRow, subscription)
-    if row.cancelled_at is not None:
-        raise SubscriptionCancelled("The subscription was cancelled before. This money goes back.")
-    return row

@@ -6,10 +6,11 @@ import sqlalchemy as sa
 
 from services.subscriptions.actions.invoices import open_invoice
 from services.subscriptions.actions.periods import PERIOD, anchor_of
-from services.subscriptions.queries.catalogue import heir, offer_again
+from services.subscriptions.queries.catalogue import offer_again
 from services.subscriptions.rules.periods import INVITE_DAYS, REMIND_DAYS, RENEWAL_GRACE_DAYS
-from services.subscriptions.tables import InvoiceRow, PackageRow, PeriodRow, SubscriptionRow
+from services.subscriptions.tables import InvoiceRow, PackageRow, PeriodRow, PriceRow, SubscriptionRow
 from shared import clock, money
+from shared.agencies import lineage
 from shared.calendar import local_day, show_day, start_of
 from shared.contracts.subscriptions import MessageRequested
 from shared.db import Tx
@@ -30,8 +31,10 @@ async def invite_renewals(tx: Tx, batch: Batch, settings: Settings) -> None:
     today = local_day(clock.now())
     asked = sa.exists().where(InvoiceRow.subscription == SubscriptionRow.id, InvoiceRow.n > PeriodRow.n)
     due = (
-        sa.select(SubscriptionRow.id, SubscriptionRow, PeriodRow.n, PeriodRow.until)
+        sa.select(SubscriptionRow.id, SubscriptionRow, PriceRow, PackageRow, PeriodRow.n, PeriodRow.until)
         .join(PeriodRow, PeriodRow.subscription == SubscriptionRow.id)
+        .join(PriceRow, PriceRow.id == SubscriptionRow.price)
+        .join(PackageRow, PackageRow.id == SubscriptionRow.package)
         .where(
             SubscriptionRow.renewal,
             SubscriptionRow.cancelled_at.is_(None),
@@ -41,23 +44,19 @@ async def invite_renewals(tx: Tx, batch: Batch, settings: Settings) -> None:
         )
         .with_for_update(of=SubscriptionRow, skip_locked=True)
     )
-    for _, subscription, n, until in await batch.take(tx, due):
-        await _invite(tx, settings, subscription, n + 1, until)
-
-
-async def _invite(tx: Tx, settings: Settings, subscription: SubscriptionRow, n: int, until: date) -> None:
-    days = (await anchor_of(tx, subscription)).span(n)
-    if days.start != until:
-        # Cut short: there is nothing to go on from, and what is left due would be found again for ever.
-        subscription.renewal = False
-        return
-    agency = await heir(tx, subscription.agency, until)
-    expires_at = start_of(until + timedelta(days=RENEWAL_GRACE_DAYS))
-    package = await tx.get_one(PackageRow, subscription.package)
-    offer = await offer_again(tx, agency, subscription, package.product_class, local_day(clock.now()))
-    sale = await open_invoice(tx, agency, subscription, package, offer, n, days, expires_at)
-    if sale.waits:
-        await _tell(tx, settings, INVITATION, sale, package, days.start)
+    heirs = await lineage(tx)
+    for _, subscription, price, package, n, until in await batch.take(tx, due):
+        days = anchor_of(subscription, price).span(n + 1)
+        if days.start != until:
+            # Cut short: there is nothing to go on from, and what is left due would be found again for ever.
+            subscription.renewal = False
+            continue
+        agency = heirs.heir_of(subscription.agency, until)
+        expires_at = start_of(until + timedelta(days=RENEWAL_GRACE_DAYS))
+        offer = await offer_again(tx, agency, price, package.product_class, local_day(clock.now()))
+        sale = await open_invoice(tx, agency, subscription, package, offer, n + 1, days, expires_at)
+        if sale.waits:
+            await _tell(tx, settings, INVITATION, sale, package, days.start)
 
 
 async def remind(tx: Tx, batch: Batch, settings: Settings) -> None:

@@ -16,7 +16,7 @@ from services.subscriptions.rules.catalogue import (
     in_force,
     vat_class_of,
 )
-from services.subscriptions.tables import PackageRow, PriceRow, SubscriptionRow, VatChoiceRow
+from services.subscriptions.tables import PackageRow, PriceRow, VatChoiceRow
 from shared import clock, money
 from shared.agencies import lineage
 from shared.calendar import local_day
@@ -74,9 +74,9 @@ async def package(tx: Tx, key: UUID) -> Package:
     return await _built(tx, row, today)
 
 
-async def heir(tx: Tx, agency: str, day: date | None = None) -> str:
-    """The agency that stands in this one's place on a day, over several steps; today where none is named."""
-    return (await lineage(tx)).heir_of(agency, day or local_day(clock.now()))
+async def heir(tx: Tx, agency: str) -> str:
+    """The agency that stands in this one's place today, over several steps."""
+    return (await lineage(tx)).heir_of(agency, local_day(clock.now()))
 
 
 async def sellers(tx: Tx) -> list[str]:
@@ -103,11 +103,8 @@ async def offers(tx: Tx, row: PackageRow, today: date) -> tuple[Offer, ...]:
     return tuple(_offer(price, vat_class, today) for price in in_force(prices, today))
 
 
-async def offer_again(
-    tx: Tx, agency: str, subscription: SubscriptionRow, product_class: str, tax_point: date
-) -> Offer:
+async def offer_again(tx: Tx, agency: str, row: PriceRow, product_class: str, tax_point: date) -> Offer:
     """A reader's own price for one more period, with the VAT of a day."""
-    row = await tx.get_one(PriceRow, subscription.price)
     price = Price(row.id, Term(row.term_unit, row.term_count), row.net_vnd, row.since)  # type: ignore[arg-type]
     return _offer(price, vat_class_of(await _choices(tx, agency), product_class, tax_point), tax_point)
 
