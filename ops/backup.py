@@ -205,8 +205,8 @@ def found_at(where: str) -> tuple[Place, str]:
     above, _, name = where.rstrip("/").rpartition("/")
     if COPY.fullmatch(name):
         return Place(above or "."), name
-    place = Place(where)
-    if not (names := place.held()):
+    is_there = "://" in where or Path(where).is_dir()
+    if not is_there or not (names := (place := Place(where)).held()):
         raise BadBackup(f"{where} is no backup, and holds none that is whole.", "nguonthu backup makes one.")
     return place, names[-1]
 
