@@ -144,6 +144,9 @@ class Kit:
     async def waits_for(self) -> list[str]:
         """What keeps the service from being ready, in words; empty when it is ready."""
         missing = []
+        # First, since who shows only a part must show this one: where nobody leads every job is late in the end.
+        if self.settings.background and self.leader.unled_s > UNLED_S:
+            missing.append(f"leader: nobody leads for {self.leader.unled_s:.0f} s; facts stay, jobs rest")
         try:
             async with asyncio.timeout(READY_S):
                 missing += [
@@ -153,8 +156,6 @@ class Kit:
         except Exception as error:  # noqa: BLE001 - any failure means the same here
             missing.append(f"PostgreSQL: {[*str(error).splitlines(), 'does not answer'][0]}")
         if self.settings.background:
-            if self.leader.unled_s > UNLED_S:
-                missing.append(f"leader: nobody leads for {self.leader.unled_s:.0f} s; facts stay, jobs rest")
             if not self.bus.connected:
                 missing.append("NATS: not connected")
             if self.bus.denied:

@@ -24,6 +24,9 @@ class Echo(BaseHTTPRequestHandler):
     app = ""
 
     def do_GET(self) -> None:
+        if self.path.endswith("/broken"):
+            self.connection.close()
+            return
         told = json.dumps(
             {"app": self.app, "path": self.path, "cookie": self.headers.get("Cookie", "")}
         ).encode()
@@ -180,5 +183,15 @@ def test_an_app_that_is_away_is_told_as_a_problem_to_programs_and_in_words_to_pe
     judge().validate(json.loads(body))
     assert (json.loads(body)["code"], json.loads(body)["status"]) == ("unavailable", 503)
     answer, body = door.ask("/events")
-    assert answer.status == 503
+    assert (answer.status, answer.getheader("Retry-After")) == (503, "5")
+    assert "Xin chờ vài giây" in body.decode()
+
+
+@pytest.mark.promise("T8")
+def test_an_app_that_breaks_off_in_the_midst_is_told_as_one_that_is_away(door: Door) -> None:
+    answer, body = door.ask("/api/ads/v1/broken")
+    assert (answer.status, answer.getheader("Retry-After")) == (503, "5")
+    judge().validate(json.loads(body))
+    answer, body = door.ask("/advertise/broken")
+    assert (answer.status, answer.getheader("Retry-After")) == (503, "5")
     assert "Xin chờ vài giây" in body.decode()

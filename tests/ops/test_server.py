@@ -22,12 +22,12 @@ class Counted(RestingServer):
         return await super().on_tick(counter)
 
 
-async def app(_scope, _receive, _send):
+async def nothing(_scope, _receive, _send):
     """Nobody asks it anything."""
 
 
 @contextlib.asynccontextmanager
-async def at_rest() -> AsyncIterator[Counted]:
+async def at_rest(app=nothing) -> AsyncIterator[Counted]:
     """A server that serves, and at the end is told to stop: it has half a tick for it."""
     server = Counted(uvicorn.Config(app, port=0, lifespan="off", **SERVER | {"loop": "auto"}))
     server.up = asyncio.Event()

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from demo.app import create_app
+from shared import gate
 from shared.gate import Gate
 from shared.settings import Settings
 from tests.conftest import Flats
@@ -16,13 +17,13 @@ pytestmark = pytest.mark.promise("T8")
 
 
 def test_paying_and_the_banks_word_have_a_room_of_their_own_and_who_only_watches_has_none_there() -> None:
-    gate = Gate(1)
+    house = Gate(1)
     for path in ("/gateway/vnpay/ipn", "/gateway/vnpay/return", "/pay/0199"):
-        assert gate.room_of("POST", path) is gate.money, path
+        assert house.room_of("POST", path) is house.money, path
     for path in ("/pay/0199/live", "/payments", "/desk/payments", "/api/payments/v1/captures", "/"):
-        assert gate.room_of("POST", path) is gate.crowd, path
+        assert house.room_of("POST", path) is house.crowd, path
     for path in ("/health/ready", "/health/live", "/metrics"):
-        assert gate.room_of("POST", path) is gate.looks, path
+        assert house.room_of("POST", path) is house.looks, path
 
 
 async def test_a_full_house_says_so_to_programs_and_to_people_in_their_language(flats: Flats) -> None:
@@ -40,6 +41,17 @@ async def test_a_full_house_says_so_to_programs_and_to_people_in_their_language(
     for look in ("/health/live", "/health/ready", "/metrics"):
         assert (await client.get(look)).status_code == 200, look
     assert 'nguonthu_sent_away_total{room="crowd"}' in (await client.get("/metrics")).text
+
+
+async def test_who_looks_too_often_is_told_so_too_and_takes_no_room_of_others(
+    flats: Flats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "MOST_LOOKS", 0)
+    client = (await flats.start("payments")).client
+    for look in ("/health/live", "/health/ready", "/metrics"):
+        told = await client.get(look)
+        assert (told.status_code, told.headers["retry-after"]) == (503, "1")
+    assert (await client.get("/gateway/vnpay/ipn?vnp_TxnRef=nobody")).status_code == 200
 
 
 async def test_a_redis_that_is_not_reached_shows_in_the_figures_and_nowhere_else(flats: Flats) -> None:

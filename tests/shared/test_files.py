@@ -1,10 +1,15 @@
 """Files are named by their content and handed out by signed addresses."""
 
+import asyncio
+import subprocess
+import sys
+
 import pytest
 
 from shared import links
 from shared.errors import NotFound, Unavailable
 from shared.files import Files, name_of
+from tests.shared.homes import ROOT
 
 
 @pytest.fixture
@@ -30,6 +35,34 @@ async def test_a_file_that_the_disk_does_not_take_is_asked_for_again(files, tmp_
         await files.put(b"another")
     (tmp_path / "files" / "ads" / name[:2]).unlink()
     assert await files.put(b"another") == name
+
+
+LITTLE = """
+import asyncio, resource, sys
+from pathlib import Path
+from shared.errors import Unavailable
+from shared.files import Files
+from shared.settings import Settings
+
+files = Files(Settings(home=Path(sys.argv[1])), "ads")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # as where a disk has as much left
+try:
+    asyncio.run(files.put(b"x" * 1_000_000))
+except Unavailable as refusal:
+    sys.exit(int(refusal.status) % 256)
+"""
+
+
+@pytest.mark.promise("T7")
+async def test_of_a_file_for_which_the_room_ends_nothing_is_left_and_it_is_asked_for_again(files, tmp_path):
+    writes = [sys.executable, "-c", LITTLE, tmp_path]
+    told = await asyncio.to_thread(subprocess.run, writes, cwd=ROOT, timeout=60, check=False)
+    assert told.returncode == Unavailable.status % 256
+    assert [p for p in (tmp_path / "files").rglob("*") if p.is_file()] == []
+    content = b"x" * 1_000_000
+    with pytest.raises(NotFound):
+        await files.get(name_of(content))
+    assert await files.get(await files.put(content)) == content
 
 
 async def test_a_damaged_file_is_noticed(files, tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -237,6 +238,14 @@ async def test_work_that_does_not_end_when_it_is_told_to_ends_with_its_process(
         await until(told)
         let_go.set()
     assert left == ["what ads led has not ended"]
+
+
+def test_a_process_that_does_not_hear_that_it_is_to_leave_is_gone_all_the_same():
+    code = (
+        "import signal, time; from shared import leader; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "leader.LEAVES_S = 0.2; leader.leave('it must'); time.sleep(60)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=50, check=False).returncode == 1
 
 
 async def test_that_nobody_leads_is_a_sign_of_its_own(sample, monkeypatch):
