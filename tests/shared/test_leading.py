@@ -216,6 +216,7 @@ async def test_nobody_leads_before_all_has_ended_that_was_begun_under_the_one_be
 async def test_work_that_does_not_end_when_it_is_told_to_ends_with_its_process(
     sample, superuser, left, monkeypatch
 ):
+    assert leader.ENDS_S < LEASE_S, "by then nobody else leads yet"
     monkeypatch.setattr(leader, "ENDS_S", 0.2)
     let_go = asyncio.Event()
 
@@ -235,8 +236,10 @@ async def test_work_that_does_not_end_when_it_is_told_to_ends_with_its_process(
         superuser.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7001"
         )
-        await until(told)
-        let_go.set()
+        try:
+            await until(told)
+        finally:
+            let_go.set()
     assert left == ["what ads led has not ended"]
 
 
