@@ -201,8 +201,13 @@ async def metrics(request: Request) -> bytes:
     AWAY.set(len(kit.presence.away))
     REDIS_AWAY.set("redis" in away)
     DISK.set(_free(kit.settings.home))
-    COPIES.set(len(copies.troubles(copies.read(kit.settings.home), clock.now())))
+    tell_of_copies(kit.settings.home)
     return generate_latest(_figures())
+
+
+def tell_of_copies(home: Path) -> None:
+    """Show how much is amiss with the copies of a home."""
+    COPIES.set(len(copies.troubles(copies.read(home), clock.now())))
 
 
 async def _look(kit: Any) -> None:

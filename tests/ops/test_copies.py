@@ -16,7 +16,7 @@ from ops.embedded.copier import Copier
 from ops.migrate import migrate_all
 from ops.places import BadBackup, Place
 from ops.sealing import new_key, seal, unseal
-from shared import clock, copies
+from shared import clock, copies, observe
 from shared.copies import Record, Turn
 from shared.settings import BadSetting, Settings, read
 from tests.ops.test_cli import nguonthu
@@ -369,3 +369,10 @@ def test_the_doctor_tells_of_it_and_asks_a_production_for_a_schedule(tmp_path: P
     assert found() == []
     (tmp_path / copies.FILE).write_text("{")
     assert "cannot be read" in found()[0]
+
+
+@pytest.mark.parametrize(("record", "amiss"), [(Record(), 0), (Record(copied=Turn(NOON, None, "full")), 1)])
+def test_a_figure_says_how_much_is_amiss(tmp_path: Path, record: Record, amiss: int) -> None:
+    (tmp_path / copies.FILE).write_bytes(msgspec.json.encode(record))
+    observe.tell_of_copies(tmp_path)
+    assert observe.COPIES._value.get() == amiss
