@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from demo.app import create_app
-from shared import gate
+from shared import gate, kit, observe
 from shared.gate import Gate
 from shared.settings import Settings
 from tests.conftest import Flats
@@ -86,3 +86,19 @@ async def test_while_a_crowd_holds_every_connection_a_buyer_pays_and_the_bank_is
             assert (await flat.client.post(address)).status_code == 303
             heard = await flat.client.get("/gateway/vnpay/ipn?vnp_TxnRef=nobody")
             assert heard.json()["RspCode"] == "97"
+
+
+async def test_health_and_the_figures_answer_though_no_connection_is_left_to_look_with(
+    flats: Flats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kit, "READY_S", 0.3)
+    monkeypatch.setattr(observe, "LOOKS_S", 0.3)
+    flat = await flats.start("payments", worker_connections=1)
+    async with flat.kit.database.worker_tx() as tx:
+        await tx.connection()
+        async with asyncio.timeout(8):  # less than the others wait for a connection
+            ready = await flat.client.get("/health/ready")
+            figures = await flat.client.get("/metrics")
+    assert (ready.status_code, "PostgreSQL: does not answer" in ready.text) == (503, True)
+    assert (figures.status_code, "nguonthu_outbox_facts NaN" in figures.text) == (200, True)
+    assert (await flat.client.get("/health/ready")).status_code == 200
