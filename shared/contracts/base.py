@@ -1,6 +1,6 @@
 """What every fact carries, and the Structs that several services speak of: lines, buyers, how a line is earned."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -49,6 +49,9 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     correlation: str = ""
     """The request or fact that led to this one, carried along for tracing."""
 
+    def __post_init__(self) -> None:
+        check_days(self.occurred_at.date())
+
     @classmethod
     def subject(cls) -> str:
         return str(cls.__struct_config__.tag)
@@ -59,11 +62,32 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
         return cls.subject().split(".", 1)[0]
 
 
+FIRST, LAST = date(2000, 1, 1), date(2199, 12, 31)
+"""No day of business lies outside; what says so cannot be true."""
+
+LONGEST = timedelta(days=3660)
+"""What is sold for longer than ten years is sold again before."""
+
+
+def check_days(*named: date) -> None:
+    """Raises ValueError for a day on which nothing here can have happened."""
+    for day in named:
+        if not FIRST <= day <= LAST:
+            raise ValueError(f"{day} is no day of business: it lies before {FIRST} or after {LAST}.")
+
+
 class Period(msgspec.Struct, frozen=True, tag="period"):
-    """Earned evenly by local day, first and last day included."""
+    """Earned evenly by local day, first and last day included; at most ten years."""
 
     start: date
     end: date
+
+    def __post_init__(self) -> None:
+        check_days(self.start, self.end)
+        if not timedelta(0) <= self.end - self.start <= LONGEST:
+            raise ValueError(
+                f"A period from {self.start} to {self.end} ends before it starts, or lasts too long."
+            )
 
 
 class Delivery(msgspec.Struct, frozen=True, tag="delivery"):
@@ -77,6 +101,9 @@ class OnDate(msgspec.Struct, frozen=True, tag="date"):
     """Earned whole on one day."""
 
     on: date
+
+    def __post_init__(self) -> None:
+        check_days(self.on)
 
 
 Earn = Period | Delivery | OnDate
@@ -154,6 +181,9 @@ class DeliveryRecorded(Fact, frozen=True, kw_only=True):
     quantity: Positive
     on: date
 
+    def __post_init__(self) -> None:
+        check_days(self.occurred_at.date(), self.on)
+
 
 class CreditGranted(Fact, frozen=True, kw_only=True):
     """A seller takes back part of an invoice: revenue, VAT and, where money is owed, a refund."""
@@ -161,7 +191,7 @@ class CreditGranted(Fact, frozen=True, kw_only=True):
     credit: UUID
     invoice: UUID
     reason: Code
-    lines: tuple[CreditedLine, ...]
+    lines: Annotated[tuple[CreditedLine, ...], msgspec.Meta(min_length=1, max_length=200)]
     refund: UUID | None = None
     """The refund that payments asked for, where this answers one."""
     by: UUID | None = None
@@ -223,6 +253,9 @@ class DeliveryReversed(Fact, frozen=True, kw_only=True):
     quantity: Positive
     on: date
     reason: Code
+
+    def __post_init__(self) -> None:
+        check_days(self.occurred_at.date(), self.on)
 
 
 class ActRecorded(Fact, frozen=True, kw_only=True):

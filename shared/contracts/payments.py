@@ -1,8 +1,10 @@
 """Facts that payments publishes; it alone touches money rails."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
+
+import msgspec
 
 from shared.contracts import base
 from shared.contracts.base import Code, Collect, Fact, Outcome, PaidLine, Positive, Rail
@@ -29,7 +31,7 @@ class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.cap
     amount_vnd: Positive
     captured_at: datetime
     """When the money paid the invoice: the bank's own moment, or when its seller took it out of suspense."""
-    lines: tuple[PaidLine, ...]
+    lines: Annotated[tuple[PaidLine, ...], msgspec.Meta(max_length=200)]
     """As sold, split into net and VAT by the rate of the day of the money; each with its part of the payment."""
     seller: Code
     """Whose invoice it is, and whose lines: nobody else has a say in them, here or in the books."""

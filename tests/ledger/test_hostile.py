@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.ledger.rules.posting import RULES, Books
 from shared.contracts.base import Period
 from tests.conftest import Flat, Flats
 from tests.ledger.builders import (
@@ -146,3 +147,14 @@ async def _tried_to_the_end(flat: Flat, november: Any) -> None:
     for _ in range(6):
         november.move_to(november.now() + timedelta(minutes=10))
         await flat.kit.consumer.again(flat.kit.database)
+
+
+@pytest.mark.promise("F3")
+def test_what_reaches_back_further_than_anything_real_is_refused_before_it_is_worked_out() -> None:
+    """Two hundred lines of years ago would hold up the books for minutes, and be ended and come again for ever."""
+    then = date(2006, 11, 28)
+    lines = [a_line(agency="bkh", earn=Period(then, then + timedelta(days=3660))) for _ in range(6)]
+    books = Books(date(2026, 11, 27), {}, {})
+    assert RULES[type(opened(lines[0]))](opened(*lines[:5], on=then), books).drafts
+    with pytest.raises(ValueError, match="changes more than 40000 days"):
+        RULES[type(opened(lines[0]))](opened(*lines, on=then), books)

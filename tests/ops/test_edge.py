@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -22,6 +23,13 @@ class Echo(BaseHTTPRequestHandler):
     """Stands in for an app behind Caddy and tells which one it is and what reached it."""
 
     app = ""
+    asked = 0
+    """How many requests with a body any of them has heard of."""
+
+    def do_POST(self) -> None:
+        Echo.asked += 1
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
 
     def do_GET(self) -> None:
         if self.path.endswith("/broken"):
@@ -101,6 +109,21 @@ def test_each_page_goes_to_its_service(door: Door, path: str, app: str) -> None:
         assert door.app_at(path + "/below?x=1") == app
     # A longer name is another page.
     assert door.app_at(path + "-more") == PAGES.get(path.rsplit("/", 1)[0], "demo")
+
+
+@pytest.mark.promise("T8")
+def test_an_app_hears_of_a_form_once_it_is_there_as_a_whole(door: Door) -> None:
+    form = b"name=" + b"x" * 4000
+    head = f"POST /subscribe/x HTTP/1.1\r\nHost: localhost:{door.port}\r\nContent-Length: {len(form)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", door.port), timeout=15) as dribbling:
+        dribbling.sendall(head.encode() + form[:100])
+        for byte in form[100:110]:
+            time.sleep(0.05)
+            dribbling.sendall(bytes([byte]))
+        assert Echo.asked == 0, "it takes no place where people buy"
+        dribbling.sendall(form[110:])
+        assert dribbling.recv(4000).startswith(b"HTTP/1.1 200")
+    assert Echo.asked == 1
 
 
 @pytest.mark.parametrize(

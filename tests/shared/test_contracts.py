@@ -1,6 +1,8 @@
 """Contracts are frozen: a version of a fact only ever gains optional fields."""
 
 import json
+from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -50,3 +52,30 @@ def test_an_unknown_field_of_a_newer_version_is_passed_over():
 def test_what_is_no_fact_is_refused(body):
     with pytest.raises((msgspec.MsgspecError, UnicodeDecodeError)):
         contracts.decode(body)
+
+
+@pytest.mark.promise("F3")
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"occurred_at": "0001-01-02T00:00:00Z"}, "no day of business"),
+        ({"occurred_at": "9999-01-02T00:00:00Z"}, "no day of business"),
+        ({"earn": {"type": "period", "start": "0001-01-01", "end": "2026-01-01"}}, "no day of business"),
+        ({"earn": {"type": "period", "start": "2026-01-01", "end": "2036-12-31"}}, "lasts too long"),
+        ({"earn": {"type": "period", "start": "2026-01-02", "end": "2026-01-01"}}, "ends before it starts"),
+        ({"earn": {"type": "date", "on": "2500-01-01"}}, "no day of business"),
+    ],
+)
+def test_a_fact_of_days_that_cannot_be_is_unreadable(change: dict[str, Any], says: str) -> None:
+    """Otherwise who works by the day would go through thousands of years."""
+    fact = {
+        "type": "ads.earning.moved.v1",
+        "agency": "bkh",
+        "id": str(uuid4()),
+        "occurred_at": "2026-11-27T00:00:00Z",
+        "line": str(uuid4()),
+        "earn": {"type": "date", "on": "2026-11-27"},
+    }
+    assert contracts.decode(msgspec.json.encode(fact))
+    with pytest.raises(msgspec.ValidationError, match=says):
+        contracts.decode(msgspec.json.encode(fact | change))

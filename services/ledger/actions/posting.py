@@ -79,6 +79,7 @@ async def apply(
                 # Beside the loop: with many lines it would neither answer nor lead for longer than it may.
                 outcome, done = await asyncio.to_thread(_worked_out, fact, recorded_at, books)
             else:
+                await asyncio.sleep(0)  # who asks for something is answered in between
                 outcome, done = _worked_out(fact, recorded_at, Books(through, lines, rails))
         except Waits as reason:
             waiting.append((fact, reason))

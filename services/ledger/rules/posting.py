@@ -56,11 +56,17 @@ class Outcome(msgspec.Struct, frozen=True):
     """(payment, rail, invoice)"""
 
 
+MOST_DAYS = 40_000
+"""So many days of lines may one fact change, some seconds of work: what reaches further back is for a person."""
+
+
 class _Work:
     """Collects legs by entry while a rule goes through its fact."""
 
     def __init__(self, books: Books) -> None:
         self.books = books
+        self.days = 0
+        """How many days of lines were worked out so far."""
         self.legs: dict[tuple[str, str, date], list[Leg]] = {}
         self.lines: dict[UUID, LineState] = {}
 
@@ -95,7 +101,11 @@ class _Work:
         else:
             # Of a day that is not reached yet only what changed before it: the day itself comes with its own turn.
             posted = 0
-            for day in days(min(on, self.books.through), self.books.through):
+            first = min(on, self.books.through)
+            self.days += (self.books.through - first).days
+            if self.days > MOST_DAYS:
+                raise ValueError(f"What it says of {on} changes more than {MOST_DAYS} days of its lines.")
+            for day in days(first, self.books.through):
                 owed = earned(after, day)[0] - (earned(before, day)[0] if before else 0)
                 self.add(
                     "recognition",
