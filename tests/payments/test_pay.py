@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from services.payments.rules.refunds import State, given_up, is_owed
 from shared import clock
 from tests.conftest import Flats
-from tests.payments import a_credit, an_invoice, link, paid, press_pay
+from tests.payments import a_credit, an_invoice, at_bank, link, notify, paid, press_pay, withdrawn
+from tests.payments.test_pages import DESK, agree, post, sign_in
 
 
 @pytest.mark.promise("P10")
@@ -46,6 +47,67 @@ async def test_after_a_deduction_the_page_shows_what_is_left_and_never_the_whole
     for words in ("Đã nhận tiền", "nhận đủ 89.100\xa0₫", "-20.900\xa0₫", "<strong>78.100\xa0₫</strong>"):
         assert words in shown, words
     assert "Tổng cộng" not in shown
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_of_money_that_the_bank_held_and_gave_back_the_page_says_how_much_and_not_that_none_went(
+    flats: Flats, *, is_over: bool
+) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    assert await notify(flat, await at_bank(flat, invoice, "suspect")) == "00"
+    address = link(flat.kit.settings, invoice)
+    assert "Ngân hàng đã giữ tiền" in (await flat.client.get(address)).text
+    sign_in(flats, flat, bkh=["finance"])
+    async with flat.tx() as tx:
+        attempt = await tx.scalar(sa.text("SELECT id FROM attempt"))
+    if is_over:
+        await flat.receive(withdrawn(invoice))
+    assert await post(flat, f"{DESK}/held/{attempt}", choice="no") == 303
+    await agree(flats, flat, "held")
+    shown = (await flat.client.get(address)).text
+    assert "VNPAY báo đã trả lại bạn 99.000\xa0₫" in shown
+    for words in ("bạn chưa mất tiền", "Ngân hàng không thực hiện", "Ngân hàng đã giữ tiền"):
+        assert words not in shown, words
+    assert ("Trả lần nữa" in shown) is not is_over
+    assert (
+        "VNPAY reports that 99.000\xa0₫ was given back" in (await flat.client.get(f"{address}&lang=en")).text
+    )
+
+
+@pytest.mark.promise("P1")
+async def test_money_for_what_was_called_off_meanwhile_is_no_thank_you_until_its_seller_has_answered(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice()
+    await flat.receive(invoice)
+    query = await at_bank(flat, invoice)
+    await flat.receive(withdrawn(invoice))
+    assert await notify(flat, query) == "00"
+    address = link(flat.kit.settings, invoice)
+    shown = (await flat.client.get(address)).text
+    assert "99.000\xa0₫ cho phiếu mà bên bán đã rút lại" in shown
+    for words in ("Cảm ơn bạn", "Tiếp tục", "paid=yes"):
+        assert words not in shown, words
+    await flat.receive(a_credit(invoice, 90_000, 9_000))
+    shown = (await flat.client.get(address)).text
+    assert "đang trên đường về" in shown
+    assert "bên bán đã rút lại" not in shown
+
+
+@pytest.mark.promise("P1")
+async def test_money_that_came_while_the_time_ran_out_is_thanked_for(flats: Flats) -> None:
+    flat = await flats.start("payments")
+    invoice = an_invoice(expires_at=clock.now() + timedelta(minutes=5))
+    await flat.receive(invoice)
+    query = await at_bank(flat, invoice)
+    with clock.driven(clock.DrivenClock(clock.now() + timedelta(minutes=6), 1)):
+        await flat.receive(withdrawn(invoice))
+        assert await notify(flat, query) == "00"
+        assert "Cảm ơn bạn" in (await flat.client.get(link(flat.kit.settings, invoice))).text
 
 
 def test_what_is_asked_for_anew_follows_one_rule_for_one_refund_and_for_a_query_of_many() -> None:

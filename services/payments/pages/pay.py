@@ -130,6 +130,8 @@ def state_of(bill: queries.Bill | None, *, came_back: bool) -> str:
     face = rules.standing(bill.invoice, now)
     if any(came.face != "received" for came in bill.money) and not _is_kept(bill):
         return "settled"  # what is said of its money says all
+    if face == "paid" and bill.invoice.was_called_off and not any(came.late for came in bill.money):
+        return "unsure"  # no seller says that it keeps what it was not asked about: it credits what it does not keep
     return "failed" if face == "new" and attempt is not None else face
 
 

@@ -34,8 +34,15 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     state: str
     response: str
+    amount_vnd: int
     started_at: datetime
     expires_at: datetime
+    decided_by: UUID | None
+
+    @property
+    def was_given_back(self) -> bool:
+        """Whether the bank took the money, held it, and gave it back, as two persons looked up there."""
+        return self.state == "failed" and self.decided_by is not None
 
 
 class Money(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,11 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     def vat_vnd(self) -> int:
         return sum(line.vat_vnd for line in self.lines)
 
+    @property
+    def was_called_off(self) -> bool:
+        """Whether its seller withdrew it before its time was over, so that money for it may not be kept."""
+        return self.withdrawn_at is not None and self.withdrawn_at < self.expires_at
+
 
 def standing(invoice: Invoice, now: datetime) -> Literal["new", "paid", "withdrawn", "expired"]:
     """Where an invoice without an attempt under way stands; `new` may be paid."""
