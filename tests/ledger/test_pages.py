@@ -87,8 +87,15 @@ async def test_the_chart_is_an_svg_from_an_address_of_its_own(flat: Any, cookie:
     answer = await flat.client.get("/finance/charts/growth.svg?size=narrow&ink=dark", headers=cookie)
     assert answer.headers["content-type"].startswith("image/svg+xml")
     assert "<svg" in answer.text
-    assert "T1–2" in answer.text
+    assert "T1–T2" in answer.text
     assert (await flat.client.get("/finance/charts/growth.svg?ink=red", headers=cookie)).status_code == 400
+
+
+async def test_months_are_called_in_the_language_of_who_reads(flat: Any, cookie: dict[str, str]) -> None:
+    english = await page(flat, cookie, "/finance?lang=en")
+    assert ">Mar<" in english
+    assert not re.search(r">T\d+<", english)
+    assert ">T3<" in await page(flat, cookie, "/finance?lang=vi")
 
 
 async def test_live_figures_follow_a_payment(flat: Any, flats: Any) -> None:

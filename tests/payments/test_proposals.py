@@ -1,12 +1,15 @@
 """What waits for a second person: who asked may take it back, and only who may decide is shown how."""
 
+from datetime import date
+
 import pytest
 import sqlalchemy as sa
 
 from shared import clock
+from shared.contracts.accounts import AgencyRegistered
 from tests.conftest import Flats
 from tests.payments import a_credit, a_line, an_invoice, at_bank, declined, notify, one, paid, paid_late
-from tests.payments.test_pages import ALL, DESK, post, sign_in
+from tests.payments.test_pages import ALL, DESK, agree, post, sign_in
 
 
 @pytest.mark.promise("T12")
@@ -135,6 +138,50 @@ async def test_held_money_says_for_whom_what_was_sold_and_who_proposed_and_asks_
         assert f'href="/desk/card/{who}"' in shown
     assert "Gói Vàng" in shown
     assert "đồng ý: nhận 30.000.000" in shown
+
+
+@pytest.mark.promise("T12")
+async def test_what_was_decided_about_held_money_stays_to_be_read_with_who_proposed_and_who_decided(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("payments")
+    kept, returned = an_invoice(), an_invoice(a_line(200_000, 0, vat_class="exempt"))
+    await flat.receive(kept, returned)
+    for invoice, choice in ((kept, "yes"), (returned, "no")):
+        assert await notify(flat, await at_bank(flat, invoice, "suspect")) == "00"
+        attempt = await one(flat, "SELECT id FROM attempt WHERE invoice = :of", of=invoice.invoice)
+        sign_in(flats, flat, bkh=["finance"])
+        shown = (await flat.client.get(f"{DESK}/held")).text
+        assert "Đề nghị: VNPAY đã trả lại người mua" in shown
+        assert await post(flat, f"{DESK}/held/{attempt}", choice=choice) == 303
+        await agree(flats, flat, "held")
+    shown = (await flat.client.get(f"{DESK}/held")).text
+    decided = shown[shown.index("Đã quyết định") :]
+    for words in (kept.number, "nhận 99.000", returned.number, "VNPAY đã trả lại người mua 200.000"):
+        assert words in decided, words
+    async with flat.tx() as tx:
+        persons = (await tx.execute(sa.text("SELECT asked_by, decided_by FROM proposal"))).all()
+    for who in (who for pair in persons for who in pair):
+        assert f'data-part="/desk/accounts/name/{who}"' in decided
+    capture = await one(flat, "SELECT id FROM capture")
+    decider = await one(flat, "SELECT decided_by FROM attempt WHERE invoice = :of", of=kept.invoice)
+    assert f"/desk/accounts/name/{decider}" in (await flat.client.get(f"{DESK}/captures/{capture}")).text
+
+
+async def test_the_page_of_one_payment_says_what_was_sold_for_whom_and_which_agency_by_its_name(
+    flats: Flats,
+) -> None:
+    flat = await flats.start("payments")
+    await flat.receive(
+        AgencyRegistered(agency="bkh", name="Báo Khánh Hòa", kind="newspaper", active_from=date(2020, 1, 1))
+    )
+    invoice = an_invoice(a_line(title="Gói Vàng"))
+    capture = await paid(flat, invoice)
+    sign_in(flats, flat, bkh=["finance"])
+    shown = (await flat.client.get(f"{DESK}/captures/{capture}")).text
+    for words in ("Gói Vàng", f"/desk/accounts/name/{invoice.buyer.id}", "<dd>Báo Khánh Hòa</dd>"):
+        assert words in shown, words
+    assert "<code>bkh</code>" not in shown
 
 
 async def test_a_refund_that_went_shows_no_code_of_the_gateway(flats: Flats) -> None:

@@ -74,7 +74,7 @@ async def show_growth(
         here_tab=words.at_agency(request, agency),
         on=as_day(on),
         agency=agency,
-        months=[_month(pair) for pair in found.months],
+        months=[_month(request, pair) for pair in found.months],
     )
 
 
@@ -91,9 +91,9 @@ def _row(request: Request, stream: str, cells: list[growth.Cell], shown: list[bo
     )
 
 
-def _month(pair: MonthPair) -> dict[str, Any]:
+def _month(request: Request, pair: MonthPair) -> dict[str, Any]:
     return {
-        "month": words.month_label(pair.months),
+        "month": words.month_label(request, pair.months),
         "current": pair.current_vnd or None,
         "base": pair.base_vnd,
         "target": pair.target_vnd,
@@ -119,7 +119,7 @@ async def draw_growth(
         "goal": translate(lang, N_("Mức cần đạt (+{percent} %)"), percent=found.target_percent),
         "unit": translate(lang, N_("triệu đồng")),
     }
-    names = [words.month_label(pair.months) for pair in found.months]
+    names = [words.month_label(request, pair.months) for pair in found.months]
     spec = charts.months_chart(found.months, names, legend, ink, narrow=size == "narrow")
     headers = {"cache-control": "private, max-age=60", "x-content-type-options": "nosniff"}
     svg = await request.app.state.drawer.draw(spec)

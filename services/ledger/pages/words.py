@@ -92,6 +92,21 @@ WINDOWS = {
 }
 
 RAILS = {"vnpay": "VNPay", "stripe": "Stripe", "vietqr": "VietQR"}
+MONTHS = (
+    N_("T1"),
+    N_("T2"),
+    N_("T3"),
+    N_("T4"),
+    N_("T5"),
+    N_("T6"),
+    N_("T7"),
+    N_("T8"),
+    N_("T9"),
+    N_("T10"),
+    N_("T11"),
+    N_("T12"),
+)
+"""The months, as short as a chart needs them."""
 VIEWS = {"like_for_like": N_("So sánh tương đương (gộp tiền thân)"), "as_is": N_("Theo pháp nhân hiện nay")}
 
 
@@ -110,8 +125,9 @@ def kind_label(request: Request, kind: str) -> str:
     return translate(language_of(request), KINDS[kind]) if kind in KINDS else kind
 
 
-def month_label(months: tuple[int, ...]) -> str:
-    return "T" + "–".join(str(m) for m in months)
+def month_label(request: Request, months: tuple[int, ...]) -> str:
+    """`T3`, `Mar`; of several months `T1–T2`, `Jan–Feb`."""
+    return "–".join(translate(language_of(request), MONTHS[month - 1]) for month in months)
 
 
 def agency_tabs(request: Request, agencies: list[Agency]) -> list[tuple[str, str]]:

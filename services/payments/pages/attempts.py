@@ -27,6 +27,9 @@ from shared.http import once, read_form
 from shared.lists import decode_cursor, page_of
 from shared.request import Request
 
+DECISIONS = 10
+"""How many of the last decisions the page shows; the audit trail has all of them."""
+
 
 @get(f"{DESK}/held", guards=[may_see_payments], include_in_schema=False)
 async def show_held(
@@ -44,6 +47,7 @@ async def show_held(
             {**msgspec.structs.asdict(row), "proposal": proposed.get((row.agency, str(row.id)))}
             for row in await queries.held(tx)
         ],
+        decided=await found.decisions(tx, DECISIONS),
         untold=await queries.untold_attempts(tx, clock.now()),
         refused=[Words(request).notification(row) for row in listed.items],
         next=listed.next,

@@ -16,11 +16,14 @@ from services.payments.pages.words import Words
 from services.payments.queries import refunds as found
 from services.payments.rules.refunds import TWO_PERSONS_FROM_VND
 from shared import clock
+from shared.agencies import name_of
+from shared.contracts import sandbox
 from shared.contracts.base import Positive
 from shared.db import Tx
 from shared.http import WHOLE_NUMBER, once, read_form
 from shared.lists import decode_cursor, page_of
 from shared.request import Request
+from shared.web import language_of, translate
 from shared.web.again import or_again
 
 
@@ -53,6 +56,8 @@ async def _capture(request: Request, tx: Tx, capture: UUID) -> Template:
         "payments_capture.html",
         DESK,
         capture=shown,
+        sold=await queries.sold_by(tx, capture),
+        agency_name=await name_of(tx, shown.agency, translate(language_of(request), sandbox.LABEL)),
         reason=words.reason(shown.reason),
         offered=words.offer(shown, clock.now()),
         answer=words.answer(shown),

@@ -125,6 +125,17 @@ class CaptureView(msgspec.Struct, frozen=True, kw_only=True):
         return self.recorded_at + money.OFFER_LASTS
 
 
+class Sold(msgspec.Struct, frozen=True, kw_only=True):
+    """What money was paid for, as the desk sees it."""
+
+    buyer: UUID
+    """Who pays, by an opaque id."""
+    titles: tuple[str, ...]
+    """By the lines of the invoice."""
+    decided_by: UUID | None
+    """Who agreed to take the money where VNPay had suspected it."""
+
+
 class HeldView(msgspec.Struct, frozen=True, kw_only=True):
     """Money that VNPay calls suspect, waiting for a person."""
 
@@ -285,6 +296,24 @@ async def capture_view(tx: Tx, capture: UUID) -> CaptureView:
     if row is None:
         raise NotFound("There is no such payment.")
     return msgspec.convert(row._mapping, CaptureView)  # noqa: SLF001 - SQLAlchemy's name for a public thing
+
+
+async def sold_by(tx: Tx, capture: UUID) -> Sold | None:
+    """For what and for whom money came; None where it names no invoice of ours."""
+    row = (
+        await tx.execute(
+            sa.select(InvoiceRow.buyer, InvoiceRow.lines, AttemptRow.decided_by)
+            .select_from(CaptureRow)
+            .join(InvoiceRow, InvoiceRow.id == CaptureRow.invoice)
+            .outerjoin(AttemptRow, AttemptRow.id == CaptureRow.attempt)
+            .where(CaptureRow.id == capture)
+        )
+    ).first()
+    return (
+        Sold(buyer=row.buyer, titles=titles(row.lines), decided_by=row.decided_by)
+        if row is not None
+        else None
+    )
 
 
 async def held(tx: Tx) -> list[HeldView]:

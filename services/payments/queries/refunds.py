@@ -193,3 +193,46 @@ async def proposals(tx: Tx, act: Act) -> dict[tuple[str, str], ProposalView]:
         sa.select(ProposalRow).where(ProposalRow.act == act, ProposalRow.decided_at.is_(None))
     )
     return {(row.agency, row.about): msgspec.convert(row, ProposalView, from_attributes=True) for row in rows}
+
+
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided about money that VNPay suspected."""
+
+    number: str
+    amount_vnd: int
+    good: bool
+    """What was proposed: to take it, or that VNPay has returned it."""
+    agreed: bool
+    asked_by: UUID
+    decided_by: UUID | None
+    """Nobody where the bank's own word came first."""
+    decided_at: datetime
+
+
+async def decisions(tx: Tx, limit: int) -> list[DecisionView]:
+    """The last decisions about suspected money, the newest first."""
+    rows = await tx.scalars(
+        sa.select(ProposalRow)
+        .where(ProposalRow.act == "held", ProposalRow.decided_at.is_not(None))
+        .order_by(ProposalRow.decided_at.desc(), ProposalRow.id.desc())
+        .limit(limit)
+    )
+    decided = [(UUID(row.about), row) for row in rows]
+    tried = await tx.execute(
+        sa.select(AttemptRow.id, AttemptRow.amount_vnd, InvoiceRow.number)
+        .join(InvoiceRow, InvoiceRow.id == AttemptRow.invoice)
+        .where(AttemptRow.id.in_([key for key, _ in decided]))
+    )
+    about = {row.id: row for row in tried}
+    return [
+        DecisionView(
+            number=about[key].number,
+            amount_vnd=about[key].amount_vnd,
+            good=row.good,
+            agreed=bool(row.agreed),
+            asked_by=row.asked_by,
+            decided_by=row.decided_by,
+            decided_at=row.decided_at or row.asked_at,
+        )
+        for key, row in decided
+    ]
