@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import psycopg
 
 from ops.embedded import parts
+from ops.embedded.history import NONE, UNFINISHED
 from ops.embedded.process import launched
 from ops.embedded.stack import Stack
 from ops.places import COPY, BadBackup, Place
@@ -30,7 +31,7 @@ FORMAT = 2
 NAME = "nguonthu-"
 PLAIN, SEALED = ".tar", ".tar.age"
 
-KEPT = ("demo.json", "production.json")
+KEPT = ("demo.json", NONE, "production.json")
 
 WORK = "copying"
 """Where a home keeps what is under way; whoever was cut off left it to the next one, who removes it."""
@@ -122,7 +123,10 @@ def _look_for_room(home: Path, folder: Path) -> None:
 def _fill(stack: Stack, work: Path) -> None:
     """Put everything into `copy.tar`, and as the last what there is: a copy without its manifest is none."""
     counts, made_at = _counts(stack), clock.now()
+    _refuse_unfinished(stack.home)
     _copy_databases(stack, work / "postgres")
+    # Again, since what is copied is how the databases stood at the end.
+    _refuse_unfinished(stack.home)
     # What others may hold twice by a link is put in twice: each name stands for itself.
     with tarfile.open(work / "copy.tar", "w", dereference=True) as tar:
         hashes = {name: _put(tar, file, name) for name, file in _what_there_is(stack.home, work)}
@@ -139,6 +143,14 @@ def _fill(stack: Stack, work: Path) -> None:
         entry.size = len(text)
         tar.addfile(entry, BytesIO(text))
     shutil.rmtree(work / "postgres")
+
+
+def _refuse_unfinished(home: Path) -> None:
+    """Copy no half of a demo history: nobody could go on with it where it is brought back."""
+    if (home / UNFINISHED).exists():
+        raise BadBackup(
+            f"The demo history in {home} is not finished.", "Wait for the first start to end: nguonthu up"
+        )
 
 
 def _what_there_is(home: Path, work: Path) -> Iterator[tuple[str, Path]]:

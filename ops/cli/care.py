@@ -47,11 +47,12 @@ def init(
     agency_name: Annotated[str, typer.Option(help="Its name in full.")],
 ) -> None:
     """Make an empty production: databases, the first administrator, and what is left to do before going live."""
+    from ops.embedded.history import UNFINISHED
     from ops.migrate import migrate_all
 
-    with house(at_rest=True) as reached:
+    with house(at_rest=True, begins=True) as reached:
         home = reached.settings.home
-        if (home / "demo.json").exists():
+        if any((home / name).exists() for name in ("demo.json", UNFINISHED)):
             raise Sorry(f"{home} holds a demo.", "A production begins in an empty folder: set NGUONTHU_HOME.")
         with step("Databases"):
             migrate_all(reached.settings)
@@ -105,7 +106,7 @@ def migrate(
 
     if bootstrap:
         _bootstrap(load(who=OPERATOR))
-    with house() as reached:
+    with house(begins=True) as reached:
         for name in [service_named(service)] if service else SERVICES:
             try:
                 with step(f"Database of {name}"):
@@ -180,7 +181,7 @@ def _simulate(start: date, end: date, seed: int, scale: float) -> None:
     )
     # A history that a power cut interrupts is made anew, so its commits need not wait for the disk.
     os.environ["PGOPTIONS"] = "-c synchronous_commit=off"
-    with house(at_rest=True) as reached:
+    with house(at_rest=True, begins=True) as reached:
         migrate_all(reached.settings)
         with step(f"History from {start:%d/%m/%Y} to {end:%d/%m/%Y}"), bar:
             task = bar.add_task("", day=f"{start:%d/%m/%Y}", total=(end - start).days + 1)

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from ops.cli.screen import Sorry, out, say, step, table
-from ops.cli.where import home_of
+from ops.cli.where import NO_HOUSE, home_of, is_house
 from shared.contracts import SERVICES
 
 if TYPE_CHECKING:
@@ -171,15 +171,19 @@ def status(
     """What runs, and whether each part is ready. Exit code 1 when something is not."""
     from ops.embedded.state import look
 
-    state = look(home_of())
+    home = home_of()
+    state = look(home)
     if as_json:
         typer.echo(json.dumps(msgspec.to_builtins(state), indent=1, ensure_ascii=False))
     elif state.parts:
         say(state.address or "(still starting)")
         rows = [(p.name, "ready" if p.ready else "waits", p.pid, p.port, p.detail) for p in state.parts]
         table(("part", "state", "process", "port", "what it waits for"), rows)
+    elif is_house(home):
+        say(f"The house in {home} does not run. Start it with: nguonthu up")
     else:
-        say("The house does not run. Start it with: nguonthu up")
+        say(f"There is no house in {home}.")
+        say(NO_HOUSE)
     for trouble in [] if as_json else state.copies:
         say(f"Copies: {trouble}")
     if not state.ready:

@@ -35,16 +35,25 @@ def home_of(environ: dict[str, str] | None = None) -> Path:
     return read(environ).home.absolute()
 
 
+NO_HOUSE = "Go where its .data is, or name that by NGUONTHU_HOME; nguonthu up makes one."
+
+
+def is_house(home: Path) -> bool:
+    """Whether a folder holds an embedded house: its databases have their place once they are whole."""
+    return (home / "postgres").is_dir()
+
+
 def is_deployed() -> bool:
     """Whether the settings name a database server, so that no embedded one is meant."""
     return bool(os.environ.get(PREFIX + "POSTGRES_URL") or os.environ.get(PREFIX + "POSTGRES_URL_FILE"))
 
 
 @contextlib.contextmanager
-def house(*, at_rest: bool = False) -> Iterator[Reached]:
+def house(*, at_rest: bool = False, begins: bool = False) -> Iterator[Reached]:
     """Reach the stores, starting the embedded ones for the length of the block when they rest.
 
-    `at_rest` is for commands that must not run beside the services.
+    `at_rest` is for commands that must not run beside the services, `begins` for those that make a house where there
+    is none; what others find in a wrong folder is no house, and they leave none there.
     """
     if is_deployed():
         yield Reached(load(who=OPERATOR), None, runs=False)
@@ -53,6 +62,8 @@ def house(*, at_rest: bool = False) -> Iterator[Reached]:
     from ops.embedded.state import read_run
 
     home = home_of()
+    if not begins and not is_house(home):
+        raise Sorry(f"There is no house in {home}.", NO_HOUSE)
     given = {key: value for key, value in os.environ.items() if key.startswith(PREFIX)}
     stack = Stack(home, given=given)
     if running := read_run(home):

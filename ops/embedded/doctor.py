@@ -14,6 +14,7 @@ import psycopg
 
 from ops import mending
 from ops.embedded import parts
+from ops.embedded.history import UNFINISHED
 from ops.embedded.ports import Ports, is_free
 from ops.embedded.process import CannotStart
 from ops.embedded.stack import Stack
@@ -110,8 +111,11 @@ def _folder(home: Path) -> Iterator[Finding]:
     secrets = home / "secrets"
     if secrets.exists() and secrets.stat().st_mode & 0o077:
         yield Finding(f"{secrets} can be read by others", f"chmod 700 {secrets}")
-    if (home / "demo.unfinished").exists() and not read_run(home):
-        yield Finding("The demo history was not finished", "nguonthu up makes it anew.")
+    if (home / UNFINISHED).exists() and not read_run(home):
+        yield Finding(
+            "The demo history was not finished",
+            "nguonthu up makes it anew; a house that holds more by now stays as it is.",
+        )
     try:
         if home.exists():
             parts.way_down_from_root(home, parts.postgres_bin() / "postgres")

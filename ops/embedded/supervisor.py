@@ -20,6 +20,7 @@ import nats.errors
 import psycopg
 
 from ops import mending
+from ops.embedded import history
 from ops.embedded.apps import APPS, EDGE
 from ops.embedded.copier import Copier
 from ops.embedded.mender import Mender
@@ -122,14 +123,14 @@ class Supervisor:
     def _bring_up(self) -> None:
         with self.step("PostgreSQL, NATS and Redis"):
             self.stack.start(STORES, meanwhile=self._import_apps)
-        self._forget_unfinished()
+        history.forget_unfinished(self.stack, self.say)
         with self.step("Migrations"):
             migrate_all(self.stack.settings())
         # Before there is any history: in an empty log there is nothing to hand on.
         with self.step("Streams"):
             self._make_streams()
         self.stack.find_address(self.wishes.base_url, self.wishes.creatives_url)
-        if self._fills:
+        if history.is_wanted(self.stack, self.say, asked_for=self._fills):
             self._fill()
         with self.step("Six services, the newspaper and Caddy"):
             for name in APPS:  # all ports first, since Caddy names them
@@ -151,12 +152,6 @@ class Supervisor:
         gc.freeze()
         gc.enable()
 
-    def _forget_unfinished(self) -> None:
-        """Empty a house whose demo history was cut off halfway."""
-        if self._fills and (self.stack.home / "demo.unfinished").exists():
-            self.say("The demo history was not finished last time; it is made anew.")
-            self.stack.forget_databases()
-
     @property
     def _fills(self) -> bool:
         """Whether this house is one that demo history may be made in."""
@@ -172,13 +167,9 @@ class Supervisor:
             ) from error
 
     def _fill(self) -> None:
-        """Make the demo's history when the home is new."""
+        """Make the demo's history."""
         home = self.stack.home
-        unfinished = home / "demo.unfinished"
-        made = (home / "demo.json").exists() or (home / "production.json").exists()
-        if made and not unfinished.exists():
-            return
-        unfinished.touch()
+        history.begin(self.stack)
         # In a process of its own: it drives the clock and imports everything.
         told = subprocess.run(
             [sys.executable, "-P", "-m", "ops.cli", "simulate", "--first"],
@@ -190,7 +181,7 @@ class Supervisor:
             raise CannotStart(
                 "The demo history could not be made; `nguonthu up --no-demo` starts without it."
             )
-        unfinished.unlink()
+        (home / history.UNFINISHED).unlink()
 
     def look(self) -> None:
         """End what is frozen or stuck, so that it is started again, and have streams made that are missing."""

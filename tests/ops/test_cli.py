@@ -149,7 +149,9 @@ def test_status_of_a_house_at_rest_says_so(tmp_path: Path) -> None:
     told = nguonthu("status", "--json", NGUONTHU_HOME=str(tmp_path / "home"))
     assert (told.returncode, json.loads(told.stdout)) == (1, {"address": "", "parts": [], "copies": []})
     assert not (tmp_path / "home").exists(), "looking must not make anything"
-    assert "nguonthu up" in nguonthu("status", NGUONTHU_HOME=str(tmp_path / "home")).stdout
+    told = nguonthu("status", NGUONTHU_HOME=str(tmp_path / "home"))
+    assert f"There is no house in {tmp_path / 'home'}." in told.stdout
+    assert "nguonthu up" in told.stdout
     assert nguonthu("down", NGUONTHU_HOME=str(tmp_path / "home")).stdout == "Nothing was running.\n"
 
 
