@@ -7,7 +7,7 @@ import inspect
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import UnionType
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -15,8 +15,6 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 import structlog
-from sqlalchemy import event
-from sqlalchemy.orm import Session
 
 from shared import clock, contracts, outbox
 from shared.bulk import ForRows
@@ -24,6 +22,7 @@ from shared.contracts import Fact
 from shared.db import Database, Tx, is_away, is_busy, is_lost
 from shared.errors import Waits
 from shared.fence import is_ending
+from shared.waiting import VERSION
 
 log = structlog.get_logger()
 
@@ -38,23 +37,24 @@ way, and its facts are handled one by one.
 """
 
 WAIT_S = 5
-WAIT_MAX_S = 60
-"""What waits is tried again after as long as it has waited already, within these bounds."""
+WAIT_MAX_S = 3600
+"""What waits is tried again after as long as it has waited already, within these bounds: a safety net, since it is
+woken by what arrives."""
 
 BREAKS = 2
 """So often in a row may the connection be lost while a fact is handled by itself: once is anybody's misfortune."""
-
-VERSION = "version"
-"""What a fact waits for that this process has no handler for: a newer one, which an upgrade starts.
-
-That is a version beside the one that is heard, or a subject of which a newer process has said that it is heard.
-"""
 
 VERSION_WAIT_S = 3600
 """No try before an upgrade can succeed, and the process after it tries at once."""
 
 BODIES = "bodies"
 """Where a transaction keeps what came, by the id and subject of the fact that it says."""
+
+TAKEN = "taken"
+"""Where a transaction keeps the row of the retry table that it tries."""
+
+TURN = 200
+"""So many kept facts are tried in a turn. Publishers take them by turns: nobody's backlog is before another's facts."""
 
 STREAM_KEEPS = timedelta(days=90)
 """How long a stream keeps a fact for a service that is away; what is older was handled, or is held in `retry`."""
@@ -75,23 +75,26 @@ _CLAIM = ForRows(
     id=UUID,
     subject=str,
 )
+# What was woken while it was tried stays awake: its next time is then no longer the one that was seen.
 _KEEP = sa.text(
     "INSERT INTO retry (fact_id, subject, body, state, waits_for, attempts, error, since, next_at) "
-    "VALUES (:id, :subject, :body, :state, :key, :attempts, :error, :now, :next_at) "
+    "VALUES (:id, :subject, :body, :state, :key, :attempts, :error, :since, :next_at) "
     "ON CONFLICT (fact_id, subject) DO UPDATE SET state = excluded.state, waits_for = excluded.waits_for, "
-    "attempts = excluded.attempts, error = excluded.error, next_at = excluded.next_at WHERE retry.state <> 'dropped'"
+    "attempts = excluded.attempts, error = excluded.error, "
+    "next_at = CASE WHEN retry.next_at = CAST(:seen AS timestamptz) THEN excluded.next_at "
+    "ELSE least(retry.next_at, excluded.next_at) END WHERE retry.state <> 'dropped'"
 )
 _DUE = sa.text(
-    "SELECT fact_id, subject, body, attempts, since FROM retry WHERE state IN ('retry', 'waiting') AND next_at <= :now "
-    "ORDER BY next_at LIMIT 200"
+    "SELECT due.* FROM unnest(CAST(:publishers AS text[])) AS publisher, LATERAL ("
+    "SELECT fact_id, subject, body, waits_for, attempts, since, next_at, row_number() OVER (ORDER BY next_at) AS place "
+    "FROM retry WHERE state IN ('retry', 'waiting') AND split_part(subject, '.', 1) = publisher AND next_at <= :now "
+    "ORDER BY next_at LIMIT :turn) AS due ORDER BY place, next_at LIMIT :turn"
 )
 _TAKE = sa.text(
     "DELETE FROM retry WHERE (fact_id, subject) = (SELECT fact_id, subject FROM retry "
     "WHERE fact_id = :id AND subject = :subject AND state IN ('retry', 'waiting') "
     "FOR UPDATE SKIP LOCKED) RETURNING fact_id"
 )
-
-_WAKE = sa.text("UPDATE retry SET next_at = :now WHERE state = 'waiting' AND waits_for = ANY(:keys)")
 
 
 class Received(NamedTuple):
@@ -231,15 +234,14 @@ class Consumer:
         for came in whole:
             self.broke.pop((came.id, came.subject), None)
 
-    async def wake(self, database: Database) -> None:
-        """Have what an older version could not read tried again: this process may be the newer one."""
-        async with database.worker_tx() as tx:
-            await tx.execute(_WAKE, {"keys": [VERSION], "now": clock.now()})
-
     async def again(self, database: Database) -> int:
-        """Try what is due in the retry table; returns how many were handled."""
+        """Try a turn of what is due in the retry table; returns how many were handled.
+
+        Of each publisher first what was woken; no publisher has its second fact tried before all had their first.
+        """
+        given = {"publishers": list(contracts.SERVICES), "turn": TURN, "now": clock.now()}
         async with database.worker_tx() as tx:
-            due = (await tx.execute(_DUE, {"now": clock.now()})).all()
+            due = (await tx.execute(_DUE, given)).all()
         done = 0
         for row in due:
             done += await self._again(database, row)
@@ -249,13 +251,14 @@ class Consumer:
         came = Received(row.fact_id, row.subject, bytes(row.body))
         if self.broke[came.id, came.subject] >= BREAKS:
             # Where all sessions ended with its own, who led could not write that down before it led again.
-            await self._keep(database, came, Breaks(), row.attempts, row.since)
+            await self._keep(database, came, Breaks(), row)
             return False
         try:
             async with database.worker_tx() as tx:
                 taken = await tx.execute(_TAKE, {"id": came.id, "subject": came.subject})
                 if taken.first() is None:
                     return False
+                tx.info[TAKEN] = row
                 await self._run(tx, [Heard(self.read(came), came)])
         except Exception as error:
             # Counted before anything is waited for: where all sessions end, so does who leads.
@@ -266,7 +269,7 @@ class Consumer:
                 self._over(came)
                 raise
             if failed:
-                await self._keep(database, came, error, row.attempts, row.since)
+                await self._keep(database, came, error, row)
             return False
         self._over(came)
         return True
@@ -299,24 +302,17 @@ class Consumer:
             await handler(batch, tx)
 
     async def _keep(
-        self,
-        database: Database,
-        came: Received,
-        error: Exception,
-        failed: int = 0,
-        since: datetime | None = None,
+        self, database: Database, came: Received, error: Exception, row: sa.Row[Any] | None = None
     ) -> None:
         """Write what could not be handled to the retry table: it waits, is tried again, or is parked.
 
-        `failed` is how often it has failed before. To wait is not to fail: not for what has not come, nor for a lock.
+        `row` is how it stood there. To wait is not to fail: not for what has not come, nor for a lock.
         """
         self.kept = True
-        now = clock.now()
-        state, key = "retry", ""
+        state, key, failed = "retry", "", row.attempts if row else 0
         if isinstance(error, Waits):
             state, key = "waiting", error.key
-            so_far = (now - since).total_seconds() if since else 0
-            delay = VERSION_WAIT_S if key == VERSION else min(max(so_far, WAIT_S), WAIT_MAX_S)
+            delay = _pause_s(key, row)
         elif is_busy(error):
             delay = WAIT_S
         else:
@@ -327,13 +323,24 @@ class Consumer:
         text = str(error) if isinstance(error, Unreadable | Waits) else _told(error)
         if key == VERSION or not isinstance(error, Waits):
             log.warning("fact kept", fact=str(came.id), subject=came.subject, state=state, error=text)
-        kept = _row(came, state, key, failed, text, now)
         async with database.worker_tx() as tx:
-            await tx.execute(_KEEP, kept | {"next_at": now + timedelta(seconds=delay)})
+            await tx.execute(_KEEP, _kept(came, state, key, failed, text, delay, row))
         self._over(came)
 
 
-def _row(came: Received, state: str, key: str, failed: int, error: str, now: datetime) -> dict[str, Any]:
+def _pause_s(key: str, row: sa.Row[Any] | None) -> float:
+    """How long a fact waits before it is tried for nothing. What it waits for anew may just have come: not for long."""
+    if key == VERSION:
+        return VERSION_WAIT_S
+    known = row is not None and row.waits_for == _keepable(key)
+    so_far = (clock.now() - row.since).total_seconds() if row is not None and known else 0
+    return min(max(so_far, WAIT_S), WAIT_MAX_S)
+
+
+def _kept(
+    came: Received, state: str, key: str, failed: int, error: str, delay_s: float, row: sa.Row[Any] | None
+) -> dict[str, Any]:
+    now = clock.now()
     return {
         "id": came.id,
         "subject": _keepable(came.subject),
@@ -342,7 +349,9 @@ def _row(came: Received, state: str, key: str, failed: int, error: str, now: dat
         "key": _keepable(key),
         "attempts": failed,
         "error": _keepable(error),
-        "now": now,
+        "since": row.since if row else now,
+        "seen": row.next_at if row else None,
+        "next_at": now + timedelta(seconds=delay_s),
     }
 
 
@@ -365,21 +374,6 @@ async def _unheard(_fact: Fact, _tx: Tx) -> None:
     raise Waits(VERSION)
 
 
-def arrived(tx: Tx, *keys: str) -> None:
-    """Say that what facts may be waiting for is here; they are handled at the next tick instead of later.
-
-    A transaction wakes them all by one statement, before it commits.
-    """
-    said = tx.info.setdefault("arrived", set())
-    if keys and not said:
-        event.listen(tx.sync_session, "before_commit", _wake, once=True)
-    said.update(keys)
-
-
-def _wake(session: Session) -> None:
-    session.execute(_WAKE, {"keys": sorted(session.info.pop("arrived")), "now": clock.now()})
-
-
 def body_of(tx: Tx, fact: Fact) -> bytes:
     """The bytes in which a fact came; of one that was not received, its own."""
     body: bytes | None = tx.info.get(BODIES, {}).get((fact.id, fact.subject()))
@@ -388,12 +382,11 @@ def body_of(tx: Tx, fact: Fact) -> bytes:
 
 async def wait(tx: Tx, fact: Fact, key: str) -> None:
     """Let one fact of a whole batch wait for `key` while the others are handled; its claim is given back."""
-    now = clock.now()
     tx.info["kept"] = True
     await tx.execute(
         sa.text("DELETE FROM inbox WHERE fact_id = :id AND subject = :subject"),
         {"id": fact.id, "subject": fact.subject()},
     )
-    came = Received(fact.id, fact.subject(), body_of(tx, fact))
-    kept = _row(came, "waiting", key, 0, f"waits for {key}", now)
-    await tx.execute(_KEEP, kept | {"next_at": now + timedelta(seconds=WAIT_S)})
+    came, row = Received(fact.id, fact.subject(), body_of(tx, fact)), tx.info.get(TAKEN)
+    failed = row.attempts if row else 0
+    await tx.execute(_KEEP, _kept(came, "waiting", key, failed, f"waits for {key}", _pause_s(key, row), row))

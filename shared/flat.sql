@@ -65,7 +65,11 @@ CREATE TABLE retry (
 CREATE INDEX retry_due ON retry (next_at) WHERE state IN ('retry', 'waiting')
 
 
-CREATE INDEX retry_waits ON retry (waits_for) WHERE state = 'waiting'
+-- By publisher: each has its share of a turn, and what of it was woken comes first.
+CREATE INDEX retry_turn ON retry (split_part(subject, '.', 1), next_at) WHERE state IN ('retry', 'waiting')
+
+
+CREATE INDEX retry_waits ON retry (waits_for, fact_id, subject) WHERE state = 'waiting'
 
 
 -- Answers already given to business POSTs, by who asked and with which key.

@@ -5,8 +5,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from shared.consume import VERSION
 from shared.db import Tx
+from shared.waiting import VERSION
 
 WORDS: Final = {
     "retry": "tries {} facts again that have failed",

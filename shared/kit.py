@@ -1,6 +1,7 @@
 """What one running service holds: settings, database, bus, Redis, files; doors find it at `app.state.kit`."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -10,14 +11,15 @@ from redis.asyncio import Redis
 
 from shared import clock, counters, held, revocations, turns
 from shared.bus import Bus, Intake, Relay
-from shared.consume import INBOX_KEEPS, VERSION, Consumer
+from shared.consume import INBOX_KEEPS, Consumer
 from shared.db import Database
 from shared.fence import is_ending
 from shared.files import Files
 from shared.jobs import Jobs, Scheduled
-from shared.leader import UNLED_S, Leader, Session, leave
+from shared.leader import LOOK_S, UNLED_S, Leader, Session, leave
 from shared.presence import Presence
 from shared.settings import Settings
+from shared.waiting import VERSION, Waking
 
 log = structlog.get_logger()
 
@@ -109,22 +111,25 @@ class Kit:
             self.retry_due.set()
 
     async def _retry(self) -> None:
-        """Try again what is due in the retry table, for ever; at first what a version before ours could not read.
+        """Try again what is due in the retry table, for ever; meanwhile wake what a version before ours could not read.
 
-        A failure is logged, the next look wakes it again.
+        A failure is logged and holds up nothing else; the next look wakes it again.
         """
-        turn: Callable[[Database], Awaitable[object]] = self.consumer.wake
+        waking = Waking()
         while True:
-            try:
-                await turn(self.database)
-            except Exception as error:
-                if is_ending(error):
-                    raise
-                log.exception("retry failed")
-            else:
-                turn = self.consumer.again
-            await self.retry_due.wait()
+            await self._tried(waking.part)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.retry_due.wait(), None if waking.over else LOOK_S)
             self.retry_due.clear()
+            await self._tried(self.consumer.again)
+
+    async def _tried(self, turn: Callable[[Database], Awaitable[object]]) -> None:
+        try:
+            await turn(self.database)
+        except Exception as error:
+            if is_ending(error):
+                raise
+            log.exception("retry failed")
 
     async def _watch_bus(self) -> None:
         await self.bus.closed.wait()

@@ -22,6 +22,7 @@ from shared.jobs import Batch
 from shared.money import allocate
 from shared.outbox import emit
 from shared.sales import SALE, Credited, Sale, lock, read_sale, waits
+from shared.waiting import arrived
 
 MONEY_COMES = timedelta(days=1)
 """How long a refund waits for money of which payments speaks before we have heard of it."""
@@ -242,6 +243,7 @@ async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> 
         await _write(tx, sale, **came)
         return
     sale = await _write(tx, sale, **came, paid_at=fact.captured_at)
+    arrived(tx, f"money:{sale.id}")
     kind = kinds[sale.kind]
     try:
         async with tx.begin_nested():

@@ -21,9 +21,9 @@ from ops.embedded.stack import Stack
 from ops.embedded.state import listening_beyond_loopback, look, read_run
 from ops.golive import load
 from shared import clock, copies, held
-from shared.consume import VERSION
 from shared.contracts import SERVICES
 from shared.settings import BadSetting
+from shared.waiting import VERSION
 
 OLDEST_PYTHON = (3, 11)
 FREE_GIB = 2

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from ops.streams import lay_out
 from shared import clock, contracts, outbox
 from shared.bus import Intake, Relay
-from shared.consume import BACKOFF_S, arrived, wait
+from shared.consume import BACKOFF_S, wait
 from shared.leader import LOOK_S, Leader
+from shared.waiting import arrived
 from tests.sample import withdrawn
 
 pytestmark = pytest.mark.xdist_group("facts")

@@ -225,8 +225,6 @@ async def test_a_refund_that_is_heard_before_its_money_waits_for_it(flats: Flats
     await flat.receive(asked)
     assert await flat.facts() == []
     await flat.receive(captured(fact))
-    async with flat.tx() as tx:
-        await tx.execute(sa.text("UPDATE retry SET next_at = since"))
     assert await flat.kit.consumer.again(flat.kit.database) == 1
     (credit,) = [said for said in await flat.facts() if isinstance(said, CreditGranted)]
     assert (credit.refund, credit.gross_vnd) == (asked.refund, 49_000)

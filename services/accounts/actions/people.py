@@ -20,7 +20,6 @@ from services.accounts.tables import (
 from shared import agencies, clock, identity
 from shared.auth import Principal
 from shared.calendar import local_day
-from shared.consume import arrived
 from shared.contracts import sandbox
 from shared.contracts.acts import Act
 from shared.contracts.roles import STAFF
@@ -29,6 +28,7 @@ from shared.errors import NotAllowed, NotFound, TooMany, Unprocessable
 from shared.links import LinkExpired
 from shared.settings import Settings
 from shared.texts import clean_name
+from shared.waiting import arrived
 
 
 def person_row(

@@ -15,10 +15,11 @@ from services.ledger.rules.posting import RULES, Books, DayReached, Outcome, in_
 from services.ledger.rules.sealing import entry_of, sealed
 from shared import clock, contracts
 from shared.calendar import local_day
-from shared.consume import arrived, wait
+from shared.consume import wait
 from shared.contracts import Fact, base, sandbox
 from shared.db import Tx
 from shared.errors import Waits
+from shared.waiting import arrived
 
 WRITER_LOCK = 7_004
 """The one ordered writer of the books. The archive's order is the order of posting, which a rebuild repeats."""

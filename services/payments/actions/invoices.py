@@ -11,13 +11,13 @@ from services.payments.rules import invoices as rules
 from services.payments.rules.invoices import Invoice
 from services.payments.tables import AttemptRow, CreditRow, InvoiceRow
 from shared import clock
-from shared.consume import arrived
 from shared.contracts import base
 from shared.contracts.payments import InvoiceClosed
 from shared.db import Tx, locked
 from shared.errors import Waits
 from shared.jobs import Batch
 from shared.outbox import emit
+from shared.waiting import arrived
 
 
 def invoice_of(row: InvoiceRow) -> Invoice:
