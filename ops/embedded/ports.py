@@ -9,6 +9,9 @@ from pathlib import Path
 
 FIRST, LAST = 20000, 31999  # below the range from which the kernel gives ports to outgoing connections
 
+PREFERRED = "preferred"
+"""Under which the file keeps what was asked for when its ports were chosen."""
+
 
 def is_free(port: int) -> bool:
     """Whether nobody listens on this port of the loopback address."""
@@ -35,28 +38,39 @@ class Ports:
     def __init__(self, file: Path, say: Callable[[str], None]) -> None:
         self._file = file
         self._say = say
-        self._ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        told = json.loads(file.read_text()) if file.exists() else {}
+        self._preferred: dict[str, int] = told.pop(PREFERRED, {})
+        self._ports: dict[str, int] = told
         self._unwritten = False
         self._held: socket.socket | None = None
 
     def choose(self, name: str, preferred: int = 0) -> int:
-        """The preferred port, or the remembered one, or any; a taken one moves and says so."""
-        wanted = [port for port in (preferred, self._ports.get(name, 0)) if port]
+        """The remembered port, or the preferred one, or any; a taken one moves and says so.
+
+        What was remembered comes first, since links in letters lead there, until another port is preferred than then.
+        """
+        remembered = self._ports.get(name, 0)
+        asks_anew = bool(preferred) and preferred != self._preferred.get(name, preferred)
+        wanted = [
+            port for port in ((preferred, remembered) if asks_anew else (remembered, preferred)) if port
+        ]
         port = next((port for port in wanted if self._may_have(name, port)), 0)
         while not port:
             some = random.randint(FIRST, LAST)  # noqa: S311 - any free one does
             port = some if self._may_have(name, some) else 0
         if wanted and port != wanted[0]:
             self._say(f"Port {wanted[0]} for {name} is taken; {name} moves to {port}.")
-        if self._ports.get(name) != port:
+        if (remembered, self._preferred.get(name, 0)) != (port, preferred):
             self._ports[name] = port
+            if preferred:
+                self._preferred[name] = preferred
             self._write()
         return port
 
     def _write(self) -> None:
         """Remember the ports; on a full disk only for as long as this house runs, which is said once."""
         try:
-            write_whole(self._file, json.dumps(self._ports, indent=1))
+            write_whole(self._file, json.dumps({**self._ports, PREFERRED: self._preferred}, indent=1))
         except OSError as error:
             if not self._unwritten:
                 self._say(

@@ -112,9 +112,12 @@ def test_half_a_demo_history_is_not_copied(stack: Stack) -> None:
         ("ledger", "verify"),
     ],
 )
-def test_a_folder_without_a_house_is_named_and_left_as_it_is(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_folder_without_a_house_is_named_and_left_as_it_is(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     told = nguonthu(*words, NGUONTHU_HOME=str(tmp_path / "home"))
     assert told.returncode == 1
     assert f"There is no house in {tmp_path / 'home'}." in told.stderr
     assert "NGUONTHU_HOME" in told.stderr
-    assert not (tmp_path / "home").exists()
+    assert list(tmp_path.iterdir()) == []
