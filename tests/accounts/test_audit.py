@@ -1,5 +1,6 @@
 """The audit trail in words: what the staff of every service did, what it was before and what it is since."""
 
+from datetime import UTC, datetime
 from typing import get_args
 
 import msgspec
@@ -9,6 +10,7 @@ from services.accounts.pages.acts import ACTS, changes
 from shared import acts, clock
 from shared.contracts.acts import Act
 from shared.contracts.events import ActRecorded
+from shared.contracts.payments import ActRecorded as PaymentsAct
 from shared.web import translate
 from tests.accounts.builders import Browser, a_person, some_agencies
 from tests.conftest import Flat, Flats
@@ -50,11 +52,16 @@ def test_what_changed_reads_as_words_and_figures_from_what_to_what() -> None:
 
 async def trail(flats: Flats, people: Flat, *said: object) -> str:
     """What the page of the trail shows once these acts were heard."""
+    return (await readers_trail(people, *said))[1]
+
+
+async def readers_trail(people: Flat, *said: object) -> tuple[Browser, str]:
+    """An auditor at the trail, once these acts were heard."""
     _, secret = await a_person(people, roles=["auditor"], totp=True)
     await people.receive(*said)  # type: ignore[arg-type]
     browser = Browser(people)
     await browser.sign_in_as_staff("lan@baokh.example", secret)
-    return (await browser.get("/desk/audit")).text
+    return browser, (await browser.get("/desk/audit")).text
 
 
 @pytest.mark.promise("T16")
@@ -103,3 +110,35 @@ async def test_a_new_price_of_a_package_stands_in_the_trail_with_the_price_befor
     shown = await trail(flats, people, told)
     for words in ("Đặt giá gói đọc", "49.000\xa0₫</del>", "59.000\xa0₫", "01/01/2026"):
         assert words in shown, words
+
+
+@pytest.mark.promise("T16")
+async def test_the_trail_says_what_it_is_about_and_is_narrowed_by_person_deed_and_day(flats: Flats) -> None:
+    people = await flats.start("accounts")
+    await some_agencies(people)
+    hoa, _ = await a_person(people, "hoa@bkh.example", roles=["finance"])
+    attempt, other = clock.new_id(), clock.new_id()
+    at = datetime(2026, 3, 1, 17, 30, tzinfo=UTC)
+    said = [
+        PaymentsAct(
+            agency="bkh", actor=hoa, act="held.propose", about=attempt, details={"what": str(attempt)}
+        ),
+        PaymentsAct(agency="bkh", actor=clock.new_id(), act="refund.ask", about=other, occurred_at=at),
+    ]
+    browser, shown = await readers_trail(people, *said)
+    assert f'href="/desk/find?q={attempt}">…{str(attempt)[-8:]}</a>' in shown
+    assert f">{attempt}<" not in shown
+    assert "<dt>Về</dt>" not in shown, "what it is about is said once"
+    proposed, asked = (f"/desk/find?q={one}" for one in (attempt, other))
+    for query, seen in (
+        ("who=hoa@bkh.example", (True, False)),
+        ("act=refund.ask", (False, True)),
+        ("day=2026-03-02", (False, True)),
+        ("day=2026-03-01", (False, False)),
+        ("who=hoa@bkh.example&act=refund.ask", (False, False)),
+    ):
+        shown = (await browser.get(f"/desk/audit?agency=bkh&{query}")).text
+        assert (proposed in shown, asked in shown) == seen, query
+    assert "Không có dòng nào như thế" in shown
+    assert (await browser.get("/desk/audit?who=a")).status_code == 422
+    assert (await browser.get("/desk/audit?day=yesterday")).status_code == 400

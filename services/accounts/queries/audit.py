@@ -51,14 +51,33 @@ async def broken_entries(tx: Tx, codes: list[str]) -> int:
     return int(await tx.scalar(sa.text(_BROKEN), {"codes": codes}) or 0)
 
 
-async def entries(tx: Tx, agency: str, before: int | None = None, limit: int = 50) -> list[Entry]:
+class Wanted(msgspec.Struct, frozen=True):
+    """Which entries are looked for; what is None narrows nothing."""
+
+    actors: list[str] | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+ALL = Wanted()
+
+
+async def entries(
+    tx: Tx, agency: str, before: int | None = None, limit: int = 50, wanted: Wanted = ALL
+) -> list[Entry]:
     """Entries of one agency, the newest first."""
     rows = await tx.execute(
         sa.text(
             "SELECT number, body, hash FROM audit WHERE agency = :agency "
-            "AND (CAST(:before AS bigint) IS NULL OR number < :before) ORDER BY number DESC LIMIT :limit"
+            "AND (CAST(:before AS bigint) IS NULL OR number < :before) "
+            "AND (CAST(:actors AS text[]) IS NULL OR body::json ->> 'actor' = ANY(CAST(:actors AS text[]))) "
+            "AND (CAST(:action AS text) IS NULL OR body::json ->> 'action' = :action) "
+            "AND (CAST(:since AS timestamptz) IS NULL OR (body::json ->> 'at')::timestamptz >= :since) "
+            "AND (CAST(:until AS timestamptz) IS NULL OR (body::json ->> 'at')::timestamptz < :until) "
+            "ORDER BY number DESC LIMIT :limit"
         ),
-        {"agency": agency, "before": before, "limit": limit},
+        {"agency": agency, "before": before, "limit": limit, **msgspec.structs.asdict(wanted)},
     )
     return [
         msgspec.convert(
