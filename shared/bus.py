@@ -5,6 +5,7 @@ import contextlib
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -21,10 +22,11 @@ from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
 from shared import clock, outbox
-from shared.consume import Consumer, Received
+from shared.consume import Consumer
 from shared.contracts import envelope
 from shared.db import Database
 from shared.fence import is_ending
+from shared.kept import Received
 from shared.keys import OPERATOR, STREAMS, nats_door
 from shared.settings import Settings
 
@@ -41,6 +43,9 @@ POLL_S = 5.0
 """How long a relay rests that nobody rings: who commits facts in its process does, and the leader's look does."""
 ACK_WAIT_S = 30.0
 MAX_ACK_PENDING = 2 * BATCH
+DELIVERED = 2
+"""So often may a fact come that nobody gave back: a process ends now and then with something in its hands."""
+
 TOO_LARGE = (10054, 10097)
 """JetStream's errors for a message, or its headers, that are larger than the stream takes."""
 
@@ -266,6 +271,8 @@ class Intake:
         self.database = database
         self.consumer = consumer
         self.stopping = False
+        self.given_back: Counter[tuple[str, int]] = Counter()
+        """How often this process gave back what it could not handle for a moment."""
 
     async def lag(self) -> dict[str, float]:
         """Facts not yet handled, by source: waiting in the stream or in somebody's hands. NaN while NATS is away."""
@@ -310,19 +317,33 @@ class Intake:
         except TimeoutError:
             return
         try:
+            for message in [message for message in messages if self._haunts(message)]:
+                await self.consumer.set_apart(self.database, _received(message))
+                await message.ack()
+                messages.remove(message)
             await self.consumer.receive(self.database, [_received(message) for message in messages])
         except BaseException:
-            await _give_back(messages)
+            await self._give_back(messages)
             raise
         for message in messages:
+            self.given_back.pop(_place(message), None)
             await message.ack()
 
+    def _haunts(self, message: Msg) -> bool:
+        """Whether it was in somebody's hands so often, and not given back by us, that it may end whoever takes it."""
+        return message.metadata.num_delivered - self.given_back[_place(message)] > DELIVERED
 
-async def _give_back(messages: Sequence[Msg]) -> None:
-    """Let them be fetched again at once: what is neither acknowledged nor given back is nobody's for half a minute."""
-    with contextlib.suppress(nats.errors.Error):
-        for message in messages:
-            await message.nak()
+    async def _give_back(self, messages: Sequence[Msg]) -> None:
+        """Let them be fetched again at once: what is neither acknowledged nor given back is nobody's for a while."""
+        with contextlib.suppress(nats.errors.Error):
+            for message in messages:
+                self.given_back[_place(message)] += 1
+                await message.nak()
+
+
+def _place(message: Msg) -> tuple[str, int]:
+    """Where a message stands: its stream, and its number there."""
+    return message.metadata.stream, message.metadata.sequence.stream
 
 
 def _received(message: Msg) -> Received:

@@ -22,6 +22,7 @@ from shared.contracts import Fact
 from shared.db import Database, Tx, is_away, is_busy, is_lost
 from shared.errors import Waits
 from shared.fence import is_ending
+from shared.kept import BEGIN, DUE, KEEP, LIVED, TAKE, TURN, Received, keepable, kept
 from shared.waiting import VERSION
 
 log = structlog.get_logger()
@@ -44,6 +45,9 @@ woken by what arrives."""
 BREAKS = 2
 """So often in a row may the connection be lost while a fact is handled by itself: once is anybody's misfortune."""
 
+DEATHS = 3
+"""So many processes may end while a kept fact is tried, all but the first while it alone is; then it is parked."""
+
 VERSION_WAIT_S = 3600
 """No try before an upgrade can succeed, and the process after it tries at once."""
 
@@ -52,9 +56,6 @@ BODIES = "bodies"
 
 TAKEN = "taken"
 """Where a transaction keeps the row of the retry table that it tries."""
-
-TURN = 200
-"""So many kept facts are tried in a turn. Publishers take them by turns: nobody's backlog is before another's facts."""
 
 STREAM_KEEPS = timedelta(days=90)
 """How long a stream keeps a fact for a service that is away; what is older was handled, or is held in `retry`."""
@@ -75,36 +76,6 @@ _CLAIM = ForRows(
     id=UUID,
     subject=str,
 )
-# What was woken while it was tried stays awake: its next time is then no longer the one that was seen.
-_KEEP = sa.text(
-    "INSERT INTO retry (fact_id, subject, body, state, waits_for, attempts, error, since, next_at) "
-    "VALUES (:id, :subject, :body, :state, :key, :attempts, :error, :since, :next_at) "
-    "ON CONFLICT (fact_id, subject) DO UPDATE SET state = excluded.state, waits_for = excluded.waits_for, "
-    "attempts = excluded.attempts, error = excluded.error, "
-    "next_at = CASE WHEN retry.next_at = CAST(:seen AS timestamptz) THEN excluded.next_at "
-    "ELSE least(retry.next_at, excluded.next_at) END WHERE retry.state <> 'dropped'"
-)
-_DUE = sa.text(
-    "SELECT due.* FROM unnest(CAST(:publishers AS text[])) AS publisher, LATERAL ("
-    "SELECT fact_id, subject, body, waits_for, attempts, since, next_at, row_number() OVER (ORDER BY next_at) AS place "
-    "FROM retry WHERE state IN ('retry', 'waiting') AND split_part(subject, '.', 1) = publisher AND next_at <= :now "
-    "ORDER BY next_at LIMIT :turn) AS due ORDER BY place, next_at LIMIT :turn"
-)
-_TAKE = sa.text(
-    "DELETE FROM retry WHERE (fact_id, subject) = (SELECT fact_id, subject FROM retry "
-    "WHERE fact_id = :id AND subject = :subject AND state IN ('retry', 'waiting') "
-    "FOR UPDATE SKIP LOCKED) RETURNING fact_id"
-)
-
-
-class Received(NamedTuple):
-    """What came, as it came: the id that it bears, the subject that NATS guards, and its bytes."""
-
-    id: UUID
-    subject: str
-    body: bytes
-
-
 Name = tuple[UUID, str]
 """By what a fact is known: its id, and its subject."""
 
@@ -129,6 +100,13 @@ class Breaks(Exception):
         )
 
 
+class Kills(Exception):
+    """Each process that tried a fact has ended before it could write down what came of it."""
+
+    def __init__(self, deaths: int) -> None:
+        super().__init__(f"The process ended {deaths} times in a row while it was handled.")
+
+
 class Consumer:
     """The handlers of one service: `@consumer.on` registers a function by the facts in its annotation."""
 
@@ -139,6 +117,8 @@ class Consumer:
         """Whether this process knows of facts that were kept for later; at first it cannot know of none."""
         self.broke: Counter[Name] = Counter()
         """How often in a row the connection to the database was lost while a fact was handled by itself."""
+        self.begun: list[dict[str, Any]] = []
+        """The kept facts of the turn that this process began last."""
 
     def on(self, handler: HandlerT) -> HandlerT:
         """Register `async def f(fact: A | B, tx)`, or `async def f(facts: Sequence[A | B], tx)` for whole batches.
@@ -234,14 +214,27 @@ class Consumer:
         for came in whole:
             self.broke.pop((came.id, came.subject), None)
 
+    async def set_apart(self, database: Database, came: Received) -> None:
+        """Keep a fact that came again and again and was never done: as one that is tried, its next end is counted."""
+        async with database.worker_tx() as tx:
+            await tx.execute(KEEP, kept(came, "retry", "", 0, "It came again and again.", 0, None))
+        self.kept = True
+
     async def again(self, database: Database) -> int:
         """Try a turn of what is due in the retry table; returns how many were handled.
 
         Of each publisher first what was woken; no publisher has its second fact tried before all had their first.
+        That a turn begins is written down before: what ends the process comes alone the next time, and is parked.
         """
         given = {"publishers": list(contracts.SERVICES), "turn": TURN, "now": clock.now()}
         async with database.worker_tx() as tx:
-            due = (await tx.execute(_DUE, given)).all()
+            if self.begun:
+                await LIVED.run(tx, self.begun)
+            due = (await tx.execute(DUE, given)).all()
+            due = [row for row in due if row.begun][:1] or due
+            self.begun = [{"id": row.fact_id, "subject": row.subject} for row in due]
+            if self.begun:
+                await BEGIN.run(tx, self.begun)
         done = 0
         for row in due:
             done += await self._again(database, row)
@@ -249,13 +242,16 @@ class Consumer:
 
     async def _again(self, database: Database, row: sa.Row[Any]) -> bool:
         came = Received(row.fact_id, row.subject, bytes(row.body))
+        if row.begun >= DEATHS:
+            await self._keep(database, came, Kills(row.begun), row)
+            return False
         if self.broke[came.id, came.subject] >= BREAKS:
             # Where all sessions ended with its own, who led could not write that down before it led again.
             await self._keep(database, came, Breaks(), row)
             return False
         try:
             async with database.worker_tx() as tx:
-                taken = await tx.execute(_TAKE, {"id": came.id, "subject": came.subject})
+                taken = await tx.execute(TAKE, {"id": came.id, "subject": came.subject})
                 if taken.first() is None:
                     return False
                 tx.info[TAKEN] = row
@@ -316,7 +312,7 @@ class Consumer:
         elif is_busy(error):
             delay = WAIT_S
         else:
-            parked = isinstance(error, Unreadable) or failed >= len(BACKOFF_S)
+            parked = isinstance(error, Unreadable | Kills) or failed >= len(BACKOFF_S)
             state = "parked" if parked else "retry"
             delay = 0 if parked else BACKOFF_S[failed]
             failed += 1
@@ -324,7 +320,7 @@ class Consumer:
         if key == VERSION or not isinstance(error, Waits):
             log.warning("fact kept", fact=str(came.id), subject=came.subject, state=state, error=text)
         async with database.worker_tx() as tx:
-            await tx.execute(_KEEP, _kept(came, state, key, failed, text, delay, row))
+            await tx.execute(KEEP, kept(came, state, key, failed, text, delay, row))
         self._over(came)
 
 
@@ -332,36 +328,13 @@ def _pause_s(key: str, row: sa.Row[Any] | None) -> float:
     """How long a fact waits before it is tried for nothing. What it waits for anew may just have come: not for long."""
     if key == VERSION:
         return VERSION_WAIT_S
-    known = row is not None and row.waits_for == _keepable(key)
+    known = row is not None and row.waits_for == keepable(key)
     so_far = (clock.now() - row.since).total_seconds() if row is not None and known else 0
     return min(max(so_far, WAIT_S), WAIT_MAX_S)
 
 
-def _kept(
-    came: Received, state: str, key: str, failed: int, error: str, delay_s: float, row: sa.Row[Any] | None
-) -> dict[str, Any]:
-    now = clock.now()
-    return {
-        "id": came.id,
-        "subject": _keepable(came.subject),
-        "body": came.body,
-        "state": state,
-        "key": _keepable(key),
-        "attempts": failed,
-        "error": _keepable(error),
-        "since": row.since if row else now,
-        "seen": row.next_at if row else None,
-        "next_at": now + timedelta(seconds=delay_s),
-    }
-
-
 def _told(error: Exception) -> str:
     return "".join(traceback.format_exception_only(error)).strip()[:2000]
-
-
-def _keepable(text: str) -> str:
-    """A text as PostgreSQL keeps it: a fact's own may have a NUL, or half a character, and must be kept."""
-    return text.encode(errors="replace").decode().replace("\0", "?")
 
 
 async def _away(database: Database, error: Exception) -> bool:
@@ -389,4 +362,4 @@ async def wait(tx: Tx, fact: Fact, key: str) -> None:
     )
     came, row = Received(fact.id, fact.subject(), body_of(tx, fact)), tx.info.get(TAKEN)
     failed = row.attempts if row else 0
-    await tx.execute(_KEEP, _kept(came, "waiting", key, failed, f"waits for {key}", _pause_s(key, row), row))
+    await tx.execute(KEEP, kept(came, "waiting", key, failed, f"waits for {key}", _pause_s(key, row), row))

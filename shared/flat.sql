@@ -55,6 +55,7 @@ CREATE TABLE retry (
     state text NOT NULL CHECK (state IN ('retry', 'waiting', 'parked', 'dropped')),
     waits_for text NOT NULL DEFAULT '',
     attempts integer NOT NULL DEFAULT 0,
+    begun integer NOT NULL DEFAULT 0,
     error text NOT NULL DEFAULT '',
     since timestamptz NOT NULL,
     next_at timestamptz NOT NULL,

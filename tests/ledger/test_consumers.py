@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from services.ledger.actions import posting, rebuilding
 from shared import contracts
 from shared.calendar import start_of
-from shared.consume import Received
 from shared.contracts.base import OnDate
+from shared.kept import Received
 from tests.ledger.builders import (
     a_line,
     a_ticket,

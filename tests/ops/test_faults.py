@@ -257,10 +257,15 @@ class TestPlantedBugs:
 
     async def test_ack_before_commit_is_caught(self, line, planted):
         handled = (
-            "    await self.consumer.receive(self.database, [_received(message) for message in messages])\n"
+            "        await self.consumer.receive(self.database, [_received(message) for message in messages])\n"
+            "    except BaseException:\n        await self._give_back(messages)\n        raise\n"
         )
-        acked = "    for message in messages:\n        await message.ack()\n"
-        planted(Intake._fetch, handled + acked, acked + handled)
+        acked = (
+            "    for message in messages:\n        self.given_back.pop(_place(message), None)\n"
+            "        await message.ack()\n"
+        )
+        first = "        for message in messages:\n            await message.ack()\n"
+        planted(Intake._fetch, handled + acked, first + handled)
         run = line(5, batch=1)
         assert len(set(await run.live())) < len(run.said)
 

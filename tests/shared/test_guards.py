@@ -12,10 +12,11 @@ from ops import replay
 from shared import bus as buses
 from shared import clock, consume, contracts, kit, outbox
 from shared.bus import Intake, Relay
-from shared.consume import BACKOFF_S, Consumer, Received
+from shared.consume import BACKOFF_S, Consumer
 from shared.contracts.ads import InvoiceWithdrawn
 from shared.db import Tx
 from shared.errors import TooLarge
+from shared.kept import Received
 from shared.keys import nats_door
 from shared.waiting import VERSION, Waking
 from tests.sample import withdrawn
