@@ -4,6 +4,8 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
+
 from ops.embedded.edge import DEMO, Edge, caddyfile
 from ops.embedded.keys import write_private
 from ops.embedded.parts import http_answer, plain_env, program
@@ -29,8 +31,19 @@ def app(home: Path, ports: Ports, name: str, env: dict[str, str]) -> Part:
 
 
 def app_waits_for(port: int) -> str:
-    """Nothing when the app says that it is ready, else what it waits for."""
-    return http_answer(port, "/health/ready", limit_s=5)
+    """Nothing when the app says that it is ready, else what it waits for, as it says it."""
+    return http_answer(port, "/health/ready", limit_s=5, words=_waits_for)
+
+
+def _waits_for(body: bytes) -> str:
+    try:
+        return "; ".join(msgspec.json.decode(body, type=_Waiting).waits_for)
+    except msgspec.MsgspecError:
+        return ""
+
+
+class _Waiting(msgspec.Struct):
+    waits_for: list[str]
 
 
 def with_port(url: str, port: int) -> str:

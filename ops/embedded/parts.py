@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -305,18 +306,24 @@ def nats(home: Path, ports: Ports) -> Part:
     )
 
 
-def http_answer(port: int, path: str, limit_s: float = 2) -> str:
-    """Nothing when the loopback port answers 200, else what it says instead."""
+ANSWER_BYTES = 2**16
+
+
+def http_answer(port: int, path: str, limit_s: float = 2, words: Callable[[bytes], str] | None = None) -> str:
+    """Nothing when the loopback port answers 200, else what it says instead; `words` makes them of its answer."""
     asked = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
     try:
         asked.request("GET", path)
         answer = asked.getresponse()
-        text = answer.read(1000).decode("utf-8", "replace")
+        body = answer.read(ANSWER_BYTES)
     except (OSError, http.client.HTTPException) as error:
         return f"port {port} does not answer ({type(error).__name__})"
     finally:
         asked.close()
-    return "" if answer.status == http.HTTPStatus.OK else f"{path} says {answer.status} {text[:300]}".strip()
+    if answer.status == http.HTTPStatus.OK:
+        return ""
+    said = words(body) if words else ""
+    return said or f"{path} says {answer.status} {body.decode('utf-8', 'replace')[:300]}".strip()
 
 
 # Redis

@@ -9,14 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import psutil
 import psycopg
 import pytest
 
-from ops.embedded import CannotStart, Stack, parts
-from ops.embedded.apps import edge_waits_for
+from ops.embedded import CannotStart, Stack, parts, state
+from ops.embedded.apps import app_waits_for, edge_waits_for
 from ops.embedded.ports import Ports, is_free
 from ops.embedded.process import is_same
 from ops.embedded.state import listening_beyond_loopback
@@ -260,6 +262,38 @@ def test_a_part_that_cannot_start_says_why(home: Path, monkeypatch: pytest.Monke
 def test_a_door_that_takes_connections_and_answers_nothing_is_not_taken_for_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as frozen:
         assert "does not answer" in edge_waits_for(frozen.getsockname()[1])
+
+
+def test_a_service_that_waits_is_told_of_in_its_own_words() -> None:
+    body = json.dumps(
+        {"status": "waiting", "waits_for": ["PostgreSQL: does not answer", "x" * 400], "holds": []}
+    )
+    for answer, told in (
+        (body, "PostgreSQL: does not answer; " + "x" * 400),
+        ("cut", "/health/ready says 503 cut"),
+    ):
+        with socket.create_server(("127.0.0.1", 0)) as door, ThreadPoolExecutor() as asking:
+            asked = asking.submit(app_waits_for, door.getsockname()[1])
+            with door.accept()[0] as line:
+                line.recv(1000)
+                head = f"HTTP/1.1 503 Away\r\nContent-Length: {len(answer)}\r\nConnection: close\r\n\r\n"
+                line.sendall((head + answer).encode())
+            assert asked.result(5) == told
+
+
+@pytest.mark.promise("T7")
+def test_all_parts_are_asked_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Barrier(3, timeout=20)
+    monkeypatch.setattr(state, "waits_for", lambda *_: str(asked.wait())[:0] or "does not answer")
+    own = {"pid": os.getpid(), "created": psutil.Process().create_time(), "port": 1}
+    run = {
+        **own,
+        "address": "",
+        "ready": True,
+        "parts": dict.fromkeys(("postgres", "ads", "ledger"), own),
+    }
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    assert [part.detail for part in state.look(tmp_path).parts] == ["does not answer"] * 3
 
 
 # Ports

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from shared import clock, contracts, patience, service
+from shared import clock, contracts, observe, patience, service
 from shared.bus import ACK_WAIT_S, Intake
 from shared.patience import connect
 from tests.cut import line_to
@@ -66,6 +66,16 @@ async def test_health_and_metrics_answer_while_the_database_says_nothing(silent)
     assert "PostgreSQL: " in ready.text
     assert metrics.status_code == 200
     assert "nguonthu_outbox_facts NaN" in metrics.text
+
+
+async def test_the_figures_wait_for_a_silent_database_once_and_not_once_a_look(silent, monkeypatch):
+    flat, line = silent
+    monkeypatch.setattr(patience, "LOOK_S", 60.0)
+    monkeypatch.setattr(observe, "LOOKS_S", 3.0)
+    line.hold()
+    began = clock.monotonic_s()
+    assert "nguonthu_outbox_facts NaN" in (await flat.client.get("/metrics")).text
+    assert clock.monotonic_s() - began < 5.5
 
 
 ANSWERED = re.compile(r'^nguonthu_store_answers_seconds{store="(\w+)"} (\S+)$', re.MULTILINE)
