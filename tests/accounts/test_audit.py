@@ -128,6 +128,7 @@ async def test_the_trail_says_what_it_is_about_and_is_narrowed_by_person_deed_an
     browser, shown = await readers_trail(people, *said)
     assert f'href="/desk/find?q={attempt}">…{str(attempt)[-8:]}</a>' in shown
     assert f">{attempt}<" not in shown
+    assert "person:" not in shown, "who has no name here has a short form"
     assert "<dt>Về</dt>" not in shown, "what it is about is said once"
     proposed, asked = (f"/desk/find?q={one}" for one in (attempt, other))
     for query, seen in (

@@ -111,12 +111,18 @@ def _told(lang: str, entry: audit.Entry, known: dict[str, str]) -> dict[str, Any
     return {
         "number": entry.number,
         "at": entry.at,
-        "who": known.get(entry.actor) or nobodies.get(entry.actor, entry.actor),
+        "who": known.get(entry.actor) or nobodies.get(entry.actor) or _unnamed(entry.actor),
         "action": translate(lang, ACTS[entry.action]) if entry.action in ACTS else entry.action,
         **_subject(lang, entry, known),
         "changes": changes(lang, entry.before, _without(entry.after, entry.subject)),
         "why": entry.why,
     }
+
+
+def _unnamed(actor: str) -> str:
+    """Somebody whose name this reader may not see, or who is no person."""
+    _, _, opaque = actor.rpartition(":")
+    return shortened(opaque) if is_opaque(opaque) else actor
 
 
 def _subject(lang: str, entry: audit.Entry, known: dict[str, str]) -> dict[str, str]:
