@@ -76,16 +76,20 @@ async def _gaps_of(bus: Bus, publisher: str, listeners: list[Consumer]) -> list[
 
 
 def mend(
-    settings: Settings, listening: Iterable[Consumer] | None = None, *, everything: bool = False
+    settings: Settings,
+    listening: Iterable[Consumer] | None = None,
+    *,
+    everything: bool = False,
+    limit_s: float = PATIENCE_S,
 ) -> list[str]:
     """Make what is missing, bring up to date what is there, and hand on what lost streams held and no inbox has.
 
     Returns what was done, in words. `settings` are the operator's. What is to be handed on is, before the streams stand
     again: who is cut off between the two finds them missing still. `everything` hands on from all logs, also where the
-    streams are there, which may have lost a part.
+    streams are there, which may have lost a part. NATS has `limit_s` to be reached; one that starts takes its time.
     """
     listeners = list(consumers() if listening is None else listening)
-    found = asyncio.run(gaps(settings, listeners, PATIENCE_S))
+    found = asyncio.run(gaps(settings, listeners, limit_s))
     missing = [gap for gap in found if gap.mendable]
     lost = SERVICES if everything else [gap.publisher for gap in missing if gap.lost]
     since = unhandled_since(clock.now())

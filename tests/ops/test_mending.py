@@ -17,6 +17,7 @@ from shared.db import Tx
 from shared.jobs import Jobs
 from shared.kit import UNSAID_S, Kit
 from shared.settings import Settings
+from tests.ops.test_cli import nguonthu
 from tests.sample import withdrawn
 from tests.shared.test_facts import until
 
@@ -235,3 +236,10 @@ async def test_who_is_cut_off_while_handing_on_finds_the_stream_missing_still(li
     assert line.heard == said
     async with line.payments.tx() as tx:
         assert await tx.scalar(sa.text("SELECT count(*) FROM retry")) == 0
+
+
+def test_who_mends_by_hand_hears_in_one_sentence_that_nats_does_not_answer(stack):
+    told = nguonthu("streams", "mend", **{**stack.env(), "NGUONTHU_NATS_URL": "nats://127.0.0.1:1"})
+    assert told.returncode == 1
+    assert told.stdout == ""
+    assert told.stderr.splitlines() == ["✗ NATS cannot be mended: it does not answer", "  nguonthu status"]

@@ -71,6 +71,7 @@ async def test_health_and_metrics_answer_while_the_database_says_nothing(silent)
 async def test_the_figures_wait_for_a_silent_database_once_and_not_once_a_look(silent, monkeypatch):
     flat, line = silent
     monkeypatch.setattr(patience, "LOOK_S", 60.0)
+    monkeypatch.setitem(patience.LINE, "connect_timeout", 60)
     monkeypatch.setattr(observe, "LOOKS_S", 3.0)
     line.hold()
     began = clock.monotonic_s()
