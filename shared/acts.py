@@ -1,7 +1,7 @@
 """Let the audit trail keep what a person did; what no person did stands in the facts themselves."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -25,7 +25,7 @@ async def record(
 ) -> None:
     """Say who did what to what: how it stands, and how it stood `before` where it was changed.
 
-    Of what a key did its person answers, and the key is named. An act that is not listed is a fault of ours.
+    Of what a key did its person answers, and the key is named. An act that is not among who says it is a fault of ours.
     """
     told = dict(details)
     if isinstance(by, Principal):
@@ -33,7 +33,7 @@ async def record(
         by = by.answers
     if by is None:
         return
-    known: Act = msgspec.convert(act, Act)
+    known: Act = msgspec.convert(act, get_type_hints(fact)["act"])
     await emit(
         tx, fact(agency=agency, actor=by, act=known, about=about, before=dict(before or {}), details=told)
     )

@@ -28,4 +28,5 @@ async def keep_act(fact: base.ActRecorded, tx: Tx) -> None:
         before=fact.before or None,
         after=details or None,
         at=fact.occurred_at,
+        told_by=fact.publisher(),
     )

@@ -1,9 +1,9 @@
 """What accounts decides without looking anything up: who counts as who, what a password must be, when to stop."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 from shared.contracts import sandbox
 from shared.contracts.roles import STAFF
@@ -112,7 +112,10 @@ STRANGERS_LETTERS_A_DAY = 3
 """Invitations that those who did not sign in may have sent to one address, all of them together."""
 STRANGER = "nobody:"
 """How the trail names who did not sign in."""
+WAYS = ("path", "link", "cancel_link")
+"""Parameters of letters that say where to go; the house's own address comes before them."""
 SEND_AGAIN_S = (60, 300, 1800, 7200, 28_800)
+_SCHEME = re.compile(r"\b[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class AgencyClosed(Refused):
@@ -201,6 +204,23 @@ def check_second_person(asked_by: object, subject: object, approver: object) -> 
     """Raises ResetNeedsAnother unless a third person approves."""
     if approver in (asked_by, subject):
         raise ResetNeedsAnother("Another administrator must approve this.")
+
+
+def harmless(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a letter that a service asks for, none of which leads out of the house.
+
+    What people typed may name an address, and becomes no link by it. Raises ValueError for a way that is no path here,
+    and for what is neither text nor number.
+    """
+    for name, value in params.items():
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"The parameter {name!r} of a letter is neither text nor number.")  # noqa: TRY004
+        if name in WAYS and value and not is_local_path(str(value)):
+            raise ValueError(f"The parameter {name!r} of a letter is no path of this house.")
+    return {
+        name: _SCHEME.sub("", value) if isinstance(value, str) and name not in WAYS else value
+        for name, value in params.items()
+    }
 
 
 def send_again_at(attempts: int, now: datetime) -> datetime | None:

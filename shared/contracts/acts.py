@@ -1,14 +1,12 @@
-"""What the audit trail can be told that a person did: a closed list, so that each act has its words on the page."""
+"""What the audit trail can be told that a person did: a closed list, so that each act has its words on the page.
+
+Each act is one service's: no other can say that somebody did it.
+"""
 
 from typing import Literal
 
-Act = Literal[
-    "advertiser.register",
-    "agency.register",
-    "agency.succeed",
-    "event.create",
-    "event.edit",
-    "event.price",
+Events = Literal["event.create", "event.edit", "event.price"]
+Payments = Literal[
     "finding.agree",
     "finding.propose",
     "finding.reject",
@@ -17,12 +15,6 @@ Act = Literal[
     "held.propose",
     "held.reject",
     "held.withdraw",
-    "key.make",
-    "key.revoke",
-    "package.offer",
-    "package.price",
-    "password.change",
-    "person.invite",
     "rail.agree",
     "rail.propose",
     "rail.reject",
@@ -33,6 +25,16 @@ Act = Literal[
     "refund.reject",
     "refund.renew",
     "refund.withdraw",
+]
+Subscriptions = Literal["package.offer", "package.price"]
+Own = Literal[
+    "advertiser.register",
+    "agency.register",
+    "agency.succeed",
+    "key.make",
+    "key.revoke",
+    "password.change",
+    "person.invite",
     "role.grant",
     "role.set",
     "session.open",
@@ -44,3 +46,6 @@ Act = Literal[
     "totp.reset.ask",
     "totp.reset.end",
 ]
+"""What accounts itself writes down; no fact says it."""
+
+Act = Literal[Events, Payments, Subscriptions, Own]

@@ -263,6 +263,7 @@ class ActRecorded(Fact, frozen=True, kw_only=True):
 
     actor: UUID
     act: Act
+    """Each publisher narrows it to its own."""
     about: UUID | None = None
     before: dict[str, Any] = {}
     """How it stood, where the act changed something."""
@@ -275,4 +276,9 @@ class MessageRequested(Fact, frozen=True, kw_only=True):
 
     person: UUID
     template: Code
+    """Begins with the name of who says it: nobody writes another's letters, and none those of accounts."""
     params: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not self.template.startswith(f"{self.publisher()}."):
+            raise ValueError(f"{self.publisher()} has no letter {self.template!r}.")

@@ -1,6 +1,6 @@
 """Facts that events publishes."""
 
-from shared.contracts import base
+from shared.contracts import acts, base
 
 
 class InvoiceOpened(base.InvoiceOpened, frozen=True, kw_only=True, tag="events.invoice.opened.v1"):
@@ -48,4 +48,4 @@ class DeliveryReversed(base.DeliveryReversed, frozen=True, kw_only=True, tag="ev
 
 
 class ActRecorded(base.ActRecorded, frozen=True, kw_only=True, tag="events.act.recorded.v1"):
-    pass
+    act: acts.Events

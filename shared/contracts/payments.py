@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts import base
+from shared.contracts import acts, base
 from shared.contracts.base import Code, Collect, Fact, Outcome, PaidLine, Positive, Rail
 from shared.money import Vnd
 
@@ -141,4 +141,4 @@ class MessageRequested(base.MessageRequested, frozen=True, kw_only=True, tag="pa
 
 
 class ActRecorded(base.ActRecorded, frozen=True, kw_only=True, tag="payments.act.recorded.v1"):
-    pass
+    act: acts.Payments

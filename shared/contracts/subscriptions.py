@@ -1,6 +1,6 @@
 """Facts that subscriptions publishes."""
 
-from shared.contracts import base
+from shared.contracts import acts, base
 
 
 class InvoiceOpened(base.InvoiceOpened, frozen=True, kw_only=True, tag="subscriptions.invoice.opened.v1"):
@@ -56,4 +56,4 @@ class DeliveryReversed(
 
 
 class ActRecorded(base.ActRecorded, frozen=True, kw_only=True, tag="subscriptions.act.recorded.v1"):
-    pass
+    act: acts.Subscriptions

@@ -137,7 +137,7 @@ async def test_a_template_that_we_lack_still_tells_the_person_something(flat):
         agency="bkh", person=person, template="payments.new-thing", params={"link": "/pay/1"}
     )
     incomplete = subscriptions.MessageRequested(
-        agency="bkh", person=person, template="subscription-renewal", params={"package": "Tháng"}
+        agency="bkh", person=person, template="subscriptions.renewal", params={"package": "Tháng"}
     )
     await flat.receive(unknown, incomplete)
     await flat.tick()

@@ -92,7 +92,7 @@ async def test_who_has_an_account_elsewhere_is_known_by_the_letters_of_one_s_own
     async with flat.tx() as tx:
         given = {
             "lang": "vi",
-            "template": "subscription-renewal",
+            "template": "subscriptions.renewal",
             "params": {},
             "state": "sent",
             "attempts": 1,
@@ -114,9 +114,9 @@ async def test_who_has_an_account_elsewhere_is_known_by_the_letters_of_one_s_own
     assert "Ánh" not in seen
     assert await found(flats, flat, DESK, "Ánh", **theirs) == NOTHING
     seen = await card(flats, flat, DESK, person, **theirs)
-    assert "subscription-renewal" in seen
+    assert "subscriptions.renewal" in seen
     assert "Ánh" not in seen
-    assert "subscription-renewal" not in await card(flats, flat, DESK, person, **STAFF)
+    assert "subscriptions.renewal" not in await card(flats, flat, DESK, person, **STAFF)
 
 
 async def test_an_organisation_and_who_acts_for_it_lead_to_each_other_s_cards(flats, flat):

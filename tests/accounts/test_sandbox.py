@@ -292,14 +292,18 @@ async def test_an_organisation_is_told_nothing_before_somebody_joined_it_and_the
 
     async def say() -> list[tuple[str, str]]:
         facts = [
-            ads.MessageRequested(agency=agency, person=to, template="notice", params={"campaign": "Mua ngay"})
+            ads.MessageRequested(
+                agency=agency, person=to, template="ads.notice", params={"campaign": "Mua ngay"}
+            )
             for agency, to in (("bkh", own), ("bkh-sandbox", trial))
         ]
         async with flat.tx() as tx:
-            await tx.execute(sa.text("DELETE FROM message WHERE template = 'notice'"))
+            await tx.execute(sa.text("DELETE FROM message WHERE template = 'ads.notice'"))
             await messages.queue_requested(tx, facts)
         async with flat.tx() as tx:
-            rows = await tx.execute(sa.text("SELECT address, state FROM message WHERE template = 'notice'"))
+            rows = await tx.execute(
+                sa.text("SELECT address, state FROM message WHERE template = 'ads.notice'")
+            )
             return [(row.address, row.state) for row in rows]
 
     assert await say() == [("", "unaddressed")] * 2

@@ -160,8 +160,8 @@ async def test_a_renewal_is_invited_once_reminded_once_and_ends_unpaid(flats: Fl
                 if isinstance(fact, InvoiceWithdrawn):
                     await flat.receive(closed_as(fact))
     assert said == {
-        date(2026, 2, 21): ["InvoiceOpened", "subscription-renewal"],
-        date(2026, 2, 27): ["subscription-renewal-reminder"],
+        date(2026, 2, 21): ["InvoiceOpened", "subscriptions.renewal"],
+        date(2026, 2, 27): ["subscriptions.renewal-reminder"],
         date(2026, 3, 3): ["InvoiceWithdrawn"],
     }
 

@@ -23,10 +23,11 @@ async def note(
     after: Any = None,
     why: str = "",
     at: datetime | None = None,
+    told_by: str = "accounts",
 ) -> None:
     """Add an entry, in the transaction that does what it tells. Opaque ids only: no names, no addresses.
 
-    `at` is when it was done, where that was told by a fact.
+    `at` is when it was done and `told_by` which service says so, where that was told by a fact.
     """
     entry = {
         "at": at or clock.now(),
@@ -37,6 +38,7 @@ async def note(
         "before": before,
         "after": after,
         "why": why,
+        "told_by": told_by,
     }
     await tx.execute(
         sa.text("SELECT audit_append(:agency, :body)"),

@@ -131,7 +131,8 @@ _RECIPIENTS = sa.text(
 async def queue_requested(tx: Tx, facts: Sequence[MessageRequested]) -> None:
     """Put in line what services ask for, as far as the person's day still takes it.
 
-    `person` may also be an organisation: a member is told. Raises Waits for somebody not known yet.
+    `person` may also be an organisation: a member is told. Raises Waits for somebody not known yet, and ValueError
+    where a letter would lead out of the house.
     """
     asked = {
         "ids": [fact.person for fact in facts],
@@ -153,7 +154,8 @@ async def queue_requested(tx: Tx, facts: Sequence[MessageRequested]) -> None:
         elif today[fact.person] > rules.MESSAGES_A_DAY:
             state = "capped"
         address, lang = to.email or "", to.lang or "vi"
-        tx.add(_row(fact.agency, fact.person, address, lang, fact.template, fact.params, state))
+        params = rules.harmless(fact.params)
+        tx.add(_row(fact.agency, fact.person, address, lang, fact.template, params, state))
 
 
 _IS_DUE = "SELECT EXISTS (SELECT FROM message WHERE state = 'queued' AND next_at <= %(now)s) AS due"

@@ -22,6 +22,7 @@ class Entry(msgspec.Struct, frozen=True):
     before: Any
     after: Any
     why: str
+    told_by: str
     hash: str
 
 

@@ -121,7 +121,9 @@ async def _tell(tx: Tx, sale: Sale, package: PackageRow, days: Span) -> None:
     }
     await emit(
         tx,
-        MessageRequested(agency=sale.agency, person=sale.owner, template="subscription-begun", params=params),
+        MessageRequested(
+            agency=sale.agency, person=sale.owner, template="subscriptions.begun", params=params
+        ),
     )
 
 

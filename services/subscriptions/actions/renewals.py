@@ -19,8 +19,8 @@ from shared.outbox import emit
 from shared.sales import SALE, Sale, pay_link, read_sale, waits
 from shared.settings import Settings
 
-INVITATION = "subscription-renewal"
-REMINDER = "subscription-renewal-reminder"
+INVITATION = "subscriptions.renewal"
+REMINDER = "subscriptions.renewal-reminder"
 
 
 async def invite_renewals(tx: Tx, batch: Batch, settings: Settings) -> None:
