@@ -62,7 +62,7 @@ def _show(rows: Iterable[dict[str, Any]], *, as_json: bool) -> None:
             typer.echo(body)
         else:
             out.print(f"[dim]{row['occurred_at']:%Y-%m-%d %H:%M:%S}[/dim] [bold]{row['subject']}[/bold]")
-            typer.echo(f"  {body}")
+            say(f"  {body}")
 
 
 @app.command()

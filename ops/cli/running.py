@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from ops.cli.screen import Sorry, out, say, step, table
+from ops.cli.screen import Sorry, harmless, out, say, step, table
 from ops.cli.where import NO_HOUSE, home_of, is_house
 from shared.contracts import SERVICES
 
@@ -198,7 +198,7 @@ def doctor() -> None:
     for finding in examine(home_of()):
         mark = "[green]✓[/green]" if finding.well else "[bold red]✗[/bold red]"
         bad += not finding.well
-        out.print(mark, finding.what, soft_wrap=True, markup=True)
+        out.print(mark, harmless(finding.what), soft_wrap=True, markup=True)
         if not finding.well:
             out.print(f"    → {finding.mend}", soft_wrap=True, markup=False)
     if bad:

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -21,9 +22,19 @@ class Sorry(Exception):
         self.hint = hint
 
 
+def harmless(text: object) -> str:
+    """A text as it is shown: what in it would drive the terminal or turn its letters around stands as its escape."""
+    return escape("".join(map(_seen, str(text))))
+
+
+def _seen(letter: str) -> str:
+    drives = unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in "\n\t"
+    return ascii(letter)[1:-1] if drives else letter
+
+
 def say(text: str) -> None:
     """Show one line."""
-    out.print(escape(text), soft_wrap=True)
+    out.print(harmless(text), soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -32,9 +43,9 @@ def step(text: str) -> Iterator[None]:
     begun = time.monotonic()
     # No spinner: its thread must not run while services are forked.
     if sys.stdout.isatty():
-        out.print(f"  … {escape(text)}", end="\r")
+        out.print(f"  … {harmless(text)}", end="\r")
     yield
-    out.print(f"  [green]✓[/green] {escape(text)} [dim]({time.monotonic() - begun:.1f} s)[/dim]")
+    out.print(f"  [green]✓[/green] {harmless(text)} [dim]({time.monotonic() - begun:.1f} s)[/dim]")
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -43,12 +54,12 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     for heading in headings:
         shown.add_column(heading, overflow="fold")
     for row in rows:
-        shown.add_row(*(escape(str(cell)) for cell in row))
+        shown.add_row(*map(harmless, row))
     out.print(shown)
 
 
 def complain(sorry: Exception, hint: str = "") -> None:
     """Show an error as a person wants it."""
-    err.print(f"[bold red]✗[/bold red] {escape(str(sorry))}", soft_wrap=True)
+    err.print(f"[bold red]✗[/bold red] {harmless(sorry)}", soft_wrap=True)
     if hint:
-        err.print(f"  {escape(hint)}", soft_wrap=True)
+        err.print(f"  {harmless(hint)}", soft_wrap=True)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from ops import contracts as export
 from ops.cli import app
-from ops.cli.screen import Sorry
+from ops.cli.screen import Sorry, complain, say, table
 from ops.embedded import Stack, clone_database, doctor
 from shared import clock
 from shared.consume import INBOX_KEEPS, STREAM_KEEPS
@@ -259,6 +259,21 @@ def test_what_nats_never_takes_and_what_waits_for_an_upgrade_is_told_with_its_me
     assert (aside["state"], aside["error"]) == ("aside", "message size exceeds maximum allowed")
     assert ledger("facts", "replay", "ads").stdout.startswith("1 facts")
     assert json.loads(ledger("facts", "parked", "ads", "--json").stdout) == []
+
+
+def test_no_text_of_a_fact_drives_the_terminal_of_who_looks_at_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hostile = "\x1b]0;title\x07\x1b[2J\x9b2J\r\x00\u202eđồng\ud800 [red]a[/red]"
+    table(("why",), [(hostile,)])
+    say(hostile)
+    complain(ValueError(hostile), hostile)
+    told = capsys.readouterr()
+    shown = r"\x1b]0;title\x07\x1b[2J\x9b2J\r\x00\u202eđồng\ud800 [red]a[/red]"
+    said, complained = (text.replace("\n", "") for text in told)
+    assert (said.count(shown), complained.count(shown)) == (2, 2)
+    table(("sum",), [("1.000\xa0₫",)])
+    assert "1.000\xa0₫" in capsys.readouterr().out, "what is only a space stays one"
 
 
 @pytest.mark.promise("F2")
