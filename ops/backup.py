@@ -240,8 +240,7 @@ def unpack(place: Place, name: str, home: Path, key: str = "") -> dict[str, Any]
             tar = _opened(place, name, work, key)
             taken = work / "taken"
             try:
-                with tarfile.open(tar) as packed:
-                    packed.extractall(taken, filter="data")
+                _extract(tar, taken)
             except tarfile.TarError as error:
                 raise BadBackup(f"{name} is not whole: {error}.") from error
             tar.unlink()
@@ -264,8 +263,22 @@ def _opened(place: Place, name: str, work: Path, key: str) -> Path:
     return fetched
 
 
+def _extract(archive: Path, place: Path) -> None:
+    with tarfile.open(archive) as packed:
+        packed.extractall(place, filter=_plain)  # noqa: S202 - the filter lets nothing out of the place
+
+
+def _plain(entry: tarfile.TarInfo, place: str) -> tarfile.TarInfo | None:
+    """A filter of what a copy may hold: files and folders below its own. Raises BadBackup for a link or a device."""
+    if not (entry.isreg() or entry.isdir()):
+        raise BadBackup(
+            f"{entry.name} in the copy is neither a file nor a folder, and no copy of ours holds such."
+        )
+    return tarfile.data_filter(entry, place)
+
+
 def check(folder: Path, name: str) -> dict[str, Any]:
-    """Compare every file with the manifest and return the manifest. Raises BadBackup."""
+    """Compare all files with the manifest and return the manifest. Raises BadBackup, also for one it does not name."""
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -278,11 +291,14 @@ def check(folder: Path, name: str) -> dict[str, Any]:
         )
     if manifest["postgres"] != _postgres_version():
         raise BadBackup(f"{name} holds PostgreSQL {manifest['postgres']}; here is {_postgres_version()}.")
+    held = {str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()}
+    if unnamed := sorted(held - {"manifest.json", *manifest["files"]}):
+        raise BadBackup(f"{name} holds {unnamed[0]}, which its manifest does not name.")
     for each, expected in manifest["files"].items():
-        file = folder / each
-        if not file.is_file():
+        # By what is held and not by a path: a name that leads elsewhere is no file of the copy.
+        if each not in held:
             raise BadBackup(f"{each} is missing from {name}.")
-        if _hash(file) != expected:
+        if _hash(folder / each) != expected:
             raise BadBackup(f"{each} is not as it was when {name} was made.")
     return manifest
 
@@ -291,8 +307,7 @@ def _unpack(taken: Path, home: Path) -> None:
     fresh = home / "postgres.new"
     fresh.mkdir(mode=0o700)
     for archive, place in (("base.tar.gz", fresh), ("pg_wal.tar.gz", fresh / "pg_wal")):
-        with tarfile.open(taken / "postgres" / archive) as tar:
-            tar.extractall(place, filter="data")
+        _extract(taken / "postgres" / archive, place)
     for name in ("files", "secrets", *KEPT):
         if (taken / name).exists():
             (taken / name).rename(home / name)

@@ -1,10 +1,14 @@
 """Backups: what was copied comes back elsewhere, what was under way goes on, and nothing is done a second time."""
 
+import json
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from uuid import UUID
 
@@ -168,6 +172,59 @@ def test_an_open_backup_that_was_altered_or_cut_short_is_refused_and_nothing_is_
     with pytest.raises(copies.BadBackup, match="is not whole"):
         copies.unpack(*copies.found_at(str(bad)), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def with_more(copy: Path, target: Path, *more: tarfile.TarInfo, named: str = "") -> Path:
+    """A copy that holds more than ours, or whose manifest names more, and that is whole otherwise."""
+    made = target / copy.name
+    with tarfile.open(copy) as old, tarfile.open(made, "w") as new:
+        for entry in old:
+            content = old.extractfile(entry)
+            assert content
+            body = content.read()
+            if named and entry.name == "manifest.json":
+                body = json.dumps(
+                    (told := json.loads(body)) | {"files": told["files"] | {named: HASH}}
+                ).encode()
+                entry.size = len(body)
+            new.addfile(entry, BytesIO(body))
+        for entry in more:
+            new.addfile(entry)
+    return made
+
+
+HASH = sha256(b"").hexdigest()
+
+
+def an_entry(name: str, kind: bytes = tarfile.REGTYPE, to: str = "") -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = kind, to
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("entry", "named", "why"),
+    [
+        (an_entry("secrets/more"), "", "holds secrets/more, which its manifest does not name"),
+        (an_entry("files/ads/way", tarfile.SYMTYPE, "../ads/abc"), "", "neither a file nor a folder"),
+        (an_entry("secrets/way", tarfile.SYMTYPE, "/etc"), "", "neither a file nor a folder"),
+        (an_entry("files/twin", tarfile.LNKTYPE, "files/ads/abc"), "", "neither a file nor a folder"),
+        (an_entry("files/pipe", tarfile.FIFOTYPE), "", "neither a file nor a folder"),
+        (an_entry("../../outside"), "", "is not whole"),
+        (an_entry("/outside"), "/outside", "holds outside, which"),
+        (None, "/dev/null", "/dev/null is missing from"),
+        (None, "files/../../../empty", "files/../../../empty is missing from"),
+    ],
+)
+def test_a_backup_with_links_with_what_it_does_not_name_or_with_names_outside_of_it_is_refused(
+    lived: tuple[Path, Path], tmp_path: Path, entry: tarfile.TarInfo | None, named: str, why: str
+) -> None:
+    (tmp_path / "empty").touch()
+    bad = with_more(the_copy(lived), tmp_path, *([entry] if entry else []), named=named)
+    with pytest.raises(copies.BadBackup, match=re.escape(why)):
+        copies.unpack(*copies.found_at(str(bad)), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert {left.name for left in tmp_path.iterdir()} == {bad.name, "empty"}
 
 
 def test_a_backup_that_fails_half_way_leaves_nothing(
