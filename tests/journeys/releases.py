@@ -72,8 +72,8 @@ CHANGES: dict[str, dict[str, str]] = {
     },
     "services/subscriptions/actions/periods.py": {
         "EarningMoved, MessageRequested\n": "EarningMoved, MessageRequestedAnew\n",
-        "        MessageRequested(agency=sale.agency,": (
-            "        MessageRequestedAnew(urgent=False, agency=sale.agency,"
+        "        MessageRequested(\n            agency": (
+            "        MessageRequestedAnew(\n            urgent=False, agency"
         ),
     },
 }
