@@ -22,10 +22,7 @@ from shared.errors import BadInput, NotAllowed, NotFound
 from shared.keys import postgres_password
 from shared.outside import watch
 from shared.patience import STATEMENT_S, Connection, connect
-from shared.settings import Settings
-
-MONEY_CONNECTIONS = 3
-"""Connections of each role that a service keeps for the paths of money (`shared.gate`), opened when first used."""
+from shared.settings import MONEY_CONNECTIONS, Settings
 
 ANSWERS_S = 10.0
 """So long may a server take that ended all its sessions, since one of them broke, until it serves again."""

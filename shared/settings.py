@@ -14,6 +14,9 @@ PREFIX = "NGUONTHU_"
 TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 DEMO_SECRET = "demo-only-demo-only-demo-only-demo-only"  # noqa: S105 - published, and refused where it matters
 
+MONEY_CONNECTIONS = 3
+"""Connections of each role that a service keeps for the paths of money (`shared.gate`), opened when first used."""
+
 TURNS = re.compile(r"((^|;)until:\d+(,[a-z]+:\w+)+)*")
 """How the keys of before are written, one turn behind the other."""
 
@@ -143,6 +146,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 600
     web_connections: Annotated[int, "PostgreSQL connections a service holds for requests"] = 8
     worker_connections: Annotated[int, "PostgreSQL connections a service holds for facts and jobs"] = 6
+    processes: Annotated[
+        int,
+        "Processes of one service to which PostgreSQL gives all their connections: its workers, and during an upgrade "
+        "as many of the next version; read where roles are made",
+    ] = 4
     budget_sign_in: Annotated[
         Budget,
         "Steps of a sign-in, by `known/network/seconds`: one known device, all unknown ones of a network, in how long",
@@ -221,6 +229,10 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         raise BadSetting(f"{PREFIX}SECRET is shorter than 32 characters.")
     if settings.backup_at and not TIME.fullmatch(settings.backup_at):
         raise BadSetting(f"{PREFIX}BACKUP_AT={settings.backup_at!r} is no time of the day, such as 03:15.")
+    if min(settings.web_connections, settings.worker_connections, settings.processes) < 1:
+        raise BadSetting(
+            f"{PREFIX}WEB_CONNECTIONS, {PREFIX}WORKER_CONNECTIONS and {PREFIX}PROCESSES are 1 or more."
+        )
     if settings.backup_keep < 1 or settings.backup_drill_days < 0:
         raise BadSetting(f"{PREFIX}BACKUP_KEEP is 1 or more, and {PREFIX}BACKUP_DRILL_DAYS 0 or more.")
     if not TURNS.fullmatch(settings.former_keys):

@@ -105,7 +105,7 @@ class Templates:
         name = f"template_{service}"
         if name not in self._made:
             settings = self.stack.settings()
-            bootstrap_databases(self.stack.admin_url("postgres"), settings.operator_secret, [name])
+            bootstrap_databases(self.stack.admin_url("postgres"), settings, [name])
             migrate(settings, service, name)
             self._made.add(name)
         return name

@@ -43,7 +43,7 @@ def withdrawn(reason: str = "hold-expired") -> InvoiceWithdrawn:
 @pytest.fixture
 async def sample(stack: Stack) -> AsyncIterator[Sample]:
     settings = msgspec.structs.replace(stack.settings("ads"), background=False, database_prefix="sample_")
-    bootstrap_databases(stack.admin_url("postgres"), stack.keys.text("operator"), ["sample_ads"])
+    bootstrap_databases(stack.admin_url("postgres"), stack.settings(), ["sample_ads"])
     with psycopg.connect(stack.admin_url("sample_ads"), autocommit=True) as connection:
         connection.execute("SET ROLE ads_owner")
         for sql in [

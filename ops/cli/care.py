@@ -131,7 +131,7 @@ def _bootstrap(settings: Settings) -> None:
     with step("Databases and roles"):
         wait_for_postgres(settings.postgres_admin_url, limit_s=60)
         names = [settings.database_prefix + name for name in SERVICES]
-        bootstrap_databases(settings.postgres_admin_url, settings.operator_secret, names)
+        bootstrap_databases(settings.postgres_admin_url, settings, names)
 
 
 def seed() -> None:

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from shared.contracts import SERVICES
 from shared.keys import postgres_password
+from shared.settings import MONEY_CONNECTIONS, BadSetting, Settings
 
 LINE = {
     "tcp_keepalives_idle": "10s",
@@ -39,18 +40,44 @@ A worker's open transaction ends before its frozen leader loses the lock (`LEASE
 """
 
 
-def bootstrap_databases(admin_url: str, operator_secret: str, databases: Iterable[str] = SERVICES) -> None:
-    """Make each database with its roles, or put them right where they already exist.
+OPERATORS = 5
+"""Connections of an owner: migrations take one each, and another may wait for it."""
+
+SESSIONS = 2
+"""What a process holds outside of its pools: the session in which it leads or stands by, and that of its glances."""
+
+NOT_THEIRS = ("postgres", "template1")
+"""Databases of the server itself, in which no service has anything to do."""
+
+
+def room(settings: Settings) -> dict[str, int]:
+    """So many connections may a service's roles hold: enough for its processes, and never all that there are."""
+    web, worker = (
+        size + MONEY_CONNECTIONS for size in (settings.web_connections, settings.worker_connections)
+    )
+    return {
+        "owner": OPERATORS,
+        "web": settings.processes * web,
+        "worker": settings.processes * (worker + SESSIONS),
+    }
+
+
+def bootstrap_databases(admin_url: str, settings: Settings, databases: Iterable[str] = SERVICES) -> None:
+    """Make each database with its roles, or put them right where they already exist. Raises BadSetting.
 
     A database belongs to the service whose name follows its last underscore, so that `test_ads` is used by
     `ads_owner`, `ads_web` and `ads_worker`. Tables get their rights in the migrations.
     """
     names = list(databases)
+    most = room(settings)
     with psycopg.connect(admin_url, autocommit=True) as db:
+        _check(db, sum(most.values()))
         for service in dict.fromkeys(map(_service, names)):
             for role, limits in LIMITS.items():
-                password = postgres_password(operator_secret, service, role)
-                _make_role(db, f"{service}_{role}", password, limits)
+                password = postgres_password(settings.operator_secret, service, role)
+                _make_role(db, f"{service}_{role}", password, most[role], limits)
+        for name in NOT_THEIRS:
+            db.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
         known = {row[0] for row in db.execute("SELECT datname FROM pg_database")}
         for name in names:
             service = _service(name)
@@ -104,13 +131,27 @@ def _service(database: str) -> str:
     return database.rsplit("_", 1)[-1]
 
 
+def _check(db: psycopg.Connection[tuple[object, ...]], most: int) -> None:
+    """Raises BadSetting where the connections of one service would be all that the server has for any."""
+    row = db.execute(
+        "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+    ).fetchone()
+    if row is None or most >= int(str(row[0])):
+        raise BadSetting(
+            f"NGUONTHU_PROCESSES and the connections of each let one service hold {most} connections, and PostgreSQL "
+            f"has {row and row[0]} for all: raise its max_connections, or let a service have fewer."
+        )
+
+
 def _make_role(
-    db: psycopg.Connection[tuple[object, ...]], role: str, password: str, limits: dict[str, str]
+    db: psycopg.Connection[tuple[object, ...]], role: str, password: str, most: int, limits: dict[str, str]
 ) -> None:
     exists = db.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
     command = "ALTER ROLE {} {}" if exists else "CREATE ROLE {} {}"
-    rights = sql.SQL("LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD {}")
-    db.execute(sql.SQL(command).format(sql.Identifier(role), rights.format(sql.Literal(password))))
+    rights = sql.SQL(
+        "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION CONNECTION LIMIT {} PASSWORD {}"
+    ).format(sql.Literal(most), sql.Literal(password))
+    db.execute(sql.SQL(command).format(sql.Identifier(role), rights))
     for name, value in limits.items():
         db.execute(
             sql.SQL("ALTER ROLE {} SET {} = {}").format(

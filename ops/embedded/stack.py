@@ -98,7 +98,7 @@ class Stack:
                 if not (missing := child.missing()):
                     waiting.remove(child)
                     if child.part.name == "postgres":
-                        bootstrap_databases(self.admin_url(), self.keys.text("operator"))
+                        bootstrap_databases(self.admin_url(), self.settings())
                 elif time.monotonic() > end:
                     raise CannotStart(f"{child.part.name} is not ready after {limit_s:.0f} s: {missing}.")
             time.sleep(0.02 if waiting else 0)
@@ -184,7 +184,7 @@ class Stack:
                 self.children[name].kill()
         shutil.rmtree(self.home / "nats" / "store", ignore_errors=True)
         shutil.rmtree(self.home / "redis", ignore_errors=True)
-        bootstrap_databases(self.admin_url(), self.keys.text("operator"))
+        bootstrap_databases(self.admin_url(), self.settings())
         self.start()
 
     def __enter__(self) -> Self:

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from shared.contracts import SERVICES
-from shared.db import MONEY_CONNECTIONS, for_money
+from shared.db import for_money
 from shared.gate import Gate, buying
+from shared.settings import MONEY_CONNECTIONS
 from tests.conftest import Flat, Flats
 from tests.events import an_event, stock
 from tests.events.test_api import bearer

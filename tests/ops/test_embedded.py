@@ -1,5 +1,6 @@
 """The embedded stores: safe settings, closed doors, and recovery from every kind of death."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -13,12 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import msgspec
 import psutil
 import psycopg
 import pytest
 
-from ops.embedded import CannotStart, Stack, parts, state
+from ops.embedded import CannotStart, Stack, bootstrap_databases, parts, state
 from ops.embedded.apps import app_waits_for, edge_waits_for
+from ops.embedded.databases import room
 from ops.embedded.ports import Ports, is_free
 from ops.embedded.process import is_same
 from ops.embedded.state import listening_beyond_loopback
@@ -28,6 +31,7 @@ from ops.streams import lay_out
 from shared import counters
 from shared.contracts import SERVICES
 from shared.keys import OPERATOR, postgres_password
+from shared.settings import MONEY_CONNECTIONS, BadSetting, Settings
 from tests.shared.homes import a_folder
 
 
@@ -69,6 +73,42 @@ def test_a_service_cannot_enter_anothers_database(stack: Stack, role: str) -> No
         psycopg.connect(f"{settings.postgres_url}/ledger", user=f"ads_{role}", password=password)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(f"{settings.postgres_url}/ads", user=f"ads_{role}", password="guess")
+
+
+@pytest.mark.parametrize("database", ["postgres", "template1"])
+def test_no_role_of_a_service_enters_a_database_of_the_server_itself(stack: Stack, database: str) -> None:
+    settings = stack.settings("ads")
+    for role in ("web", "worker"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(
+                f"{settings.postgres_url}/{database}", user=f"ads_{role}", password=settings.postgres_password
+            )
+
+
+def test_one_service_cannot_take_the_connections_of_all_and_has_enough_for_two_releases_of_two_workers(
+    home: Path,
+) -> None:
+    with Stack(home, given={"NGUONTHU_WEB_CONNECTIONS": "2", "NGUONTHU_PROCESSES": "2"}) as stack:
+        settings = stack.settings("ads")
+        ads = f"{settings.postgres_url}/ads"
+        with contextlib.ExitStack() as held, pytest.raises(psycopg.OperationalError) as refused:
+            for taken in range(200):  # noqa: B007 - how many were taken is what is asked
+                held.enter_context(psycopg.connect(ads, user="ads_web", password=settings.postgres_password))
+        assert taken == 2 * (2 + MONEY_CONNECTIONS)
+        assert "too many connections for role" in str(refused.value)
+    most = room(Settings())
+    assert most == {"owner": 5, "web": 44, "worker": 44}
+    assert sum(most.values()) * 2 < 200, "not even two services together"
+
+
+def test_so_many_connections_that_one_service_could_take_all_are_refused_with_what_to_change(
+    stack: Stack,
+) -> None:
+    much = msgspec.structs.replace(stack.settings(), processes=9)
+    with pytest.raises(
+        BadSetting, match="let one service hold 203 connections, and PostgreSQL has 197 for all"
+    ):
+        bootstrap_databases(stack.admin_url(), much, [])
 
 
 def test_a_request_cannot_hold_a_connection_for_ever(stack: Stack) -> None:

@@ -157,7 +157,7 @@ class Ground:
         prefix = "town_"
         bootstrap_databases(
             stack.admin_url("postgres"),
-            stack.settings().operator_secret,
+            stack.settings(),
             [prefix + name for name in SERVICES],
         )
         for name in SERVICES:
