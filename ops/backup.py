@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import psycopg
 
 from ops.embedded import parts
@@ -35,6 +36,8 @@ KEPT = ("demo.json", NONE, "production.json")
 
 WORK = "copying"
 """Where a home keeps what is under way; whoever was cut off left it to the next one, who removes it."""
+
+ANOTHER = "Take another copy: nguonthu restore and its name; the last one before this will do."
 
 ROOM = 256 * 2**20
 """Bytes that a copy leaves free: PostgreSQL and JetStream stop on a full disk."""
@@ -97,6 +100,12 @@ def make(stack: Stack, folder: Path, recipient: str = "") -> Path:
         part.unlink(missing_ok=True)
         raise
     return target
+
+
+def refuse_file(folder: Path) -> None:
+    """Refuse a file where a folder is to be."""
+    if folder.exists() and not folder.is_dir():
+        raise BadBackup(f"{folder} is a file.", "Name a folder.")
 
 
 def _bring_to_disk(file: Path) -> None:
@@ -229,6 +238,7 @@ def unpack(place: Place, name: str, home: Path, key: str = "") -> dict[str, Any]
     Raises BadBackup where the copy is not whole and as it was, and leaves nothing behind. `key` is the text of the file
     of the key that opens it.
     """
+    refuse_file(home)
     if home.exists() and any(home.iterdir()):
         raise BadBackup(
             f"{home} is not empty, and a restore never overwrites a house.",
@@ -242,7 +252,7 @@ def unpack(place: Place, name: str, home: Path, key: str = "") -> dict[str, Any]
             try:
                 _extract(tar, taken)
             except tarfile.TarError as error:
-                raise BadBackup(f"{name} is not whole: {error}.") from error
+                raise BadBackup(f"{name} is not whole: {error}.", ANOTHER) from error
             tar.unlink()
             manifest = check(taken, name)
             _unpack(taken, home)
@@ -277,13 +287,25 @@ def _plain(entry: tarfile.TarInfo, place: str) -> tarfile.TarInfo | None:
     return tarfile.data_filter(entry, place)
 
 
+class _Manifest(msgspec.Struct):
+    """What the end of a copy says of it; other formats may say more, or less."""
+
+    format: int
+    postgres: str = ""
+    version: str = ""
+    made_at: str = ""
+    facts_at_least: dict[str, int] = {}
+    files: dict[str, str] = {}
+
+
 def check(folder: Path, name: str) -> dict[str, Any]:
     """Compare all files with the manifest and return the manifest. Raises BadBackup, also for one it does not name."""
     try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        read = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Manifest)
+        manifest: dict[str, Any] = msgspec.to_builtins(read)
+    except (OSError, msgspec.MsgspecError) as error:
         raise BadBackup(
-            f"{name} is not whole: its manifest.json, which is its end, cannot be read."
+            f"{name} is not whole: its manifest.json, which is its end, cannot be read.", ANOTHER
         ) from error
     if manifest.get("format") != FORMAT:
         raise BadBackup(
@@ -293,13 +315,13 @@ def check(folder: Path, name: str) -> dict[str, Any]:
         raise BadBackup(f"{name} holds PostgreSQL {manifest['postgres']}; here is {_postgres_version()}.")
     held = {str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()}
     if unnamed := sorted(held - {"manifest.json", *manifest["files"]}):
-        raise BadBackup(f"{name} holds {unnamed[0]}, which its manifest does not name.")
+        raise BadBackup(f"{name} holds {unnamed[0]}, which its manifest does not name.", ANOTHER)
     for each, expected in manifest["files"].items():
         # By what is held and not by a path: a name that leads elsewhere is no file of the copy.
         if each not in held:
-            raise BadBackup(f"{each} is missing from {name}.")
+            raise BadBackup(f"{each} is missing from {name}.", ANOTHER)
         if _hash(folder / each) != expected:
-            raise BadBackup(f"{each} is not as it was when {name} was made.")
+            raise BadBackup(f"{each} is not as it was when {name} was made.", ANOTHER)
     return manifest
 
 

@@ -101,6 +101,13 @@ def hand_on_all(
     )
 
 
+def hears(consumer: str, publisher: str) -> Sequence[str]:
+    """The subjects of a publisher that a consumer hears."""
+    found = import_module(f"services.{consumer}.consumers").consumer
+    agencies.listen(found)
+    return tuple(found.sources().get(publisher, ()))
+
+
 def hand_on(
     source: Settings,
     publisher: str,
@@ -116,9 +123,7 @@ def hand_on(
     without their versions; where they are left out, all that the consumer hears.
     """
     if stems is None:
-        hears = import_module(f"services.{consumer}.consumers").consumer
-        agencies.listen(hears)
-        stems = [stem_of(subject) for subject in hears.sources().get(publisher, ())]
+        stems = [stem_of(subject) for subject in hears(consumer, publisher)]
     if not stems:
         return 0
     count = 0

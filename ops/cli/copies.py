@@ -48,10 +48,11 @@ def backup(
 
 
 def _copy(stack: "Stack", settings: Settings, folder: Path, keep: int) -> Path:
-    from ops.backup import make
+    from ops.backup import make, refuse_file
     from ops.copies import attempt, bring
     from ops.places import Place
 
+    refuse_file(folder)
     places = [Place(str(folder), make=True)]
     with attempt(stack.home, "copied"):
         with step("Backup"):

@@ -153,7 +153,7 @@ def replay(
     since: Annotated[str, typer.Option(help="With --from: only from this day on, as 2026-01-31.")] = "",
 ) -> None:
     """Have a service handle facts again: what it parked, or a publisher's log. What it knows is not done twice."""
-    from ops.replay import again, hand_on, unhandled_since
+    from ops.replay import again, hand_on, hears, unhandled_since
 
     service_named(service)
     first = unhandled_since(clock.now())
@@ -164,6 +164,10 @@ def replay(
             f"What was said before {local_day(first):%d/%m/%Y} was handled or is held; nobody knows any more which.",
             "Handed on again it would be done twice. Without --since all is handed on that can be unhandled.",
         )
+    if since and asked > clock.now():
+        raise Sorry(f"{asked:%d/%m/%Y} has not come yet.", "Nothing was said since then.")
+    if publisher and not hears(service, service_named(publisher)):
+        raise Sorry(f"{service} hears nothing of {publisher}.", "docs/facts.md says who hears whom.")
     with house() as reached:
         settings = settings_of(reached, service)
         if publisher:

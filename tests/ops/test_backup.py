@@ -261,3 +261,27 @@ def test_a_file_that_vanishes_while_it_is_copied_stops_no_backup(tmp_path: Path)
     with tarfile.open(tmp_path / "copy.tar", "w") as tar:
         assert copies._put(tar, tmp_path / "being-written#1", "files/being-written#1") == ""
         assert tar.getnames() == []
+
+
+def test_a_manifest_of_another_shape_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    for text in ("[]", '{"files": {}}', '{"format": 2, "files": []}', "cut"):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(copies.BadBackup, match="is not whole") as refused:
+            copies.check(tmp_path, "the copy")
+        assert "another copy" in refused.value.hint
+    (tmp_path / "manifest.json").write_text('{"format": 2}')
+    with pytest.raises(copies.BadBackup, match="holds PostgreSQL ;"):
+        copies.check(tmp_path, "the copy")
+
+
+def test_a_file_where_a_folder_is_to_be_is_refused(lived: tuple[Path, Path], tmp_path: Path) -> None:
+    home, copies = lived
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for words in (("restore", str(copies), "--to", str(file)), ("backup", str(file))):
+        told = nguonthu(*words, NGUONTHU_HOME=str(home))
+        assert (told.returncode, told.stderr.splitlines()) == (
+            1,
+            [f"✗ {file} is a file.", "  Name a folder."],
+        )
+    assert file.read_text() == "mine"

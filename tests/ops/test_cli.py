@@ -115,6 +115,8 @@ def test_help_imports_no_service() -> None:
             ("facts", "replay", "ledger", "--from", "ads", "--since", "2024-01-01"),
             "nobody knows any more which",
         ),
+        (("facts", "replay", "ledger", "--from", "ads", "--since", "2999-01-01"), "has not come yet"),
+        (("facts", "replay", "ledger", "--from", "ledger"), "ledger hears nothing of ledger."),
         (("run", "ads"), "NGUONTHU_TOKEN_PUBLIC_KEYS is not set"),
     ],
 )
