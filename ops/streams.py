@@ -99,7 +99,8 @@ async def lay_out(settings: Settings, listening: Iterable[Consumer] | None = Non
     """
     bus = Bus(settings, OPERATOR)
     try:
-        await asyncio.wait_for(bus.connect(), PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await bus.connect()
         for service in SERVICES:
             config = stream(settings, service)
             await _made(bus, f"STREAM.CREATE.{config['name']}", config, f"STREAM.UPDATE.{config['name']}")

@@ -25,7 +25,7 @@ from shared import clock, outbox
 from shared.consume import Consumer
 from shared.contracts import envelope
 from shared.db import Database
-from shared.fence import is_ending
+from shared.fence import go_on, is_ending
 from shared.kept import Received
 from shared.keys import OPERATOR, STREAMS, nats_door
 from shared.settings import Settings
@@ -132,7 +132,8 @@ class Bus:
     async def close(self) -> None:
         if self.client is not None:
             try:
-                await asyncio.wait_for(self.client.close(), 2)
+                async with asyncio.timeout(2):
+                    await self.client.close()
             except (TimeoutError, OSError, nats.errors.Error) as error:
                 log.info("nats closed hard", error=str(error))
 
@@ -211,11 +212,13 @@ class Relay:
         outbox.listen(self.database.name, self.rung)
         try:
             while True:
+                go_on()
                 self.rung.clear()
                 try:
                     if await self.publish_once() == BATCH:
                         continue
-                    await asyncio.wait_for(self.rung.wait(), POLL_S)
+                    async with asyncio.timeout(POLL_S):
+                        await self.rung.wait()
                 except TimeoutError:
                     continue
                 except (OSError, sa.exc.SQLAlchemyError, nats.errors.Error) as error:
@@ -289,9 +292,11 @@ class Intake:
     async def run(self, source: str) -> None:
         """Fetch for ever from one stream."""
         while not self.stopping:
+            go_on()
             try:
                 async with self._subscribed(source) as subscription:
                     while not self.stopping:
+                        go_on()
                         await self._fetch(subscription)
             except (OSError, sa.exc.SQLAlchemyError, nats.errors.Error, TimeoutError) as error:
                 if is_ending(error):

@@ -42,3 +42,13 @@ def is_ending(error: BaseException) -> bool:
     """
     task = asyncio.current_task()
     return isinstance(error, NoLongerLeads) or (task is not None and task.cancelling() > 0)
+
+
+def go_on() -> None:
+    """Raises CancelledError where the task is to end, and somebody on the way has kept that from it.
+
+    `asyncio.wait_for` of Python 3.11 does, and so do libraries that use it. Whoever works for ever asks each turn.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling() > 0:
+        raise asyncio.CancelledError

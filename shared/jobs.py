@@ -12,7 +12,7 @@ import structlog
 
 from shared import clock, outbox
 from shared.db import Database, Tx, is_away
-from shared.fence import is_ending
+from shared.fence import go_on, is_ending
 from shared.observe import FAILING
 
 log = structlog.get_logger()
@@ -74,6 +74,7 @@ class Jobs(Generic[Works]):
         """
         pause_s = min(job.every_s, FIRST_RUN_S)
         while True:
+            go_on()
             await asyncio.sleep(pause_s)
             pause_s = job.every_s
             try:
@@ -201,7 +202,8 @@ async def repeating(work: Callable[[], Awaitable[None]], every_s: float) -> Asyn
             except Exception as error:  # noqa: BLE001 - as said
                 log.warning("turn failed", work=work.__qualname__, error=str(error)[:200])
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), every_s)
+                async with asyncio.timeout(every_s):
+                    await stop.wait()
 
     task = asyncio.create_task(turns())
     try:

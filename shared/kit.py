@@ -13,7 +13,7 @@ from shared import clock, counters, held, revocations, turns
 from shared.bus import Bus, Intake, Relay
 from shared.consume import INBOX_KEEPS, Consumer
 from shared.db import Database
-from shared.fence import is_ending
+from shared.fence import go_on, is_ending
 from shared.files import Files
 from shared.jobs import Jobs, Scheduled
 from shared.leader import LOOK_S, UNLED_S, Leader, Session, leave
@@ -117,9 +117,11 @@ class Kit:
         """
         waking = Waking()
         while True:
+            go_on()
             await self._tried(waking.part)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.retry_due.wait(), None if waking.over else LOOK_S)
+                async with asyncio.timeout(None if waking.over else LOOK_S):
+                    await self.retry_due.wait()
             self.retry_due.clear()
             await self._tried(self.consumer.again)
 

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from shared import clock
 from shared.db import database_url
 from shared.errors import Refused
-from shared.fence import FENCE, LOCK, NoLongerLeads, term
+from shared.fence import FENCE, LOCK, NoLongerLeads, go_on, term
 from shared.patience import connect
 from shared.settings import Settings
 
@@ -92,6 +92,7 @@ class Leader:
         a fraction of a transaction of its own. An error of the work itself is passed on.
         """
         while True:
+            go_on()
             try:
                 async with self._engine.connect() as session:
                     await session.execution_options(isolation_level="AUTOCOMMIT")

@@ -7,6 +7,7 @@ import nats.js.errors
 
 from shared.bus import PUBLISH_TIMEOUT_S, Bus
 from shared.consume import Consumer
+from shared.fence import go_on
 
 LOOK_S = 10.0
 """How often it is looked; what a look finds is told until the next one."""
@@ -30,6 +31,7 @@ class Presence:
     async def keep_looking(self) -> None:
         """Look again and again, for ever."""
         while True:
+            go_on()
             await self.look()
             await asyncio.sleep(LOOK_S)
 

@@ -19,7 +19,7 @@ from services.ads.rules.decision import HOUSE_TIER, Line, Snapshot, indexed
 from shared import clock, counters, links
 from shared.calendar import local_day
 from shared.db import Tx
-from shared.fence import is_ending
+from shared.fence import go_on, is_ending
 from shared.kit import Kit
 
 TICK_S = 1.0
@@ -160,6 +160,7 @@ class Server:
     async def run(self) -> None:
         """Refresh each second, and sooner when a lease ran out."""
         while True:
+            go_on()
             try:
                 await self.refresh()
             except Exception as error:
@@ -169,7 +170,8 @@ class Server:
                 structlog.get_logger().warning("snapshot not refreshed", error=str(error)[:200])
                 await asyncio.sleep(TICK_S)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hungry.wait(), TICK_S)
+                async with asyncio.timeout(TICK_S):
+                    await self._hungry.wait()
             self._hungry.clear()
             await asyncio.sleep(PAUSE_S)
 

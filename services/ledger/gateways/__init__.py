@@ -60,7 +60,8 @@ class Drawer:
             self._end.cancel()
         answered = False
         try:
-            svg = await asyncio.wait_for(self._ask(text), DRAW_LIMIT_S)
+            async with asyncio.timeout(DRAW_LIMIT_S):
+                svg = await self._ask(text)
             answered = True
         except TimeoutError as error:
             raise Unavailable("The chart takes too long to draw.", retry_after_s=5) from error
