@@ -38,7 +38,7 @@ def examined(port: int, monkeypatch: pytest.MonkeyPatch) -> list[doctor.Finding]
         state._look_at(Path(), "payments", note),
         PartState("postgres", ready=True, detail="", pid=1, port=1),
     ]
-    monkeypatch.setattr(doctor, "look", lambda _home: HouseState("", parts))
+    monkeypatch.setattr(doctor, "look", lambda _home: HouseState("", parts, []))
     monkeypatch.setattr(doctor, "listening_beyond_loopback", lambda _home: [])
     for beside in ("_streams", "_held"):
         monkeypatch.setattr(doctor, beside, lambda *_: iter(()))
