@@ -157,7 +157,7 @@ CLOSED = (
     "DELETE FROM inbox",
     "SELECT body FROM retry",
     "UPDATE retry SET body = ''",
-    "INSERT INTO retry VALUES (gen_random_uuid(), 'x', '', 'retry', '', 0, '', now(), now())",
+    "INSERT INTO retry VALUES (gen_random_uuid(), 'x', '', 'retry', '', 0, 0, '', now(), now())",
     "DELETE FROM retry",
     "INSERT INTO agency (code) VALUES ('x')",
     "UPDATE agency SET successor = 'tcnt', succeeded_on = '2020-01-01'",
