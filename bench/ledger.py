@@ -54,7 +54,7 @@ def capture(invoice: UUID | None = None) -> PaymentCaptured:
         collect="prepaid",
         amount_vnd=49_000,
         captured_at=clock.now(),
-        lines=(PaidLine(line, 49_000),),
+        lines=(PaidLine(line, 49_000, 3_630),),
     )
 
 

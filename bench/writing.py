@@ -71,7 +71,7 @@ def paying(sale: Sale) -> PaymentCaptured:
         capture(sale.id),
         seller="ads",
         amount_vnd=sale.total_vnd,
-        lines=tuple(PaidLine(line, line.gross_vnd) for line in sale.lines),
+        lines=tuple(PaidLine(line, line.gross_vnd, line.vat_vnd) for line in sale.lines),
     )
 
 

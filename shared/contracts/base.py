@@ -38,6 +38,8 @@ VatClass = Literal["exempt", "standard", "telecom"]
 Outcome = Literal["paid", "withdrawn", "expired"]
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Positive = Annotated[int, msgspec.Meta(gt=0, le=10**15)]
+Reference = Annotated[str, msgspec.Meta(max_length=128)]
+"""The number under which a rail or a bank knows money, by which its statement is matched; it names no person."""
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -139,6 +141,8 @@ class PaidLine(msgspec.Struct, frozen=True):
 
     line: Line
     amount_vnd: money.Vnd
+    vat_vnd: money.Vnd
+    """The VAT inside the amount: by the rate of the day of the money, or, on terms, its share of the invoice's own."""
 
 
 class CreditedLine(msgspec.Struct, frozen=True):

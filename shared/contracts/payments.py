@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from shared.contracts import acts, base
-from shared.contracts.base import Code, Collect, Fact, Outcome, PaidLine, Positive, Rail
+from shared.contracts.base import Buyer, Code, Collect, Fact, Outcome, PaidLine, Positive, Rail, Reference
 from shared.money import Vnd
 
 
@@ -37,6 +37,9 @@ class PaymentCaptured(Fact, frozen=True, kw_only=True, tag="payments.payment.cap
     """Whose invoice it is, and whose lines: nobody else has a say in them, here or in the books."""
     from_suspense: bool = False
     """Whether the money came before, and lay in suspense until its seller took it."""
+    buyer: Buyer | None = None
+    """Who owed the invoice."""
+    reference: Reference = ""
 
 
 class MoneyUnapplied(Fact, frozen=True, kw_only=True, tag="payments.money.unapplied.v1"):
@@ -50,6 +53,9 @@ class MoneyUnapplied(Fact, frozen=True, kw_only=True, tag="payments.money.unappl
     invoice: UUID | None = None
     offered_to: str = ""
     """The seller that is to take or decline it; empty where nobody is asked."""
+    buyer: Buyer | None = None
+    """Who owed the invoice for which it came, where one is known."""
+    reference: Reference = ""
 
 
 class RefundAsked(Fact, frozen=True, kw_only=True, tag="payments.refund.asked.v1"):
@@ -77,6 +83,10 @@ class RefundCompleted(Fact, frozen=True, kw_only=True, tag="payments.refund.comp
     rail: Rail
     amount_vnd: Positive
     credit: UUID | None = None
+    buyer: Buyer | None = None
+    """Who owed the invoice for which the money had come."""
+    reference: Reference = ""
+    """The number in the rail's answer to the refund; empty where people found out that it went."""
 
 
 class RefundFailed(Fact, frozen=True, kw_only=True, tag="payments.refund.failed.v1"):
@@ -115,6 +125,8 @@ class SettlementReceived(Fact, frozen=True, kw_only=True, tag="payments.settleme
     fee_vnd: Vnd
     net_vnd: Vnd
     captures: tuple[UUID, ...]
+    reference: Reference = ""
+    """The bank's or the rail's number of the payout, where one is known."""
 
 
 class EinvoiceIssued(Fact, frozen=True, kw_only=True, tag="payments.einvoice.issued.v1"):

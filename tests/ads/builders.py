@@ -131,7 +131,7 @@ def paid(invoice: InvoiceOpened) -> PaymentCaptured:
         collect="prepaid",
         amount_vnd=invoice.total_vnd,
         captured_at=clock.now(),
-        lines=tuple(PaidLine(line, line.gross_vnd) for line in invoice.lines),
+        lines=tuple(PaidLine(line, line.gross_vnd, line.vat_vnd) for line in invoice.lines),
     )
 
 

@@ -102,7 +102,7 @@ def a_capture(invoice: UUID, lines: tuple[Line, ...], agency: str = "bkh", **cha
         "collect": "prepaid",
         "amount_vnd": sum(line.gross_vnd for line in lines),
         "captured_at": datetime.now(UTC),
-        "lines": tuple(PaidLine(line, line.gross_vnd) for line in lines),
+        "lines": tuple(PaidLine(line, line.gross_vnd, line.vat_vnd) for line in lines),
     }
     return PaymentCaptured(**(given | changes))
 

@@ -64,12 +64,15 @@ def captured(
     *lines: Line,
     on: date = date(2026, 11, 1),
     paid: list[int] | None = None,
+    vat: list[int] | None = None,
     agency: str = "bkh",
     rail: Any = "vnpay",
     collect: Any = "prepaid",
     **more: Any,
 ) -> payments.PaymentCaptured:
+    """Money for some lines, whole or the `paid` parts of them, with the VAT inside as payments splits it."""
     amounts = paid or [line.gross_vnd for line in lines]
+    taxes = vat or [_vat_within(line, amount) for line, amount in zip(lines, amounts, strict=True)]
     return payments.PaymentCaptured(
         agency=agency,
         occurred_at=noon(on),
@@ -80,9 +83,14 @@ def captured(
         collect=collect,
         amount_vnd=more.pop("amount_vnd", sum(amounts)),
         captured_at=noon(on),
-        lines=tuple(PaidLine(line, amount) for line, amount in zip(lines, amounts, strict=True)),
+        lines=tuple(PaidLine(*part) for part in zip(lines, amounts, taxes, strict=True)),
         **more,
     )
+
+
+def _vat_within(line: Line, amount_vnd: int) -> int:
+    whole = amount_vnd == line.gross_vnd
+    return line.vat_vnd if whole else line.vat_vnd * amount_vnd // line.gross_vnd
 
 
 def opened(
@@ -147,10 +155,11 @@ def refunded(amount_vnd: int, on: date, *, credited: bool = True, **more: Any) -
         rail="vnpay",
         amount_vnd=amount_vnd,
         credit=uuid4() if credited else None,
+        **more,
     )
 
 
-def unapplied(amount_vnd: int, on: date, rail: Any = "vnpay") -> payments.MoneyUnapplied:
+def unapplied(amount_vnd: int, on: date, rail: Any = "vnpay", **more: Any) -> payments.MoneyUnapplied:
     """Money that came on a day, and was told of a week later."""
     return payments.MoneyUnapplied(
         agency="bkh",
@@ -162,6 +171,7 @@ def unapplied(amount_vnd: int, on: date, rail: Any = "vnpay") -> payments.MoneyU
         captured_at=noon(on),
         invoice=uuid4(),
         offered_to="events",
+        **more,
     )
 
 

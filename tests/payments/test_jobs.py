@@ -259,6 +259,8 @@ async def test_a_credit_is_refunded_and_told(serve: Serve) -> None:
     await flat.tick()
     (done,) = await told(flat, RefundCompleted)
     assert (done.payment, done.credit, done.amount_vnd) == (payment, credit.credit, 54_000)
+    assert done.buyer == invoice.buyer
+    assert done.reference == await one(flat, "SELECT gateway_no FROM refund")
 
 
 async def test_a_refund_that_the_bank_refuses_is_told_and_the_money_stays_owed(serve: Serve) -> None:
@@ -282,7 +284,7 @@ async def test_a_credit_before_the_money_lowers_what_is_asked_for(serve: Serve) 
     await flat.tick()
     captured = next(fact for fact in await flat.facts() if isinstance(fact, PaymentCaptured))
     assert captured.amount_vnd == 97_200
-    assert [part.amount_vnd for part in captured.lines] == [97_200]
+    assert [(part.amount_vnd, part.vat_vnd) for part in captured.lines] == [(97_200, 7_200)]
 
 
 async def test_a_credit_during_the_attempt_goes_back_after_it(serve: Serve) -> None:

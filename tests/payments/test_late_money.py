@@ -71,7 +71,9 @@ async def test_late_money_that_its_seller_takes_pays_the_invoice_on_that_day(fla
     invoice = an_invoice(a_line(100_000, 8_000))
     payment = await paid_late(flat, invoice)
     came_at = await one(flat, "SELECT captured_at FROM capture")
-    await flat.facts()
+    (offer,) = await told(flat, MoneyUnapplied)
+    number = await one(flat, "SELECT gateway_no FROM capture")
+    assert (offer.buyer, offer.reference) == (invoice.buyer, number)
     await flat.receive(taken(invoice, payment), taken(invoice, payment), declined(invoice, payment))
     facts = await flat.facts()
     captured, closed = [fact for fact in facts if isinstance(fact, PaymentCaptured | InvoiceClosed)]

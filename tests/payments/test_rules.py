@@ -114,6 +114,19 @@ def test_whatever_was_credited_and_came_the_parts_sum_to_the_payment_and_what_is
         assert all(part <= line.gross_vnd for part, line in zip(parts, lines, strict=True))
 
 
+@pytest.mark.promise("L4")
+@given(lines_, st.integers(1, 10**9))
+def test_the_vat_inside_a_payment_is_each_lines_share_of_its_vat_and_all_of_it_where_the_line_is_paid_whole(
+    sold: list[tuple[int, int]], amount_vnd: int
+) -> None:
+    lines = tuple(a_line(net, net * 8 // 100) for net, _ in sold)
+    total = sum(line.gross_vnd for line in lines)
+    assert [part.vat_vnd for part in invoices.allocated(lines, total, {})] == [line.vat_vnd for line in lines]
+    for part in invoices.allocated(lines, min(amount_vnd, total), {}):
+        exact = part.line.vat_vnd * part.amount_vnd
+        assert part.vat_vnd * part.line.gross_vnd <= exact < (part.vat_vnd + 1) * part.line.gross_vnd
+
+
 def test_a_discount_is_paid_with_what_it_discounts_also_after_it_was_credited() -> None:
     lines = (a_line(100_000, 0), a_line(-10_000, 0))
     whole = {lines[0].id: 100_000, lines[1].id: -10_000}

@@ -18,6 +18,7 @@ from tests.payments import (
     at_bank,
     link,
     notify,
+    one,
     paid,
     press_pay,
     resigned,
@@ -37,7 +38,11 @@ async def test_a_paid_invoice_is_captured_and_closed_with_its_lines(flats: Flats
     assert isinstance(captured, PaymentCaptured)
     assert captured.amount_vnd == 158_000
     assert [part.amount_vnd for part in captured.lines] == [108_000, 50_000]
+    assert [part.vat_vnd for part in captured.lines] == [8_000, 0]
     assert captured.lines[0].line == invoice.lines[0]
+    assert captured.buyer == invoice.buyer
+    number = await one(flat, "SELECT number FROM sim_transaction")
+    assert captured.reference == str(number)
     assert closed == InvoiceClosed(
         agency="bkh",
         invoice=invoice.invoice,

@@ -122,7 +122,7 @@ def captured(
         collect="prepaid",
         amount_vnd=amount,
         captured_at=came,
-        lines=(PaidLine(line, amount),),
+        lines=(PaidLine(line, amount, line.vat_vnd * amount // line.gross_vnd),),
         from_suspense=from_suspense,
     )
 

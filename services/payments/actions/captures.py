@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from services.payments.actions.invoices import closed, invoice_of, theirs
 from services.payments.actions.refunds import capture_of, refund_what_is_owed, return_declined
-from services.payments.actions.telling import tell_payer
+from services.payments.actions.telling import buyer_of, tell_payer
 from services.payments.rules import captures as money
 from services.payments.rules import invoices as rules
 from services.payments.tables import AttemptRow, CaptureRow, CreditRow, InvoiceRow, RefundRow, SettlementRow
@@ -50,7 +50,7 @@ async def capture(
     tx.add(row)
     await tx.flush()
     if reason:
-        await emit(tx, _unapplied(row))
+        await emit(tx, _unapplied(invoice, row))
         await tell_payer(tx, invoice, "late", row.amount_vnd)
     else:
         await _apply(tx, invoice, row, paid_at)
@@ -107,7 +107,7 @@ async def _offered(tx: Tx, fact: MoneyTaken | MoneyDeclined) -> tuple[InvoiceRow
     return invoice, row
 
 
-def _unapplied(row: CaptureRow) -> MoneyUnapplied:
+def _unapplied(invoice: InvoiceRow, row: CaptureRow) -> MoneyUnapplied:
     return MoneyUnapplied(
         agency=row.agency,
         payment=row.id,
@@ -117,6 +117,8 @@ def _unapplied(row: CaptureRow) -> MoneyUnapplied:
         captured_at=row.captured_at,
         invoice=row.invoice,
         offered_to=row.offered_to,
+        buyer=buyer_of(invoice),
+        reference=row.gateway_no,
     )
 
 
@@ -141,6 +143,8 @@ async def _captured(tx: Tx, invoice: InvoiceRow, row: CaptureRow, paid_at: datet
         captured_at=paid_at,
         lines=rules.allocated(lines, row.amount_vnd, taken),
         from_suspense=bool(row.reason),
+        buyer=buyer_of(invoice),
+        reference=row.gateway_no,
     )
 
 

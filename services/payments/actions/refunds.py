@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.payments.actions.telling import record_act, tell_payer
+from services.payments.actions.telling import buyer_of, record_act, tell_payer
 from services.payments.queries.refunds import refund_view
 from services.payments.rules import captures as money
 from services.payments.rules import refunds as rules
@@ -380,6 +380,8 @@ async def settle(
             rail=capture.rail,  # type: ignore[arg-type]
             amount_vnd=row.amount_vnd,
             credit=row.credit,
+            buyer=buyer_of(invoice),
+            reference=row.gateway_no,
         )
         await emit(tx, done)
         await tell_payer(tx, invoice, "returned", row.amount_vnd)

@@ -1,16 +1,21 @@
-"""Who hears what became of money: its payer by a letter, the audit trail by a fact."""
+"""Who owes, and who hears what became of money: its payer by a letter, the audit trail by a fact."""
 
 from typing import Any, Literal
 from uuid import UUID
 
 from services.payments.tables import InvoiceRow
 from shared import acts
-from shared.contracts import sandbox
+from shared.contracts import base, sandbox
 from shared.contracts.payments import ActRecorded, MessageRequested
 from shared.db import Tx
 from shared.outbox import emit
 
 News = Literal["late", "taken", "declined", "returned", "failed"]
+
+
+def buyer_of(invoice: InvoiceRow) -> base.Buyer:
+    """Who owes the invoice, as facts say it."""
+    return base.Buyer(invoice.buyer_kind, invoice.buyer)  # type: ignore[arg-type]
 
 
 async def tell_payer(tx: Tx, invoice: InvoiceRow, news: News, amount_vnd: int) -> None:

@@ -112,7 +112,19 @@ def allocated(lines: Sequence[Line], amount_vnd: int, credited: Mapping[UUID, in
     else:
         paid, beside = [0] * len(gross), owed
     rest = money.allocate(amount_vnd - sum(paid), [max(0, part) for part in beside])
-    return tuple(PaidLine(line, part + more) for line, part, more in zip(lines, paid, rest, strict=True))
+    parts = [part + more for part, more in zip(paid, rest, strict=True)]
+    return tuple(
+        PaidLine(line, part, _vat_within(line, part)) for line, part in zip(lines, parts, strict=True)
+    )
+
+
+def _vat_within(line: Line, amount_vnd: int) -> int:
+    """The VAT inside what is paid of a line: all of it for the whole line, else its share, rounded down.
+
+    One payment pays an invoice, so a part is what its credits left of the line.
+    """
+    whole = amount_vnd == line.gross_vnd
+    return line.vat_vnd if whole else line.vat_vnd * amount_vnd // line.gross_vnd
 
 
 def _within(part_vnd: int, whole_vnd: int) -> int:
