@@ -114,6 +114,19 @@ def opened(
     return fact
 
 
+def promised(*lines: Line, on: date, **more: Any) -> base.OrderSigned:
+    """An order of some lines; without an `order` of its own it is another one than all before."""
+    given = {
+        "agency": "bkh",
+        "order": uuid4(),
+        "buyer": Buyer("organisation", uuid4()),
+        "lines": lines,
+        **more,
+    }
+    fact: base.OrderSigned = said("OrderSigned", lines[0], occurred_at=noon(on), **given)
+    return fact
+
+
 def delivery(line: Line, quantity: int, on: date = date(2026, 11, 2), **more: Any) -> base.DeliveryRecorded:
     fact: base.DeliveryRecorded = said(
         "DeliveryRecorded", line, occurred_at=noon(on), line=line.id, quantity=quantity, on=on, **more
