@@ -149,7 +149,8 @@ def _queue(link: psycopg.Connection[Row], rows: list[Row]) -> int:
         cursor.executemany(
             "INSERT INTO retry (fact_id, subject, body, state, since, next_at) "
             "SELECT %(id)s, %(subject)s, %(body)s, 'retry', %(now)s, %(now)s "
-            "WHERE NOT EXISTS (SELECT FROM inbox WHERE fact_id = %(id)s AND subject = %(subject)s) "
+            "WHERE NOT EXISTS (SELECT FROM inbox WHERE fact_id = %(id)s AND subject = %(subject)s "
+            "AND digest = substring(sha256(%(body)s) FOR 16)) "
             "ON CONFLICT DO NOTHING",
             [{**row, "now": clock.now()} for row in rows],
         )

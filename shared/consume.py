@@ -68,13 +68,16 @@ HandlerT = TypeVar("HandlerT", bound=Callable[..., Awaitable[None]])
 
 # In the same statement, for how long the rest of the transaction waits for a row that somebody has.
 # By subject too, which NATS guards: an id can be anybody's, and would make another publisher's fact look handled.
+# What is known with these bytes is not returned; what is known with others is, and changes nothing.
 _CLAIM = ForRows(
-    "INSERT INTO inbox (fact_id, subject, handled_at) SELECT id, subject, :now "
+    "INSERT INTO inbox AS known (fact_id, subject, digest, handled_at) SELECT id, subject, digest, :now "
     "FROM (SELECT set_config('lock_timeout', "
     "coalesce(CAST(:patience AS text), current_setting('lock_timeout')), true)) AS waits, given "
-    "ON CONFLICT DO NOTHING RETURNING fact_id, subject",
+    "ON CONFLICT (fact_id, subject) DO UPDATE SET digest = known.digest WHERE known.digest <> excluded.digest "
+    "RETURNING fact_id, subject, old.fact_id IS NOT NULL AS otherwise",
     id=UUID,
     subject=str,
+    digest=bytes,
 )
 Name = tuple[UUID, str]
 """By what a fact is known: its id, and its subject."""
@@ -89,6 +92,13 @@ class Heard(NamedTuple):
 
 class Unreadable(Exception):
     """What came is no fact of its subject; no further try of this version could read it."""
+
+
+class OtherContent(Exception):
+    """Other bytes were handled under the id and subject that a fact bears; no further try makes it the first."""
+
+    def __init__(self) -> None:
+        super().__init__("Another fact was handled under this id before, and it does not say the same.")
 
 
 class Breaks(Exception):
@@ -232,7 +242,7 @@ class Consumer:
                 await LIVED.run(tx, self.begun)
             due = (await tx.execute(DUE, given)).all()
             due = [row for row in due if row.begun][:1] or due
-            self.begun = [{"id": row.fact_id, "subject": row.subject} for row in due]
+            self.begun = [{"id": row.fact_id, "subject": row.subject, "digest": row.digest} for row in due]
             if self.begun:
                 await BEGIN.run(tx, self.begun)
         done = 0
@@ -251,7 +261,8 @@ class Consumer:
             return False
         try:
             async with database.worker_tx() as tx:
-                taken = await tx.execute(TAKE, {"id": came.id, "subject": came.subject})
+                name = {"id": came.id, "subject": came.subject, "digest": row.digest}
+                taken = await tx.execute(TAKE, name)
                 if taken.first() is None:
                     return False
                 tx.info[TAKEN] = row
@@ -277,10 +288,12 @@ class Consumer:
     async def _run(self, tx: Tx, heard: Sequence[Heard]) -> None:
         facts = [fact for fact, _ in heard]
         tx.info[BODIES] = {(fact.id, fact.subject()): came.body for fact, came in heard}
-        said = [{"id": fact.id, "subject": fact.subject()} for fact in facts]
+        said = _each_once(heard)
         alone = sum(not self._handler(fact)[1] for fact in facts) <= 1
         patience = None if alone else f"{PATIENCE_MS}ms"
-        rows = await _CLAIM.run(tx, said, now=clock.now(), patience=patience)
+        rows = (await _CLAIM.run(tx, said, now=clock.now(), patience=patience)).all()
+        if any(row.otherwise for row in rows):
+            raise OtherContent
         claimed = {(row.fact_id, row.subject) for row in rows}
         wholes: dict[Handler, list[Fact]] = {}
         for fact in facts:
@@ -312,16 +325,25 @@ class Consumer:
         elif is_busy(error):
             delay = WAIT_S
         else:
-            parked = isinstance(error, Unreadable | Kills) or failed >= len(BACKOFF_S)
+            parked = isinstance(error, Unreadable | OtherContent | Kills) or failed >= len(BACKOFF_S)
             state = "parked" if parked else "retry"
             delay = 0 if parked else BACKOFF_S[failed]
             failed += 1
-        text = str(error) if isinstance(error, Unreadable | Waits) else _told(error)
+        text = str(error) if isinstance(error, Unreadable | OtherContent | Waits) else _told(error)
         if key == VERSION or not isinstance(error, Waits):
             log.warning("fact kept", fact=str(came.id), subject=came.subject, state=state, error=text)
         async with database.worker_tx() as tx:
             await tx.execute(KEEP, kept(came, state, key, failed, text, delay, row))
         self._over(came)
+
+
+def _each_once(heard: Sequence[Heard]) -> list[dict[str, Any]]:
+    """What a batch claims: the same fact twice is one. Raises OtherContent where two of one id do not say the same."""
+    digests: dict[Name, bytes] = {}
+    for fact, came in heard:
+        if digests.setdefault((fact.id, came.subject), came.digest) != came.digest:
+            raise OtherContent
+    return [{"id": fact, "subject": subject, "digest": said} for (fact, subject), said in digests.items()]
 
 
 def _pause_s(key: str, row: sa.Row[Any] | None) -> float:

@@ -38,16 +38,19 @@ CREATE TABLE fact_log_2027 PARTITION OF fact_log FOR VALUES FROM ('2027-01-01 00
 CREATE TABLE fact_log_later PARTITION OF fact_log DEFAULT
 
 
--- Facts that were handled. A second delivery finds its id here and does nothing.
+-- Facts that were handled. A second delivery finds its id here and does nothing; what bears a known id and has other
+-- bytes, of which the digest is the beginning of SHA-256, is parked.
 CREATE TABLE inbox (
     fact_id uuid NOT NULL,
     subject text NOT NULL,
+    digest bytea NOT NULL CHECK (octet_length(digest) = 16),
     handled_at timestamptz NOT NULL,
     PRIMARY KEY (fact_id, subject)
 )
 
 
 -- Facts that were not handled: tried again, waiting for a predecessor, parked for a person, or dropped by one.
+-- What came with other bytes under the same id stands beside it.
 CREATE TABLE retry (
     fact_id uuid NOT NULL,
     subject text NOT NULL,
@@ -59,7 +62,8 @@ CREATE TABLE retry (
     error text NOT NULL DEFAULT '',
     since timestamptz NOT NULL,
     next_at timestamptz NOT NULL,
-    PRIMARY KEY (fact_id, subject)
+    digest bytea GENERATED ALWAYS AS (substring(sha256(body) FOR 16)) STORED,
+    PRIMARY KEY (fact_id, subject, digest)
 )
 
 

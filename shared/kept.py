@@ -1,6 +1,7 @@
 """The retry table: what is kept of a fact that was not handled, and in which order it is tried again."""
 
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,32 +17,36 @@ TURN = 200
 KEEP = sa.text(
     "INSERT INTO retry (fact_id, subject, body, state, waits_for, attempts, error, since, next_at) "
     "VALUES (:id, :subject, :body, :state, :key, :attempts, :error, :since, :next_at) "
-    "ON CONFLICT (fact_id, subject) DO UPDATE SET state = excluded.state, waits_for = excluded.waits_for, "
+    "ON CONFLICT (fact_id, subject, digest) DO UPDATE SET state = excluded.state, waits_for = excluded.waits_for, "
     "attempts = excluded.attempts, begun = 0, error = excluded.error, "
     "next_at = CASE WHEN retry.next_at = CAST(:seen AS timestamptz) THEN excluded.next_at "
     "ELSE least(retry.next_at, excluded.next_at) END WHERE retry.state <> 'dropped'"
 )
 DUE = sa.text(
     "SELECT due.* FROM unnest(CAST(:publishers AS text[])) AS publisher, LATERAL ("
-    "SELECT fact_id, subject, body, waits_for, attempts, begun, since, next_at, "
+    "SELECT fact_id, subject, digest, body, waits_for, attempts, begun, since, next_at, "
     "row_number() OVER (ORDER BY next_at) AS place "
     "FROM retry WHERE state IN ('retry', 'waiting') AND split_part(subject, '.', 1) = publisher AND next_at <= :now "
     "ORDER BY next_at LIMIT :turn) AS due ORDER BY place, next_at LIMIT :turn"
 )
 TAKE = sa.text(
-    "DELETE FROM retry WHERE (fact_id, subject) = (SELECT fact_id, subject FROM retry "
-    "WHERE fact_id = :id AND subject = :subject AND state IN ('retry', 'waiting') "
+    "DELETE FROM retry WHERE (fact_id, subject, digest) = (SELECT fact_id, subject, digest FROM retry "
+    "WHERE fact_id = :id AND subject = :subject AND digest = :digest AND state IN ('retry', 'waiting') "
     "FOR UPDATE SKIP LOCKED) RETURNING fact_id"
 )
 BEGIN = ForRows(
-    "UPDATE retry SET begun = begun + 1 FROM given WHERE retry.fact_id = given.id AND retry.subject = given.subject",
+    "UPDATE retry SET begun = begun + 1 FROM given WHERE retry.fact_id = given.id AND retry.subject = given.subject "
+    "AND retry.digest = given.digest",
     id=UUID,
     subject=str,
+    digest=bytes,
 )
 LIVED = ForRows(
-    "UPDATE retry SET begun = 0 FROM given WHERE retry.fact_id = given.id AND retry.subject = given.subject",
+    "UPDATE retry SET begun = 0 FROM given WHERE retry.fact_id = given.id AND retry.subject = given.subject "
+    "AND retry.digest = given.digest",
     id=UUID,
     subject=str,
+    digest=bytes,
 )
 
 
@@ -51,6 +56,11 @@ class Received(NamedTuple):
     id: UUID
     subject: str
     body: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """By which two are told apart that bear the same id; the retry table reckons it itself."""
+        return sha256(self.body).digest()[:16]
 
 
 def kept(

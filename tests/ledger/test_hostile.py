@@ -3,9 +3,12 @@
 from datetime import date, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from ops import replay
 from services.ledger.rules.posting import RULES, Books
+from shared import contracts
 from shared.contracts.base import Period
 from tests.conftest import Flat, Flats
 from tests.ledger.builders import (
@@ -158,3 +161,24 @@ def test_what_reaches_back_further_than_anything_real_is_refused_before_it_is_wo
     assert RULES[type(opened(lines[0]))](opened(*lines[:5], on=then), books).drafts
     with pytest.raises(ValueError, match="changes more than 40000 days"):
         RULES[type(opened(lines[0]))](opened(*lines, on=then), books)
+
+
+@pytest.mark.promise("L1")
+async def test_another_amount_under_the_id_of_money_that_is_booked_is_parked_and_the_books_stand(
+    flats: Flats, november: Any
+) -> None:
+    flat = await flats.start("ledger")
+    line = a_line(100_000)
+    paid = captured(line, on=PAID)
+    forged = msgspec.structs.replace(paid, amount_vnd=paid.amount_vnd * 10)
+    await flat.receive(paid)
+    before, sealed = await balances(flat), await hashes(flat)
+    for _ in range(2):
+        await flat.receive(paid, forged)
+    [held] = await flat.held()
+    assert (held.fact_id, held.state, bytes(held.body)) == (paid.id, "parked", contracts.encode(forged))
+    assert held.error == "Another fact was handled under this id before, and it does not say the same."
+    assert replay.again(flat.kit.settings, "ledger") == 1
+    assert await flat.kit.consumer.again(flat.kit.database) == 0
+    assert [row.state for row in await flat.held()] == ["parked"]
+    assert (await balances(flat), await hashes(flat)) == (before, sealed)

@@ -69,7 +69,9 @@ def _say(stack: Stack) -> None:
         known = ids[1:2] if service == "ledger" else ids[1:]
         with psycopg.connect(stack.admin_url(service), autocommit=True) as db:
             for fact in known:
-                db.execute("INSERT INTO inbox VALUES (%s, %s, %s)", (fact, SAID, now))
+                db.execute(
+                    "INSERT INTO inbox VALUES (%s, %s, substring(sha256('{}') FOR 16), %s)", (fact, SAID, now)
+                )
     with psycopg.connect(stack.admin_url("ledger"), autocommit=True) as db:
         for fact, state in ((ids[2], "parked"), (ids[3], "waiting")):
             db.execute(

@@ -153,7 +153,7 @@ CLOSED = (
     "UPDATE outbox SET body = ''",
     "DELETE FROM outbox",
     "SELECT * FROM inbox",
-    "INSERT INTO inbox VALUES (gen_random_uuid(), 'x', now())",
+    "INSERT INTO inbox VALUES (gen_random_uuid(), 'x', '', now())",
     "DELETE FROM inbox",
     "SELECT body FROM retry",
     "UPDATE retry SET body = ''",
