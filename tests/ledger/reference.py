@@ -178,7 +178,7 @@ class Sale(msgspec.Struct):
             if credited:
                 plan, took = plan.credited(on, credited)
                 taken += took
-        return (plan.earned(day) if self.basis(day) else 0), taken
+        return plan.earned(day), taken
 
     def _happened(self) -> Iterator[date]:
         yield from (local_day(at) for at, *_ in [*self.signed, *self.opened, *self.moved])

@@ -1,11 +1,12 @@
 """The reference ledger against sums that were worked out by hand."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from shared.calendar import start_of
 from shared.contracts import Fact
 from shared.contracts.base import OnDate, Period
 from tests.ledger.builders import (
@@ -128,6 +129,74 @@ def test_a_move_is_reckoned_as_if_the_days_had_always_been_the_new_ones() -> Non
     assert books([paid, a_day], date(2026, 4, 1))["revenue"] == -3_100
     assert "revenue" not in books([paid, april], date(2026, 3, 11))
     assert books([paid, april], date(2026, 4, 30))["revenue"] == -3_100
+
+
+def test_what_a_credit_left_is_earned_on_the_days_it_is_moved_to() -> None:
+    """Of 3.100 credit took 1.050; the other 2.050 are earned on the first ten days of April, 205 on each."""
+    line = a_line(3_100, earn=MARCH, vat_class="exempt")
+    facts: list[Fact] = [
+        captured(line, on=date(2026, 3, 1)),
+        credit(line, 1_050, 0, on=date(2026, 3, 10)),
+        moved(line, Period(date(2026, 4, 1), date(2026, 4, 10)), date(2026, 3, 12)),
+    ]
+    assert books(facts, date(2026, 3, 11))["revenue"] == -1_050
+    assert books(facts, date(2026, 3, 12))["deferred_revenue"] == -2_050
+    assert books(facts, date(2026, 4, 3))["revenue"] == -615
+    assert books(facts, date(2026, 4, 10))["revenue"] == -2_050
+
+
+def test_money_after_a_credit_makes_up_the_days_before_it_and_fills_those_after_it() -> None:
+    """1.550 of 3.100 is paid, and what is left of it on the 10th credited; the rest is paid on the 20th."""
+    line = a_line(3_100, earn=MARCH, vat_class="exempt")
+    facts: list[Fact] = [
+        captured(line, paid=[1_550], on=date(2026, 3, 1)),
+        credit(line, 1_050, 0, on=date(2026, 3, 10)),
+        captured(line, paid=[1_550], on=date(2026, 3, 20)),
+    ]
+    assert books(facts, date(2026, 3, 10))["revenue"] == books(facts, date(2026, 3, 19))["revenue"] == -500
+    # Ten days at 100, and ten of the twenty-one that remain for 1.050.
+    assert books(facts, date(2026, 3, 20))["revenue"] == -1_500
+    assert books(facts, date(2026, 3, 31))["revenue"] == -2_050
+
+
+def test_what_is_credited_before_the_first_day_leaves_less_for_each_day() -> None:
+    line = a_line(3_100, earn=MARCH, vat_class="exempt")
+    facts: list[Fact] = [captured(line, on=date(2026, 2, 20)), credit(line, 1_550, 0, on=date(2026, 2, 25))]
+    assert books(facts, date(2026, 2, 28))["deferred_revenue"] == -1_550
+    assert books(facts, date(2026, 3, 10))["revenue"] == -500
+
+
+def test_an_order_that_is_changed_earns_by_what_it_says_last() -> None:
+    line = a_line(155_000, earn=MARCH, stream="sponsorship.cash")
+    signed = promised(line, on=date(2026, 3, 1))
+    less = msgspec.structs.replace(line, net_vnd=77_500)
+    facts: list[Fact] = [signed, promised(less, on=date(2026, 3, 10), order=signed.order)]
+    assert books(facts, date(2026, 3, 9)) == {"unbilled_delivery": 45_000, "revenue": -45_000}
+    assert books(facts, date(2026, 3, 10)) == {"unbilled_delivery": 25_000, "revenue": -25_000}
+
+
+def test_money_before_its_invoice_on_terms_is_an_advance_and_the_first_invoice_is_the_one_that_counts() -> (
+    None
+):
+    line = a_line(100_000, earn=OnDate(date(2026, 3, 9)))
+    dearer = msgspec.structs.replace(line, net_vnd=200_000, vat_vnd=16_000)
+    facts: list[Fact] = [
+        captured(line, on=date(2026, 3, 1), collect="on_terms"),
+        opened(line, on=date(2026, 3, 5)),
+        opened(dearer, on=date(2026, 3, 7)),
+    ]
+    assert books(facts, date(2026, 3, 4)) == {"cash_in_transit:vnpay": 108_000, "customer_advances": -108_000}
+    invoiced = {"cash_in_transit:vnpay": 108_000, "output_vat": -8_000, "deferred_revenue": -100_000}
+    assert books(facts, date(2026, 3, 5)) == books(facts, date(2026, 3, 8)) == invoiced
+
+
+@pytest.mark.parametrize("fact", [opened(a_line(100_000)), refunded(5_000, date(2026, 3, 1))])
+def test_a_day_begins_at_midnight_in_viet_nam(fact: Fact) -> None:
+    midnight = start_of(date(2026, 3, 1))
+    first = msgspec.structs.replace(fact, occurred_at=midnight)
+    before = msgspec.structs.replace(fact, occurred_at=midnight - timedelta(microseconds=1))
+    assert books([first], date(2026, 2, 28)) == {}
+    assert books([before], date(2026, 2, 28)) == books([first], date(2026, 3, 1)) != {}
 
 
 def test_what_is_delivered_of_a_signed_order_is_unbilled_until_its_invoice() -> None:
