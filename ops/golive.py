@@ -18,7 +18,7 @@ PUBLISHED = "TESTSECRET"
 DEMO = "demo-only"
 """What the demo's secret is made of, however it is written again."""
 
-MAIL, PAPER = "accounts", "demo"
+MAIL, PAPER, BOOKS = "accounts", "demo", "ledger"
 SHORTEST_SECRET = 32
 SHORT = "is not set, or shorter than 32 characters"
 
@@ -136,6 +136,13 @@ CHECKS = (
     Check("REDIS_PASSWORD", SERVICES, lambda settings: _is_secret(settings.redis_password), SHORT),
     Check("TOKEN_PUBLIC_KEYS", SERVICES, lambda settings: bool(settings.token_public_keys), "is not set"),
     Check("TOKEN_PRIVATE_KEY", (MAIL,), lambda settings: bool(settings.token_private_key), "is not set"),
+    Check(
+        "HEAD_PRIVATE_KEY",
+        (BOOKS,),
+        lambda settings: bool(settings.head_private_key),
+        "is not set, so that no head of the books would be signed",
+    ),
+    Check("HEAD_PUBLIC_KEYS", (BOOKS,), lambda settings: bool(settings.head_public_keys), "is not set"),
 )
 
 

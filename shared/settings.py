@@ -122,6 +122,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     token_private_key: Annotated[str, "Ed25519 private JWK of accounts; other services leave it empty"] = ""
     token_public_keys: Annotated[str, "JWK set with which page tokens and API keys are verified"] = ""
+    head_private_key: Annotated[
+        str,
+        "Ed25519 private JWK of the ledger, by which it signs heads of the books; others, and who owns its database, "
+        "do not hold it",
+    ] = ""
+    head_public_keys: Annotated[
+        str, "JWK set with which signed heads of the books are verified; those of before stay in it"
+    ] = ""
     vnpay_url: Annotated[str, "VNPay's address; empty means the simulator inside payments"] = ""
     simulator_url: Annotated[
         str, "Where payments and its VNPay simulator reach each other; empty means the public address"

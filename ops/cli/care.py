@@ -296,19 +296,29 @@ def turn_key(
     leaked: Annotated[
         bool, typer.Option("--leaked", help="Take nothing any more that a key of before has signed.")
     ] = False,
+    heads: Annotated[
+        bool, typer.Option("--heads", help="The key that signs heads of the books, not that of tokens.")
+    ] = False,
 ) -> None:
-    """Sign tokens and API keys with a new key; what the one of before signed is still taken."""
+    """Sign tokens and API keys, or heads of the books, with a new key; what the one of before signed is still taken."""
     from ops.deploy import READABLE
     from ops.embedded.keys import Keys
 
-    if not (folder / "token_private_key").is_file():
-        raise Sorry(f"{folder} holds no token_private_key.", "Name the folder of the secrets.")
-    mode = (folder / "token_private_key").stat().st_mode & READABLE
+    signed, signer = ("head", "ledger") if heads else ("token", "accounts")
+    private, public = f"{signed}_private_key", f"{signed}_public_keys"
+    if not (folder / private).is_file():
+        raise Sorry(f"{folder} holds no {private}.", "Name the folder of the secrets.")
+    if heads and leaked:
+        raise Sorry(
+            "What a key of before signed stays to be proven by it: accounts holds those heads since they were signed.",
+            "Turn it without --leaked; from now on nothing new is signed by it.",
+        )
+    mode = (folder / private).stat().st_mode & READABLE
     keys = Keys(folder)
-    keys.turn_token_key([] if leaked else keys.token_public_keys())
-    for name in ("token_private_key", "token_public_keys"):
+    keys.turn_key(signed, [] if leaked else keys.public_keys(signed))
+    for name in (private, public):
         (folder / name).chmod(mode)
-    say(f"{len(keys.token_public_keys())} keys are taken now. Start all services anew, accounts as the last.")
+    say(f"{len(keys.public_keys(signed))} keys are taken now. Start all services anew, {signer} as the last.")
 
 
 def turn_secret(

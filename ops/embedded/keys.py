@@ -14,6 +14,12 @@ from shared.keys import OPERATOR, nats_password
 
 NATS_USERS = (*SERVICES, OPERATOR)
 
+SIGNING = ("token", "head")
+"""What is signed by an Ed25519 key of its own: page tokens with API keys by accounts, heads of the books by the ledger.
+
+They are random, so that nobody who holds another secret, not even the operator's, can derive them.
+"""
+
 
 def write_private(file: Path, text: str) -> None:
     """Put a text into a file that only its owner may read, whole or not at all."""
@@ -31,20 +37,21 @@ class Keys:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
-        if not (folder / "token_private_key").exists():
-            self.turn_token_key([])
+        for signed in SIGNING:
+            if not (folder / f"{signed}_private_key").exists():
+                self.turn_key(signed, [])
 
-    def turn_token_key(self, kept: list[dict[str, Any]]) -> None:
+    def turn_key(self, signed: str, kept: list[dict[str, Any]]) -> None:
         """Sign with a new key from now on; `kept` are the public keys of before that still open what they signed."""
         key = OKPKey.generate_key("Ed25519", {"use": "sig", "alg": "Ed25519"}, auto_kid=True)
         public = {"keys": [key.as_dict(private=False), *kept]}
         # What is signed by the new key must never meet somebody who does not know it.
-        write_private(self.folder / "token_public_keys", json.dumps(public))
-        write_private(self.folder / "token_private_key", json.dumps(key.as_dict(private=True)))
+        write_private(self.folder / f"{signed}_public_keys", json.dumps(public))
+        write_private(self.folder / f"{signed}_private_key", json.dumps(key.as_dict(private=True)))
 
-    def token_public_keys(self) -> list[dict[str, Any]]:
-        """The public keys by which tokens and API keys are opened, the newest first."""
-        found: list[dict[str, Any]] = json.loads(self.text("token_public_keys"))["keys"]
+    def public_keys(self, signed: str) -> list[dict[str, Any]]:
+        """The public keys by which tokens, or heads, are opened, the newest first."""
+        found: list[dict[str, Any]] = json.loads(self.text(f"{signed}_public_keys"))["keys"]
         return found
 
     def text(self, name: str) -> str:

@@ -226,12 +226,14 @@ class Stack:
     def env(self, service: str | None = None) -> dict[str, str]:
         """The settings as environment variables, for one service or (None) for the operator.
 
-        Only accounts and the operator get the private key; each gets its own user of NATS and of Redis.
+        A private key is for who signs by it (accounts, the ledger) and the operator; each gets its own user of NATS
+        and of Redis.
         """
         decided = {
             "NGUONTHU_HOME": str(self.home),
             "NGUONTHU_LISTEN": "127.0.0.1",
             "NGUONTHU_TOKEN_PUBLIC_KEYS": self.keys.text("token_public_keys"),
+            "NGUONTHU_HEAD_PUBLIC_KEYS": self.keys.text("head_public_keys"),
         }
         if self.address:
             decided |= {"NGUONTHU_BASE_URL": self.address, "NGUONTHU_CREATIVES_URL": self.creatives}
@@ -249,8 +251,10 @@ class Stack:
             }
         )
         decided |= {PREFIX + name.upper(): value for name, value in held.items()}
-        if service in (None, "accounts"):
-            decided["NGUONTHU_TOKEN_PRIVATE_KEY"] = self.keys.text("token_private_key")
+        for signed, signer in (("token", "accounts"), ("head", "ledger")):
+            if service in (None, signer):
+                name = f"{signed}_private_key"
+                decided[PREFIX + name.upper()] = self.keys.text(name)
         with contextlib.suppress(KeyError):
             decided["NGUONTHU_POSTGRES_URL"] = f"postgresql://127.0.0.1:{self.ports.of('postgres')}"
             decided["NGUONTHU_REDIS_URL"] = f"redis://127.0.0.1:{self.ports.of('redis')}/0"

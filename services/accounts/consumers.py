@@ -1,10 +1,10 @@
-"""Facts that accounts hears: what services ask it to tell somebody, and what the audit trail is to keep."""
+"""Facts that accounts hears: what services ask it to tell somebody, what the audit trail keeps, and signed heads."""
 
 from collections.abc import Sequence
 
-from services.accounts.actions import audit, messages
+from services.accounts.actions import audit, heads, messages
 from shared.consume import Consumer
-from shared.contracts import base
+from shared.contracts import base, ledger
 from shared.db import Tx
 
 consumer = Consumer("accounts")
@@ -30,3 +30,8 @@ async def keep_act(fact: base.ActRecorded, tx: Tx) -> None:
         at=fact.occurred_at,
         told_by=fact.publisher(),
     )
+
+
+@consumer.on
+async def witness_head(fact: ledger.HeadSigned, tx: Tx) -> None:
+    await heads.keep(tx, fact)

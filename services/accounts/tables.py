@@ -241,6 +241,21 @@ class AuditRow(Base):
     hash: Mapped[bytes]
 
 
+class HeadRow(Base):
+    """A head of the books as the ledger signed it: kept here, where who owns the ledger's database changes nothing."""
+
+    __tablename__ = "head"
+    __table_args__ = (sa.Index("head_newest", "seq", "signed_at"),)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    """The fact's: two heads of one number are kept both, of which one proves the other false."""
+    seq: Mapped[int]
+    hash: Mapped[str]
+    signed_at: Mapped[datetime]
+    key: Mapped[str]
+    signature: Mapped[str]
+    heard_at: Mapped[datetime]
+
+
 class MessageRow(Base):
     """A message to a person: queued, then sent, or why not."""
 

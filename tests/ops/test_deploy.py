@@ -87,6 +87,7 @@ def test_each_of_our_containers_gets_settings_that_can_be_read(name: str, secret
     if name != "demo":
         assert settings.nats_replicas == len(NODES) == len(settings.nats_url.split(","))
     assert bool(settings.token_private_key) == (name == "accounts")
+    assert bool(settings.head_private_key) == (name == "ledger")
     assert bool(settings.nats_password) == (name != "demo")
     assert bool(settings.redis_password) == (name in SERVICES)
     assert bool(settings.operator_secret) == (name in OPERATING)

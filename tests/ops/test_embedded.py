@@ -215,8 +215,8 @@ def test_secrets_are_for_their_owner_alone_and_stay_the_same(home: Path) -> None
 
 
 def test_each_app_gets_only_the_secrets_that_it_needs(stack: Stack) -> None:
-    assert load(stack.env("accounts")).token_private_key
-    assert not load(stack.env("ledger")).token_private_key
+    for key, signer in (("token_private_key", "accounts"), ("head_private_key", "ledger")):
+        assert [name for name in SERVICES if getattr(load(stack.env(name)), key)] == [signer]
     assert load(stack.env()).operator_secret
     assert not any(load(stack.env(service)).operator_secret for service in SERVICES)
     assert len({stack.env(service)["NGUONTHU_NATS_PASSWORD"] for service in SERVICES}) == len(SERVICES)

@@ -29,6 +29,8 @@ SAFE = {
     "mail_from": "Báo <thu@news.example>",
     "token_public_keys": "{}",
     "token_private_key": "{}",
+    "head_public_keys": "{}",
+    "head_private_key": "{}",
     "listen": "0.0.0.0",
     "operator_secret": "o" * 64,
     "backup_to": "s3://copies",
@@ -64,6 +66,8 @@ UNSAFE: dict[str, list[object]] = {
     "redis_password": ["", "s" * 31],
     "token_public_keys": [""],
     "token_private_key": [""],
+    "head_public_keys": [""],
+    "head_private_key": [""],
 }
 
 

@@ -1,5 +1,6 @@
 """The pages for operators: the commands that stand there do what the pages say, as they are written."""
 
+import json
 import os
 import re
 import shutil
@@ -166,6 +167,25 @@ def test_a_turned_key_signs_and_the_one_before_opens_until_it_is_called_leaked(t
     nowhere = nguonthu("turn-key", str(tmp_path / "nowhere"))
     assert (nowhere.returncode, "holds no token_private_key" in nowhere.stderr) == (1, True)
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.promise("T11", "L2")
+def test_a_turned_key_of_heads_signs_and_those_of_before_prove_what_they_signed_for_good(
+    tmp_path: Path,
+) -> None:
+    before = Keys(tmp_path).public_keys("head")
+    tokens = Keys(tmp_path).public_keys("token")
+    [turn] = recipes("keys", "The key that signs heads")
+    follow(turn, tmp_path, SECRETS=str(tmp_path))
+    keys = Keys(tmp_path)
+    now = keys.public_keys("head")
+    assert (now[1:], len(now)) == (before, 2)
+    assert json.loads(keys.text("head_private_key"))["kid"] == now[0]["kid"]
+    assert (tmp_path / "head_private_key").stat().st_mode & 0o077 == 0
+    assert keys.public_keys("token") == tokens
+    refused = nguonthu("turn-key", str(tmp_path), "--heads", "--leaked")
+    assert (refused.returncode, "stays to be proven by it" in refused.stderr) == (1, True)
+    assert Keys(tmp_path).public_keys("head") == now
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)

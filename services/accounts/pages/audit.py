@@ -14,7 +14,7 @@ from services.accounts import queries
 from services.accounts.pages.acts import ACTS, SUBJECTS, changes, is_opaque, shortened
 from services.accounts.pages.rights import may_read_trail
 from services.accounts.pages.words import people_tabs
-from services.accounts.queries import audit
+from services.accounts.queries import audit, heads
 from services.accounts.queries.find import people
 from shared import auth
 from shared.calendar import start_of
@@ -26,6 +26,7 @@ from shared.web import language_of, page, translate
 from shared.web.found import MOST, asked
 
 PAGE = 20
+HEADS = 5
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
@@ -58,6 +59,7 @@ async def show_audit(
         agency_name=names.get(code, code),
         agencies=[(f"/desk/audit?agency={each}", names.get(each, each)) for each in codes],
         broken=await audit.broken_entries(tx, [code]),
+        heads=await heads.newest(tx, HEADS),
         next=listed.next,
         who=who,
         who_error=error,

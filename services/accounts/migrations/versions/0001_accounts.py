@@ -331,6 +331,18 @@ def _keys_and_consents() -> None:
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("agency", "number"),
     )
+    op.create_table(
+        "head",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("signed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("signature", sa.Text(), nullable=False),
+        sa.Column("heard_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("head_newest", "head", ["seq", "signed_at"], unique=False)
 
 
 def _messages() -> None:
@@ -382,6 +394,10 @@ def _secure() -> None:
         *secure_ddl("accounts", "audit"),
         *secure_ddl("accounts", "message", person="recipient"),
         *append_only_ddl("accounts", "consent"),
+        # Heads of the books are of all agencies and say nothing of any; what was heard stays as it was heard.
+        *secure_ddl("accounts", "head", scope="false", public=True),
+        *append_only_ddl("accounts", "head"),
+        "REVOKE INSERT ON head FROM accounts_web",
         # Who signs out or takes a key back does it here first, and for the others by a fact.
         "GRANT INSERT ON revoked TO accounts_web",
         *versions_ddl("accounts"),
