@@ -118,18 +118,35 @@ async def open_sale(
     if total_vnd == 0:
         await kind.deliver(tx, sale)
         return sale
+    await _ask(tx, kind, sale, due_at or expires_at, return_url)
+    return sale
+
+
+async def _ask(tx: Tx, kind: Kind, sale: Sale, due_at: datetime, return_url: str) -> None:
     opened = _said(kind).InvoiceOpened(
         agency=sale.agency,
         invoice=sale.id,
-        number=number,
-        buyer=buyer,
-        collect=collect,
-        due_at=due_at or expires_at,
-        expires_at=expires_at,
+        number=sale.number,
+        buyer=sale.buyer,
+        collect=sale.collect,
+        due_at=due_at,
+        expires_at=sale.expires_at,
         return_url=return_url,
         lines=sale.lines,
     )
     await emit(tx, opened)
+
+
+async def claim(
+    tx: Tx, kind: Kind, sale: Sale, lines: Sequence[Line], *, due_at: datetime, return_url: str
+) -> Sale:
+    """A locked sale that was asked for in advance is delivered and unpaid: say its invoice again, on terms.
+
+    That is its tax point: from now on it is owed, its lines split by the rate of that day, the agreed gross unchanged.
+    Payments turns its invoice once and never back; money that came to it before pays as prepaid, and says so.
+    """
+    sale = await _write(tx, sale, collect="on_terms", lines=tuple(lines))
+    await _ask(tx, kind, sale, due_at, return_url)
     return sale
 
 
@@ -238,7 +255,12 @@ async def captured(tx: Tx, kinds: Mapping[str, Kind], fact: PaymentCaptured) -> 
     if sale is None or sale.paid_at is not None:
         return  # another seller's, or told before
     lines = tuple(paid.line for paid in fact.lines)
-    came = {"captured_vnd": sale.captured_vnd + fact.amount_vnd, "lines": lines}
+    # Payments' word also on terms or not: money may have come before it heard that the sale was claimed.
+    came = {
+        "captured_vnd": sale.captured_vnd + fact.amount_vnd,
+        "lines": lines,
+        "collect": fact.collect,
+    }
     if fact.amount_vnd < sale.owed_vnd:
         await _write(tx, sale, **came)
         return

@@ -17,8 +17,9 @@ async def withdraw_expired(kit: Kit) -> None:
 
 @jobs.every(600)
 async def bill_instalments(kit: Kit) -> None:
-    """Open what falls due."""
+    """Ask for what falls due, and let be owed what its event has delivered."""
     await until_nothing_is_due(kit.database, instalments.open_due)
+    await until_nothing_is_due(kit.database, instalments.claim_due)
 
 
 @jobs.every(600)

@@ -154,7 +154,12 @@ class CreditedLine(msgspec.Struct, frozen=True):
 
 
 class InvoiceOpened(Fact, frozen=True, kw_only=True):
-    """A seller wants to be paid. Of a prepaid invoice nothing reaches the books before the money does."""
+    """A seller wants to be paid. Of a prepaid invoice nothing reaches the books before the money does.
+
+    Said a second time, on terms, of a prepaid invoice: what it asked for in advance is delivered, unpaid, and owed from
+    that day on, which is its tax point. The gross of each line stays. Whoever hears both, in whatever order, keeps the
+    second; money that payments captured as prepaid before it heard of it has paid all the same, and stays prepaid.
+    """
 
     invoice: UUID
     number: Code

@@ -74,6 +74,7 @@ REASONS = {
     "already-proposed": "Đã có người đề nghị về việc này; đề nghị đó được quyết định trước.",
     "not-offered": "Tiền này không chờ bên bán nào trả lời.",
     "not-theirs": "Phiếu này là của bên bán khác.",
+    "opened-otherwise": "Phiếu này đã được lập với nội dung hoặc số tiền khác.",
     "offer-open": "Tiền đến muộn đang chờ bên bán trả lời; bàn thanh toán chưa được động tới.",
     "already-paid": "Phiếu này đã được trả đủ, bạn không phải trả thêm.",
     "already-reviewed": "Mẫu quảng cáo này đã có người duyệt trước đó.",

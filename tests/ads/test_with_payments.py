@@ -1,6 +1,7 @@
 """Ads and payments speak to each other by their own actions: parts, late money, refunds, orders cancelled meanwhile."""
 
-from datetime import date
+from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from services.ads.actions import orders, settlement
 from services.payments.actions import refunds
 from shared import clock, money
+from shared.calendar import start_of
 from shared.contracts.ads import CreditGranted, InvoiceOpened, MoneyDeclined, RefundRefused
 from shared.contracts.base import Fact
 from shared.contracts.payments import MessageRequested, RefundCompleted
@@ -213,3 +215,40 @@ async def test_allowances_one_after_another_give_back_no_more_than_was_not_shown
     credited = [part for credit in two.told(CreditGranted) for part in credit.lines]
     assert {part.line for part in credited} == {opened.lines[1].id}, "what was shown stays paid"
     assert sum(part.net_vnd + part.vat_vnd for part in credited) == 2 * half_vnd
+
+
+NEW_YEAR = start_of(date(2027, 1, 1))
+"""The first moment of ten percent."""
+
+
+@pytest.fixture
+def time() -> Iterator[clock.DrivenClock]:
+    with clock.driven(clock.DrivenClock(NEW_YEAR - timedelta(minutes=10), 1)) as driven:
+        yield driven
+
+
+@pytest.mark.promise("L4")
+async def test_what_was_booked_in_december_costs_the_same_when_it_is_invoiced_in_january_at_ten(
+    time: clock.DrivenClock, two: Two
+) -> None:
+    order = (await two.advertiser.post("/orders", an_order())).json()
+    assert (order["total_vnd"], order["vat_vnd"]) == (4_860_000, 360_000)
+    creative = (await two.advertiser.upload(order["id"], an_image())).json()["id"]
+    time.move_to(NEW_YEAR)
+    await two.advertiser.post(f"/orders/{order['id']}/submit")
+    await review(two.flats, two.ads, creative)
+    [opened] = [fact for fact in await two.ads.facts() if isinstance(fact, InvoiceOpened)]
+    assert (opened.total_vnd, opened.lines[0].vat_vnd) == (4_860_000, 441_818)
+
+
+@pytest.mark.promise("L4")
+async def test_what_was_paid_in_december_is_credited_in_january_by_the_eight_that_it_bore(
+    time: clock.DrivenClock, two: Two
+) -> None:
+    opened = await two.paid()
+    time.move_to(NEW_YEAR)
+    await two.show(50_000)
+    await two.advertiser.post(f"/orders/{opened.return_url.rpartition('/')[2]}/cancel")
+    await two.speak()
+    [line] = two.told(CreditGranted)[0].lines
+    assert (line.net_vnd, line.vat_vnd) == (2_250_000, 180_000)

@@ -128,7 +128,7 @@ async def test_the_line_is_earned_on_the_day_of_the_event(flats: Flats) -> None:
     assert (line.stream, line.vat_class, line.net_vnd) == ("sponsorship.cash", "standard", 100_000_000)
 
 
-async def test_the_second_instalment_is_invoiced_on_terms_before_it_is_due_and_brought_to_mind(
+async def test_the_second_instalment_is_asked_for_before_it_is_due_and_brought_to_mind(
     flats: Flats,
 ) -> None:
     flat = await flats.start("events")
@@ -148,16 +148,16 @@ async def test_the_second_instalment_is_invoiced_on_terms_before_it_is_due_and_b
     said = await flat.facts()
     (second,) = [each for each in said if isinstance(each, InvoiceOpened)]
     assert [each.id for each in second.lines] == [each.id for each in signed.lines], "what was promised"
-    assert (second.collect, second.total_vnd) == ("on_terms", 108_000_000)
+    assert (second.collect, second.total_vnd) == ("prepaid", 108_000_000)
     async with flat.tx() as tx:
         await tx.execute(sa.text("UPDATE instalment SET due_on = due_on - 16 WHERE position = 2"))
     await flat.tick()
     await flat.tick()
     reminders = [each for each in await flat.facts() if isinstance(each, MessageRequested)]
     assert [each.template for each in reminders] == ["events.instalment-reminder"]
-    capture = a_capture(second.invoice, second.lines, collect="on_terms", amount_vnd=8_000_000)
+    capture = a_capture(second.invoice, second.lines, amount_vnd=8_000_000)
     await flat.receive(capture)
-    rest = a_capture(second.invoice, second.lines, collect="on_terms", amount_vnd=100_000_000)
+    rest = a_capture(second.invoice, second.lines, amount_vnd=100_000_000)
     await flat.receive(rest)
     row = await one(flat, "SELECT captured_vnd, paid_at FROM sale WHERE kind = 'instalment'")
     assert row.captured_vnd == 108_000_000

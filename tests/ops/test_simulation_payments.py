@@ -102,7 +102,8 @@ class Seller:
     async def ask(self, net_vnd: int, lasts: timedelta) -> None:
         """Ask for the money of something that is used in a month."""
         line = a_line(net_vnd, 8_000, earn=OnDate(local_day(clock.now()) + timedelta(days=30)))
-        given = msgspec.structs.asdict(an_invoice(line, expires_at=clock.now() + lasts))
+        until = clock.now() + lasts
+        given = msgspec.structs.asdict(an_invoice(line, due_at=until, expires_at=until))
         opened = events.InvoiceOpened(**given)
         self.opened[opened.invoice] = opened
         await self.flat.receive(opened)

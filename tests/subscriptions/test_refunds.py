@@ -167,9 +167,10 @@ async def test_what_the_clock_withdrew_is_nobodys_deed(flats: Flats) -> None:
     assert (sale.withdrawn_at is not None, sale.withdrawn_by) == (True, None)
 
 
-@pytest.mark.promise("S8")
+@pytest.mark.promise("S8", "L4")
+@pytest.mark.parametrize(("paid_after", "rate", "vat_vnd"), [(5, 8, 4_000), (20, 10, 4_909)])
 async def test_across_the_change_of_the_rate_the_agreed_gross_stays_and_used_and_credited_are_the_whole(
-    flats: Flats,
+    flats: Flats, paid_after: int, rate: int, vat_vnd: int
 ) -> None:
     flat = await flats.start("subscriptions")
     person = clock.new_id()
@@ -178,17 +179,18 @@ async def test_across_the_change_of_the_rate_the_agreed_gross_stays_and_used_and
         opened = await subscribed(flat, person, *(await a_package(flat, net_vnd=50_000)))
         asked = await opened_fact(flat)
         assert (asked.total_vnd, asked.lines[0].vat_vnd) == (54_000, 4_000)
-        await flat.receive(captured(asked, later=timedelta(minutes=20)))
+        await flat.receive(captured(asked, later=timedelta(minutes=paid_after)))
         sale = await sale_of(flat, asked.invoice)
-        assert (sale.total_vnd, sale.net_vnd, sale.vat_vnd) == (54_000, 49_091, 4_909)
+        assert (sale.total_vnd, sale.net_vnd, sale.vat_vnd) == (54_000, 54_000 - vat_vnd, vat_vnd)
         time.move_to(at(date(2027, 1, 10)))  # type: ignore[attr-defined]
         async with flat.tx() as tx:
             gone = await cancel(tx, opened.subscription, person=person, at_once=True)
         (back,) = [fact.lines[0] for fact in await flat.facts() if isinstance(fact, CreditGranted)]
-    used_vnd = round(54_000 * 10 / 31)
-    assert gone.credited_vnd == 54_000 - used_vnd
-    used = (49_091 - back.net_vnd, 4_909 - back.vat_vnd)
-    assert used == (round(used_vnd / 1.1), used_vnd - round(used_vnd / 1.1)), "taxed at the ten of its day"
+    used_vnd = 54_000 - gone.credited_vnd
+    assert used_vnd == round(54_000 * (10 if rate == 10 else 11) / 31), "the month began with its money"
+    used = (54_000 - vat_vnd - back.net_vnd, vat_vnd - back.vat_vnd)
+    net_vnd = round(100 * used_vnd / (100 + rate))
+    assert used == (net_vnd, used_vnd - net_vnd), "taxed as its money was"
 
 
 @pytest.mark.parametrize("amount_vnd", [1, 54_000])

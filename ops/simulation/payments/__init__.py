@@ -49,6 +49,10 @@ async def live_day(world: World, day: date) -> None:
             await _settle(tx, day)
 
 
+_HAS_TIME = InvoiceRow.due_at < InvoiceRow.expires_at
+"""What may be paid after it is due, as instalments may; all else is paid at once, or never."""
+
+
 async def _to_pay(tx: Tx, world: World) -> list[InvoiceRow]:
     soon = clock.now() + timedelta(days=2)
     rows = await tx.scalars(
@@ -56,16 +60,14 @@ async def _to_pay(tx: Tx, world: World) -> list[InvoiceRow]:
         .where(
             InvoiceRow.outcome.is_(None),
             InvoiceRow.withdrawn_at.is_(None),
-            sa.or_(
-                sa.and_(InvoiceRow.collect == "prepaid", InvoiceRow.expires_at > clock.now()),
-                sa.and_(InvoiceRow.collect == "on_terms", InvoiceRow.due_at <= soon),
-            ),
+            sa.or_(InvoiceRow.collect == "on_terms", InvoiceRow.expires_at > clock.now()),
+            sa.or_(~_HAS_TIME, InvoiceRow.due_at <= soon),
         )
         .order_by(InvoiceRow.id)
     )
     gave_up = world.memory["gave_up"]
     open_ = [row for row in rows if row.id not in gave_up and not occasions.is_slow(world, row.id)]
-    return [row for row in open_ if row.collect == "prepaid" or world.random.random() < PAYS_TERMS]
+    return [row for row in open_ if row.due_at == row.expires_at or world.random.random() < PAYS_TERMS]
 
 
 async def _pay(tx: Tx, world: World, invoices: Sequence[InvoiceRow]) -> None:

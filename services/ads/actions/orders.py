@@ -205,7 +205,9 @@ async def _open_invoice(tx: Tx, row: OrderRow, lines: Sequence[LineRow]) -> None
     if row.organisation is None:
         raise ValueError("A house order is never invoiced.")
     for line in lines:
-        line.vat_vnd = money.priced(line.net_vnd, VAT_CLASS, local_day(now)).vat_vnd
+        # What was booked stays, VAT included, whatever its rate has become since.
+        cost = money.split(line.net_vnd + line.vat_vnd, VAT_CLASS, local_day(now))
+        line.net_vnd, line.vat_vnd = cost.net_vnd, cost.vat_vnd
     row.invoice = clock.new_id()
     await tx.flush()
     await selling.open_sale(

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.events.actions import earning
+from services.events.actions import earning, instalments
 from services.events.rules.sponsorships import DeliverableTerms, InstalmentTerms, check_instalments
 from services.events.tables import EventRow, PackageRow, SellableRow
 from shared import acts, clock
@@ -196,6 +196,7 @@ async def edit_event(tx: Tx, event: EventRow, details: Details, by: Principal | 
     await tx.flush()
     if local_day(event.starts_at) != local_day(stood["starts_at"]):
         await earning.move(tx, event)
+        await instalments.sign_again(tx, event)
     if after:
         before = {name: stood[name] for name in after}
         await acts.record(tx, ActRecorded, event.agency, by, "event.edit", event.id, after, before)

@@ -1,27 +1,28 @@
-"""Later instalments become invoices before they are due, are brought to mind, and end with their sponsorship."""
+"""Later instalments are asked for before they are due, owed from their event on, and end with their sponsorship."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from services.events.actions import earning
 from services.events.rules.sponsorships import OPEN_DAYS_BEFORE, REMINDERS, reminders_due, tax_point
 from services.events.rules.stock import VAT_CLASS, Cancelled, line
 from services.events.tables import EventRow, InstalmentRow, SponsorshipRow
 from shared import clock, sales, selling
 from shared.calendar import local_day, show_day, start_of
-from shared.contracts.base import Buyer, CreditedLine, Line
+from shared.contracts.base import LONGEST, Buyer, CreditedLine, Line
 from shared.contracts.events import MessageRequested, OrderSigned
-from shared.db import Tx
+from shared.db import Tx, locked
 from shared.errors import Refused
 from shared.jobs import Batch
 from shared.money import split_after
 from shared.outbox import emit
 from shared.sales import SALE, Sale
 
-GIVEN_UP_AFTER = timedelta(days=365)
-"""How long after its due day an instalment is paid by its own page; it is owed after that, too."""
+GIVEN_UP_AFTER = LONGEST
+"""How long after its due day an instalment can be paid: it never ends by the clock, however far its event moves."""
 
 
 class LaterPaid(Refused):
@@ -43,7 +44,7 @@ _LATER = (
 
 
 def line_of(part: InstalmentRow, sponsorship: SponsorshipRow, event: EventRow, tax_day: date) -> Line:
-    """An instalment as it is promised and invoiced: one line, under the same id both times."""
+    """An instalment as it is promised, asked for and owed: one line, under the same id each time."""
     title = f"{event.title} · {sponsorship.terms['title']} · {part.title}"
     cost = split_after(part.before_vnd, part.gross_vnd, VAT_CLASS, tax_day)
     return line(part.id, part.agency, "sponsorship.cash", title, cost, local_day(event.starts_at))
@@ -60,9 +61,9 @@ async def _later(tx: Tx, sponsorship: SponsorshipRow) -> list[InstalmentRow]:
 
 async def signed(tx: Tx, sponsorship: SponsorshipRow, event: EventRow, buyer: Buyer) -> list[OrderSigned]:
     """What a contract promises beyond its first instalment, with VAT as far as its rates are known; none, no fact."""
-    today = local_day(clock.now())
+    today, event_day = local_day(clock.now()), local_day(event.starts_at)
     lines = tuple(
-        line_of(part, sponsorship, event, tax_point(part.due_on, today))
+        line_of(part, sponsorship, event, tax_point(part.due_on, event_day, today))
         for part in await _later(tx, sponsorship)
     )
     if not lines:
@@ -79,11 +80,29 @@ def _buyer(sponsorship: SponsorshipRow) -> Buyer:
     return Buyer(sponsorship.buyer_kind, sponsorship.buyer)  # type: ignore[arg-type]
 
 
+async def sign_again(tx: Tx, event: EventRow) -> None:
+    """The event of this locked row has another day: what its sponsors have promised is earned on that."""
+    contracted = await tx.scalars(
+        sa.select(SponsorshipRow)
+        .where(
+            SponsorshipRow.event == event.id,
+            SponsorshipRow.contracted_at.is_not(None),
+            SponsorshipRow.cancelled_at.is_(None),
+        )
+        .order_by(SponsorshipRow.id)
+    )
+    for sponsorship in contracted.all():
+        await emit(tx, *await signed(tx, sponsorship, event, _buyer(sponsorship)))
+
+
 async def open_due(tx: Tx, batch: Batch) -> None:
-    """Invoice, on terms, each later instalment whose time has come."""
-    today = local_day(clock.now())
+    """Ask, in advance, for each later instalment whose time has come: three weeks before, or when its event begins."""
+    now = clock.now()
+    today = local_day(now)
+    soon = today + timedelta(days=OPEN_DAYS_BEFORE)
     due = _LATER.where(
-        InstalmentRow.invoice.is_(None), InstalmentRow.due_on <= today + timedelta(days=OPEN_DAYS_BEFORE)
+        InstalmentRow.invoice.is_(None),
+        sa.or_(InstalmentRow.due_on <= soon, EventRow.starts_at <= now),
     )
     for _, part, sponsorship, event in await batch.take(tx, due):
         await _open(tx, part, sponsorship, event, today)
@@ -92,8 +111,7 @@ async def open_due(tx: Tx, batch: Batch) -> None:
 async def _open(
     tx: Tx, part: InstalmentRow, sponsorship: SponsorshipRow, event: EventRow, today: date
 ) -> None:
-    invoice = clock.new_id()
-    due_at = start_of(max(part.due_on, today) + timedelta(days=1))
+    invoice, due_at = clock.new_id(), _due_at(part, today)
     part.invoice, part.reminders = invoice, reminders_due(part.due_on, today)
     await tx.flush()
     sale = await selling.open_sale(
@@ -104,15 +122,47 @@ async def _open(
         owner=part.owner,
         buyer=_buyer(sponsorship),
         number=sales.number("EV", invoice, clock.now()),
-        # Its tax point is the day of the invoice, not the day on which the sponsor signed.
         lines=[line_of(part, sponsorship, event, today)],
-        collect="on_terms",
         due_at=due_at,
         expires_at=due_at + GIVEN_UP_AFTER,
-        return_url=f"/events/sponsorships/{sponsorship.id}",
+        return_url=_page(sponsorship),
     )
     if sale.waits:
         await emit(tx, *_message(part, sponsorship, event, sale.owed_vnd, "events.instalment-opened"))
+
+
+def _due_at(part: InstalmentRow, asked_on: date) -> datetime:
+    return start_of(max(part.due_on, asked_on) + timedelta(days=1))
+
+
+def _page(sponsorship: SponsorshipRow) -> str:
+    return f"/events/sponsorships/{sponsorship.id}"
+
+
+async def claim_due(tx: Tx, batch: Batch) -> None:
+    """When an event begins its sponsorships are delivered: what was asked for and not paid by then is owed.
+
+    Its tax point is the event's day, also where we come late. It stays owed where the event gets another day after all.
+    """
+    now = clock.now()
+    unpaid = _LATER.join(SALE, SALE.c.id == InstalmentRow.invoice).where(
+        sales.waits(), SALE.c.collect == "prepaid", EventRow.starts_at <= now
+    )
+    rows = await batch.take(tx, unpaid)
+    # Money that comes locks its sale, then the event: so do we, all of the one before any of the other.
+    asked = [await sales.lock(tx, part.invoice) for _, part, *_ in rows]
+    for key in sorted({event.id for *_, event in rows}):
+        await locked(tx, EventRow, key)
+    for sale, (_, part, sponsorship, event) in zip(asked, rows, strict=True):
+        if sale is not None and sale.waits and event.starts_at <= now:
+            await selling.claim(
+                tx,
+                INSTALMENT,
+                sale,
+                [line_of(part, sponsorship, event, local_day(event.starts_at))],
+                due_at=_due_at(part, local_day(sale.opened_at)),
+                return_url=_page(sponsorship),
+            )
 
 
 async def remind(tx: Tx, batch: Batch) -> None:
@@ -132,13 +182,11 @@ async def remind(tx: Tx, batch: Batch) -> None:
 
 
 async def end(tx: Tx, sponsorship: SponsorshipRow, by: UUID | None) -> None:
-    """Of a sponsorship that is over nothing more is promised or owed: what is unpaid is withdrawn and credited.
+    """Of a sponsorship that is over nothing more is promised or owed: what is unpaid is withdrawn.
 
-    `by` is the person whose deed that is. Raises LaterPaid.
+    What was owed on terms is in the books, and is credited. `by` is the person whose deed that is. Raises LaterPaid.
     """
     later = await _later(tx, sponsorship)
-    if later:
-        await emit(tx, _unsigned(sponsorship))
     for part in later:
         sale = await sales.lock(tx, part.invoice)
         if sale is None:
@@ -146,13 +194,29 @@ async def end(tx: Tx, sponsorship: SponsorshipRow, by: UUID | None) -> None:
         if sale.paid_at is not None and sale.left_vnd:
             raise LaterPaid(f"{part.title} is paid: give it back first.")
         await selling.withdraw(tx, INSTALMENT, sale, "cancelled", by=by)
-        if sale.left_vnd:
+        if sale.left_vnd and sale.collect == "on_terms":
             rest = selling.parts(sale, sale.left_vnd)
             await selling.credit(tx, INSTALMENT, sale, rest, "cancelled", by=by)
+    if later:
+        # Whoever gives the event another day says anew what is promised of it: nothing, once this is said.
+        await locked(tx, EventRow, sponsorship.event)
+        await emit(tx, _unsigned(sponsorship))
 
 
 async def _receive(tx: Tx, sale: Sale) -> None:
-    """A later instalment is paid: nothing more to give. Raises Cancelled where its sponsorship is over."""
+    """A later instalment is paid, and earned on the event's day as it stands. Raises Cancelled as `_take` does."""
+    await _take(tx, sale)
+    of = (
+        sa.select(SponsorshipRow.event)
+        .join(InstalmentRow, InstalmentRow.sponsorship == SponsorshipRow.id)
+        .where(InstalmentRow.id == sale.of)
+    )
+    event: EventRow = await locked(tx, EventRow, await tx.scalar(of))
+    await earning.follow(tx, sale, event)
+
+
+async def _take(tx: Tx, sale: Sale) -> None:
+    """Late money for a later instalment is welcome. Raises Cancelled where its sponsorship is over."""
     over = (
         sa.select(SponsorshipRow.cancelled_at)
         .join(InstalmentRow, InstalmentRow.sponsorship == SponsorshipRow.id)
@@ -162,8 +226,8 @@ async def _receive(tx: Tx, sale: Sale) -> None:
         raise Cancelled("The sponsorship of this instalment is over.")
 
 
-async def _free(tx: Tx, sale: Sale) -> None:
-    """Nothing is held for an instalment on terms: its sponsor is under contract."""
+async def _free(_tx: Tx, _sale: Sale) -> None:
+    """Nothing is held for a later instalment: its sponsor is under contract."""
 
 
 async def _allow(_tx: Tx, sale: Sale, amount_vnd: int, _by: UUID | None) -> tuple[CreditedLine, ...]:
@@ -172,9 +236,9 @@ async def _allow(_tx: Tx, sale: Sale, amount_vnd: int, _by: UUID | None) -> tupl
 
 
 INSTALMENT = selling.Kind(
-    seller="events", name="instalment", deliver=_receive, take=_receive, free=_free, cancel=_allow
+    seller="events", name="instalment", deliver=_receive, take=_take, free=_free, cancel=_allow
 )
-"""A later instalment of a sponsorship: on terms, with nothing held for it."""
+"""A later instalment of a sponsorship: asked for in advance, owed from the event on, with nothing held for it."""
 
 
 def _message(
@@ -186,6 +250,6 @@ def _message(
         "event": event.title,
         "amount_vnd": owed_vnd,
         "due_on": show_day(part.due_on),
-        "path": f"/events/sponsorships/{sponsorship.id}",
+        "path": _page(sponsorship),
     }
     return [MessageRequested(agency=part.agency, person=sponsorship.person, template=template, params=params)]

@@ -1,6 +1,6 @@
 """Sponsorships with their instalments and deliverables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -22,7 +22,7 @@ from shared.sales import Sale
 
 
 class PartView(msgspec.Struct, frozen=True, kw_only=True):
-    """One instalment of a sponsorship; VAT by the rate known today until it is an invoice, then as invoiced or paid."""
+    """One instalment of a sponsorship; VAT as it was paid or is owed on terms, before that as far as is known today."""
 
     position: int
     title: str
@@ -98,7 +98,8 @@ async def sponsor_names(tx: Tx, event_id: UUID) -> list[tuple[str, str]]:
 
 
 _SPONSORSHIP = (
-    "SELECT s.*, e.slug, e.title AS event_title FROM sponsorship s JOIN event e ON e.id = s.event WHERE "
+    "SELECT s.*, e.slug, e.title AS event_title, e.starts_at "
+    "FROM sponsorship s JOIN event e ON e.id = s.event WHERE "
 )
 
 
@@ -148,7 +149,7 @@ async def sponsorships_where(tx: Tx, where: str, values: dict[str, Any]) -> list
     """Sponsorships `s` that meet an SQL condition of ours, in the order that it names."""
     rows = [*(await tx.execute(sa.text(_SPONSORSHIP + where), values)).mappings()]
     ids = [row["id"] for row in rows]
-    parts = await _parts(tx, ids)
+    parts = await _parts(tx, {row["id"]: local_day(row["starts_at"]) for row in rows})
     promises = await _promises(tx, ids)
     return [_view(row, parts.get(row["id"], []), promises.get(row["id"], [])) for row in rows]
 
@@ -188,11 +189,12 @@ def _view(row: Any, parts: list[PartView], promises: list[PromiseView]) -> Spons
     )
 
 
-async def _parts(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, list[PartView]]:
+async def _parts(tx: Tx, event_days: Mapping[UUID, date]) -> dict[UUID, list[PartView]]:
+    """The instalments of sponsorships, each of which has the day of its event."""
     rows = list(
         await tx.scalars(
             sa.select(InstalmentRow)
-            .where(InstalmentRow.sponsorship.in_(ids))
+            .where(InstalmentRow.sponsorship.in_(event_days))
             .order_by(InstalmentRow.position)
             .execution_options(populate_existing=True)
         )
@@ -201,13 +203,14 @@ async def _parts(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, list[PartView]]:
     found: dict[UUID, list[PartView]] = {}
     for row in rows:
         sale = asked.get(row.invoice) if row.invoice else None
-        found.setdefault(row.sponsorship, []).append(_part(row, sale))
+        found.setdefault(row.sponsorship, []).append(_part(row, sale, event_days[row.sponsorship]))
     return found
 
 
-def _part(row: InstalmentRow, sale: Sale | None) -> PartView:
-    today = local_day(clock.now())
-    cost = sale or split_after(row.before_vnd, row.gross_vnd, VAT_CLASS, tax_point(row.due_on, today))
+def _part(row: InstalmentRow, sale: Sale | None, event_day: date) -> PartView:
+    charged = sale if sale and (sale.paid_at is not None or sale.collect == "on_terms") else None
+    day = tax_point(row.due_on, event_day, local_day(clock.now()))
+    cost = charged or split_after(row.before_vnd, row.gross_vnd, VAT_CLASS, day)
     return PartView(
         position=row.position,
         title=row.title,

@@ -14,7 +14,7 @@ from shared.errors import Unprocessable
 State = Literal["draft", "proposed", "accepted", "contracted", "fulfilling", "fulfilled", "cancelled"]
 
 OPEN_DAYS_BEFORE = 21
-"""A later instalment becomes an invoice three weeks before it is due."""
+"""A later instalment is asked for three weeks before it is due, or on the event's day where that comes first."""
 
 REMINDERS = (-7, 0, 7, 14)
 """Days after the due day (before, where negative) on which an unpaid instalment is brought to mind."""
@@ -88,14 +88,12 @@ def schedule(terms: Terms, event_day: date, today: date) -> list[Due]:
     ]
 
 
-def opens_on(due_on: date) -> date:
-    """The day on which a later instalment becomes an invoice."""
-    return due_on - timedelta(days=OPEN_DAYS_BEFORE)
+def tax_point(due_on: date, event_day: date, today: date) -> date:
+    """The day whose VAT rate an unpaid instalment has, as far as is known today.
 
-
-def tax_point(due_on: date, today: date) -> date:
-    """The day whose VAT rate an instalment has: that on which it becomes an invoice, as far as is known today."""
-    return max(today, opens_on(due_on))
+    It is that of its money, which is expected when it is due, and at the latest the event's day: then all is delivered.
+    """
+    return min(max(today, due_on), event_day)
 
 
 def reminders_due(due_on: date, today: date) -> int:

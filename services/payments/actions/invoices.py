@@ -26,7 +26,15 @@ def invoice_of(row: InvoiceRow) -> Invoice:
 
 
 async def open_invoice(tx: Tx, fact: base.InvoiceOpened) -> None:
-    """Keep an invoice that a seller opened. One over nothing is none: the seller gave it away by itself."""
+    """Keep an invoice that a seller opened. One over nothing is none: the seller gave it away by itself.
+
+    Said again on terms, what was asked for in advance is owed from now on, in whatever order the two are heard; money
+    that came in between has paid it. Raises NotTheirs, OpenedOtherwise.
+    """
+    known: InvoiceRow | None = await locked(tx, InvoiceRow, fact.invoice)
+    if known is not None:
+        _again(known, fact)
+        return
     row = InvoiceRow(
         id=fact.invoice,
         agency=fact.agency,
@@ -46,14 +54,25 @@ async def open_invoice(tx: Tx, fact: base.InvoiceOpened) -> None:
     arrived(tx, f"invoice:{fact.invoice}")
 
 
+def _again(row: InvoiceRow, fact: base.InvoiceOpened) -> None:
+    _require_theirs(row, fact)
+    if rules.becomes_owed(invoice_of(row), fact.collect, fact.lines):
+        row.collect, row.lines = fact.collect, msgspec.to_builtins(fact.lines)
+        row.due_at, row.expires_at = fact.due_at, fact.expires_at
+
+
 async def theirs(tx: Tx, fact: base.Fact, invoice: UUID) -> InvoiceRow:
     """Lock the invoice of which its own seller speaks. Raises Waits where it is not here, NotTheirs for another's."""
     row: InvoiceRow | None = await locked(tx, InvoiceRow, invoice)
     if row is None:
         raise Waits(f"invoice:{invoice}")
+    _require_theirs(row, fact)
+    return row
+
+
+def _require_theirs(row: InvoiceRow, fact: base.Fact) -> None:
     if row.seller != fact.publisher():
         raise rules.NotTheirs(f"{fact.subject()} speaks of invoice {row.number} of {row.seller}.")
-    return row
 
 
 async def withdraw_invoice(tx: Tx, fact: base.InvoiceWithdrawn, now: datetime) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from services.payments.queries.refunds import standing_still, titles, untold
 from services.payments.rules import captures as money
 from services.payments.rules.captures import Capture
-from services.payments.rules.invoices import Invoice, still_owed
+from services.payments.rules.invoices import Invoice, split_on, still_owed
 from services.payments.rules.refunds import ON_THEIR_WAY
 from services.payments.tables import (
     AttemptRow,
@@ -21,6 +21,8 @@ from services.payments.tables import (
     RailRow,
     RefundRow,
 )
+from shared import clock
+from shared.calendar import local_day
 from shared.contracts.base import Collect, Line, Outcome, Rail
 from shared.db import Tx
 from shared.errors import NotFound
@@ -63,6 +65,9 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """What the pay page shows of an invoice."""
 
     invoice: Invoice
+    """Of what may still be paid, with the VAT that money of today would bear."""
+    pay_by: datetime | None
+    """When it is due; none once that is past."""
     owed_vnd: int
     attempt: Attempt | None
     rails: frozenset[str]
@@ -195,8 +200,12 @@ async def bill(tx: Tx, invoice: UUID) -> Bill | None:
         sa.select(AttemptRow).where(AttemptRow.invoice == invoice).order_by(*_LAST).limit(1)
     )
     came = await _money_of(tx, invoice)
+    seen, now = msgspec.convert(row, Invoice, from_attributes=True), clock.now()
+    if seen.outcome is None:
+        seen = msgspec.structs.replace(seen, lines=split_on(seen, local_day(now)))
     return Bill(
-        invoice=msgspec.convert(row, Invoice, from_attributes=True),
+        invoice=seen,
+        pay_by=row.due_at if now < row.due_at else None,
         owed_vnd=still_owed(row.total_vnd, int(credited or 0)),
         attempt=msgspec.convert(attempt, Attempt, from_attributes=True) if attempt is not None else None,
         rails=await rails_of(tx, row.agency),

@@ -28,6 +28,10 @@ class NotTheirs(Refused):
     """A seller speaks of what another one sold; the fact is kept aside, and changes nothing."""
 
 
+class OpenedOtherwise(Refused):
+    """An invoice is said again with other lines or sums than before; the fact is kept aside, and changes nothing."""
+
+
 class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     """An invoice as its seller opened it, and what became of it."""
 
@@ -143,6 +147,9 @@ def split_on(invoice: Invoice, day: date) -> tuple[Line, ...]:
 
 def _split(line: Line, day: date) -> Line:
     amount = money.split(line.gross_vnd, line.vat_class, day)
+    if abs(amount.vat_vnd - line.vat_vnd) <= 1:
+        # By this rate already: a part of an agreed sum was rounded with the parts before it.
+        return line
     return msgspec.structs.replace(line, net_vnd=amount.net_vnd, vat_vnd=amount.vat_vnd)
 
 
@@ -152,6 +159,16 @@ def require_revivable(invoice: Invoice) -> None:
         raise AlreadyPaid(
             f"Invoice {invoice.number} is {invoice.outcome or 'open'}; late money cannot pay it."
         )
+
+
+def becomes_owed(invoice: Invoice, collect: Collect, lines: Sequence[Line]) -> bool:
+    """Whether an invoice that is said again is owed from now on: asked for in advance, unpaid, and now on terms.
+
+    Never back; and what is paid or over stays as it ended. Raises OpenedOtherwise where a gross would change.
+    """
+    if [(line.id, line.gross_vnd) for line in lines] != [(line.id, line.gross_vnd) for line in invoice.lines]:
+        raise OpenedOtherwise(f"Invoice {invoice.number} was opened over other lines or sums before.")
+    return invoice.outcome is None and (invoice.collect, collect) == ("prepaid", "on_terms")
 
 
 def require_its_lines(invoice: Invoice, credited: Sequence[CreditedLine]) -> None:
