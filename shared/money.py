@@ -30,11 +30,12 @@ def allocate(amount_vnd: int, weights: Sequence[int]) -> list[int]:
 
 
 def share(amount_vnd: int, done: int, whole: int) -> int:
-    """What `done` parts of `whole` come to, rounded down; what remains is the amount less this, never rounded itself.
+    """What `done` parts of `whole` come to, rounded toward zero; what remains is the amount less this, never rounded.
 
-    So all parts together are exactly the amount, in whatever steps they are done.
+    So all parts together are exactly the amount, in whatever steps they are done. The whole is positive.
     """
-    return amount_vnd * min(done, whole) // whole
+    part = abs(amount_vnd) * min(done, whole) // whole
+    return -part if amount_vnd < 0 else part
 
 
 def half_up(numerator: int, denominator: int) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, TypeVar
 
 import typer
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from ops.cli.screen import Sorry, say, step, table
 from ops.cli.where import a_day, house, settings_of
 from services.ledger.actions import rebuilding
-from services.ledger.queries import books
+from services.ledger.queries import books, proof
 from shared import money
 from shared.db import Tx, database_url
 from shared.settings import Settings
@@ -24,30 +25,51 @@ T = TypeVar("T")
 def verify() -> None:
     """Recompute every hash and balance of the books."""
     with house() as reached, step("Hashes, balances, rollups, decisions"):
-        proof = proven(settings_of(reached, "ledger"))
-    if proof.findings:
-        for finding in proof.findings[:20]:
+        found = proven(settings_of(reached, "ledger"))
+    if found.findings:
+        for finding in found.findings[:20]:
             say(finding)
         raise Sorry(
-            f"The books are not sound: {len(proof.findings)} findings.", "Keep the database as it is."
+            f"The books are not sound: {len(found.findings)} findings.", "Keep the database as it is."
         )
-    say(f"Sound: {proof.facts} facts, {proof.entries} entries, {proof.legs} legs.")
+    say(f"Sound: {found.facts} facts, {found.entries} entries, {found.legs} legs.")
 
 
-def proven(settings: Settings) -> rebuilding.Proof:
+def proven(settings: Settings) -> proof.Proof:
     """What recomputing the books finds."""
-    return asyncio.run(inside(settings, "worker", rebuilding.verify))
+    return asyncio.run(inside(settings, "worker", proof.verify))
 
 
 @app.command()
-def rebuild() -> None:
-    """Drop the books and replay the archive; kept only when every hash comes out the same."""
+def rebuild(
+    repost: Annotated[
+        bool, typer.Option(help="Book all by the rules of now, and show which balances differ by it.")
+    ] = False,
+) -> None:
+    """Replay the archive beside the running books, and put what comes of it in their place.
+
+    It is kept only when every hash comes out the same, unless all is to be booked by the rules of now.
+    """
     with house() as reached, step("Replaying the archive"):
         try:
-            count = asyncio.run(inside(reached.settings, "owner", rebuilding.rebuild))
+            done = asyncio.run(replayed(reached.settings, repost=repost))
         except rebuilding.Differs as finding:
             raise Sorry(f"Nothing was changed: {finding}.", "nguonthu ledger verify says more.") from finding
-    say(f"{count} facts replayed to the same hashes.")
+    for difference in done.differences:
+        say(difference)
+    say(f"{done.facts} facts replayed, {'by the rules of now' if repost else 'to the same hashes'}.")
+
+
+async def replayed(settings: Settings, *, repost: bool = False) -> rebuilding.Rebuilt:
+    """Rebuild the books in steps, each a transaction of its own, so that the running ones go on. Raises Differs."""
+    await inside(settings, "owner", rebuilding.begin)
+    try:
+        while await inside(settings, "owner", partial(rebuilding.go_on, repost=repost)):
+            pass
+        return await inside(settings, "owner", partial(rebuilding.swap, repost=repost))
+    except BaseException:
+        await inside(settings, "owner", rebuilding.give_up)
+        raise
 
 
 @app.command(name="trial-balance")

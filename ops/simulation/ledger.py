@@ -3,7 +3,7 @@
 from datetime import date
 
 from ops.simulation import World
-from services.ledger.actions import posting
+from services.ledger.actions import regimes
 
 REGIMES = (
     ("baokh", date(2000, 1, 1), "24/2024"),
@@ -17,7 +17,7 @@ REGIMES = (
 async def begin(world: World) -> None:
     async with world.kit.database.worker_tx() as tx:
         for agency, since, regime in REGIMES:
-            await posting.set_regime(tx, agency, since, regime)
+            await regimes.set_regime(tx, agency, since, regime)
 
 
 async def live_day(_world: World, _day: date) -> None:

@@ -1,6 +1,6 @@
 """The clock's work for the books: each local day is recognised once."""
 
-from services.ledger.actions import posting
+from services.ledger.actions import recognising
 from shared import clock
 from shared.calendar import local_day
 from shared.jobs import Jobs
@@ -16,4 +16,4 @@ async def recognise_days(kit: Kit) -> None:
     more = True
     while more:
         async with kit.database.worker_tx() as tx:
-            more = await posting.reach(tx, today)
+            more = await recognising.reach(tx, today)

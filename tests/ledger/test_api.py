@@ -89,7 +89,7 @@ async def test_row_level_security_hides_other_agencies_even_from_a_query_that_fo
 ) -> None:
     november.move_to(start_of(date(2026, 11, 12)))
     await flat.tick()
-    tables = ("entry", "leg", "part", "rollup", "line", "payment", "archive")
+    tables = ("entry", "leg", "part", "rollup", "line", "archive")
     async with flat.kit.database.web_tx(["tcnt"]) as tx:
         for table in tables[:-1]:
             assert set(await tx.scalars(sa.text(f"SELECT DISTINCT agency FROM {table}"))) == {"tcnt"}, table
@@ -104,7 +104,7 @@ async def test_row_level_security_hides_other_agencies_even_from_a_query_that_fo
 
 
 async def test_the_web_role_cannot_write_the_books(flat: Any) -> None:
-    for table in ("entry", "leg", "part", "rollup", "line", "payment", "archive", "reached", "account_code"):
+    for table in ("entry", "leg", "part", "rollup", "line", "book", "archive", "reached", "account_code"):
         with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
             async with flat.kit.database.web_tx(["bkh"]) as tx:
                 await tx.execute(sa.text(f"INSERT INTO {table} DEFAULT VALUES"))

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.ledger.actions import posting, rebuilding
+from services.ledger.queries import proof
 from shared import contracts
 from shared.calendar import start_of
 from shared.contracts.base import OnDate
@@ -56,7 +57,9 @@ async def test_a_prepaid_month_books_vat_at_once_and_earns_by_day(flats: Any, no
     assert sum(found.values()) == 0
     async with flat.tx() as tx:
         days = list(
-            await tx.scalars(sa.text("SELECT effective_on FROM entry WHERE kind = 'recognition' ORDER BY 1"))
+            await tx.scalars(
+                sa.text("SELECT posted_on FROM entry WHERE kind IN ('recognition', 'day') ORDER BY 1")
+            )
         )
     assert days == [date(2026, 11, d) for d in (10, 11, 12, 13)]
 
@@ -194,7 +197,10 @@ async def test_the_database_refuses_to_change_the_books(
 async def test_the_database_refuses_legs_that_do_not_balance(flats: Any, november: Any) -> None:
     flat = await flats.start("ledger")
     await flat.receive(captured(a_line(), on=date(2026, 11, 10)))
-    more = "INSERT INTO leg SELECT entry, n + 10, agency, effective_on, account, stream, line, amount_vnd FROM leg"
+    more = (
+        "INSERT INTO leg (entry, n, agency, belongs_on, posted_on, account, stream, amount_vnd, reference) "
+        "SELECT entry, n + 10, agency, belongs_on, posted_on, account, stream, amount_vnd, reference FROM leg"
+    )
     with pytest.raises(sa.exc.IntegrityError, match="does not balance"):
         async with flat.tx() as tx:
             await tx.execute(sa.text(more))
@@ -210,5 +216,5 @@ async def test_the_archive_keeps_a_fact_as_it_came_with_fields_that_this_version
     await flat.kit.consumer.receive(flat.kit.database, [Received(fact.id, fact.subject(), body)])
     async with flat.tx() as tx:
         assert [bytes(row.body) for row in await tx.execute(sa.text("SELECT body FROM archive"))] == [body]
-        assert (await rebuilding.verify(tx)).findings == ()
+        assert (await proof.verify(tx)).findings == ()
     assert rebuilding.read(body) == fact

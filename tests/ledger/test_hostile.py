@@ -118,7 +118,7 @@ async def test_the_books_come_back_the_same_after_facts_that_were_refused(
     await flat.receive(delivery(line, 2, on=PAID))
     before = await hashes(flat)
     # Two are archived: the payment, and its seller's delivery.
-    assert await rebuilt(flats) == len(before) == 2
+    assert (await rebuilt(flats)).facts == 2
     assert await hashes(flat) == before
 
 
@@ -154,9 +154,9 @@ async def _tried_to_the_end(flat: Flat, november: Any) -> None:
 
 @pytest.mark.promise("F3")
 def test_what_reaches_back_further_than_anything_real_is_refused_before_it_is_worked_out() -> None:
-    """Two hundred lines of years ago would hold up the books for minutes, and be ended and come again for ever."""
+    """Two hundred lines of years ago would hold up the books for long, and be ended and come again for ever."""
     then = date(2006, 11, 28)
-    lines = [a_line(agency="bkh", earn=Period(then, then + timedelta(days=3660))) for _ in range(6)]
+    lines = [a_line(agency="bkh", earn=Period(then, then + timedelta(days=3660))) for _ in range(12)]
     books = Books(date(2026, 11, 27), {}, {})
     assert RULES[type(opened(lines[0]))](opened(*lines[:5], on=then), books).drafts
     with pytest.raises(ValueError, match="changes more than 40000 days"):

@@ -40,7 +40,7 @@ NOW = datetime(2025, 4, 30, 14, 40, tzinfo=ZONE)
 MOST_A_DAY = 53
 """Statements of a day beside those of the flats that live aside: a first start lives 700 days and waits for each."""
 
-BOOKS = "SELECT id, recorded_at, effective_on, hash FROM entry ORDER BY id"
+BOOKS = "SELECT id, recorded_at, posted_on, hash FROM entry ORDER BY id"
 IN_ALL = "SELECT subject, count(*) FROM fact_log GROUP BY subject ORDER BY subject"
 
 

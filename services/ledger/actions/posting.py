@@ -1,22 +1,29 @@
 """Posting: apply the rules to a batch of facts and store what follows, under one writer's lock."""
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
-from services.ledger.actions.storing import Posted, archive, store
-from services.ledger.rules.lines import DAY, LineState
-from services.ledger.rules.posting import RULES, Books, DayReached, Outcome, in_order, lines_of
-from services.ledger.rules.sealing import entry_of, sealed
+from services.ledger.actions.storing import Posted, Source, ends, store
+from services.ledger.rules.lines import LineState
+from services.ledger.rules.posting import (
+    VERSION,
+    VERSIONS,
+    Books,
+    in_order,
+    lines_of,
+)
+from services.ledger.rules.sealing import LineColumns
 from shared import clock, contracts
 from shared.calendar import local_day
-from shared.consume import wait
-from shared.contracts import Fact, base, sandbox
+from shared.consume import body_of, wait
+from shared.contracts import Fact, base, payments, sandbox
 from shared.db import Tx
 from shared.errors import Waits
 from shared.waiting import arrived
@@ -24,107 +31,83 @@ from shared.waiting import arrived
 WRITER_LOCK = 7_004
 """The one ordered writer of the books. The archive's order is the order of posting, which a rebuild repeats."""
 
-ALL_AGENCIES = "*"
+
+class OtherContent(Exception):
+    """Another fact is in the books under this id; this one is posted by nobody, and a person looks at it."""
 
 
 async def post(tx: Tx, facts: Sequence[Fact]) -> list[Posted]:
     """Archive facts and post their entries; a fact that is in the archive already does nothing, nor does a sandbox's.
 
     A fact whose predecessor is missing waits in the retry table while the others are posted.
-    Raises Waits when it is the only one.
+    Raises Waits when it is the only one, and OtherContent.
     """
     facts = [fact for fact in facts if not sandbox.is_sandbox(fact.agency)]
     if not facts:
         return []
     await become_writer(tx)
     now = clock.now()
-    rows = await tx.execute(_KNOWN, {"ids": [fact.id for fact in facts]})
-    known = {(row.fact_id, row.subject) for row in rows}
-    # Another publisher's fact under a known id is not known: the archive refuses it, and a person looks.
-    fresh = {name: fact for fact in facts if (name := (fact.id, fact.subject())) not in known}
-    through = await reached(tx, local_day(now))
-    posted, waiting = await apply(tx, [(fact, now) for fact in in_order(fresh.values())], through)
+    fresh = await _unknown(tx, [Source(fact, body_of(tx, fact), now, VERSION) for fact in facts])
+    day = await reached(tx, local_day(now))
+    posted, waiting = await apply(tx, fresh, day)
     if waiting and len(facts) == 1:
         raise waiting[0][1]
-    await archive(tx, posted)
     for fact, reason in waiting:
         await wait(tx, fact, reason.key)
-    named = {f"line:{key}" for p in posted if _makes_known(p.fact) for key in lines_of(p.fact)}
-    paid = {
-        f"payment:{p.fact.payment}" for p in posted if isinstance(p.fact, contracts.payments.PaymentCaptured)
-    }
-    arrived(tx, *named, *paid)
+    arrived(tx, *(key for p in posted for key in _made_known(p.fact)))
     return posted
 
 
-async def apply(
-    tx: Tx, facts: Sequence[tuple[Fact, datetime]], through: date
-) -> tuple[list[Posted], list[tuple[Fact, Waits]]]:
-    """Work out facts in the given order and store what follows, the archive left aside; a rebuild calls this too.
+async def _unknown(tx: Tx, sources: Sequence[Source]) -> list[Source]:
+    """Those that are not in the archive, what makes lines known first. Raises OtherContent."""
+    rows = await tx.execute(_KNOWN, {"ids": [source.fact.id for source in sources]})
+    known = {row.fact_id: (row.subject, bytes(row.digest)) for row in rows}
+    fresh: dict[UUID, Source] = {}
+    for source in sources:
+        fact = source.fact
+        said = fact.subject(), hashlib.sha256(source.body).digest()
+        if fact.id not in known:
+            known[fact.id], fresh[fact.id] = said, source
+        elif known[fact.id] != said:
+            raise OtherContent(f"Fact {fact.id} is in the books as a {known[fact.id][0]} with other content.")
+    return [fresh[fact.id] for fact in in_order(source.fact for source in fresh.values())]
 
-    `through` is the day reached. A DayReached comes alone: it reads the lines that are stored.
-    """
-    if not facts:
+
+_KNOWN = sa.text("SELECT fact_id, subject, sha256(body) AS digest FROM archive WHERE fact_id = ANY(:ids)")
+
+
+async def apply(
+    tx: Tx, sources: Sequence[Source], day: date
+) -> tuple[list[Posted], list[tuple[Fact, Waits]]]:
+    """Work out facts in the given order and store what follows; a rebuild calls this too. `day` is the one reached."""
+    if not sources:
         return [], []
-    lines = await _lines_named(tx, [fact for fact, _ in facts])
-    rails = await _rails(tx, [fact for fact, _ in facts])
-    changed: dict[UUID, LineState] = {}
-    paid: dict[UUID, tuple[str, str, UUID]] = {}
+    facts = [source.fact for source in sources]
+    orders = await _orders(tx, facts)
+    lines, changes = await _lines_named(tx, facts, orders)
+    rails = await _rails(tx, facts)
+    chains = await ends(tx, changes)
+    changed: dict[UUID, LineColumns] = {}
     posted: list[Posted] = []
     waiting: list[tuple[Fact, Waits]] = []
-    for fact, recorded_at in facts:
+    for source in sources:
+        await asyncio.sleep(0)  # who asks for something is answered in between
+        fact = source.fact
         try:
-            if isinstance(fact, DayReached):
-                books = Books(fact.on, await _live(tx, fact.on), {})
-                through = max(through, fact.on)
-                # Beside the loop: with many lines it would neither answer nor lead for longer than it may.
-                outcome, done = await asyncio.to_thread(_worked_out, fact, recorded_at, books)
-            else:
-                await asyncio.sleep(0)  # who asks for something is answered in between
-                outcome, done = _worked_out(fact, recorded_at, Books(through, lines, rails))
+            outcome = VERSIONS[source.rules][type(fact)](fact, Books(day, lines, rails, orders))
         except Waits as reason:
             waiting.append((fact, reason))
             continue
-        for line in outcome.lines:
-            lines[line.id] = changed[line.id] = line
-        if outcome.payment:
-            payment, rail, invoice = outcome.payment
-            rails[payment] = rail
-            paid[payment] = (fact.agency, rail, invoice)
-        posted.append(done)
-    await store(tx, posted, changed, paid, through)
+        lines |= {line.id: line for line in outcome.lines}
+        rails |= dict(outcome.rails)
+        if isinstance(fact, base.OrderSigned):
+            orders.setdefault(fact.order, []).append(fact)
+        entries = [chains.entry(draft, source) for draft in outcome.drafts]
+        rows = [chains.line(line) for line in outcome.lines]
+        changed |= {row.id: row for row in rows}
+        posted.append(chains.posted(source, entries, rows))
+    await store(tx, posted, changed.values(), chains)
     return posted, waiting
-
-
-_REST = sa.text("SET LOCAL idle_in_transaction_session_timeout = '60s'")
-"""So long may a day be worked out between what is read and what is written; who leads next waits for it."""
-
-
-async def reach(tx: Tx, today: date) -> bool:
-    """Recognise one more local day, where one is due; returns whether another one is.
-
-    Safe to run again, and days that were missed are made up one by one.
-    """
-    await become_writer(tx)
-    await tx.execute(_REST)
-    day = await tx.scalar(sa.text("SELECT day FROM reached"))
-    if day is None or day >= today:
-        return False
-    fact = DayReached(agency=ALL_AGENCIES, on=day + DAY)
-    posted, _ = await apply(tx, [(fact, clock.now())], day)
-    await archive(tx, posted)
-    return fact.on < today
-
-
-async def set_regime(tx: Tx, agency: str, since: date, regime: str) -> None:
-    """From a day on an agency keeps another chart of accounts: a re-mapping, never a re-posting."""
-    await tx.execute(
-        sa.text(
-            "INSERT INTO regime (agency, since, regime) VALUES (:agency, :since, :regime) "
-            "ON CONFLICT (agency, since) DO UPDATE SET regime = excluded.regime"
-        ),
-        {"agency": agency, "since": since, "regime": regime},
-    )
 
 
 async def become_writer(tx: Tx) -> None:
@@ -140,55 +123,61 @@ async def reached(tx: Tx, first: date) -> date:
     return date.fromisoformat(str(found))
 
 
-async def _lines_named(tx: Tx, facts: Iterable[Fact]) -> dict[UUID, LineState]:
-    wanted = list({key for fact in facts for key in lines_of(fact)})
+async def _lines_named(
+    tx: Tx, facts: Iterable[Fact], orders: dict[UUID, list[base.OrderSigned]]
+) -> tuple[dict[UUID, LineState], dict[UUID, int]]:
+    """The lines that facts, and what was said of their orders, speak of; and how many facts have changed each."""
+    said = (earlier for known in orders.values() for earlier in known)
+    wanted = list({key for fact in (*facts, *said) for key in lines_of(fact)})
     if not wanted:
-        return {}
-    return _states(
-        await tx.execute(
-            sa.text("SELECT CAST(state AS text) AS state FROM line WHERE id = ANY(:ids)"), {"ids": wanted}
-        )
-    )
-
-
-async def _live(tx: Tx, day: date) -> dict[UUID, LineState]:
-    """Lines that earn something on a day, in the order of their ids."""
-    rows = await tx.execute(
-        sa.text(
-            "SELECT CAST(state AS text) AS state FROM line "
-            "WHERE live_until >= :day AND starts_on <= :day ORDER BY agency, id"
-        ),
-        {"day": day},
-    )
-    return await asyncio.to_thread(_states, rows.all())
+        return {}, {}
+    rows = (
+        await tx.execute(sa.text("SELECT id, state, changes FROM line WHERE id = ANY(:ids)"), {"ids": wanted})
+    ).all()
+    return {row.id: _STATE.decode(row.state) for row in rows}, {row.id: row.changes for row in rows}
 
 
 _STATE = msgspec.json.Decoder(LineState)
 
 
-def _states(rows: Iterable[Any]) -> dict[UUID, LineState]:
-    lines = [_STATE.decode(row.state) for row in rows]
-    return {line.id: line for line in lines}
+async def _orders(tx: Tx, facts: Iterable[Fact]) -> dict[UUID, list[base.OrderSigned]]:
+    """What was said before of the orders that facts name."""
+    wanted = {fact.order: fact.subject() for fact in facts if isinstance(fact, base.OrderSigned)}
+    found: dict[UUID, list[base.OrderSigned]] = {}
+    if wanted:
+        rows = await tx.execute(
+            sa.text(
+                "SELECT about, body FROM archive WHERE about = ANY(:orders) AND subject = ANY(:subjects) ORDER BY seq"
+            ),
+            {"orders": list(wanted), "subjects": sorted(set(wanted.values()))},
+        )
+        for row in rows:
+            fact: Any = contracts.decode(bytes(row.body))
+            found.setdefault(row.about, []).append(fact)
+    return found
 
 
 async def _rails(tx: Tx, facts: Iterable[Fact]) -> dict[UUID, str]:
-    disputes = contracts.payments.ChargebackOpened | contracts.payments.ChargebackClosed
+    """By which rail the money came that is disputed."""
+    disputes = payments.ChargebackOpened | payments.ChargebackClosed
     wanted = [fact.payment for fact in facts if isinstance(fact, disputes)]
     if not wanted:
         return {}
-    rows = await tx.execute(sa.text("SELECT id, rail FROM payment WHERE id = ANY(:ids)"), {"ids": wanted})
-    return {row.id: row.rail for row in rows}
+    rows = await tx.execute(
+        sa.text(
+            "SELECT document, split_part(account, ':', 2) AS rail FROM leg "
+            "WHERE document = ANY(:payments) AND account LIKE 'cash_in_transit:%'"
+        ),
+        {"payments": wanted},
+    )
+    return {row.document: row.rail for row in rows}
 
 
-def _worked_out(fact: Fact, recorded_at: datetime, books: Books) -> tuple[Outcome, Posted]:
-    """What a fact leads to, sealed. Raises Waits."""
-    outcome = RULES[type(fact)](fact, books)
-    entries = [entry_of(fact.id, recorded_at, draft) for draft in outcome.drafts]
-    return outcome, Posted(fact, recorded_at, entries, [sealed(entry) for entry in entries])
-
-
-def _makes_known(fact: Fact) -> bool:
-    return isinstance(fact, base.InvoiceOpened | contracts.payments.PaymentCaptured)
-
-
-_KNOWN = sa.text("SELECT fact_id, subject FROM archive WHERE fact_id = ANY(:ids)")
+def _made_known(fact: Fact) -> list[str]:
+    """What waiting facts wait for, and comes with this one."""
+    known: list[str] = []
+    if isinstance(fact, base.InvoiceOpened | base.OrderSigned | payments.PaymentCaptured):
+        known += (f"line:{key}" for key in lines_of(fact))
+    if isinstance(fact, payments.PaymentCaptured | payments.MoneyUnapplied):
+        known.append(f"payment:{fact.payment}")
+    return known

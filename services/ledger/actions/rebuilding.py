@@ -1,184 +1,162 @@
-"""Proving the books: recompute every hash and balance, and rebuild all of it from the archive to the same hashes."""
+"""Rebuilding: the archive is replayed beside the running books, which go on, and what came of it takes their place."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
 from services.ledger.actions.posting import apply, become_writer, reached
-from services.ledger.rules.lines import Leg, Part
-from services.ledger.rules.posting import DayReached
-from services.ledger.rules.sealing import Entry, outcome_of, sealed
+from services.ledger.actions.recognising import recognise
+from services.ledger.actions.storing import Posted, Source
+from services.ledger.rules.posting import VERSION, DayReached, RegimeChosen
+from services.ledger.tables.books import BOOKS, FUNCTIONS, books_ddl
 from shared import contracts
 from shared.calendar import local_day
 from shared.contracts import Fact
 from shared.db import Tx
 
 CHUNK = 500
-REBUILT = ("entry", "leg", "part", "rollup", "line", "payment", "reached")
-"""Tables that a rebuild empties and fills again; the archive and the chart of accounts are its sources and stay."""
+BESIDE = "beside"
 
 
 class Differs(Exception):
     """The books are not what the archive leads to; nothing was changed."""
 
 
-class Proof(msgspec.Struct, frozen=True):
-    """What a verification looked at and found; sound when `findings` is empty."""
+class Rebuilt(msgspec.Struct, frozen=True):
+    """What a rebuild came to."""
 
     facts: int
-    entries: int
-    legs: int
-    findings: tuple[str, ...]
+    differences: tuple[str, ...]
+    """Balances that are others by the rules of now; none where the hashes are the same."""
 
 
-async def rebuild(tx: Tx) -> int:
-    """Empty the books and replay the archive, as their owner; returns the number of facts.
+async def begin(tx: Tx) -> None:
+    """Make empty books beside the running ones, as their owner."""
+    await tx.execute(sa.text(f"DROP SCHEMA IF EXISTS {BESIDE} CASCADE"))
+    await tx.execute(sa.text(f"CREATE SCHEMA {BESIDE}"))
+    await tx.execute(sa.text(f"GRANT USAGE ON SCHEMA {BESIDE} TO ledger_worker, ledger_web"))
+    await _look_beside(tx)
+    for sql in books_ddl():
+        await tx.execute(sa.text(sql.replace(":", "\\:")))
 
-    Each fact must lead to the entries that the archive says, hash by hash. Raises Differs, and the transaction
-    leaves everything as it was.
+
+async def go_on(tx: Tx, *, repost: bool = False) -> int:
+    """Replay the next chunk of the archive beside; returns how many facts that were, 0 where none is left.
+
+    Each fact must lead to what the archive says, hash by hash. With `repost` all is booked by the rules of now.
+    Raises Differs.
     """
-    await become_writer(tx)
-    await tx.execute(sa.text(f"TRUNCATE {', '.join(REBUILT)}"))
+    await _look_beside(tx)
+    done = int(await tx.scalar(sa.text("SELECT coalesce(max(seq), 0) FROM archive")) or 0)
     count = 0
-    async for chunk in _archived(tx):
-        through = await reached(tx, local_day(chunk[0][1]))
-        posted, waiting = await apply(tx, [(fact, at) for fact, at, _ in chunk], through)
-        if waiting:
-            raise Differs(f"fact {waiting[0][0].id} {waiting[0][1]}")
-        for done, (fact, _, outcome) in zip(posted, chunk, strict=True):
-            if outcome_of(done.sealed()) != outcome:
+    async for chunk in _archived(tx, done):
+        posted = await _replay(tx, [source for source, _ in chunk], repost=repost)
+        for again, (source, digest) in zip(posted, chunk, strict=True):
+            if again.hash != digest and not repost:
                 raise Differs(
-                    f"fact {fact.id} ({fact.subject()}) leads to other entries than the archive says"
+                    f"fact {source.fact.id} ({source.fact.subject()}) leads to others than the archive says"
                 )
         count += len(chunk)
+        if count >= CHUNK:
+            break
     return count
 
 
-async def verify(tx: Tx) -> Proof:
-    """Recompute every hash, every entry's sum, every rollup and every decision of the archive."""
-    findings: list[str] = []
-    entries = legs = 0
-    async for entry, digest, count in _stored_entries(tx):
-        entries += 1
-        legs += len(entry.legs)
-        if sealed(entry) != digest:
-            findings.append(f"entry {entry.id}: its hash does not fit its fields")
-        if sum(leg.amount_vnd for leg in entry.legs) != 0 or len(entry.legs) != count:
-            findings.append(f"entry {entry.id}: it does not balance")
-    findings += [
-        f"rollup {row.agency} {row.account} {row.effective_on}: differs from its legs"
-        for row in await tx.execute(_ROLLUPS)
+async def _replay(tx: Tx, sources: list[Source], *, repost: bool) -> list[Posted]:
+    if repost:
+        sources = [source._replace(rules=VERSION) for source in sources]
+    day = await reached(tx, local_day(sources[0].recorded_at))
+    if isinstance(sources[0].fact, DayReached):
+        return [await recognise(tx, sources[0])]
+    posted, waiting = await apply(tx, sources, day)
+    if waiting:
+        raise Differs(f"fact {waiting[0][0].id} {waiting[0][1]}")
+    return posted
+
+
+async def swap(tx: Tx, *, repost: bool = False) -> Rebuilt:
+    """Replay what came meanwhile, and let the rebuilt books take the place of the running ones.
+
+    Posting waits for the end of the transaction, and so does, for the moment of the swap, who reads. Raises Differs.
+    """
+    await become_writer(tx)
+    while await go_on(tx, repost=repost):
+        pass
+    facts = int(await tx.scalar(sa.text("SELECT count(*) FROM archive")) or 0)
+    differences = [
+        f"{r.agency} {r.account} {r.month}: {r.before} → {r.after}" for r in await tx.execute(_DIFFERENCES)
     ]
-    findings += [f"fact {key}: its entries are not what was decided" for key in await _undecided(tx)]
-    facts = await tx.scalar(sa.text("SELECT count(*) FROM archive"))
-    return Proof(int(facts or 0), entries, legs, tuple(findings))
+    await tx.execute(sa.text("SET LOCAL search_path = public"))
+    for table in BOOKS:
+        await tx.execute(sa.text(f"DROP TABLE public.{table} CASCADE"))
+    for function in FUNCTIONS:
+        await tx.execute(sa.text(f"DROP FUNCTION public.{function}"))
+    tables = await tx.scalars(sa.text(_TABLES))
+    for table in [*tables]:
+        await tx.execute(sa.text(f"ALTER TABLE {BESIDE}.{table} SET SCHEMA public"))
+    for function in FUNCTIONS:
+        await tx.execute(sa.text(f"ALTER FUNCTION {BESIDE}.{function} SET SCHEMA public"))
+    await tx.execute(sa.text(f"DROP SCHEMA {BESIDE}"))
+    return Rebuilt(facts, tuple(differences))
 
 
-async def _archived(tx: Tx) -> AsyncIterator[list[tuple[Fact, datetime, bytes]]]:
-    """The archive in its order, in chunks; a day reached stands alone, as it did when it was posted."""
-    after = 0
-    while True:
-        rows = (
-            await tx.execute(
-                sa.text(
-                    "SELECT seq, body, recorded_at, outcome FROM archive WHERE seq > :after ORDER BY seq LIMIT :n"
-                ),
-                {"after": after, "n": CHUNK},
-            )
-        ).all()
-        if not rows:
-            return
-        after = rows[-1].seq
-        chunk: list[tuple[Fact, datetime, bytes]] = []
-        for row in rows:
-            fact = read(bytes(row.body))
-            alone = isinstance(fact, DayReached)
-            if alone and chunk:
-                yield chunk
-                chunk = []
-            chunk.append((fact, row.recorded_at, bytes(row.outcome)))
-            if alone:
-                yield chunk
-                chunk = []
-        if chunk:
+async def give_up(tx: Tx) -> None:
+    """Drop what was rebuilt so far; the running books were never touched."""
+    await tx.execute(sa.text(f"DROP SCHEMA IF EXISTS {BESIDE} CASCADE"))
+
+
+_TABLES = (
+    "SELECT relname FROM pg_class WHERE relnamespace = CAST('beside' AS regnamespace) AND relkind IN ('r', 'p') "
+    "ORDER BY relname"
+)
+_MONTHLY = """
+    SELECT agency, account, date_trunc('month', belongs_on)::date AS month, sum(debit_vnd - credit_vnd) AS vnd
+    FROM {schema}.rollup GROUP BY 1, 2, 3
+"""
+_DIFFERENCES = sa.text(
+    "SELECT agency, account, month, coalesce(b.vnd, 0) AS before, coalesce(a.vnd, 0) AS after "  # noqa: S608 - ours
+    f"FROM ({_MONTHLY.format(schema='public')}) AS b FULL JOIN ({_MONTHLY.format(schema=BESIDE)}) AS a "
+    "USING (agency, account, month) WHERE coalesce(a.vnd, 0) <> coalesce(b.vnd, 0) ORDER BY month, agency, account"
+)
+
+
+async def _look_beside(tx: Tx) -> None:
+    await tx.execute(sa.text(f"SET LOCAL search_path = {BESIDE}, public"))
+
+
+async def _archived(tx: Tx, after: int) -> AsyncIterator[list[tuple[Source, bytes]]]:
+    """The next facts of the running archive; a day reached stands alone, as it did when it was posted."""
+    rows = await tx.execute(
+        sa.text(
+            "SELECT body, recorded_at, rules, hash FROM public.archive WHERE seq > :after ORDER BY seq LIMIT :n"
+        ),
+        {"after": after, "n": CHUNK},
+    )
+    chunk: list[tuple[Source, bytes]] = []
+    for row in rows.all():
+        source = Source(read(bytes(row.body)), bytes(row.body), row.recorded_at, row.rules)
+        alone = isinstance(source.fact, DayReached)
+        if alone and chunk:
             yield chunk
+            chunk = []
+        chunk.append((source, bytes(row.hash)))
+        if alone:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 def read(body: bytes) -> Fact:
-    """Decode an archived fact: a published one, or a day that recognition reached."""
-    if msgspec.json.decode(body, type=_Tagged).type == DayReached.subject():
-        return msgspec.json.decode(body, type=DayReached)
-    return contracts.decode(body)
+    """Decode an archived fact: a published one, or one of the ledger's own."""
+    own = _OWN.get(msgspec.json.decode(body, type=_Tagged).type)
+    return msgspec.json.decode(body, type=own) if own else contracts.decode(body)
+
+
+_OWN: dict[str, Any] = {kind.subject(): kind for kind in (DayReached, RegimeChosen)}
 
 
 class _Tagged(msgspec.Struct):
     type: str
-
-
-_ENTRIES = sa.text(
-    "SELECT entry.*, l.accounts, l.streams, l.lines, l.amounts, p.parts FROM entry LEFT JOIN LATERAL (SELECT "
-    "array_agg(account ORDER BY n) AS accounts, array_agg(stream ORDER BY n) AS streams, "
-    "array_agg(line ORDER BY n) AS lines, array_agg(amount_vnd ORDER BY n) AS amounts "
-    "FROM leg WHERE leg.entry = entry.id) AS l ON true LEFT JOIN LATERAL (SELECT "
-    'json_agg(part ORDER BY stream COLLATE "C") AS parts FROM part WHERE part.entry = entry.id) AS p ON true '
-    "WHERE entry.id > CAST(:after AS uuid) ORDER BY id LIMIT :n"
-)
-_ROLLUPS = sa.text(
-    "SELECT agency, account, stream, effective_on FROM ("
-    "SELECT agency, account, stream, effective_on, sum(debit_vnd) AS debit, sum(credit_vnd) AS credit "
-    "FROM rollup GROUP BY agency, account, stream, effective_on) AS r FULL JOIN ("
-    "SELECT agency, account, stream, effective_on, sum(greatest(amount_vnd, 0)) AS debit, "
-    "sum(greatest(-amount_vnd, 0)) AS credit FROM leg GROUP BY agency, account, stream, effective_on) AS l "
-    "USING (agency, account, stream, effective_on) "
-    "WHERE r.debit IS DISTINCT FROM l.debit OR r.credit IS DISTINCT FROM l.credit LIMIT 100"
-)
-
-
-async def _stored_entries(tx: Tx) -> AsyncIterator[tuple[Entry, bytes, int]]:
-    after = "00000000-0000-0000-0000-000000000000"
-    while True:
-        rows = (await tx.execute(_ENTRIES, {"after": after, "n": CHUNK})).all()
-        if not rows:
-            return
-        after = str(rows[-1].id)
-        for row in rows:
-            yield _entry(row), bytes(row.hash), row.legs
-
-
-def _entry(row: Any) -> Entry:
-    sides = zip(row.accounts or (), row.streams or (), row.lines or (), row.amounts or (), strict=True)
-    return Entry(
-        id=row.id,
-        fact_id=row.fact_id,
-        agency=row.agency,
-        effective_on=row.effective_on,
-        recorded_at=row.recorded_at,
-        kind=row.kind,
-        reversal_of=row.reversal_of,
-        period=row.period,
-        legs=tuple(Leg(*side) for side in sides),
-        parts=tuple(
-            Part(p["stream"], tuple(UUID(line) for line in p["lines"]), tuple(p["amounts"]))
-            for p in row.parts or ()
-        ),
-    )
-
-
-async def _undecided(tx: Tx) -> list[str]:
-    """Facts whose stored entries, taken together, are not the ones that the archive says; order does not matter."""
-    return [
-        str(key)
-        for key in await tx.scalars(
-            sa.text(
-                "SELECT archive.fact_id FROM archive LEFT JOIN (SELECT fact_id, "
-                "sha256(string_agg(hash, ''::bytea ORDER BY id)) AS outcome FROM entry GROUP BY fact_id) AS e "
-                "ON e.fact_id = archive.fact_id WHERE archive.outcome <> coalesce(e.outcome, ''::bytea) "
-                "UNION ALL SELECT entry.fact_id FROM entry LEFT JOIN archive USING (fact_id) "
-                "WHERE archive.fact_id IS NULL LIMIT 100"
-            )
-        )
-    ]

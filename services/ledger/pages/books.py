@@ -131,18 +131,19 @@ async def show_line(
     """An invoice line: how it is earned, its balances, its entries, and the facts of its invoice."""
     found = await books.line(tx, line)
     wanted = journal.Wanted(line=line, limit=ON_A_PAGE, before=decode_cursor(cursor, journal.Place))
-    entries = page_of(await journal.entries(tx, [found.state.agency], wanted), ON_A_PAGE, journal.place)
+    entries = page_of(
+        await journal.entries(tx, [found.agency, found.payee], wanted), ON_A_PAGE, journal.place
+    )
     names = {a.code: a.name for a in await books.visible(tx)}
     return page(
         request,
         "ledger_line.html",
         nav=words.NAVIGATION,
         line=found,
-        state=found.state,
-        earn=type(found.state.earn).__name__,
+        earn=type(found.earn).__name__,
         rows=[entry_row(request, e, names) for e in entries.items],
         next=entries.next,
-        agency=names.get(found.state.agency, found.state.agency),
+        agency=names.get(found.agency, found.agency),
         facts=[(fact, pretty(fact.body)) for fact in found.facts],
         account_label=lambda name: words.account_label(request, name),
         stream_label=lambda name: words.stream_label(request, name),
@@ -155,6 +156,7 @@ def entry_row(request: Request, entry: journal.EntryItem, names: dict[str, str])
     return {
         **msgspec.structs.asdict(entry),
         "label": words.kind_label(request, entry.kind),
+        "voucher": f"{entry.year}/{entry.number}",
         "agency": names.get(entry.agency, entry.agency),
         "earned_vnd": -entry.amount_vnd or None,
     }

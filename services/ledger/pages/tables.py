@@ -60,10 +60,30 @@ async def export_entries(
         codes = await books.scope(tx, agency)
         found = [entry async for entry in journal.all_entries(tx, codes, wanted)]
     rows = (
-        (e.effective_on, e.recorded_at.isoformat(), e.agency, e.kind, e.amount_vnd, e.legs, e.id)
+        (
+            e.posted_on,
+            e.belongs_on,
+            e.recorded_at.isoformat(),
+            e.agency,
+            f"{e.year}/{e.number}",
+            e.kind,
+            e.amount_vnd,
+            e.legs,
+            e.id,
+        )
         for e in found
     )
-    heads = ("effective_on", "recorded_at", "agency", "kind", "amount_vnd", "legs", "entry")
+    heads = (
+        "posted_on",
+        "belongs_on",
+        "recorded_at",
+        "agency",
+        "number",
+        "kind",
+        "amount_vnd",
+        "legs",
+        "entry",
+    )
     return await as_csv("entries", heads, rows)
 
 

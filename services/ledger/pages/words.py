@@ -45,6 +45,7 @@ ACCOUNTS = {
     "deductions": N_("Giảm trừ doanh thu"),
     "fees": N_("Phí cổng thanh toán"),
     "suspense": N_("Tiền chờ xử lý"),
+    "unbilled_delivery": N_("Đã giao, chưa lập hoá đơn"),
     "customer_advances": N_("Khách hàng trả trước"),
     "unused_credits": N_("Còn nợ khách hàng"),
     "disputed_cash": N_("Tiền đang tranh chấp"),
@@ -59,8 +60,10 @@ ACCOUNTS = {
 
 KINDS = {
     "invoice": N_("Ghi nợ theo hợp đồng"),
+    "order": N_("Đơn đã ký"),
     "payment": N_("Thu tiền"),
-    "recognition": N_("Ghi nhận theo ngày"),
+    "day": N_("Ghi nhận trong ngày"),
+    "recognition": N_("Ghi nhận bổ sung"),
     "delivery": N_("Ghi nhận theo giao hàng"),
     "credit": N_("Giảm trừ, hoàn dịch vụ"),
     "moved": N_("Đổi ngày ghi nhận"),

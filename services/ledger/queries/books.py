@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 
-from services.ledger.rules.lines import LineState, earning_legs
+from services.ledger.rules.lines import LineState, earning_legs, last_position, running_days
 from shared import agencies, clock
 from shared.calendar import local_day, start_of
+from shared.contracts.base import FIRST, LAST, Earn
 from shared.db import Tx, seen
 from shared.errors import NotFound
 
@@ -49,6 +50,11 @@ class LegItem(msgspec.Struct, frozen=True):
     stream: str
     line: UUID | None
     amount_vnd: int
+    party: UUID | None = None
+    document: UUID | None = None
+    due_on: date | None = None
+    quantity: int | None = None
+    reference: str = ""
 
 
 class PartItem(msgspec.Struct, frozen=True):
@@ -74,11 +80,16 @@ class EntryPage(msgspec.Struct, frozen=True):
     id: UUID
     fact_id: UUID
     agency: str
-    effective_on: date
+    year: int
+    number: int
+    """Without gaps in the agency's book of the year."""
+    belongs_on: date
+    posted_on: date
     recorded_at: datetime
     kind: str
     reversal_of: UUID | None
-    period: date
+    rules: int
+    """The version of the rules by which it was booked."""
     hash: str
     legs: list[LegItem]
     legs_count: int
@@ -89,11 +100,28 @@ class EntryPage(msgspec.Struct, frozen=True):
     fact: FactItem | None
 
 
-class LinePage(msgspec.Struct, frozen=True):
-    """An invoice line: how it is earned, its balances, and the facts of its invoice."""
+class LinePage(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice line as it stands today: how it is earned, its balances, and the facts of its invoice."""
 
     id: UUID
-    state: LineState
+    agency: str
+    payee: str
+    """Whose invoice it is on; the two owe each other where they differ."""
+    seller: str
+    stream: str
+    collect: Literal["promised", "prepaid", "on_terms"]
+    invoice: UUID | None
+    party: UUID | None
+    due_on: date | None
+    earn: Earn | None
+    gross_vnd: int
+    net_vnd: int
+    """In the books: of the invoice on terms, or of the prepaid money."""
+    vat_vnd: int
+    earned_vnd: int
+    paid_vnd: int
+    credited_vnd: int
+    delivered: int
     balances: list[LegItem]
     facts: list[FactItem]
 
@@ -129,17 +157,17 @@ async def living(tx: Tx, agency: str = "") -> list[str]:
 _SUMS = """
 SELECT account, sum(debit) AS debit, sum(credit) AS credit FROM (
     SELECT account, sum(debit_vnd) AS debit, sum(credit_vnd) AS credit FROM rollup
-    WHERE agency = ANY(:agencies) AND effective_on <= :on AND recorded_on < :recorded_on GROUP BY account
+    WHERE agency = ANY(:agencies) AND posted_on <= :on AND recorded_on < :recorded_on GROUP BY account
     UNION ALL
     SELECT leg.account, sum(greatest(leg.amount_vnd, 0)), sum(greatest(-leg.amount_vnd, 0))
-    FROM entry JOIN leg ON leg.entry = entry.id
-    WHERE entry.agency = ANY(:agencies) AND entry.effective_on <= :on
+    FROM entry JOIN leg ON leg.entry = entry.id AND leg.posted_on = entry.posted_on
+    WHERE entry.agency = ANY(:agencies) AND entry.posted_on <= :on
       AND entry.recorded_at >= :recorded_from AND entry.recorded_at <= :recorded_at GROUP BY leg.account
 ) AS parts GROUP BY account
 """
 _LATEST_SUMS = """
 SELECT account, sum(debit_vnd) AS debit, sum(credit_vnd) AS credit FROM rollup
-WHERE agency = ANY(:agencies) AND effective_on <= :on GROUP BY account
+WHERE agency = ANY(:agencies) AND posted_on <= :on GROUP BY account
 """
 _CODES = """
 SELECT account, code, name FROM account_code WHERE regime = coalesce(
@@ -181,34 +209,39 @@ async def entry(tx: Tx, key: UUID, account: str = "", limit: int = 500, parts_li
         raise NotFound("There is no such entry, or not for you.")
     legs = await tx.execute(
         sa.text(
-            "SELECT account, stream, line, amount_vnd FROM leg WHERE entry = :id "
-            "AND (:account = '' OR account = :account) ORDER BY n LIMIT :limit"
+            "SELECT account, stream, line, amount_vnd, party, document, due_on, quantity, reference FROM leg "
+            "WHERE entry = :id AND posted_on = :day AND (:account = '' OR account = :account) ORDER BY n LIMIT :limit"
         ),
-        {"id": key, "account": account, "limit": limit},
+        {"id": key, "day": row.posted_on, "account": account, "limit": limit},
     )
     parts = await tx.execute(
         sa.text(
             "SELECT stream, pair.line, pair.amount FROM part, unnest(lines, amounts) AS pair(line, amount) "
-            "WHERE entry = :id ORDER BY stream, pair.amount DESC LIMIT :limit"
+            "WHERE entry = :id AND posted_on = :day ORDER BY stream, pair.amount DESC LIMIT :limit"
         ),
-        {"id": key, "limit": parts_limit},
+        {"id": key, "day": row.posted_on, "limit": parts_limit},
     )
-    counted = sa.text("SELECT coalesce(sum(cardinality(lines)), 0) FROM part WHERE entry = :id")
+    counted = sa.text(
+        "SELECT coalesce(sum(cardinality(lines)), 0) FROM part WHERE entry = :id AND posted_on = :day"
+    )
     facts = await _facts(tx, "fact_id = :key", row.fact_id)
     return EntryPage(
         id=row.id,
         fact_id=row.fact_id,
         agency=row.agency,
-        effective_on=row.effective_on,
+        year=row.year,
+        number=row.number,
+        belongs_on=row.belongs_on,
+        posted_on=row.posted_on,
         recorded_at=row.recorded_at,
         kind=row.kind,
         reversal_of=row.reversal_of,
-        period=row.period,
+        rules=row.rules,
         hash=bytes(row.hash).hex(),
-        legs=[LegItem(leg.account, leg.stream, leg.line, leg.amount_vnd) for leg in legs],
+        legs=[LegItem(*leg) for leg in legs],
         legs_count=row.legs,
         parts=[PartItem(p.stream, p.line, p.amount) for p in parts],
-        parts_count=int(await tx.scalar(counted, {"id": key}) or 0),
+        parts_count=int(await tx.scalar(counted, {"id": key, "day": row.posted_on}) or 0),
         fact=facts[0] if facts else None,
     )
 
@@ -228,37 +261,56 @@ async def line(tx: Tx, key: UUID) -> LinePage:
     ).one_or_none()
     if row is None:
         raise NotFound("There is no such line, or not for you.")
-    state = msgspec.convert(row.state, LineState)
+    state = msgspec.json.decode(row.state, type=LineState)
+    now, today = last_position(state), local_day(clock.now())
+    return LinePage(
+        id=key,
+        agency=state.agency,
+        payee=state.payee,
+        seller=state.seller,
+        stream=state.stream,
+        collect="on_terms" if state.claim else "prepaid" if state.paid else "promised",
+        invoice=state.invoice,
+        party=state.party,
+        due_on=state.due_on,
+        earn=now.earn,
+        gross_vnd=state.gross_vnd,
+        net_vnd=now.net_vnd,
+        vat_vnd=now.vat_vnd,
+        earned_vnd=now.earned(today),
+        paid_vnd=now.paid_vnd,
+        credited_vnd=now.credited_net_vnd + now.credited_vat_vnd,
+        delivered=now.delivered,
+        balances=await _balances(tx, state),
+        facts=await _facts(tx, "about = :key", row.invoice) if row.invoice else [],
+    )
+
+
+async def _balances(tx: Tx, state: LineState) -> list[LegItem]:
+    """What the legs of a line and its parts of the daily entries come to, by account."""
     sums = await tx.execute(
         sa.text("SELECT account, sum(amount_vnd) AS amount FROM leg WHERE line = :id GROUP BY account"),
-        {"id": key},
+        {"id": state.id},
     )
     totals = {s.account: int(s.amount) for s in sums}
-    for leg in earning_legs(state.stream, key, await _earned_by_day(tx, state)):
-        totals[leg.account] = totals.get(leg.account, 0) + leg.amount_vnd
-    balances = [LegItem(a, state.stream, key, amount) for a, amount in sorted(totals.items()) if amount]
-    facts = await _facts(tx, "invoice = :key", row.invoice)
-    return LinePage(key, state, balances, facts)
-
-
-async def _earned_by_day(tx: Tx, state: LineState) -> int:
-    """What the daily entries earned for a line, out of their parts."""
-    if state.live_until is None:
-        return 0
-    found = await tx.scalar(
+    parts = await tx.execute(
         sa.text(
-            "SELECT sum(amounts[array_position(lines, CAST(:line AS uuid))]) FROM part WHERE agency = :agency "
-            "AND effective_on BETWEEN :since AND :until AND stream = :stream AND CAST(:line AS uuid) = ANY(lines)"
+            "SELECT counter, sum(amounts[array_position(lines, CAST(:line AS uuid))]) AS amount FROM part "
+            "WHERE agency = :agency AND posted_on BETWEEN :since AND :until AND stream = :stream "
+            "AND CAST(:line AS uuid) = ANY(lines) GROUP BY counter"
         ),
-        {
-            "line": state.id,
-            "agency": state.agency,
-            "stream": state.stream,
-            "since": state.booked_on,
-            "until": state.live_until,
-        },
+        {"line": state.id, "agency": state.agency, "stream": state.stream, **_span(state)},
     )
-    return int(found or 0)
+    for part in parts:
+        for leg in earning_legs(state.stream, state.id, int(part.amount), part.counter):
+            totals[leg.account] = totals.get(leg.account, 0) + leg.amount_vnd
+    return [LegItem(a, state.stream, state.id, amount) for a, amount in sorted(totals.items()) if amount]
+
+
+def _span(state: LineState) -> dict[str, date]:
+    """The days on which daily entries can have parts of a line."""
+    dates = running_days(state, FIRST, LAST)
+    return {"since": min(dates, default=LAST), "until": max(dates, default=FIRST)}
 
 
 async def _facts(tx: Tx, condition: str, key: UUID) -> list[FactItem]:

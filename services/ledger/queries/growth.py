@@ -55,14 +55,14 @@ class Growth(msgspec.Struct, frozen=True):
 
 _WINDOWS = """
 SELECT agency, stream, {sums} FROM rollup
-WHERE agency = ANY(:agencies) AND account = ANY(:accounts) AND effective_on BETWEEN :first AND :last
+WHERE agency = ANY(:agencies) AND account = ANY(:accounts) AND posted_on BETWEEN :first AND :last
   AND (:state_orders OR stream <> 'state_order')
 GROUP BY agency, stream
 """
 _MONTHS = """
-SELECT agency, stream, CAST(date_trunc('month', effective_on) AS date) AS month,
+SELECT agency, stream, CAST(date_trunc('month', posted_on) AS date) AS month,
        sum(credit_vnd - debit_vnd) AS amount FROM rollup
-WHERE agency = ANY(:agencies) AND account = ANY(:accounts) AND effective_on BETWEEN :first AND :last
+WHERE agency = ANY(:agencies) AND account = ANY(:accounts) AND posted_on BETWEEN :first AND :last
   AND (:state_orders OR stream <> 'state_order')
 GROUP BY agency, stream, month ORDER BY month, stream, agency
 """
@@ -123,7 +123,7 @@ async def _window_sums(
     """Sums by (agency, stream): current and base of each window in turn."""
     both = [span for window in spans for span in (window.current, window.base)]
     sums = ", ".join(
-        f"coalesce(sum(credit_vnd - debit_vnd) FILTER (WHERE effective_on BETWEEN :s{n} AND :e{n}), 0) AS w{n}"
+        f"coalesce(sum(credit_vnd - debit_vnd) FILTER (WHERE posted_on BETWEEN :s{n} AND :e{n}), 0) AS w{n}"
         for n in range(len(both))
     )
     values = {f"s{n}": span.start for n, span in enumerate(both)}

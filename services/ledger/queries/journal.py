@@ -18,55 +18,62 @@ class EntryItem(msgspec.Struct, frozen=True):
 
     id: UUID
     agency: str
-    effective_on: date
+    year: int
+    number: int
+    belongs_on: date
+    posted_on: date
     recorded_at: datetime
     kind: str
-    period: date
     legs: int
     amount_vnd: int
 
 
 _ENTRIES = """
-SELECT entry.id, entry.agency, entry.effective_on, entry.recorded_at, entry.kind, entry.period, entry.legs,
+SELECT entry.id, entry.agency, entry.year, entry.number, entry.belongs_on, entry.posted_on, entry.recorded_at,
+       entry.kind, entry.legs,
        found.amount_vnd
 FROM unnest(CAST(:agencies AS text[])) AS mine(code) CROSS JOIN LATERAL (
-    SELECT id AS entry, effective_on, NULL::bigint AS amount_vnd FROM entry
-    WHERE agency = mine.code AND effective_on BETWEEN :since AND :until
-      AND (effective_on, id) < (:before_on, CAST(:before_id AS uuid)) {filters}
-    ORDER BY effective_on DESC, id DESC LIMIT :limit
-) AS found JOIN entry ON entry.id = found.entry
-ORDER BY entry.effective_on DESC, entry.id DESC LIMIT :limit
+    SELECT id AS entry, posted_on, NULL::bigint AS amount_vnd FROM entry
+    WHERE agency = mine.code AND posted_on BETWEEN :since AND :until
+      AND (posted_on, id) < (:before_on, CAST(:before_id AS uuid)) {filters}
+    ORDER BY posted_on DESC, id DESC LIMIT :limit
+) AS found JOIN entry ON entry.id = found.entry AND entry.posted_on = found.posted_on
+ORDER BY entry.posted_on DESC, entry.id DESC LIMIT :limit
 """
 _ENTRIES_BY_LEG = """
-SELECT entry.id, entry.agency, entry.effective_on, entry.recorded_at, entry.kind, entry.period, entry.legs,
+SELECT entry.id, entry.agency, entry.year, entry.number, entry.belongs_on, entry.posted_on, entry.recorded_at,
+       entry.kind, entry.legs,
        found.amount_vnd
 FROM unnest(CAST(:agencies AS text[])) AS mine(code) CROSS JOIN LATERAL (
-    SELECT entry, effective_on, sum(amount_vnd) AS amount_vnd FROM leg
-    WHERE agency = mine.code AND effective_on BETWEEN :since AND :until
-      AND (effective_on, entry) < (:before_on, CAST(:before_id AS uuid)) {filters}
-    GROUP BY effective_on, entry ORDER BY effective_on DESC, entry DESC LIMIT :limit
-) AS found JOIN entry ON entry.id = found.entry
-ORDER BY entry.effective_on DESC, entry.id DESC LIMIT :limit
+    SELECT entry, posted_on, sum(amount_vnd) AS amount_vnd FROM leg
+    WHERE agency = mine.code AND posted_on BETWEEN :since AND :until
+      AND (posted_on, entry) < (:before_on, CAST(:before_id AS uuid)) {filters}
+    GROUP BY posted_on, entry ORDER BY posted_on DESC, entry DESC LIMIT :limit
+) AS found JOIN entry ON entry.id = found.entry AND entry.posted_on = found.posted_on
+ORDER BY entry.posted_on DESC, entry.id DESC LIMIT :limit
 """
 _ENTRIES_BY_LINE = """
-SELECT entry.id, entry.agency, entry.effective_on, entry.recorded_at, entry.kind, entry.period, entry.legs,
+SELECT entry.id, entry.agency, entry.year, entry.number, entry.belongs_on, entry.posted_on, entry.recorded_at,
+       entry.kind, entry.legs,
        found.amount_vnd
 FROM (
-    SELECT entry, sum(amount_vnd) FILTER (WHERE account IN ('revenue', 'in_kind_revenue')) AS amount_vnd
-    FROM leg WHERE line = CAST(:line AS uuid) GROUP BY entry
+    SELECT entry, posted_on, sum(amount_vnd) FILTER (WHERE account IN ('revenue', 'in_kind_revenue')) AS amount_vnd
+    FROM leg WHERE line = CAST(:line AS uuid) GROUP BY entry, posted_on
     UNION ALL
-    SELECT part.entry, -amounts[array_position(lines, CAST(:line AS uuid))] FROM part
+    SELECT part.entry, part.posted_on, -amounts[array_position(lines, CAST(:line AS uuid))] FROM part
     JOIN line ON line.id = CAST(:line AS uuid) AND part.agency = line.agency AND part.stream = line.stream
-    WHERE part.effective_on <= line.live_until AND CAST(:line AS uuid) = ANY(lines)
-      AND part.effective_on >= CAST(line.state->>'booked_on' AS date)
-) AS found JOIN entry ON entry.id = found.entry
-WHERE entry.agency = ANY(:agencies) AND entry.effective_on BETWEEN :since AND :until
-  AND (entry.effective_on, entry.id) < (:before_on, CAST(:before_id AS uuid))
-ORDER BY entry.effective_on DESC, entry.id DESC LIMIT :limit
+    WHERE CAST(:line AS uuid) = ANY(lines)
+) AS found JOIN entry ON entry.id = found.entry AND entry.posted_on = found.posted_on
+WHERE entry.agency = ANY(:agencies) AND entry.posted_on BETWEEN :since AND :until
+  AND (entry.posted_on, entry.id) < (:before_on, CAST(:before_id AS uuid))
+ORDER BY entry.posted_on DESC, entry.id DESC LIMIT :limit
 """
 _FILTERS = {"account": "AND account = :account", "stream": "AND stream = :stream"}
 _KNOWN = "AND recorded_at <= :known"
-_KNOWN_OF_LEG = "AND EXISTS (SELECT FROM entry WHERE entry.id = leg.entry AND entry.recorded_at <= :known)"
+_KNOWN_OF_LEG = (
+    "AND EXISTS (SELECT FROM entry WHERE entry.id = leg.entry AND entry.posted_on = leg.posted_on "
+    "AND entry.recorded_at <= :known)"
+)
 _WORD = re.compile(r"[a-z0-9_.:-]{0,64}")
 _LAST_ID = UUID(int=2**128 - 1)
 
@@ -74,12 +81,12 @@ _LAST_ID = UUID(int=2**128 - 1)
 class Place(NamedTuple):
     """Where an entry stands in the journal."""
 
-    effective_on: date
+    posted_on: date
     id: UUID
 
 
 def place(entry: EntryItem) -> Place:
-    return Place(entry.effective_on, entry.id)
+    return Place(entry.posted_on, entry.id)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,10 +149,12 @@ def _entry_item(row: Any) -> EntryItem:
     return EntryItem(
         id=row.id,
         agency=row.agency,
-        effective_on=row.effective_on,
+        year=row.year,
+        number=row.number,
+        belongs_on=row.belongs_on,
+        posted_on=row.posted_on,
         recorded_at=row.recorded_at,
         kind=row.kind,
-        period=row.period,
         legs=row.legs,
         amount_vnd=int(row.amount_vnd or 0),
     )

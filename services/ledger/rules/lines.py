@@ -1,216 +1,362 @@
-"""What the books hold of one invoice line, as a pure function of what happened to it.
+"""What the books hold of one invoice line on a day, as a pure function of its dated movements.
 
-An entry's legs are the difference of two positions, before and after a fact. Since a position depends only on sums
-and on dated credits, never on the order of arrival, facts may come in any order and the balances are the same.
+A line is signed, opened, moved, paid, delivered and credited, each on a local day. Its balances at the end of a day
+follow from what is dated until then, never from when it was heard: so facts may come in any order, and the books of
+each day are the same. An entry's legs are the difference of two such histories (`changes`).
 """
 
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from shared.contracts.base import Collect, Delivery, Earn, Line, OnDate, Stream
+from services.ledger.rules.earning import DAY, Plan, held
+from shared.calendar import days, local_day
+from shared.contracts.base import Delivery, Earn, OnDate, Period, Stream
 from shared.money import share
 
-DAY = timedelta(days=1)
+Key = tuple[str, str]
+"""(agency, account)"""
 
 
 class Leg(msgspec.Struct, frozen=True):
-    """One side of an entry: debit positive, credit negative, in đồng."""
+    """One side of an entry: debit positive, credit negative, in đồng; with what its source says of it."""
 
     account: str
     stream: str
     line: UUID | None
     amount_vnd: int
+    party: UUID | None = None
+    """Who owes or is owed."""
+    document: UUID | None = None
+    """The paper: an invoice, a payment, a refund, a settlement."""
+    due_on: date | None = None
+    quantity: int | None = None
+    """How much of the line's unit was delivered by it."""
+    reference: str = ""
+    """By what the rail or the bank knows the money."""
 
 
 class Part(msgspec.Struct, frozen=True):
     """How much each line earned of what a day's entry earned for a stream; keeps such an entry at a few legs."""
 
     stream: str
-    lines: tuple[UUID, ...]
-    amounts: tuple[int, ...]
+    counter: str
+    """The account against which it was earned."""
+    digest: bytes
+    """SHA-256 over each line's id and amount, in the order of the ids."""
+
+
+class Promise(msgspec.Struct, frozen=True, array_like=True):
+    """What a signed order said of the line at an instant; without a net it is promised no more."""
+
+    at: datetime
+    net_vnd: int | None
+    earn: Earn | None
+
+
+class Claim(msgspec.Struct, frozen=True, array_like=True):
+    """The invoice on terms: its tax point, and its split."""
+
+    at: datetime
+    net_vnd: int
+    vat_vnd: int
+
+
+class Said(msgspec.Struct, frozen=True, array_like=True):
+    """From when on the line is earned how: of all that was said, the last holds."""
+
+    at: datetime
+    earn: Earn
+
+
+class Paid(msgspec.Struct, frozen=True, array_like=True):
+    """What came on a day. VAT is due by prepaid money; what is paid on terms had its VAT by the invoice."""
+
+    on: date
+    prepaid: bool
+    amount_vnd: int
+    vat_vnd: int
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True):
+    """What was delivered on a day, less what of that day was taken back."""
+
+    on: date
+    quantity: int
 
 
 class Credit(msgspec.Struct, frozen=True, array_like=True):
-    """What was taken back of a line on a local day."""
+    """What was taken back of the line on a day."""
 
     on: date
     net_vnd: int
     vat_vnd: int
 
 
-class LineState(msgspec.Struct, frozen=True, kw_only=True):
-    """A line and everything that the ledger was told about it."""
+class LineState(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A line and everything that the ledger was told about it; movements are in the order of their days."""
 
     id: UUID
     agency: str
+    """Whose revenue it is."""
+    payee: str
+    """Whose invoice it is on: there the customer owes and pays."""
     seller: str
     """Who sold it; nobody else says what becomes of it."""
-    invoice: UUID
     stream: Stream
-    collect: Collect
-    net_vnd: int
-    vat_vnd: int
-    earn: Earn
-    billed: bool = False
-    """Whether the invoice of a line on terms has been opened; a prepaid line is in the books as far as it is paid."""
-    paid_vnd: int = 0
-    booked_on: date | None = None
-    """The first day on which the line is in the books; nothing is earned before it."""
-    delivered: int = 0
+    gross_vnd: int
+    """What was agreed; it stays, whatever the rate of VAT becomes."""
+    invoice: UUID | None = None
+    """None while it is promised alone."""
+    party: UUID | None = None
+    due_on: date | None = None
+    sold_as: Earn | None = None
+    """How it is earned as payments repeats it from the invoice."""
+    promised: tuple[Promise, ...] = ()
+    claim: Claim | None = None
+    said: tuple[Said, ...] = ()
+    paid: tuple[Paid, ...] = ()
+    delivered: tuple[Done, ...] = ()
     credits: tuple[Credit, ...] = ()
-    moved_at: datetime | None = None
-    """When it was last said that the line is earned on other days than its invoice says."""
+    through: date = date.min
+    """The last day on which what time alone earns is booked already, where that is later than the day reached."""
 
-    @property
-    def starts_on(self) -> date | None:
+
+def moving_days(line: LineState) -> set[date]:
+    """The days on which something happened to a line."""
+    found = {local_day(p.at) for p in line.promised}
+    found |= {local_day(s.at) for s in line.said}
+    if line.claim:
+        found.add(local_day(line.claim.at))
+    for each in (line.paid, line.delivered, line.credits):
+        found |= {movement.on for movement in each}
+    return found
+
+
+def running_days(line: LineState, first: date, last: date) -> set[date]:
+    """Days between two on which time alone may earn something, by whatever was said of the line."""
+    kinds = {line.sold_as, *(p.earn for p in line.promised), *(s.earn for s in line.said)}
+    found: set[date] = set()
+    for earn in kinds:
+        if isinstance(earn, OnDate) and first <= earn.on <= last:
+            found.add(earn.on)
+        elif isinstance(earn, Period):
+            found |= set(days(max(first, earn.start), min(last, earn.end)))
+    return found
+
+
+class Position(msgspec.Struct, frozen=True):
+    """How a line stands after some of its days; `earned` and `balances` say it of the days until the next one."""
+
+    line: LineState
+    net_vnd: int = 0
+    """In the books: of the invoice on terms, or of the prepaid money."""
+    vat_vnd: int = 0
+    basis_vnd: int = 0
+    """What is earned in all: the net in the books, or before anything is billed the net that is promised."""
+    paid_vnd: int = 0
+    delivered: int = 0
+    credited_net_vnd: int = 0
+    credited_vat_vnd: int = 0
+    taken_vnd: int = 0
+    """How much of the credits was not earned yet."""
+    earn: Earn | None = None
+    plan: Plan | None = None
+    """How time earns it, where it does."""
+
+    def moved(self, day: date) -> "Position":
+        """After all that happened on the next day on which something did."""
+        line, earn, plan = self.line, self._earn(day), self.plan
+        net, vat, basis = self._covered(day)
+        if earn != self.earn:
+            left = self.basis_vnd - self.taken_vnd
+            plan = None if earn is None or isinstance(earn, Delivery) else Plan.of(earn, left)
+        if plan:
+            plan = plan.grown(basis - self.basis_vnd)
+        credits_ = [c for c in line.credits if c.on <= day]
+        after = msgspec.structs.replace(
+            self,
+            net_vnd=net,
+            vat_vnd=vat,
+            basis_vnd=basis,
+            paid_vnd=sum(p.amount_vnd for p in line.paid if p.on <= day),
+            delivered=sum(d.quantity for d in line.delivered if d.on <= day),
+            credited_net_vnd=sum(c.net_vnd for c in credits_),
+            credited_vat_vnd=sum(c.vat_vnd for c in credits_),
+            earn=earn,
+            plan=plan,
+        )
+        return after.with_credits(day)
+
+    def with_credits(self, day: date) -> "Position":
+        """What the credits of a day take of what is not earned by its end."""
+        if self.plan is None:
+            taken = held(self.credited_net_vnd, self.basis_vnd - self.earned(day))
+            return msgspec.structs.replace(self, taken_vnd=taken)
+        today = [c.net_vnd for c in self.line.credits if c.on == day]
+        if not today:
+            return self
+        plan, taken = self.plan.cut(sum(today), day)
+        return msgspec.structs.replace(self, plan=plan, taken_vnd=self.taken_vnd + taken)
+
+    def earned(self, day: date) -> int:
+        """Net earned until the end of a day, which lies before the next one on which something happened."""
+        if self.line.stream == "pass_through" or self.basis_vnd == 0:
+            return 0
+        if self.plan is not None:
+            return self.plan.earned(day)
         if isinstance(self.earn, Delivery):
-            return None
-        return self.earn.on if isinstance(self.earn, OnDate) else self.earn.start
-
-    @property
-    def ends_on(self) -> date | None:
-        if isinstance(self.earn, Delivery):
-            return None
-        return self.earn.on if isinstance(self.earn, OnDate) else self.earn.end
-
-    @property
-    def live_until(self) -> date | None:
-        """The last day on which passing time alone can earn something; None for a line earned by delivery."""
-        if self.ends_on is None or self.booked_on is None:
-            return None
-        return max(self.ends_on, self.booked_on)
-
-
-def new_line(line: Line, seller: str, invoice: UUID, collect: Collect) -> LineState:
-    return LineState(
-        id=line.id,
-        agency=line.agency,
-        seller=seller,
-        invoice=invoice,
-        stream=line.stream,
-        collect=collect,
-        net_vnd=line.net_vnd,
-        vat_vnd=line.vat_vnd,
-        earn=line.earn,
-    )
-
-
-def covered(line: LineState) -> tuple[int, int]:
-    """(net, VAT) of the line that are in the books: all once billed on terms, else the part that is paid.
-
-    VAT of a partial payment is cumulative, rounded down, so that full payment books exactly the line's VAT.
-    """
-    if line.collect == "on_terms":
-        return (line.net_vnd, line.vat_vnd) if line.billed else (0, 0)
-    gross = line.net_vnd + line.vat_vnd
-    if gross == 0:
-        return 0, 0
-    part = within(line.paid_vnd, gross)
-    vat = line.vat_vnd * part // gross
-    return part - vat, vat
-
-
-def within(amount: int, limit: int) -> int:
-    """The amount, but not beyond the limit and not on zero's other side."""
-    return max(0, min(amount, limit)) if limit >= 0 else min(0, max(amount, limit))
-
-
-def earned(line: LineState, at: date) -> tuple[int, int]:
-    """(earned until the end of a local day, credits taken out of what was not earned), both net in đồng.
-
-    Over a period: floor(A·d/N) cumulative, so the last day ends at exactly A. A credit stops what its day has not
-    earned; where it takes less than that, the rest is spread over the days that remain.
-    """
-    net, _ = covered(line)
-    if line.stream == "pass_through":
-        return 0, within(sum(c.net_vnd for c in line.credits), net)
-    if isinstance(line.earn, Delivery):
-        done = share(net, max(0, line.delivered), line.earn.quantity)
-        return done, within(sum(c.net_vnd for c in line.credits), net - done)
-    return _earned_in_time(line, net, at)
-
-
-def _earned_in_time(line: LineState, net: int, at: date) -> tuple[int, int]:
-    start, end = line.starts_on, line.ends_on
-    if start is None or end is None:
-        raise TypeError("A line earned by delivery has no dates.")
-    base, amount, since, taken = 0, net, start, 0
-    found: int | None = None
-    for day in sorted({credit.on for credit in line.credits}):
-        if found is None and at <= day:
-            found = base + spread(amount, since, end, at)
-        gone = base + spread(amount, since, end, day)
-        rest = base + amount - gone
-        take = within(sum(c.net_vnd for c in line.credits if c.on == day), rest)
-        taken += take
-        base, amount, since = gone, rest - take, max(day + DAY, start)
-    if found is None:
-        found = base + spread(amount, since, end, at)
-    early = line.booked_on is None or at < line.booked_on
-    return (0 if early else found), taken
-
-
-def spread(amount: int, start: date, end: date, at: date) -> int:
-    """floor(A·d/N) after day d of N; the last day ends at exactly A."""
-    if at < start:
+            return share(self.basis_vnd, max(0, self.delivered), self.earn.quantity)
         return 0
-    if at >= end:
-        return amount
-    return share(amount, (at - start).days + 1, (end - start).days + 1)
+
+    @property
+    def counted(self) -> int:
+        """How much of the line's unit is delivered and earned."""
+        return self.delivered if self.basis_vnd and isinstance(self.earn, Delivery) else 0
+
+    @property
+    def counter(self) -> str:
+        """Against what revenue is earned: before a line is billed or paid, it is what will be billed."""
+        return "unbilled_delivery" if self.net_vnd == 0 and self.vat_vnd == 0 else "deferred_revenue"
+
+    def balances(self, day: date) -> dict[Key, int]:
+        """Balances by agency and account; they sum to minus what was paid, whose cash its own fact books."""
+        line, earned = self.line, self.earned(day)
+        credited = self.credited_net_vnd + self.credited_vat_vnd
+        sale = {"output_vat": self.credited_vat_vnd - self.vat_vnd}
+        if line.stream == "pass_through":
+            sale["pass_through"] = self.credited_net_vnd - self.net_vnd
+        else:
+            sale[self.counter] = earned + self.taken_vnd - self.net_vnd
+            sale["deductions"] = self.credited_net_vnd - self.taken_vnd
+            sale |= _revenue(line.stream, earned)
+        gross = self.net_vnd + self.vat_vnd
+        open_vnd = gross - self.paid_vnd - credited
+        advances = max(0, self.paid_vnd - gross)
+        found = {(line.agency, account): amount for account, amount in sale.items()}
+        if line.agency != line.payee:
+            owed = sum(sale.values())
+            found[line.agency, f"due_from:{line.payee}"] = -owed
+            found[line.payee, f"due_to:{line.agency}"] = owed
+        claim = (line.payee, "barter_clearing" if line.stream == "sponsorship.in_kind" else "receivable")
+        found[claim] = found.get(claim, 0) + max(0, open_vnd)
+        found[line.payee, "customer_advances"] = -advances
+        found[line.payee, "unused_credits"] = advances - max(0, -open_vnd)
+        return found
+
+    def _covered(self, day: date) -> tuple[int, int, int]:
+        """(net, VAT, basis) on a day."""
+        line = self.line
+        if line.claim and local_day(line.claim.at) <= day:
+            return line.claim.net_vnd, line.claim.vat_vnd, line.claim.net_vnd
+        prepaid = [p for p in line.paid if p.prepaid and p.on <= day]
+        came = sum(p.amount_vnd for p in prepaid)
+        if came:
+            gross, vat = held(came, line.gross_vnd), sum(p.vat_vnd for p in prepaid)
+            if gross != came:
+                vat = share(vat, abs(gross), abs(came))
+            return gross - vat, vat, gross - vat
+        promised = [p.net_vnd for p in line.promised if local_day(p.at) <= day]
+        return 0, 0, (promised[-1] or 0) if promised else 0
+
+    def _earn(self, day: date) -> Earn | None:
+        line = self.line
+        said = [s.earn for s in line.said if local_day(s.at) <= day]
+        if said:
+            return said[-1]
+        if line.sold_as is not None and any(p.on <= day for p in line.paid):
+            return line.sold_as
+        promised = [p.earn for p in line.promised if p.earn is not None and local_day(p.at) <= day]
+        return promised[-1] if promised else None
 
 
-def booked(line: LineState) -> dict[str, int]:
-    """Balances by account that a line has without its earning; they sum to minus what was paid."""
-    net, vat = covered(line)
-    _, taken = earned(line, date.max)
-    credited = sum(c.net_vnd for c in line.credits)
-    credited_vat = sum(c.vat_vnd for c in line.credits)
-    if line.collect == "on_terms":
-        open_vnd = net + vat - line.paid_vnd - credited - credited_vat
-        advances = max(0, line.paid_vnd - net - vat)
-        unused = max(0, -open_vnd) - advances
-        claim = max(0, open_vnd)
-    else:
-        claim, advances, unused = 0, line.paid_vnd - net - vat, credited + credited_vat
-    balances = {
-        "output_vat": credited_vat - vat,
-        "barter_clearing" if line.stream == "sponsorship.in_kind" else "receivable": claim,
-        "customer_advances": -advances,
-        "unused_credits": -unused,
-    }
-    if line.stream == "pass_through":
-        balances["pass_through"] = credited - net
-    else:
-        balances["deferred_revenue"] = taken - net
-        balances["deductions"] = credited - taken
-    return balances
+def _revenue(stream: str, earned_vnd: int) -> dict[str, int]:
+    """Revenue of what is earned. In kind, the matching cost goes with it, and is shown beside, never inside."""
+    if stream != "sponsorship.in_kind":
+        return {"revenue": -earned_vnd}
+    return {"in_kind_revenue": -earned_vnd, "in_kind_cost": earned_vnd, "barter_clearing": -earned_vnd}
 
 
-def booking_legs(before: LineState | None, after: LineState) -> list[Leg]:
-    """Legs by which a fact moves a line's balances, its earning left aside."""
-    old = booked(before) if before else {}
-    new = booked(after)
-    return [
-        Leg(account, after.stream, after.id, new[account] - old.get(account, 0))
-        for account in new
-        if new[account] != old.get(account, 0)
-    ]
-
-
-def earning_legs(stream: str, line: UUID | None, amount_vnd: int) -> list[Leg]:
-    """Legs that earn an amount: deferred revenue becomes revenue. In kind, the matching cost goes with it."""
+def earning_legs(stream: str, line: UUID | None, amount_vnd: int, counter: str) -> list[Leg]:
+    """Legs that earn an amount: what is deferred, or will be billed, becomes revenue."""
     if amount_vnd == 0:
         return []
-    if stream != "sponsorship.in_kind":
-        return [
-            Leg("deferred_revenue", stream, line, amount_vnd),
-            Leg("revenue", stream, line, -amount_vnd),
-        ]
-    return [
-        Leg("deferred_revenue", stream, line, amount_vnd),
-        Leg("in_kind_revenue", stream, line, -amount_vnd),
-        Leg("in_kind_cost", stream, line, amount_vnd),
-        Leg("barter_clearing", stream, line, -amount_vnd),
-    ]
+    legs = [Leg(counter, stream, line, amount_vnd)]
+    return legs + [Leg(account, stream, line, vnd) for account, vnd in _revenue(stream, amount_vnd).items()]
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """What a day's balances of a line change by; `earned_vnd` of it is earned, by `quantity`, against `counter`."""
+
+    on: date
+    balances: Mapping[Key, int]
+    earned_vnd: int
+    quantity: int
+    counter: str
+
+
+class _Stand(NamedTuple):
+    """How a line stands at the end of a day."""
+
+    balances: Mapping[Key, int] = {}
+    earned_vnd: int = 0
+    quantity: int = 0
+    counter: str = ""
+
+    def since(self, before: "_Stand") -> "_Stand":
+        keys = dict.fromkeys((*self.balances, *before.balances))
+        moved = {key: self.balances.get(key, 0) - before.balances.get(key, 0) for key in keys}
+        earned, quantity = self.earned_vnd - before.earned_vnd, self.quantity - before.quantity
+        return _Stand(moved, earned, quantity, self.counter)
+
+
+def changes(before: LineState | None, after: LineState, first: date, reached: date) -> list[Moved]:
+    """The difference of two histories by day, from the first day on which they may differ.
+
+    Of the old one is booked what is dated until it is through; the new one is booked until `after.through`.
+    """
+    through, was_through = max(reached, after.through), max(reached, before.through) if before else reached
+    # What time alone earned since is booked on its own days, before the day on which something else happens.
+    first = min(first, was_through + DAY)
+    dates = sorted({day for line in (before, after) if line for day in _dates(line, first, through)})
+    old = _history(before, dates, was_through)
+    new = _history(after, dates, through)
+    found, ahead = [], _Stand()
+    for day, was, now in zip(dates, old, new, strict=True):
+        differs = now.since(was)
+        moved = differs.since(ahead)
+        if any(moved.balances.values()):
+            found.append(Moved(day, moved.balances, moved.earned_vnd, moved.quantity, now.counter))
+        ahead = differs
+    return found
+
+
+def _dates(line: LineState, first: date, last: date) -> set[date]:
+    return {day for day in moving_days(line) if first <= day <= last} | running_days(line, first, last)
+
+
+def _history(line: LineState | None, dates: Sequence[date], through: date) -> list[_Stand]:
+    """How a line stands at the end of each day, as far as it is through."""
+    if line is None:
+        return [_Stand()] * len(dates)
+    position, moves = Position(line), sorted(moving_days(line))
+    found, n = [], 0
+    for day in dates:
+        at = min(day, through)
+        while n < len(moves) and moves[n] <= at:
+            position = position.moved(moves[n])
+            n += 1
+        stand = _Stand(position.balances(at), position.earned(at), position.counted, position.counter)
+        found.append(stand)
+    return found
+
+
+def last_position(line: LineState) -> Position:
+    """How a line stands after all that happened to it; time goes on earning by its plan."""
+    position = Position(line)
+    for day in sorted(moving_days(line)):
+        position = position.moved(day)
+    return position

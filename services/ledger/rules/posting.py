@@ -1,24 +1,15 @@
 """The rule table: each kind of fact as balanced legs over semantic accounts. Pure; a missing predecessor waits."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from services.ledger.rules.lines import (
-    DAY,
-    Credit,
-    Leg,
-    LineState,
-    Part,
-    booking_legs,
-    earned,
-    earning_legs,
-    new_line,
-)
-from shared.calendar import days, local_day
+from services.ledger.rules import telling
+from services.ledger.rules.lines import Leg, LineState, Part, changes, earning_legs
+from shared.calendar import local_day
 from shared.contracts import Fact, base, kinds, payments
 from shared.errors import Waits
 
@@ -29,31 +20,39 @@ class DayReached(Fact, frozen=True, kw_only=True, tag="ledger.day.reached.v1"):
     on: date
 
 
+class RegimeChosen(Fact, frozen=True, kw_only=True, tag="ledger.regime.chosen.v1"):
+    """From a day on an agency keeps another chart of accounts: a re-mapping, never a re-posting."""
+
+    since: date
+    regime: str
+
+
 class Draft(msgspec.Struct, frozen=True):
-    """An entry that a fact asks for; its legs sum to zero."""
+    """An entry that a fact asks for, of one agency and one day; its legs sum to zero."""
 
     kind: str
     agency: str
-    effective_on: date
+    belongs_on: date
     legs: tuple[Leg, ...]
     parts: tuple[Part, ...] = ()
 
 
 class Books(msgspec.Struct, frozen=True):
-    """What the rules may know: the lines that the facts name, rails of known payments, the day reached."""
+    """What the rules may know: the day reached, the lines that the facts name, rails of the payments that they name."""
 
-    through: date
+    reached: date
     lines: Mapping[UUID, LineState]
     rails: Mapping[UUID, str]
+    orders: Mapping[UUID, Sequence[base.OrderSigned]] = {}
+    """What was said of the orders that the facts name."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a fact leads to: entries, lines as they are now, and the payment that it made known."""
+    """What a fact leads to: entries, lines as they are now, and the rail of the payment that it made known."""
 
     drafts: tuple[Draft, ...] = ()
     lines: tuple[LineState, ...] = ()
-    payment: tuple[UUID, str, UUID] | None = None
-    """(payment, rail, invoice)"""
+    rails: tuple[tuple[UUID, str], ...] = ()
 
 
 MOST_DAYS = 40_000
@@ -66,7 +65,7 @@ class _Work:
     def __init__(self, books: Books) -> None:
         self.books = books
         self.days = 0
-        """How many days of lines were worked out so far."""
+        """How many days of lines were changed so far."""
         self.legs: dict[tuple[str, str, date], list[Leg]] = {}
         self.lines: dict[UUID, LineState] = {}
 
@@ -88,49 +87,51 @@ class _Work:
         self.legs.setdefault((kind, agency, on), []).extend(leg for leg in legs if leg.amount_vnd)
 
     def change(self, kind: str, before: LineState | None, after: LineState, on: date) -> None:
-        """Book a line's new state on a day, and what it has earned by it on each day until the one reached."""
-        self.add(kind, after.agency, on, *booking_legs(before, after))
-        if isinstance(after.earn, base.Delivery):
-            was = earned(before, on)[0] if before else 0
-            self.add(
-                "recognition" if kind != "delivery" else kind,
-                after.agency,
-                on,
-                *earning_legs(after.stream, after.id, earned(after, on)[0] - was),
-            )
-        else:
-            # Of a day that is not reached yet only what changed before it: the day itself comes with its own turn.
-            posted = 0
-            first = min(on, self.books.through)
-            self.days += (self.books.through - first).days
-            if self.days > MOST_DAYS:
-                raise ValueError(f"What it says of {on} changes more than {MOST_DAYS} days of its lines.")
-            for day in days(first, self.books.through):
-                owed = earned(after, day)[0] - (earned(before, day)[0] if before else 0)
-                self.add(
-                    "recognition",
-                    after.agency,
-                    max(on, day),
-                    *earning_legs(after.stream, after.id, owed - posted),
-                )
-                posted = owed
+        """Book what a line's new history differs by, on the days on which it does; the first of them is `on`."""
+        through = max(self.books.reached, after.through, on)
+        after = msgspec.structs.replace(after, through=through)
+        first = telling.first_day(before, after, on)
+        moved = changes(before, after, first, self.books.reached)
+        earns = kind if kind == "delivery" else "recognition"
+        self.days += len(moved)
+        if self.days > MOST_DAYS:
+            raise ValueError(f"What it says of {first} changes more than {MOST_DAYS} days of its lines.")
+        for each in moved:
+            earning = earning_legs(after.stream, after.id, each.earned_vnd, each.counter)
+            counted = (telling.counted(leg, each.quantity) for leg in earning)
+            self.add(earns, after.agency, each.on, *counted)
+            rest = dict(each.balances)
+            for leg in earning:
+                rest[after.agency, leg.account] -= leg.amount_vnd
+            for (agency, account), amount in rest.items():
+                self.add(kind, agency, each.on, telling.leg_of(after, account, amount))
         self.lines[after.id] = after
 
-    def outcome(self, payment: tuple[UUID, str, UUID] | None = None) -> Outcome:
+    def outcome(self, *rails: tuple[UUID, str]) -> Outcome:
         drafts = (Draft(*key, tuple(legs)) for key, legs in self.legs.items() if legs)
-        return Outcome(tuple(drafts), tuple(self.lines.values()), payment)
+        return Outcome(tuple(drafts), tuple(self.lines.values()), rails)
 
 
 def invoice_opened(fact: base.InvoiceOpened, books: Books) -> Outcome:
     """On terms: receivable against output VAT and deferred revenue. Prepaid: nothing before the money."""
     if fact.collect == "prepaid":
         return Outcome()
-    work, on = _Work(books), local_day(fact.occurred_at)
+    work = _Work(books)
     for line in fact.lines:
         before = work.line(line.id, fact.publisher())
-        known = before or new_line(line, fact.publisher(), fact.invoice, fact.collect)
-        after = msgspec.structs.replace(known, billed=True, booked_on=_first(before, on))
-        work.change("invoice", before, after, on)
+        after = telling.opened(before, line, fact)
+        work.change("invoice", before, after, local_day(fact.occurred_at))
+    return work.outcome()
+
+
+def order_signed(fact: base.OrderSigned, books: Books) -> Outcome:
+    """What is promised is earned as it is delivered, also before it is billed. A line that is left out is no more."""
+    work = _Work(books)
+    said = [known for known in books.orders.get(fact.order, ()) if type(known) is type(fact)]
+    said.append(fact)
+    for key in sorted({line.id for each in said for line in each.lines}):
+        before = work.line(key, fact.publisher())
+        work.change("order", before, telling.promised(before, key, said), local_day(fact.occurred_at))
     return work.outcome()
 
 
@@ -141,26 +142,16 @@ def payment_captured(fact: payments.PaymentCaptured, books: Books) -> Outcome:
     agency is booked there; the two owe each other. Money beyond the lines is in suspense.
     """
     work, on = _Work(books), local_day(fact.captured_at)
+    party = fact.buyer.id if fact.buyer else None
     cash = "suspense" if fact.from_suspense else f"cash_in_transit:{fact.rail}"
-    work.add("payment", fact.agency, on, Leg(cash, "", None, fact.amount_vnd))
+    money = Leg(cash, "", None, fact.amount_vnd, party, fact.payment, reference=fact.reference)
+    work.add("payment", fact.agency, on, money)
     for paid in fact.lines:
         before = work.line(paid.line.id, fact.seller)
-        known = before or new_line(paid.line, fact.seller, fact.invoice, fact.collect)
-        prepaid = known.collect == "prepaid"
-        after = msgspec.structs.replace(
-            known,
-            paid_vnd=known.paid_vnd + paid.amount_vnd,
-            booked_on=_first(before, on) if prepaid else known.booked_on,
-        )
-        if after.agency != fact.agency:
-            ours = Leg(f"due_to:{after.agency}", after.stream, after.id, -paid.amount_vnd)
-            theirs = Leg(f"due_from:{fact.agency}", after.stream, after.id, paid.amount_vnd)
-            work.add("payment", fact.agency, on, ours)
-            work.add("payment", after.agency, on, theirs)
-        work.change("payment", before, after, on)
+        work.change("payment", before, telling.paid(before, paid, fact), on)
     rest = fact.amount_vnd - sum(paid.amount_vnd for paid in fact.lines)
-    work.add("payment", fact.agency, on, Leg("suspense", "", None, -rest))
-    return work.outcome((fact.payment, fact.rail, fact.invoice))
+    work.add("payment", fact.agency, on, Leg("suspense", "", None, -rest, party, fact.payment))
+    return work.outcome((fact.payment, fact.rail))
 
 
 def delivery_recorded(fact: base.DeliveryRecorded, books: Books) -> Outcome:
@@ -176,58 +167,68 @@ def delivery_reversed(fact: base.DeliveryReversed, books: Books) -> Outcome:
 def _delivered(fact: base.DeliveryRecorded | base.DeliveryReversed, quantity: int, books: Books) -> Outcome:
     work = _Work(books)
     before = work.known(fact.line, fact.publisher())
-    after = msgspec.structs.replace(before, delivered=before.delivered + quantity)
-    work.change("delivery", before, after, fact.on)
+    work.change("delivery", before, telling.delivered(before, fact.on, quantity), fact.on)
     return work.outcome()
 
 
 def earning_moved(fact: base.EarningMoved, books: Books) -> Outcome:
-    """A line is earned on other days than its invoice said; what is earned by now follows. Waits for its line.
+    """A line is earned on other days than its invoice said, from this day on. Waits for its line.
 
     Of several moves the one that was said last holds, in whatever order they come.
     """
     work = _Work(books)
     before = work.known(fact.line, fact.publisher())
-    if before.moved_at is not None and before.moved_at >= fact.occurred_at:
-        return Outcome()
-    after = msgspec.structs.replace(before, earn=fact.earn, moved_at=fact.occurred_at)
-    work.change("moved", before, after, local_day(fact.occurred_at))
+    work.change("moved", before, telling.moved(before, fact), local_day(fact.occurred_at))
     return work.outcome()
 
 
 def credit_granted(fact: base.CreditGranted, books: Books) -> Outcome:
     """Unwind what is not earned, then deduct from revenue; VAT goes back at the line's own rate.
 
-    The customer's side falls from the receivable, or becomes an unused credit. Waits for its lines; what names a line
-    of another invoice is posted by nobody, as payments sends nothing back for it.
+    The customer's side falls from the receivable, or becomes an unused credit. Waits for its lines and their invoice;
+    what names a line of another invoice, or takes back more than was sold, is posted by nobody.
     """
     work, on = _Work(books), local_day(fact.occurred_at)
     for credited in fact.lines:
         before = work.known(credited.line, fact.publisher())
-        if before.invoice != fact.invoice:
-            raise ValueError(f"Line {before.id} is of invoice {before.invoice}, not of {fact.invoice}.")
-        credit = Credit(on, credited.net_vnd, credited.vat_vnd)
-        work.change("credit", before, msgspec.structs.replace(before, credits=(*before.credits, credit)), on)
+        if before.invoice is None:
+            raise Waits(f"line:{credited.line}")
+        work.change("credit", before, telling.credited(before, credited, fact), on)
     return work.outcome()
 
 
 def money_unapplied(fact: payments.MoneyUnapplied, books: Books) -> Outcome:
     """Money that fits no invoice lies in suspense, from the day on which it came."""
     pair = (
-        Leg(f"cash_in_transit:{fact.rail}", "", None, fact.amount_vnd),
-        Leg("suspense", "", None, -fact.amount_vnd),
+        Leg(
+            f"cash_in_transit:{fact.rail}",
+            "",
+            None,
+            fact.amount_vnd,
+            document=fact.payment,
+            reference=fact.reference,
+        ),
+        Leg("suspense", "", None, -fact.amount_vnd, document=fact.payment),
     )
-    return _simple(fact, books, "unapplied", pair, local_day(fact.captured_at))
+    return _simple(fact, books, "unapplied", pair, local_day(fact.captured_at), (fact.payment, fact.rail))
 
 
 def refund_completed(fact: payments.RefundCompleted, books: Books) -> Outcome:
     """Cash goes back: against the credit that the seller granted, or out of suspense where there was none."""
-    owed = "unused_credits" if fact.credit else "suspense"
-    pair = (
-        Leg(owed, "", None, fact.amount_vnd),
-        Leg(f"cash_in_transit:{fact.rail}", "", None, -fact.amount_vnd),
+    owed = (
+        Leg("unused_credits", "", None, fact.amount_vnd, document=fact.invoice)
+        if fact.credit
+        else Leg("suspense", "", None, fact.amount_vnd, document=fact.payment)
     )
-    return _simple(fact, books, "refund", pair)
+    cash = Leg(
+        f"cash_in_transit:{fact.rail}",
+        "",
+        None,
+        -fact.amount_vnd,
+        document=fact.refund,
+        reference=fact.reference,
+    )
+    return _simple(fact, books, "refund", (owed, cash))
 
 
 def chargeback_opened(fact: payments.ChargebackOpened, books: Books) -> Outcome:
@@ -243,11 +244,15 @@ def chargeback_closed(fact: payments.ChargebackClosed, books: Books) -> Outcome:
 
 def settlement_received(fact: payments.SettlementReceived, books: Books) -> Outcome:
     """Cash in transit arrives at the bank, less the rail's fee."""
+    amounts = {
+        "bank": fact.net_vnd,
+        "fees": fact.fee_vnd,
+        f"cash_in_transit:{fact.rail}": -fact.gross_vnd,
+        "suspense": fact.gross_vnd - fact.net_vnd - fact.fee_vnd,
+    }
     legs = (
-        Leg("bank", "", None, fact.net_vnd),
-        Leg("fees", "", None, fact.fee_vnd),
-        Leg(f"cash_in_transit:{fact.rail}", "", None, -fact.gross_vnd),
-        Leg("suspense", "", None, fact.gross_vnd - fact.net_vnd - fact.fee_vnd),
+        Leg(account, "", None, amount, document=fact.settlement, reference=fact.reference)
+        for account, amount in amounts.items()
     )
     return _simple(fact, books, "settlement", legs)
 
@@ -255,26 +260,6 @@ def settlement_received(fact: payments.SettlementReceived, books: Books) -> Outc
 def kept(_fact: Fact, _books: Books) -> Outcome:
     """Nothing to post: the fact is kept as a reference."""
     return Outcome()
-
-
-def day_reached(fact: DayReached, books: Books) -> Outcome:
-    """What the lines earned on one local day: an entry an agency, a pair of legs a stream, and each line's part."""
-    parts: dict[str, dict[str, list[tuple[UUID, int]]]] = {}
-    for line in books.lines.values():
-        amount = earned(line, fact.on)[0] - earned(line, fact.on - DAY)[0]
-        if amount:
-            parts.setdefault(line.agency, {}).setdefault(line.stream, []).append((line.id, amount))
-    return Outcome(tuple(_day_draft(agency, fact.on, streams) for agency, streams in parts.items()))
-
-
-def _day_draft(agency: str, on: date, streams: Mapping[str, list[tuple[UUID, int]]]) -> Draft:
-    legs: list[Leg] = []
-    parts: list[Part] = []
-    for stream, pairs in sorted(streams.items()):
-        lines, amounts = zip(*pairs, strict=True)
-        legs += earning_legs(stream, None, sum(amounts))
-        parts.append(Part(stream, lines, amounts))
-    return Draft("recognition", agency, on, tuple(legs), tuple(parts))
 
 
 Rule = Callable[[Any, Books], Outcome]
@@ -286,7 +271,7 @@ _RULES: dict[type[Fact], Rule] = {
     base.DeliveryRecorded: delivery_recorded,
     base.DeliveryReversed: delivery_reversed,
     base.EarningMoved: earning_moved,
-    base.OrderSigned: kept,
+    base.OrderSigned: order_signed,
     base.CreditGranted: credit_granted,
     payments.RefundCompleted: refund_completed,
     payments.RefundFailed: kept,
@@ -295,12 +280,18 @@ _RULES: dict[type[Fact], Rule] = {
     payments.SettlementReceived: settlement_received,
     payments.EinvoiceIssued: kept,
     payments.EinvoiceAdjusted: kept,
-    DayReached: day_reached,
+    RegimeChosen: kept,
 }
 RULES = {kind: rule for named, rule in _RULES.items() for kind in kinds(named)}
-"""By the very fact: what several sellers say alike has one rule."""
+"""By the very fact: what several sellers say alike has one rule. A day that is reached is `recognition`'s."""
 
-_FIRST = (base.InvoiceOpened, payments.PaymentCaptured)
+VERSIONS: dict[int, Mapping[type[Fact], Rule]] = {1: RULES}
+"""All rules by which something may be booked; one that is corrected is another version, and the old one stays."""
+
+VERSION = max(VERSIONS)
+"""By which facts are booked from now on; the archive keeps it beside each."""
+
+_FIRST = (base.InvoiceOpened, base.OrderSigned, payments.PaymentCaptured)
 _LAST = (base.CreditGranted, base.EarningMoved, payments.ChargebackClosed)
 
 
@@ -315,6 +306,8 @@ def lines_of(fact: Fact) -> list[UUID]:
     """The lines that a fact names."""
     if isinstance(fact, base.InvoiceOpened):
         return [line.id for line in fact.lines] if fact.collect == "on_terms" else []
+    if isinstance(fact, base.OrderSigned):
+        return [line.id for line in fact.lines]
     if isinstance(fact, payments.PaymentCaptured):
         return [paid.line.id for paid in fact.lines]
     if isinstance(fact, base.DeliveryRecorded | base.DeliveryReversed | base.EarningMoved):
@@ -324,14 +317,17 @@ def lines_of(fact: Fact) -> list[UUID]:
     return []
 
 
-def _first(line: LineState | None, on: date) -> date:
-    return min(line.booked_on, on) if line and line.booked_on else on
-
-
-def _simple(fact: Fact, books: Books, kind: str, legs: Iterable[Leg], on: date | None = None) -> Outcome:
+def _simple(
+    fact: Fact,
+    books: Books,
+    kind: str,
+    legs: Iterable[Leg],
+    on: date | None = None,
+    *rails: tuple[UUID, str],
+) -> Outcome:
     work = _Work(books)
     work.add(kind, fact.agency, on or local_day(fact.occurred_at), *legs)
-    return work.outcome()
+    return work.outcome(*rails)
 
 
 def _transit(payment: UUID, books: Books) -> str:
@@ -343,5 +339,8 @@ def _transit(payment: UUID, books: Books) -> str:
 def _disputed(
     fact: payments.ChargebackOpened | payments.ChargebackClosed, books: Books, to: str, of: str
 ) -> Outcome:
-    pair = (Leg(to, "", None, fact.amount_vnd), Leg(of, "", None, -fact.amount_vnd))
+    pair = (
+        Leg(to, "", None, fact.amount_vnd, document=fact.payment),
+        Leg(of, "", None, -fact.amount_vnd, document=fact.payment),
+    )
     return _simple(fact, books, "chargeback", pair)

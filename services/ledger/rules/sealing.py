@@ -1,87 +1,277 @@
-"""An entry's identity and hash: SHA-256 over the canonical, length-prefixed bytes of every field."""
+"""What proves the books: an entry's number and hash, and the chains that entries and archived facts stand in.
+
+A hash is SHA-256 over canonical bytes: fields of a fixed width as they are, in network order (an id, a day or an
+instant since 2000, an amount), those of any other with their length before them; so no two rows share their bytes.
+The database says the same bytes in SQL (`queries/proof.py`), and a program that has only an export can, too.
+"""
 
 import hashlib
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
+import struct
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import msgspec
 
-from services.ledger.rules.lines import Leg, Part
+from services.ledger.rules.lines import Leg, LineState, Part, last_position
 from services.ledger.rules.posting import Draft
-from shared.calendar import month_of
+
+FORMAT = 1
+"""Of the canonical bytes."""
+
+START = bytes(32)
+"""What stands for the hash before the first of a chain."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A posted entry. `period` is the month in whose books it stands."""
+    """A posted entry, numbered without gaps in its agency's book of a year."""
 
     id: UUID
     fact_id: UUID
+    seq: int
+    """Of its fact in the archive."""
     agency: str
-    effective_on: date
+    year: int
+    number: int
+    belongs_on: date
+    """The day that its reason is of."""
+    posted_on: date
+    """The day in whose books it stands: the first that was open."""
     recorded_at: datetime
     kind: str
     reversal_of: UUID | None
-    period: date
+    rules: int
+    before: bytes
+    """The hash of the entry before it in its book."""
     legs: tuple[Leg, ...]
     parts: tuple[Part, ...] = ()
 
 
-def entry_of(fact_id: UUID, recorded_at: datetime, draft: Draft) -> Entry:
-    """The entry that a fact leads to; the same fact always leads to the same id."""
-    name = f"{draft.agency}\0{draft.kind}\0{draft.effective_on}".encode()
-    tail = bytearray(hashlib.sha256(fact_id.bytes + name).digest()[:8])
-    tail[0] = (
-        0x80 | tail[0] & 0x3F
-    )  # RFC 9562 variant; the head keeps the fact's time, so that ids stay in order
+class Head(msgspec.Struct, frozen=True):
+    """How far a chain has come."""
+
+    number: int = 0
+    hash: bytes = START
+
+
+class Archived(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact as the archive keeps it, with the decision that was taken on it."""
+
+    seq: int
+    fact_id: UUID
+    subject: str
+    agencies: tuple[str, ...]
+    about: UUID | None
+    """The invoice or the order that it speaks of."""
+    body: bytes
+    recorded_at: datetime
+    rules: int
+    outcome: bytes
+    """SHA-256 over the hashes of its entries, in the order of their ids; empty for none."""
+    lines: bytes
+    """Each line that it changed: 16 bytes of its id, and 32 of the digest that its row has since."""
+    before: bytes
+
+
+def entry_id(fact_id: UUID, agency: str, kind: str, belongs_on: date) -> UUID:
+    """The same fact always leads to the same ids; the head keeps the fact's time, so that ids stay in order."""
+    tail = bytearray(hashlib.sha256(fact_id.bytes + f"{agency}\0{kind}\0{belongs_on}".encode()).digest()[:8])
+    tail[0] = 0x80 | tail[0] & 0x3F  # RFC 9562 variant
+    return UUID(bytes=fact_id.bytes[:8] + bytes(tail))
+
+
+def entry_of(
+    draft: Draft, *, fact_id: UUID, seq: int, recorded_at: datetime, rules: int, head: Head
+) -> Entry:
+    """A draft as the next entry after a head."""
     return Entry(
-        id=UUID(bytes=fact_id.bytes[:8] + bytes(tail)),
+        id=entry_id(fact_id, draft.agency, draft.kind, draft.belongs_on),
         fact_id=fact_id,
+        seq=seq,
         agency=draft.agency,
-        effective_on=draft.effective_on,
+        year=draft.belongs_on.year,
+        number=head.number + 1,
+        belongs_on=draft.belongs_on,
+        posted_on=draft.belongs_on,
         recorded_at=recorded_at,
         kind=draft.kind,
         reversal_of=None,
-        period=month_of(draft.effective_on),
+        rules=rules,
+        before=head.hash,
         legs=draft.legs,
         parts=draft.parts,
     )
 
 
-def canonical(entry: Entry) -> bytes:
-    """Every field in order, each with its length before it, so that no two entries share their bytes."""
+_HEAD = struct.Struct(">16s16sqiqiiqi32sii")
+_EPOCH = date(2000, 1, 1).toordinal()
+_EPOCH_AT = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_NOBODY = bytes(16)
+_NEVER, _UNCOUNTED = -(2**31), -(2**63)
+_LEG = struct.Struct(">16s16siqq")
+
+
+def entry_hash(entry: Entry) -> bytes:
+    """Over every field, its legs and its parts in their order."""
     fields = [
-        entry.id.bytes,
-        entry.fact_id.bytes,
-        entry.agency.encode(),
-        entry.effective_on.isoformat().encode(),
-        entry.recorded_at.astimezone(UTC).isoformat(timespec="microseconds").encode(),
-        entry.kind.encode(),
-        entry.reversal_of.bytes if entry.reversal_of else b"",
-        entry.period.isoformat().encode(),
-        str(len(entry.legs)).encode(),
+        _HEAD.pack(
+            entry.id.bytes,
+            entry.fact_id.bytes,
+            entry.seq,
+            entry.year,
+            entry.number,
+            _day(entry.belongs_on),
+            _day(entry.posted_on),
+            _instant(entry.recorded_at),
+            entry.rules,
+            entry.before,
+            len(entry.legs),
+            FORMAT,
+        ),
+        _text(entry.agency),
+        _text(entry.kind),
+        _id(entry.reversal_of),
     ]
     for leg in entry.legs:
+        due = _NEVER if leg.due_on is None else _day(leg.due_on)
+        quantity = _UNCOUNTED if leg.quantity is None else leg.quantity
         fields += (
-            leg.account.encode(),
-            leg.stream.encode(),
-            leg.line.bytes if leg.line else b"",
-            str(leg.amount_vnd).encode(),
+            _text(leg.account),
+            _text(leg.stream),
+            _id(leg.line),
+            _LEG.pack(_id(leg.party), _id(leg.document), due, quantity, leg.amount_vnd),
+            _text(leg.reference),
         )
     for part in entry.parts:
-        fields += (
-            part.stream.encode(),
-            b"".join(line.bytes for line in part.lines),
-            b"".join(amount.to_bytes(8, signed=True) for amount in part.amounts),
+        fields += (_text(part.stream), _text(part.counter), part.digest)
+    return hashlib.sha256(b"".join(fields)).digest()
+
+
+_ARCHIVED = struct.Struct(">q16s16sqi32s32si")
+
+
+def archive_hash(row: Archived) -> bytes:
+    """Over every column of the archive's row: one hash commits to all entries until then."""
+    return hashlib.sha256(
+        b"".join(
+            (
+                _ARCHIVED.pack(
+                    row.seq,
+                    row.fact_id.bytes,
+                    _id(row.about),
+                    _instant(row.recorded_at),
+                    row.rules,
+                    hashlib.sha256(row.body).digest(),
+                    row.before,
+                    FORMAT,
+                ),
+                _text(row.subject),
+                _text(",".join(row.agencies)),
+                _bytes(row.outcome),
+                _bytes(row.lines),
+            )
         )
-    return b"".join(len(field).to_bytes(4) + field for field in fields)
-
-
-def sealed(entry: Entry) -> bytes:
-    return hashlib.sha256(canonical(entry)).digest()
+    ).digest()
 
 
 def outcome_of(entries: Iterable[tuple[UUID, bytes]]) -> bytes:
-    """What the archive keeps of a fact's decision: one hash over its entries' hashes by id; empty for none."""
     joined = b"".join(digest for _, digest in sorted(entries))
     return hashlib.sha256(joined).digest() if joined else b""
+
+
+def part_digest(pairs: Iterable[tuple[UUID, int]]) -> bytes:
+    """Over each line's id and amount, in the order of the ids."""
+    joined = b"".join(line.bytes + amount.to_bytes(8, signed=True) for line, amount in sorted(pairs))
+    return hashlib.sha256(joined).digest()
+
+
+class LineColumns(msgspec.Struct, frozen=True, kw_only=True):
+    """A line as its row has it: what reports and recognition read, and the state that all of it follows from."""
+
+    id: UUID
+    agency: str
+    payee: str
+    seller: str
+    stream: str
+    invoice: UUID | None
+    party: UUID | None
+    due_on: date | None
+    counter: str
+    since: date | None
+    until: date | None
+    amount_vnd: int
+    """What time earns evenly from `since` to `until`."""
+    through: date
+    seq: int
+    """Of the fact that changed it last."""
+    changes: int
+    """How many facts have changed it."""
+    state: bytes
+
+
+_LINE = struct.Struct(">16s16s16siiiqiqi")
+
+
+def line_columns(line: LineState, seq: int, changes: int) -> LineColumns:
+    position = last_position(line)
+    plan = position.plan if position.basis_vnd and line.stream != "pass_through" else None
+    return LineColumns(
+        id=line.id,
+        agency=line.agency,
+        payee=line.payee,
+        seller=line.seller,
+        stream=line.stream,
+        invoice=line.invoice,
+        party=line.party,
+        due_on=line.due_on,
+        counter=position.counter,
+        since=plan.since if plan else None,
+        until=plan.end if plan else None,
+        amount_vnd=plan.amount_vnd if plan else 0,
+        through=line.through,
+        seq=seq,
+        changes=changes,
+        state=msgspec.json.encode(line),
+    )
+
+
+def line_digest(row: LineColumns) -> bytes:
+    days = (_NEVER if day is None else _day(day) for day in (row.due_on, row.since, row.until))
+    packed = _LINE.pack(
+        row.id.bytes,
+        _id(row.invoice),
+        _id(row.party),
+        *days,
+        row.amount_vnd,
+        _day(row.through),
+        row.seq,
+        row.changes,
+    )
+    words = (row.agency, row.payee, row.seller, row.stream, row.counter)
+    return hashlib.sha256(packed + b"".join(map(_text, words)) + _bytes(row.state)).digest()
+
+
+def archived_lines(rows: Sequence[LineColumns]) -> bytes:
+    """What the archive keeps of the lines that a fact changed."""
+    return b"".join(row.id.bytes + line_digest(row) for row in sorted(rows, key=lambda row: row.id))
+
+
+def _day(day: date) -> int:
+    return day.toordinal() - _EPOCH
+
+
+def _instant(at: datetime) -> int:
+    return (at - _EPOCH_AT) // _MICROSECOND
+
+
+def _id(key: UUID | None) -> bytes:
+    return key.bytes if key else _NOBODY
+
+
+def _text(value: str) -> bytes:
+    return _bytes(value.encode())
+
+
+def _bytes(value: bytes) -> bytes:
+    return len(value).to_bytes(4) + value

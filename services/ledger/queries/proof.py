@@ -1,0 +1,313 @@
+"""The proof of the books: all that a report reads is recomputed by the database, and held against what it derives from.
+
+The canonical bytes are those of `rules/sealing.py`, said in SQL; a test compares the two.
+"""
+
+import csv
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from services.ledger.rules.sealing import FORMAT
+from shared.db import Tx
+
+CHUNK = 20_000
+"""So many rows are proven in one statement, so that each ends well before the limit of statements."""
+
+CHART = Path(__file__).parents[1] / "chart.csv"
+
+MOST = 100
+"""So many findings of a kind are named; one is enough to know that the books are not sound."""
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What a verification looked at and found; sound when `findings` is empty."""
+
+    facts: int
+    entries: int
+    legs: int
+    findings: tuple[str, ...]
+
+
+_TEXT = "int4send(octet_length({0})) || convert_to({0}, 'UTF8')"
+_NOBODY = "'\\x00000000000000000000000000000000'::bytea"
+
+
+def _text(column: str) -> str:
+    return _TEXT.replace("{0}", column)
+
+
+def _id(column: str) -> str:
+    return f"coalesce(uuid_send({column}), {_NOBODY})"
+
+
+_LEG = " || ".join(
+    (
+        _text("l.account"),
+        _text("l.stream"),
+        _id("l.line"),
+        _id("l.party"),
+        _id("l.document"),
+        "coalesce(date_send(l.due_on), '\\x80000000'::bytea)",
+        "coalesce(int8send(l.quantity), '\\x8000000000000000'::bytea)",
+        "int8send(l.amount_vnd)",
+        _text("l.reference"),
+    )
+)
+_ENTRY = " || ".join(
+    (
+        "uuid_send(e.id)",
+        "uuid_send(e.fact_id)",
+        "int8send(e.seq)",
+        "int4send(e.year)",
+        "int8send(e.number)",
+        "date_send(e.belongs_on)",
+        "date_send(e.posted_on)",
+        "timestamptz_send(e.recorded_at)",
+        "int4send(e.rules)",
+        "e.before",
+        "int4send(e.legs)",
+        f"int4send({FORMAT})",
+        _text("e.agency"),
+        _text("e.kind"),
+        _id("e.reversal_of"),
+        "coalesce(l.bytes, ''::bytea)",
+        "coalesce(p.bytes, ''::bytea)",
+    )
+)
+_PAIRS = (
+    "SELECT sha256(string_agg(uuid_send(l) || int8send(a), ''::bytea ORDER BY l)) "
+    "FROM unnest(p.lines, p.amounts) AS pair(l, a)"
+)
+_PART = " || ".join(
+    (
+        _text("p.stream"),
+        _text("p.counter"),
+        f"({_PAIRS})",
+    )
+)
+_ENTRIES = sa.text(
+    f"""
+    WITH e AS MATERIALIZED (
+        SELECT * FROM entry WHERE posted_on BETWEEN :first AND :last AND id > :after AND id <= :until
+    ), l AS (
+        SELECT l.entry, l.posted_on, string_agg({_LEG}, ''::bytea ORDER BY l.n) AS bytes, count(*) AS legs,
+               sum(l.amount_vnd) AS total, min(l.agency) AS low, max(l.agency) AS high,
+               min(l.belongs_on) AS early, max(l.belongs_on) AS late
+        FROM leg AS l WHERE l.posted_on BETWEEN :first AND :last AND l.entry > :after AND l.entry <= :until
+        GROUP BY l.entry, l.posted_on
+    ), p AS (
+        SELECT p.entry, p.posted_on, string_agg({_PART}, ''::bytea ORDER BY p.stream COLLATE "C", p.counter COLLATE "C")
+                   AS bytes, count(*) AS parts, min(p.agency) AS low, max(p.agency) AS high
+        FROM part AS p WHERE p.posted_on BETWEEN :first AND :last AND p.entry > :after AND p.entry <= :until
+        GROUP BY p.entry, p.posted_on
+    ), proven AS (
+        SELECT coalesce(e.id, l.entry, p.entry) AS id, coalesce(l.legs, 0) AS legs, coalesce(p.parts, 0) AS parts,
+               e.hash IS NOT DISTINCT FROM sha256({_ENTRY}) AS fits,
+               coalesce(l.total, 0) = 0 AND coalesce(l.legs, 0) = e.legs
+                   AND coalesce(l.low, e.agency) = e.agency AND coalesce(l.high, e.agency) = e.agency
+                   AND coalesce(l.early, e.belongs_on) = e.belongs_on
+                   AND coalesce(l.late, e.belongs_on) = e.belongs_on
+                   AND coalesce(p.low, e.agency) = e.agency AND coalesce(p.high, e.agency) = e.agency AS whole
+        FROM e FULL JOIN l ON l.entry = e.id AND l.posted_on = e.posted_on
+        FULL JOIN p ON p.entry = e.id AND p.posted_on = e.posted_on
+    )
+    SELECT count(*) AS entries, sum(legs) AS legs, sum(parts) AS parts,
+           (array_agg(id) FILTER (WHERE NOT fits))[1:{MOST}] AS forged,
+           (array_agg(id) FILTER (WHERE fits AND whole IS NOT TRUE))[1:{MOST}] AS broken
+    FROM proven
+    """  # noqa: S608 - literals of ours
+)
+_MONTHS = sa.text(
+    "SELECT first, CAST(first + interval '1 month' - interval '1 day' AS date) AS last FROM ("
+    "SELECT to_date(right(inhrelid::regclass::text, 7), 'YYYY_MM') AS first FROM pg_inherits "
+    "WHERE inhparent = to_regclass('entry')) AS months ORDER BY 1"
+)
+_STORED = sa.text("SELECT (SELECT count(*) FROM leg) AS legs, (SELECT count(*) FROM part) AS parts")
+_NEXT = sa.text(
+    "SELECT id FROM entry WHERE posted_on BETWEEN :first AND :last AND id > :after ORDER BY id OFFSET :skip LIMIT 1"
+)
+_ZERO, _LAST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+_ARCHIVED = " || ".join(
+    (
+        "int8send(seq)",
+        "uuid_send(fact_id)",
+        _id("about"),
+        "timestamptz_send(recorded_at)",
+        "int4send(rules)",
+        "sha256(body)",
+        "before",
+        f"int4send({FORMAT})",
+        _text("subject"),
+        _text("array_to_string(agencies, ',')"),
+        "int4send(octet_length(outcome)) || outcome",
+        "int4send(octet_length(lines)) || lines",
+    )
+)
+_ARCHIVE = sa.text(
+    f"""
+    WITH chunk AS (
+        SELECT seq, fact_id, outcome, before, hash, hash = sha256({_ARCHIVED}) AS fits,
+               lag(hash) OVER (ORDER BY seq) AS last, lag(seq) OVER (ORDER BY seq) AS n
+        FROM archive WHERE seq > :after AND seq <= :until
+    ), decided AS (
+        SELECT fact_id, seq, sha256(string_agg(hash, ''::bytea ORDER BY id)) AS outcome FROM entry
+        WHERE seq > :after AND seq <= :until GROUP BY fact_id, seq
+    )
+    SELECT coalesce(a.seq, d.seq) AS seq, coalesce(a.fact_id, d.fact_id) AS fact_id,
+           CASE WHEN a.seq IS NULL THEN 'is not in the archive, and has entries'
+                WHEN NOT a.fits THEN 'is not what was archived: its hash does not fit its row'
+                WHEN a.outcome <> coalesce(d.outcome, ''::bytea) THEN 'has other entries than were decided'
+                ELSE 'does not follow the fact before it: one is missing, or they were swapped' END AS why
+    FROM chunk AS a FULL JOIN decided AS d ON d.seq = a.seq AND d.fact_id = a.fact_id
+    WHERE a.seq IS NULL OR NOT a.fits OR a.outcome <> coalesce(d.outcome, ''::bytea)
+       OR a.before <> coalesce(a.last, CAST(:hash AS bytea)) OR a.seq <> coalesce(a.n, :after) + 1
+    ORDER BY 1 LIMIT {MOST}
+    """  # noqa: S608 - literals of ours
+)
+_BOOKS = sa.text(
+    f"""
+    SELECT agency, year, number, 'does not follow the entry before it' AS why FROM (
+        SELECT agency, year, number, before,
+               lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER book AS last, row_number() OVER book AS n
+        FROM entry WINDOW book AS (PARTITION BY agency, year ORDER BY number)
+    ) AS chained WHERE before <> last OR number <> n
+    UNION ALL
+    SELECT coalesce(b.agency, e.agency), coalesce(b.year, e.year), coalesce(b.number, e.number),
+           'is not where the book ends' FROM book AS b
+    FULL JOIN (SELECT DISTINCT ON (agency, year) agency, year, number, hash FROM entry
+               ORDER BY agency, year, number DESC) AS e USING (agency, year)
+    WHERE (b.number, b.hash) IS DISTINCT FROM (e.number, e.hash)
+    LIMIT {MOST}
+    """  # noqa: S608 - a number of ours
+)
+_ROLLUPS = sa.text(
+    f"""
+    SELECT agency, account, posted_on, 'differs from its legs' AS why FROM rollup AS r FULL JOIN (
+        SELECT l.agency, l.account, l.stream, l.posted_on, l.belongs_on,
+               CAST(e.recorded_at AT TIME ZONE 'Asia/Ho_Chi_Minh' AS date) AS recorded_on,
+               sum(greatest(l.amount_vnd, 0)) AS debit, sum(greatest(-l.amount_vnd, 0)) AS credit
+        FROM leg AS l JOIN entry AS e ON e.id = l.entry AND e.posted_on = l.posted_on
+        GROUP BY 1, 2, 3, 4, 5, 6
+    ) AS l USING (agency, account, stream, posted_on, belongs_on, recorded_on)
+    WHERE (r.debit_vnd, r.credit_vnd) IS DISTINCT FROM (l.debit, l.credit) LIMIT {MOST}
+    """  # noqa: S608 - a number of ours
+)
+_LINE = " || ".join(
+    (
+        "uuid_send(id)",
+        _id("invoice"),
+        _id("party"),
+        "coalesce(date_send(due_on), '\\x80000000'::bytea)",
+        "coalesce(date_send(since), '\\x80000000'::bytea)",
+        "coalesce(date_send(until), '\\x80000000'::bytea)",
+        "int8send(amount_vnd)",
+        "date_send(through)",
+        "int8send(line.seq)",
+        "int4send(changes)",
+        *(_text(f"line.{name}") for name in ("agency", "payee", "seller", "stream", "counter", "state")),
+    )
+)
+# Each row is what the archive says that it was after some fact; and since all rows together have been changed as often
+# as the archive says in all, none of them is of an earlier time.
+_LINES = sa.text(
+    f"""
+    SELECT line.id, 'is not what its last fact made of it' AS why FROM line LEFT JOIN archive AS a ON a.seq = line.seq
+    WHERE position(uuid_send(line.id) || sha256({_LINE}) IN coalesce(a.lines, ''::bytea)) = 0 LIMIT {MOST}
+    """  # noqa: S608 - literals of ours
+)
+_CHANGES = sa.text(
+    "SELECT coalesce((SELECT sum(octet_length(lines) / 48) FROM archive), 0) AS said, "
+    "coalesce((SELECT sum(changes) FROM line), 0) AS stored"
+)
+_REACHED = sa.text(
+    """
+    SELECT r.day, said.day AS said FROM (SELECT max(day) AS day FROM reached) AS r, (
+        SELECT coalesce(
+            (SELECT CAST(convert_from(body, 'UTF8')::json->>'on' AS date) FROM archive
+             WHERE subject = 'ledger.day.reached.v1' ORDER BY seq DESC LIMIT 1),
+            (SELECT CAST(recorded_at AT TIME ZONE 'Asia/Ho_Chi_Minh' AS date) FROM archive ORDER BY seq LIMIT 1)
+        ) AS day
+    ) AS said WHERE r.day IS DISTINCT FROM said.day
+    """
+)
+
+
+async def verify(tx: Tx) -> Proof:
+    """Recompute every hash, chain, sum and derived row. It reads only, in statements that each end soon."""
+    findings: list[str] = []
+    entries = legs = parts = 0
+    async for row in _entry_chunks(tx):
+        entries, legs, parts = entries + row.entries, legs + int(row.legs or 0), parts + int(row.parts or 0)
+        findings += [f"entry {key}: its hash does not fit its fields" for key in row.forged or ()]
+        findings += [
+            f"entry {key}: it does not balance, or its legs are another's" for key in row.broken or ()
+        ]
+    stored = (await tx.execute(_STORED)).one()
+    if (legs, parts) != (stored.legs, stored.parts):
+        findings.append(
+            f"{stored.legs} legs and {stored.parts} parts are stored, {legs} and {parts} are of entries"
+        )
+    findings += [f"fact {row.fact_id} (number {row.seq}) {row.why}" async for row in _archive_findings(tx)]
+    findings += [f"entry {r.agency} {r.year}/{r.number} {r.why}" for r in await tx.execute(_BOOKS)]
+    findings += [f"rollup {r.agency} {r.account} {r.posted_on} {r.why}" for r in await tx.execute(_ROLLUPS)]
+    findings += [f"line {row.id} {row.why}" for row in await tx.execute(_LINES)]
+    changes = (await tx.execute(_CHANGES)).one()
+    if changes.said != changes.stored:
+        findings.append(f"lines were changed {changes.said} times, and the rows say {changes.stored}")
+    findings += [
+        f"the day reached is {row.day}, and the archive says {row.said}" for row in await tx.execute(_REACHED)
+    ]
+    findings += await _chart_findings(tx)
+    facts = await tx.scalar(sa.text("SELECT count(*) FROM archive"))
+    return Proof(int(facts or 0), entries, legs, tuple(findings))
+
+
+async def _entry_chunks(tx: Tx) -> AsyncIterator[Any]:
+    for month in (await tx.execute(_MONTHS)).all():
+        span, after = {"first": month.first, "last": month.last}, _ZERO
+        while after != _LAST:
+            until = await tx.scalar(_NEXT, {**span, "after": after, "skip": CHUNK - 1})
+            until = str(until) if until else _LAST
+            yield (await tx.execute(_ENTRIES, {**span, "after": after, "until": until})).one()
+            after = until
+
+
+async def _archive_findings(tx: Tx) -> AsyncIterator[Any]:
+    last = int(
+        await tx.scalar(
+            sa.text(
+                "SELECT greatest(max(a), max(e)) FROM (SELECT max(seq) AS a, NULL::bigint AS e "
+                "FROM archive UNION ALL SELECT NULL, max(seq) FROM entry) AS seqs"
+            )
+        )
+        or 0
+    )
+    for after in range(0, last, CHUNK):
+        known = await tx.scalar(sa.text("SELECT hash FROM archive WHERE seq = :seq"), {"seq": after})
+        values = {"after": after, "until": after + CHUNK, "hash": bytes(known or bytes(32))}
+        for row in await tx.execute(_ARCHIVE, values):
+            yield row
+
+
+async def _chart_findings(tx: Tx) -> list[str]:
+    """Codes are what was shipped, and regimes what somebody chose, which stands in the archive."""
+    with CHART.open(encoding="utf-8", newline="") as file:
+        shipped = {(r["regime"], r["account"], r["code"], r["name"]) for r in csv.DictReader(file)}
+    stored = await tx.execute(sa.text("SELECT regime, account, code, name FROM account_code"))
+    found = [
+        f"account code {row[0]} {row[1]} is not the one that was shipped"
+        for row in shipped ^ set(map(tuple, stored))
+    ]
+    chosen = sa.text(
+        "SELECT agency, since, regime FROM regime EXCEPT SELECT body->>'agency', CAST(body->>'since' AS date), "
+        "body->>'regime' FROM (SELECT convert_from(body, 'UTF8')::json AS body FROM archive "
+        "WHERE subject = 'ledger.regime.chosen.v1') AS said"
+    )
+    return found + [
+        f"regime of {r.agency} since {r.since}: nobody chose it" for r in await tx.execute(chosen)
+    ]

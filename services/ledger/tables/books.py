@@ -1,0 +1,37 @@
+"""The tables of the books as the database makes them: at first, and beside the running ones when they are rebuilt."""
+
+from pathlib import Path
+
+from shared.contracts import sandbox
+from shared.db import secure_ddl
+
+KEPT = ("archive", "entry", "leg", "part")
+"""What is only ever added to."""
+
+DERIVED = ("rollup", "line", "book", "reached")
+"""What follows from it, and changes with it."""
+
+BOOKS = (*KEPT, *DERIVED)
+FUNCTIONS = ("open_month(date)", "check_legs()", "refuse_change()")
+
+
+def books_ddl() -> list[str]:
+    """SQL for the books in the schema that is first in the search path, with the rights on them."""
+    text = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+    made = [part.strip().replace("{sandbox}", sandbox.in_sql("agency")) for part in text.split("\n\n\n")]
+    made.append("REVOKE ALL ON FUNCTION open_month FROM PUBLIC")
+    made.append("GRANT EXECUTE ON FUNCTION open_month TO ledger_worker")
+    for table in BOOKS:
+        made.append(f"REVOKE ALL ON {table} FROM ledger_web, ledger_worker")
+        made.append(f"GRANT SELECT ON {table} TO ledger_web")
+        rights = "SELECT, INSERT" if table in KEPT else "SELECT, INSERT, UPDATE"
+        made.append(f"GRANT {rights} ON {table} TO ledger_worker")
+    made += (
+        f"CREATE TRIGGER {table}_stays BEFORE UPDATE OR DELETE ON {table} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        for table in KEPT
+    )
+    for table in ("entry", "leg", "part", "rollup", "line"):
+        made += secure_ddl("ledger", table)
+    ours = "agencies && string_to_array(current_setting('app.agencies', true), ',')"
+    return made + secure_ddl("ledger", "archive", scope=ours)
