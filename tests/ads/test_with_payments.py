@@ -242,6 +242,16 @@ async def test_what_was_booked_in_december_costs_the_same_when_it_is_invoiced_in
 
 
 @pytest.mark.promise("L4")
+async def test_what_was_invoiced_in_december_and_waits_in_january_is_shown_at_ten(
+    time: clock.DrivenClock, two: Two
+) -> None:
+    await two.order()
+    time.move_to(NEW_YEAR)
+    [order] = (await two.advertiser.get("/orders")).json()["items"]
+    assert (order["total_vnd"], order["vat_vnd"]) == (4_860_000, 441_818)
+
+
+@pytest.mark.promise("L4")
 async def test_what_was_paid_in_december_is_credited_in_january_by_the_eight_that_it_bore(
     time: clock.DrivenClock, two: Two
 ) -> None:

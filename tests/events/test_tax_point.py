@@ -275,3 +275,21 @@ def test_the_tax_point_of_an_unpaid_instalment_is_its_due_day_or_today_and_never
     assert tax_point(DUE, EVENT, date(2027, 1, 3)) == date(2027, 1, 3)
     assert tax_point(EVENT + timedelta(days=30), EVENT, date(2026, 11, 1)) == EVENT
     assert tax_point(DUE, EVENT, date(2027, 4, 1)) == EVENT
+
+
+async def test_an_event_that_gets_another_day_at_the_moment_of_its_start_leaves_nothing_owed(
+    flats: Flats, time: clock.DrivenClock
+) -> None:
+    flat = await flats.start("events")
+    await signed(flat)
+    await asked(flat, time, DUE)
+    time.move_to(start_of(EVENT) + timedelta(hours=18))
+    later = start_of(date(2027, 3, 1))
+    async with flat.tx() as tx, asyncio.TaskGroup() as group:
+        event = (await tx.scalars(sa.select(EventRow).with_for_update())).one()
+        before = {name: getattr(event, name) for name in Details.__struct_fields__}
+        await edit_event(tx, event, Details(**before | {"starts_at": later}))
+        group.create_task(jobs.bill_instalments(flat.kit))
+        await asyncio.sleep(0.3)
+        await tx.commit()
+    assert await told(flat, InvoiceOpened) == []

@@ -26,7 +26,6 @@ from shared.sales import Sale
 from shared.settings import Settings
 
 STREAM: Stream = "advertising.web"
-VAT_CLASS = "standard"
 PRODUCT_CLASS = "advertising.web.cpm"
 GUARANTEED = 2
 
@@ -152,7 +151,7 @@ def _line_row(row: OrderRow, n: int, line: NewLine, offer: rules.Offer, today: d
         budget_vnd=line.budget_vnd,
         goal=offer.goal,
         net_vnd=offer.net_vnd,
-        vat_vnd=money.priced(offer.net_vnd, VAT_CLASS, today).vat_vnd,
+        vat_vnd=money.priced(offer.net_vnd, rules.VAT_CLASS, today).vat_vnd,
         cap_day=line.cap_day,
     )
 
@@ -206,7 +205,7 @@ async def _open_invoice(tx: Tx, row: OrderRow, lines: Sequence[LineRow]) -> None
         raise ValueError("A house order is never invoiced.")
     for line in lines:
         # What was booked stays, VAT included, whatever its rate has become since.
-        cost = money.split(line.net_vnd + line.vat_vnd, VAT_CLASS, local_day(now))
+        cost = money.split(line.net_vnd + line.vat_vnd, rules.VAT_CLASS, local_day(now))
         line.net_vnd, line.vat_vnd = cost.net_vnd, cost.vat_vnd
     row.invoice = clock.new_id()
     await tx.flush()
@@ -232,7 +231,7 @@ def _invoice_line(line: LineRow) -> Line:
         product_class=PRODUCT_CLASS,
         title=line.name,
         net_vnd=line.net_vnd,
-        vat_class="standard",
+        vat_class=rules.VAT_CLASS,
         vat_vnd=line.vat_vnd,
         earn=Delivery(unit="impression", quantity=line.goal),
     )

@@ -8,12 +8,23 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from services.ads.rules.orders import Flight, Judgement, Order, Pricing, Status, missing_sizes, status_of
+from services.ads.rules.orders import (
+    VAT_CLASS,
+    Flight,
+    Judgement,
+    Order,
+    Pricing,
+    Status,
+    missing_sizes,
+    status_of,
+)
 from services.ads.tables import CreativeRow, LineRow, OrderRow, ReviewRow
 from shared import clock, links, sales
+from shared.calendar import local_day
 from shared.contracts import sandbox
 from shared.db import Tx
 from shared.errors import NotFound
+from shared.money import Amount, split
 from shared.sales import Credited, Sale, tail
 from shared.settings import Settings
 
@@ -167,6 +178,10 @@ def creative_view(
 
 def _line_view(row: LineRow, count: Any, sale: Sale | None, missing: list[str]) -> LineView:
     credited = sale.credits.get(row.id, Credited()) if sale else Credited()
+    cost = Amount(row.net_vnd, row.vat_vnd)
+    if sale is None or sale.paid_at is None:
+        # What was booked stays; how much of it is VAT says the day of its money, which would be today.
+        cost = split(cost.gross_vnd, VAT_CLASS, local_day(clock.now()))
     return LineView(
         id=row.id,
         name=row.name,
@@ -178,8 +193,8 @@ def _line_view(row: LineRow, count: Any, sale: Sale | None, missing: list[str]) 
         price_vnd=row.price_vnd,
         budget_vnd=row.budget_vnd,
         goal=row.goal,
-        net_vnd=row.net_vnd,
-        vat_vnd=row.vat_vnd,
+        net_vnd=cost.net_vnd,
+        vat_vnd=cost.vat_vnd,
         cap_day=row.cap_day,
         impressions=int(count.impressions) if count else 0,
         viewables=int(count.viewables) if count else 0,

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from shared.calendar import local_day
+from shared.contracts.base import VatClass
 from shared.errors import Refused
 from shared.money import Amount, half_up, share
 
@@ -18,6 +19,8 @@ HOLD = timedelta(days=7)
 
 PER = 1000
 """Impressions of a CPM price."""
+
+VAT_CLASS: VatClass = "standard"
 
 Status = Literal[
     "draft", "review", "refused", "payment", "expired", "scheduled", "live", "paused", "finished", "cancelled"
