@@ -1,103 +1,134 @@
-"""Events and payments speak to each other over the turn of the year: asked for ahead, owed, and paid on either side."""
+"""Events and payments speak to each other by their own actions: late money, refunds, packages given back."""
 
-from datetime import date, timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
-from services.events import jobs
-from shared import clock
-from shared.calendar import start_of
+from services.payments.actions import refunds
 from shared.contracts.base import Fact
 from shared.contracts.events import InvoiceOpened
-from shared.contracts.payments import PaymentCaptured
+from shared.contracts.payments import MessageRequested
 from tests.conftest import Flat, Flats
-from tests.events.test_tax_point import DUE, EVENT, GROSS_VND, asked, sale_of, signed
-from tests.payments import at_bank, notify, one
-from tests.subscriptions.test_with_payments import talk
+from tests.events import an_event, counts, stock
+from tests.events.test_consumers import past, run, state, take
+from tests.events.test_refunds import entrants, scan
+from tests.events.test_selling import give_back
+from tests.payments import at_bank, money_of, notify
 
-pytestmark = pytest.mark.promise("L4")
-
-OLD_VAT_VND, NEW_VAT_VND = 8_000_000, 9_818_182
-NEW_YEAR = date(2027, 1, 1)
+pytestmark = pytest.mark.promise("P7")
 
 
-class Both:
-    """A sponsor under contract, whose second half is asked for in December, for an event in January."""
+class Two:
+    """Both flats; what one says the other hears, until neither says any more."""
 
-    def __init__(self, events: Flat, payments: Flat, driven: clock.DrivenClock) -> None:
-        self.events, self.payments, self.clock = events, payments, driven
+    def __init__(self, events: Flat, payments: Flat) -> None:
+        self.events, self.payments = events, payments
+        self.said: list[Fact] = []
 
-    async def ask(self) -> InvoiceOpened:
-        await signed(self.events)
-        await self.events.facts()
-        (ahead,) = await asked(self.events, self.clock, DUE)
-        await self.payments.receive(ahead)
-        return ahead
+    async def speak(self) -> None:
+        while facts := [*await self.events.facts(), *await self.payments.facts()]:
+            self.said += facts
+            for flat in (self.events, self.payments):
+                await flat.receive(*facts)
+                assert await flat.held() == []
 
-    async def work_at(self, on: date, hour: int = 9) -> None:
-        """Go to a day, on which events does what is due."""
-        self.clock.move_to(start_of(on) + timedelta(hours=hour))
-        await jobs.bill_instalments(self.events.kit)
+    def told(self, *kinds: type[Any]) -> list[Any]:
+        return [fact for fact in self.said if isinstance(fact, kinds)]
 
-    async def pay(self, invoice: InvoiceOpened) -> None:
-        assert await notify(self.payments, await at_bank(self.payments, invoice)) == "00"
+    async def expire(self, fact: InvoiceOpened) -> str:
+        """Somebody is at the bank when the hold's time is over and payments gives the attempt up; the bank's word."""
+        await self.payments.receive(fact)
+        query = await at_bank(self.payments, fact)  # type: ignore[arg-type]
+        async with self.payments.tx() as tx:
+            await tx.execute(sa.text("UPDATE attempt SET state = 'expired'"))
+        await past(self.events)
+        await self.events.tick()
+        await self.speak()
+        return query
 
-    async def speak(self) -> list[Fact]:
-        return await talk(self.events, self.payments)
+    async def give(self, fact: InvoiceOpened, amount_vnd: int) -> None:
+        """The desk gives back so much of what came for an invoice."""
+        async with self.payments.tx() as tx:
+            capture = await money_of(self.payments, fact)  # type: ignore[arg-type]
+            await refunds.ask_refund(tx, capture, amount_vnd, "Khách không đến được", uuid4())
+        await self.speak()
 
-    async def agree(self, invoice: InvoiceOpened, collect: str, vat_vnd: int) -> None:
-        """Both know it as paid, and how, and with how much VAT in the agreed sum."""
-        sale = await sale_of(self.events, invoice)
-        assert sale.paid_at is not None
-        assert (sale.collect, sale.captured_vnd, sale.vat_vnd) == (collect, GROSS_VND, vat_vnd)
-        theirs, lines = await one(
-            self.payments, "SELECT collect, lines FROM invoice WHERE id = :id", id=invoice.invoice
-        )
-        assert (theirs, sum(line["vat_vnd"] for line in lines)) == (collect, vat_vnd)
+    async def going_back_vnd(self) -> int:
+        """What is to go back to buyers, or went; of large sums a second person has to agree."""
+        async with self.payments.tx() as tx:
+            kept = (
+                "SELECT coalesce(sum(amount_vnd), 0) FROM refund WHERE state NOT IN ('rejected', 'refused')"
+            )
+            return int(await tx.scalar(sa.text(kept)))
 
 
 @pytest.fixture
-async def both(flats: Flats) -> Both:
-    driven = clock.DrivenClock(start_of(date(2026, 11, 20)) + timedelta(hours=9), 1)
-    return Both(await flats.start("events"), await flats.start("payments"), driven)
+async def two(flats: Flats) -> Two:
+    made = Two(await flats.start("events"), await flats.start("payments"))
+    await an_event(made.events)
+    return made
 
 
-@pytest.mark.parametrize(("on", "vat_vnd"), [(DUE, OLD_VAT_VND), (NEW_YEAR, NEW_VAT_VND)])
-async def test_what_is_paid_ahead_bears_the_rate_of_its_money_and_is_never_owed(
-    both: Both, on: date, vat_vnd: int
+async def test_late_money_that_events_takes_pays_the_tickets_and_its_buyer_is_told(two: Two) -> None:
+    fact = await run(two.events, "An")
+    query = await two.expire(fact)
+    assert counts((await stock(two.events))["5 km"]) == (0, 0)
+    assert await notify(two.payments, query) == "00"
+    await two.speak()
+    assert counts((await stock(two.events))["5 km"]) == (0, 1)
+    letters = [each.template for each in two.told(MessageRequested)]
+    assert letters == ["payments.money-late", "payments.money-taken"]
+
+
+async def test_late_money_whose_industry_others_have_goes_back_and_its_buyer_is_told(two: Two) -> None:
+    fact = await take(two.events)
+    query = await two.expire(fact)
+    await take(two.events)
+    assert await notify(two.payments, query) == "00"
+    await two.speak()
+    assert await two.going_back_vnd() == fact.total_vnd
+    assert counts((await stock(two.events))["Vàng"]) == (1, 0)
+    assert await state(two.events, fact.invoice) == (False, True)
+
+
+async def test_a_package_given_back_while_its_money_is_on_its_way_is_free_and_the_money_back(
+    two: Two,
 ) -> None:
-    with clock.driven(both.clock):
-        ahead = await both.ask()
-        await both.work_at(on, hour=10)
-        await both.pay(ahead)
-        await both.speak()
-        await both.work_at(EVENT, hour=18)
-        assert [fact for fact in await both.speak() if isinstance(fact, InvoiceOpened)] == []
-        await both.agree(ahead, "prepaid", vat_vnd)
+    fact = await take(two.events)
+    await two.payments.receive(fact)
+    query = await at_bank(two.payments, fact)  # type: ignore[arg-type]
+    await give_back(two.events)
+    await two.speak()
+    assert counts((await stock(two.events))["Vàng"]) == (1, 0), "somebody may be paying"
+    assert await notify(two.payments, query) == "00"
+    await two.speak()
+    assert counts((await stock(two.events))["Vàng"]) == (0, 0)
+    assert await two.going_back_vnd() == fact.total_vnd
 
 
-async def test_what_is_unpaid_when_its_event_begins_is_owed_and_paid_on_terms(both: Both) -> None:
-    with clock.driven(both.clock):
-        ahead = await both.ask()
-        await both.work_at(EVENT, hour=18)
-        await both.speak()
-        await both.work_at(EVENT + timedelta(days=30))
-        await both.pay(ahead)
-        (captured,) = [fact for fact in await both.speak() if isinstance(fact, PaymentCaptured)]
-        assert [(part.amount_vnd, part.vat_vnd) for part in captured.lines] == [(GROSS_VND, NEW_VAT_VND)]
-        await both.agree(ahead, "on_terms", NEW_VAT_VND)
+async def test_money_given_back_at_the_desk_voids_the_ticket_and_a_part_of_it_does_not(two: Two) -> None:
+    fact = await run(two.events, "An")
+    await two.payments.receive(fact)
+    assert await notify(two.payments, await at_bank(two.payments, fact)) == "00"  # type: ignore[arg-type]
+    await two.speak()
+    await two.give(fact, 24_000)
+    assert counts((await stock(two.events))["5 km"]) == (0, 1)
+    await two.give(fact, fact.total_vnd - 24_000)
+    assert counts((await stock(two.events))["5 km"]) == (0, 0)
+    (ticket,) = await entrants(two.events)
+    assert await scan(two.events, ticket) == "cancelled"
+    assert await two.going_back_vnd() == fact.total_vnd
 
 
-async def test_money_that_comes_while_payments_has_not_heard_that_it_is_owed_is_counted_once_and_as_paid_ahead(
-    both: Both,
-) -> None:
-    with clock.driven(both.clock):
-        ahead = await both.ask()
-        await both.work_at(EVENT, hour=18)
-        owed = await both.events.facts()
-        assert [type(fact) for fact in owed] == [InvoiceOpened]
-        await both.pay(ahead)
-        await both.payments.receive(*owed)
-        said = await both.speak()
-        assert len([fact for fact in said if isinstance(fact, PaymentCaptured)]) == 1
-        await both.agree(ahead, "prepaid", NEW_VAT_VND)
+async def test_a_used_ticket_keeps_its_money(two: Two) -> None:
+    fact = await run(two.events, "An")
+    await two.payments.receive(fact)
+    assert await notify(two.payments, await at_bank(two.payments, fact)) == "00"  # type: ignore[arg-type]
+    await two.speak()
+    (ticket,) = await entrants(two.events)
+    assert await scan(two.events, ticket) == "in"
+    await two.give(fact, fact.total_vnd)
+    assert await two.going_back_vnd() == 0
+    assert counts((await stock(two.events))["5 km"]) == (0, 1)
