@@ -1,7 +1,8 @@
 """`nguonthu ledger …`: prove the books, rebuild them, read a trial balance."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated, TypeVar
 
@@ -10,29 +11,74 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from ops.cli.screen import Sorry, say, step, table
 from ops.cli.where import a_day, house, settings_of
+from ops.replay import connect
 from services.ledger.actions import rebuilding
-from services.ledger.queries import books, proof
+from services.ledger.queries import books, heads, proof
+from services.ledger.rules.heads import Head
 from shared import money
 from shared.db import Tx, database_url
 from shared.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
+ON_PAPER = re.compile(r"(\d{1,18})\s*[:·]\s*([0-9a-fA-F]{8,64})\b")
+
 T = TypeVar("T")
 
 
 @app.command()
-def verify() -> None:
-    """Recompute every hash and balance of the books."""
-    with house() as reached, step("Hashes, balances, rollups, decisions"):
+def verify(
+    printed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--head", help="A head that a page or report printed, as NUMBER:DIGITS; may be said again."
+        ),
+    ] = None,
+) -> None:
+    """Recompute every hash and balance of the books, and hold them against the heads that were signed."""
+    on_paper = [head_on_paper(text) for text in printed or ()]
+    with house() as reached, step("Hashes, balances, rollups, decisions, signed heads"):
         found = proven(settings_of(reached, "ledger"))
-    if found.findings:
-        for finding in found.findings[:20]:
+        held = witnessed(settings_of(reached, "accounts"))
+        findings = (*found.findings, *held_against(settings_of(reached, "ledger"), held, on_paper))
+    if findings:
+        for finding in findings[:20]:
             say(finding)
+        raise Sorry(f"The books are not sound: {len(findings)} findings.", "Keep the database as it is.")
+    say(
+        f"Sound: {found.facts} facts, {found.entries} entries, {found.legs} legs; accounts holds {len(held)} heads."
+    )
+
+
+def head_on_paper(text: str) -> tuple[int, str]:
+    """The number and the digits of a head as it is printed, `1234:0123456789ab` or with a dot between. Raises Sorry."""
+    read = ON_PAPER.match(text)
+    if read is None:
         raise Sorry(
-            f"The books are not sound: {len(found.findings)} findings.", "Keep the database as it is."
+            f"{text} is no head of the books.", "It is its number, a colon and 8 digits of its hash or more."
         )
-    say(f"Sound: {found.facts} facts, {found.entries} entries, {found.legs} legs.")
+    return int(read[1]), read[2].lower()
+
+
+def witnessed(settings: Settings) -> list[Head]:
+    """The heads that accounts holds."""
+    with connect(settings, "accounts") as link:
+        rows = link.execute("SELECT seq, hash, signed_at, key, signature FROM head").fetchall()
+    return [Head(**row) for row in rows]
+
+
+def held_against(
+    settings: Settings, held: list[Head], on_paper: Sequence[tuple[int, str]] = ()
+) -> tuple[str, ...]:
+    """What of the signed heads the books no longer bear out. Raises Sorry without the keys that tell who signed."""
+    if not settings.head_public_keys:
+        raise Sorry(
+            "HEAD_PUBLIC_KEYS is not set: nobody can tell who signed the heads.", "docs/settings.md says."
+        )
+    is_signed = heads.verifier(settings.head_public_keys)
+    return asyncio.run(
+        inside(settings, "worker", lambda tx: heads.verify_heads(tx, held, is_signed, on_paper))
+    )
 
 
 def proven(settings: Settings) -> proof.Proof:

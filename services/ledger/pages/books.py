@@ -13,6 +13,7 @@ from litestar.response import Template
 
 from services.ledger.api import bounded, may_read_books
 from services.ledger.pages import words
+from services.ledger.pages.shown import finance_page
 from services.ledger.queries import books, journal
 from shared.agencies import name_of
 from shared.calendar import start_of
@@ -20,7 +21,6 @@ from shared.db import Tx
 from shared.errors import BadInput
 from shared.lists import decode_cursor, page_of
 from shared.request import Request
-from shared.web import page
 
 ON_A_PAGE = 50
 
@@ -36,10 +36,10 @@ async def show_accounts(
     """The trial balance, as of an effective day and as it was known at the end of a recorded day."""
     codes = await books.scope(tx, agency)
     balance = await books.trial_balance(tx, codes, bounded(as_day(on)), known_until(recorded))
-    return page(
+    return await finance_page(
         request,
+        tx,
         "ledger_accounts.html",
-        nav=words.NAVIGATION,
         balance=balance,
         agency=agency,
         recorded=as_day(recorded),
@@ -75,10 +75,10 @@ async def list_entries(
     found = page_of(entries, ON_A_PAGE, journal.place)
     agencies = await books.visible(tx)
     names = {a.code: a.name for a in agencies}
-    return page(
+    return await finance_page(
         request,
+        tx,
         "ledger_entries.html",
-        nav=words.NAVIGATION,
         rows=[entry_row(request, e, names) for e in found.items],
         found=found,
         wanted=wanted,
@@ -107,10 +107,10 @@ async def show_entry(
 ) -> Template:
     """An entry: its legs, its dates and hash, and the fact that it came from."""
     found = await books.entry(tx, entry, account, parts_limit=2 * ON_A_PAGE)
-    return page(
+    return await finance_page(
         request,
+        tx,
         "ledger_entry.html",
-        nav=words.NAVIGATION,
         entry=found,
         agency=await name_of(tx, found.agency),
         account=account,
@@ -135,10 +135,10 @@ async def show_line(
         await journal.entries(tx, [found.agency, found.payee], wanted), ON_A_PAGE, journal.place
     )
     names = {a.code: a.name for a in await books.visible(tx)}
-    return page(
+    return await finance_page(
         request,
+        tx,
         "ledger_line.html",
-        nav=words.NAVIGATION,
         line=found,
         earn=type(found.earn).__name__,
         rows=[entry_row(request, e, names) for e in entries.items],

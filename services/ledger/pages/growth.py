@@ -13,6 +13,7 @@ from litestar.response import ServerSentEvent, Template
 from services.ledger.api import bounded, may_read_books
 from services.ledger.pages import charts, words
 from services.ledger.pages.books import as_day
+from services.ledger.pages.shown import finance_page
 from services.ledger.queries import books, growth
 from services.ledger.rules.growth import MonthPair
 from shared import live, money
@@ -20,7 +21,7 @@ from shared.auth import Reach, principal_of, reach_of
 from shared.db import Tx
 from shared.request import Request
 from shared.service import enter_as, transaction
-from shared.web import N_, language_of, page, translate
+from shared.web import N_, language_of, translate
 
 LIVE_EVERY_S = 2.0
 """A stream ends before its page token does; the browser opens the next one by itself."""
@@ -54,10 +55,10 @@ async def show_growth(
     agencies = await books.visible(tx)
     headline = {m.window.name: m for m in found.views[0].measures}
     shown = [a for a in agencies if any(c.agency == a.code for c in found.cells)]
-    return page(
+    return await finance_page(
         request,
+        tx,
         "ledger_growth.html",
-        nav=words.NAVIGATION,
         growth=found,
         year=headline["this_year"],
         so_far=headline["year_to_date"],

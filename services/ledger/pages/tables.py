@@ -13,7 +13,8 @@ from litestar.params import FromQuery
 from services.ledger.api import bounded, may_read_books
 from services.ledger.pages.books import as_day, known_until
 from services.ledger.pages.growth import figures
-from services.ledger.queries import books, journal
+from services.ledger.queries import books, heads, journal
+from services.ledger.rules.heads import Head, in_header
 from shared.outside import outside
 from shared.request import Request
 from shared.service import transaction
@@ -32,10 +33,11 @@ async def export_accounts(
     async with transaction(request) as tx:
         codes = await books.scope(tx, agency)
         balance = await books.trial_balance(tx, codes, bounded(as_day(on)), known_until(recorded))
+        head = await heads.latest(tx)
     rows = [(a.code, a.account, a.name, a.debit_vnd, a.credit_vnd, a.balance_vnd) for a in balance.accounts]
     total = ("", "sum", "", balance.debit_vnd, balance.credit_vnd, balance.sum_vnd)
-    heads = ("code", "account", "name", "debit_vnd", "credit_vnd", "balance_vnd")
-    return await as_csv("accounts", heads, [*rows, total])
+    titles = ("code", "account", "name", "debit_vnd", "credit_vnd", "balance_vnd")
+    return await as_csv("accounts", titles, [*rows, total], head)
 
 
 @get("/entries.csv", guards=[may_read_books], include_in_schema=False)
@@ -59,6 +61,7 @@ async def export_entries(
     async with transaction(request) as tx:
         codes = await books.scope(tx, agency)
         found = [entry async for entry in journal.all_entries(tx, codes, wanted)]
+        head = await heads.latest(tx)
     rows = (
         (
             e.posted_on,
@@ -73,7 +76,7 @@ async def export_entries(
         )
         for e in found
     )
-    heads = (
+    titles = (
         "posted_on",
         "belongs_on",
         "recorded_at",
@@ -84,7 +87,7 @@ async def export_entries(
         "legs",
         "entry",
     )
-    return await as_csv("entries", heads, rows)
+    return await as_csv("entries", titles, rows, head)
 
 
 @get("/revenue.csv", guards=[may_read_books], include_in_schema=False)
@@ -93,18 +96,25 @@ async def export_revenue(
 ) -> Response[bytes]:
     async with transaction(request) as tx:
         found = await figures(tx, agency, as_day(on))
+        head = await heads.latest(tx)
     rows = [(c.stream, c.agency, c.current_vnd, c.base_vnd) for c in found.cells]
-    return await as_csv("revenue", ("stream", "agency", "year_to_date_vnd", "same_days_last_year_vnd"), rows)
+    titles = ("stream", "agency", "year_to_date_vnd", "same_days_last_year_vnd")
+    return await as_csv("revenue", titles, rows, head)
 
 
 @outside
-async def as_csv(name: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response[bytes]:
-    """A CSV with a byte order mark, by which spreadsheets know that it is UTF-8; written beside the event loop."""
+async def as_csv(
+    name: str, titles: Sequence[str], rows: Iterable[Sequence[Any]], head: Head | None
+) -> Response[bytes]:
+    """A CSV with a byte order mark, by which spreadsheets know that it is UTF-8; written beside the event loop.
+
+    The head that was signed last stands in a header: a row of the table it is not.
+    """
 
     def written() -> bytes:
         text = io.StringIO()
         writer = csv.writer(text)
-        writer.writerow(heads)
+        writer.writerow(titles)
         writer.writerows(rows)
         return text.getvalue().encode("utf-8-sig")
 
@@ -112,6 +122,8 @@ async def as_csv(name: str, heads: Sequence[str], rows: Iterable[Sequence[Any]])
         "content-disposition": f'attachment; filename="{name}.csv"',
         "cache-control": "private, no-store",
     }
+    if head is not None:
+        headers["x-ledger-head"] = in_header(head)
     content = await asyncio.to_thread(written)
     return Response(content, media_type="text/csv", headers=headers)
 

@@ -5,11 +5,11 @@ to everything that was booked until then.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-from shared.calendar import ZONE
+from shared.calendar import ZONE, local_day
 
 EVERY = timedelta(hours=1)
 """So long may facts be booked after which no head was signed."""
@@ -34,10 +34,11 @@ def signed_bytes(head: Head) -> bytes:
     return f"nguonthu ledger head 1\n{head.seq}\n{head.hash}\n{instant}\n{head.key}\n".encode("ascii")
 
 
-def is_due(last: Head | None, seq: int, now: datetime, *, day_reached: bool) -> bool:
+def is_due(last: Head | None, seq: int, reached: date, now: datetime) -> bool:
     """Whether the archive's head is to be signed: it moved, and an hour has passed or a day was reached since."""
-    moved = last is None or seq > last.seq
-    return moved and (last is None or day_reached or now - last.signed_at >= EVERY)
+    if last is None:
+        return True
+    return seq > last.seq and (reached > local_day(last.signed_at) or now - last.signed_at >= EVERY)
 
 
 def printed(head: Head) -> str:

@@ -202,3 +202,17 @@ class AccountCodeRow(Base):
     account: Mapped[str] = mapped_column(primary_key=True)
     code: Mapped[str]
     name: Mapped[str]
+
+
+class HeadRow(Base):
+    """A head of the books as it was signed: append-only, said to a witness as it is kept, left alone by a rebuild."""
+
+    __tablename__ = "head"
+    __table_args__ = (
+        sa.CheckConstraint("hash ~ '^[0-9a-f]{64}$' AND signature ~ '^[0-9a-f]{128}$'", name="head_signed"),
+    )
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hash: Mapped[str]
+    signed_at: Mapped[datetime]
+    key: Mapped[str]
+    signature: Mapped[str]
