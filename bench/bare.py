@@ -6,13 +6,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-_OF_INVOICES = "invoice IN (SELECT invoice FROM archive JOIN newest USING (fact_id))"
+_OF_FACTS = "seq IN (SELECT seq FROM archive JOIN newest USING (fact_id))"
 TABLES = {
     "archive": "fact_id IN (SELECT fact_id FROM newest)",
     "entry": "id IN (SELECT id FROM newest)",
     "leg": "entry IN (SELECT id FROM newest)",
-    "line": _OF_INVOICES,
-    "payment": _OF_INVOICES,
+    "line": _OF_FACTS,
 }
 """What posting writes a row of for each fact or entry, and which of its rows belong to the newest entries."""
 

@@ -16,9 +16,9 @@ from bench.ground import server, stores
 from bench.report import Row, figure, ratio
 from ops.embedded import Stack
 from services.ledger.actions.posting import post
-from services.ledger.actions.rebuilding import verify
 from services.ledger.consumers import consumer
 from services.ledger.jobs import jobs
+from services.ledger.queries.proof import verify
 from services.ledger.tables import EntryRow, LegRow, RollupRow
 from shared import clock, outbox
 from shared.bus import Bus, Relay
@@ -99,12 +99,17 @@ async def _post_plainly(tx: Tx, fact: PaymentCaptured) -> None:
             id=entry,
             fact_id=fact.id,
             agency=fact.agency,
-            effective_on=day,
+            seq=entry.int & 0xFFFFFFFF,
+            year=day.year,
+            number=entry.int & 0xFFFFFFFFFFFF,
+            belongs_on=day,
+            posted_on=day,
             recorded_at=now,
             kind="bench",
             reversal_of=None,
-            period=day.replace(day=1),
+            rules=1,
             legs=len(amounts),
+            before=b"",
             hash=hashlib.sha256(fact.id.bytes).digest(),
         )
     )
@@ -112,7 +117,9 @@ async def _post_plainly(tx: Tx, fact: PaymentCaptured) -> None:
     common = {
         "entry": entry,
         "agency": fact.agency,
-        "effective_on": day,
+        "belongs_on": day,
+        "posted_on": day,
+        "reference": "",
         "stream": paid.stream,
         "line": paid.id,
     }
@@ -120,10 +127,10 @@ async def _post_plainly(tx: Tx, fact: PaymentCaptured) -> None:
     legs = [{**common, "n": n, "account": a, "amount_vnd": v} for n, (a, v) in enumerate(amounts.items())]
     await tx.execute(sa.insert(LegRow).values(legs))
     for account, amount in amounts.items():
-        key = (fact.agency, account, paid.stream, day, day)
+        key = (fact.agency, account, paid.stream, day, day, day)
         rollup = await tx.get(RollupRow, key, with_for_update=True)
         if rollup is None:
-            names = ("agency", "account", "stream", "effective_on", "recorded_on")
+            names = ("agency", "account", "stream", "posted_on", "belongs_on", "recorded_on")
             rollup = RollupRow(**dict(zip(names, key, strict=True)), debit_vnd=0, credit_vnd=0)
             tx.add(rollup)
         rollup.debit_vnd += max(amount, 0)

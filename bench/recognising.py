@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from bench.ledger import BATCH, capture, ledger
 from bench.report import Row, figure
-from services.ledger.actions.posting import post, reach
+from services.ledger.actions.posting import post
+from services.ledger.actions.recognising import reach
 from shared import clock
 from shared.calendar import local_day
 from shared.db import Database
@@ -25,14 +26,15 @@ TRIES = 20
 
 # Copies of a line that posting wrote, each under ids of its own: a month of reading that began today.
 _COPY = """
-INSERT INTO line (id, agency, invoice, stream, starts_on, live_until, state)
-SELECT made.id, agency, made.invoice, stream, starts_on, live_until,
-    state || jsonb_build_object('id', made.id, 'invoice', made.invoice)
+INSERT INTO line (id, agency, payee, seller, stream, invoice, counter, since, until, amount_vnd, through, seq, changes,
+    state)
+SELECT made.id, agency, payee, seller, stream, made.invoice, counter, since, until, amount_vnd, through, seq, changes,
+    state
 FROM (SELECT * FROM line LIMIT 1) AS one,
     (SELECT md5('line ' || n)::uuid AS id, md5('invoice ' || n)::uuid AS invoice
      FROM generate_series(1, %s) AS n) AS made
 """
-_EARNED = sa.text("SELECT coalesce(sum(cardinality(lines)), 0) FROM part WHERE effective_on = :day")
+_EARNED = sa.text("SELECT coalesce(sum(cardinality(lines)), 0) FROM part WHERE posted_on = :day")
 
 
 def fill_lines(address: str, count: int) -> None:

@@ -32,92 +32,41 @@ class Proof(msgspec.Struct, frozen=True):
     findings: tuple[str, ...]
 
 
-_TEXT = "int4send(octet_length({0})) || convert_to({0}, 'UTF8')"
-_NOBODY = "'\\x00000000000000000000000000000000'::bytea"
-
-
-def _text(column: str) -> str:
-    return _TEXT.replace("{0}", column)
-
-
-def _id(column: str) -> str:
-    return f"coalesce(uuid_send({column}), {_NOBODY})"
-
-
-_LEG = " || ".join(
-    (
-        _text("l.account"),
-        _text("l.stream"),
-        _id("l.line"),
-        _id("l.party"),
-        _id("l.document"),
-        "coalesce(date_send(l.due_on), '\\x80000000'::bytea)",
-        "coalesce(int8send(l.quantity), '\\x8000000000000000'::bytea)",
-        "int8send(l.amount_vnd)",
-        _text("l.reference"),
-    )
-)
-_ENTRY = " || ".join(
-    (
-        "uuid_send(e.id)",
-        "uuid_send(e.fact_id)",
-        "int8send(e.seq)",
-        "int4send(e.year)",
-        "int8send(e.number)",
-        "date_send(e.belongs_on)",
-        "date_send(e.posted_on)",
-        "timestamptz_send(e.recorded_at)",
-        "int4send(e.rules)",
-        "e.before",
-        "int4send(e.legs)",
-        f"int4send({FORMAT})",
-        _text("e.agency"),
-        _text("e.kind"),
-        _id("e.reversal_of"),
-        "coalesce(l.bytes, ''::bytea)",
-        "coalesce(p.bytes, ''::bytea)",
-    )
-)
 _PAIRS = (
     "SELECT sha256(string_agg(uuid_send(l) || int8send(a), ''::bytea ORDER BY l)) "
     "FROM unnest(p.lines, p.amounts) AS pair(l, a)"
 )
-_PART = " || ".join(
-    (
-        _text("p.stream"),
-        _text("p.counter"),
-        f"({_PAIRS})",
-    )
-)
 _ENTRIES = sa.text(
     f"""
-    WITH e AS MATERIALIZED (
+    WITH e AS (
         SELECT * FROM entry WHERE posted_on BETWEEN :first AND :last AND id > :after AND id <= :until
     ), l AS (
-        SELECT l.entry, l.posted_on, string_agg({_LEG}, ''::bytea ORDER BY l.n) AS bytes, count(*) AS legs,
-               sum(l.amount_vnd) AS total, min(l.agency) AS low, max(l.agency) AS high,
-               min(l.belongs_on) AS early, max(l.belongs_on) AS late
-        FROM leg AS l WHERE l.posted_on BETWEEN :first AND :last AND l.entry > :after AND l.entry <= :until
-        GROUP BY l.entry, l.posted_on
+        SELECT entry, string_agg(record_send(ROW(account, stream, line, amount_vnd, party, document, due_on, quantity,
+                   reference)), ''::bytea ORDER BY n) AS bytes, count(*) AS legs, sum(amount_vnd) AS total,
+               min(agency) AS low, max(agency) AS high, min(belongs_on) AS early, max(belongs_on) AS late,
+               min(posted_on) AS since, max(posted_on) AS until
+        FROM leg WHERE posted_on BETWEEN :first AND :last AND entry > :after AND entry <= :until
+        GROUP BY entry
     ), p AS (
-        SELECT p.entry, p.posted_on, string_agg({_PART}, ''::bytea ORDER BY p.stream COLLATE "C", p.counter COLLATE "C")
-                   AS bytes, count(*) AS parts, min(p.agency) AS low, max(p.agency) AS high
-        FROM part AS p WHERE p.posted_on BETWEEN :first AND :last AND p.entry > :after AND p.entry <= :until
-        GROUP BY p.entry, p.posted_on
+        SELECT entry, string_agg(record_send(ROW(stream, counter, ({_PAIRS}))), ''::bytea
+                   ORDER BY stream COLLATE "C", counter COLLATE "C") AS bytes, count(*) AS parts,
+               min(agency) AS low, max(agency) AS high, min(posted_on) AS since, max(posted_on) AS until
+        FROM part AS p WHERE posted_on BETWEEN :first AND :last AND entry > :after AND entry <= :until
+        GROUP BY entry
     ), proven AS (
         SELECT coalesce(e.id, l.entry, p.entry) AS id, coalesce(l.legs, 0) AS legs, coalesce(p.parts, 0) AS parts,
-               e.hash IS NOT DISTINCT FROM sha256({_ENTRY}) AS fits,
-               coalesce(l.total, 0) = 0 AND coalesce(l.legs, 0) = e.legs
-                   AND coalesce(l.low, e.agency) = e.agency AND coalesce(l.high, e.agency) = e.agency
-                   AND coalesce(l.early, e.belongs_on) = e.belongs_on
-                   AND coalesce(l.late, e.belongs_on) = e.belongs_on
-                   AND coalesce(p.low, e.agency) = e.agency AND coalesce(p.high, e.agency) = e.agency AS whole
-        FROM e FULL JOIN l ON l.entry = e.id AND l.posted_on = e.posted_on
-        FULL JOIN p ON p.entry = e.id AND p.posted_on = e.posted_on
+               e.hash = sha256(record_send(ROW({FORMAT}, e.id, e.fact_id, e.seq, e.agency, e.year, e.number,
+                   e.belongs_on, e.posted_on, e.recorded_at, e.kind, e.reversal_of, e.rules, e.legs, e.before))
+                   || coalesce(l.bytes, ''::bytea) || coalesce(p.bytes, ''::bytea)) AS fits,
+               coalesce(l.total, 0) = 0 AND coalesce(l.legs, 0) = e.legs AND (l.entry IS NULL OR (
+                   l.low = e.agency AND l.high = e.agency AND l.early = e.belongs_on AND l.late = e.belongs_on
+                   AND l.since = e.posted_on AND l.until = e.posted_on)) AND (p.entry IS NULL OR (
+                   p.low = e.agency AND p.high = e.agency AND p.since = e.posted_on AND p.until = e.posted_on)) AS whole
+        FROM e FULL JOIN l ON l.entry = e.id FULL JOIN p ON p.entry = e.id
     )
     SELECT count(*) AS entries, sum(legs) AS legs, sum(parts) AS parts,
            (array_agg(id) FILTER (WHERE NOT fits))[1:{MOST}] AS forged,
-           (array_agg(id) FILTER (WHERE fits AND whole IS NOT TRUE))[1:{MOST}] AS broken
+           (array_agg(id) FILTER (WHERE fits IS NOT FALSE AND whole IS NOT TRUE))[1:{MOST}] AS broken
     FROM proven
     """  # noqa: S608 - literals of ours
 )
@@ -132,21 +81,9 @@ _NEXT = sa.text(
 )
 _ZERO, _LAST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-_ARCHIVED = " || ".join(
-    (
-        "int8send(seq)",
-        "uuid_send(fact_id)",
-        _id("about"),
-        "timestamptz_send(recorded_at)",
-        "int4send(rules)",
-        "sha256(body)",
-        "before",
-        f"int4send({FORMAT})",
-        _text("subject"),
-        _text("array_to_string(agencies, ',')"),
-        "int4send(octet_length(outcome)) || outcome",
-        "int4send(octet_length(lines)) || lines",
-    )
+_ARCHIVED = (
+    f"record_send(ROW({FORMAT}, seq, fact_id, subject, array_to_string(agencies, ','), about, sha256(body), "
+    "recorded_at, rules, outcome, lines, before))"
 )
 _ARCHIVE = sa.text(
     f"""
@@ -197,20 +134,9 @@ _ROLLUPS = sa.text(
     WHERE (r.debit_vnd, r.credit_vnd) IS DISTINCT FROM (l.debit, l.credit) LIMIT {MOST}
     """  # noqa: S608 - a number of ours
 )
-_LINE = " || ".join(
-    (
-        "uuid_send(id)",
-        _id("invoice"),
-        _id("party"),
-        "coalesce(date_send(due_on), '\\x80000000'::bytea)",
-        "coalesce(date_send(since), '\\x80000000'::bytea)",
-        "coalesce(date_send(until), '\\x80000000'::bytea)",
-        "int8send(amount_vnd)",
-        "date_send(through)",
-        "int8send(line.seq)",
-        "int4send(changes)",
-        *(_text(f"line.{name}") for name in ("agency", "payee", "seller", "stream", "counter", "state")),
-    )
+_LINE = (
+    "record_send(ROW(line.id, agency, payee, seller, stream, invoice, party, due_on, counter, since, until, "
+    "amount_vnd, through, line.seq, changes, convert_to(state, 'UTF8')))"
 )
 # Each row is what the archive says that it was after some fact; and since all rows together have been changed as often
 # as the archive says in all, none of them is of an earlier time.

@@ -248,12 +248,12 @@ class Position(msgspec.Struct, frozen=True):
         return found
 
     def _covered(self, day: date) -> tuple[int, int, int]:
-        """(net, VAT, basis) on a day."""
+        """(net, VAT, basis) on a day. Money that paid all of it in advance split it once and for all."""
         line = self.line
-        if line.claim and local_day(line.claim.at) <= day:
-            return line.claim.net_vnd, line.claim.vat_vnd, line.claim.net_vnd
         prepaid = [p for p in line.paid if p.prepaid and p.on <= day]
         came = sum(p.amount_vnd for p in prepaid)
+        if line.claim and local_day(line.claim.at) <= day and held(came, line.gross_vnd) != line.gross_vnd:
+            return line.claim.net_vnd, line.claim.vat_vnd, line.claim.net_vnd
         if came:
             gross, vat = held(came, line.gross_vnd), sum(p.vat_vnd for p in prepaid)
             if gross != came:
@@ -307,6 +307,8 @@ class _Stand(NamedTuple):
     counter: str = ""
 
     def since(self, before: "_Stand") -> "_Stand":
+        if not before.balances:
+            return self
         keys = dict.fromkeys((*self.balances, *before.balances))
         moved = {key: self.balances.get(key, 0) - before.balances.get(key, 0) for key in keys}
         earned, quantity = self.earned_vnd - before.earned_vnd, self.quantity - before.quantity

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from services.ledger.rules import telling
-from services.ledger.rules.lines import Leg, LineState, Part, changes, earning_legs
+from services.ledger.rules.lines import Leg, LineState, Part, changes, earning_legs, moving_days
 from shared.calendar import local_day
 from shared.contracts import Fact, base, kinds, payments
 from shared.errors import Waits
@@ -88,7 +88,7 @@ class _Work:
 
     def change(self, kind: str, before: LineState | None, after: LineState, on: date) -> None:
         """Book what a line's new history differs by, on the days on which it does; the first of them is `on`."""
-        through = max(self.books.reached, after.through, on)
+        through = max(self.books.reached, after.through, *moving_days(after))
         after = msgspec.structs.replace(after, through=through)
         first = telling.first_day(before, after, on)
         moved = changes(before, after, first, self.books.reached)

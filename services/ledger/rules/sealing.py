@@ -1,14 +1,16 @@
 """What proves the books: an entry's number and hash, and the chains that entries and archived facts stand in.
 
-A hash is SHA-256 over canonical bytes: fields of a fixed width as they are, in network order (an id, a day or an
-instant since 2000, an amount), those of any other with their length before them; so no two rows share their bytes.
-The database says the same bytes in SQL (`queries/proof.py`), and a program that has only an export can, too.
+A hash is SHA-256 over canonical bytes, those in which PostgreSQL sends a row: how many fields there are, then of each
+its type, its length, and its bytes in network order (an id, a day or an instant since 2000, a number, a text in UTF-8),
+or the length −1 where there is nothing. So no two rows share their bytes; the database says the same by `record_send`
+(`queries/proof.py`), and a program that has only an export can, too.
 """
 
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -103,76 +105,62 @@ def entry_of(
     )
 
 
-_HEAD = struct.Struct(">16s16sqiqiiqi32sii")
-_EPOCH = date(2000, 1, 1).toordinal()
-_EPOCH_AT = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_NOBODY = bytes(16)
-_NEVER, _UNCOUNTED = -(2**31), -(2**63)
-_LEG = struct.Struct(">16s16siqq")
-
-
 def entry_hash(entry: Entry) -> bytes:
     """Over every field, its legs and its parts in their order."""
-    fields = [
-        _HEAD.pack(
-            entry.id.bytes,
-            entry.fact_id.bytes,
-            entry.seq,
-            entry.year,
-            entry.number,
+    rows = [
+        _row(
+            _number(FORMAT),
+            _id(entry.id),
+            _id(entry.fact_id),
+            _long(entry.seq),
+            _text(entry.agency),
+            _number(entry.year),
+            _long(entry.number),
             _day(entry.belongs_on),
             _day(entry.posted_on),
             _instant(entry.recorded_at),
-            entry.rules,
-            entry.before,
-            len(entry.legs),
-            FORMAT,
-        ),
-        _text(entry.agency),
-        _text(entry.kind),
-        _id(entry.reversal_of),
+            _text(entry.kind),
+            _id(entry.reversal_of),
+            _number(entry.rules),
+            _number(len(entry.legs)),
+            _bytes(entry.before),
+        )
     ]
-    for leg in entry.legs:
-        due = _NEVER if leg.due_on is None else _day(leg.due_on)
-        quantity = _UNCOUNTED if leg.quantity is None else leg.quantity
-        fields += (
+    rows += [
+        _row(
             _text(leg.account),
             _text(leg.stream),
             _id(leg.line),
-            _LEG.pack(_id(leg.party), _id(leg.document), due, quantity, leg.amount_vnd),
+            _long(leg.amount_vnd),
+            _id(leg.party),
+            _id(leg.document),
+            _day(leg.due_on),
+            _long(leg.quantity),
             _text(leg.reference),
         )
-    for part in entry.parts:
-        fields += (_text(part.stream), _text(part.counter), part.digest)
-    return hashlib.sha256(b"".join(fields)).digest()
-
-
-_ARCHIVED = struct.Struct(">q16s16sqi32s32si")
+        for leg in entry.legs
+    ]
+    rows += [_row(_text(p.stream), _text(p.counter), _bytes(p.digest)) for p in entry.parts]
+    return hashlib.sha256(b"".join(rows)).digest()
 
 
 def archive_hash(row: Archived) -> bytes:
     """Over every column of the archive's row: one hash commits to all entries until then."""
-    return hashlib.sha256(
-        b"".join(
-            (
-                _ARCHIVED.pack(
-                    row.seq,
-                    row.fact_id.bytes,
-                    _id(row.about),
-                    _instant(row.recorded_at),
-                    row.rules,
-                    hashlib.sha256(row.body).digest(),
-                    row.before,
-                    FORMAT,
-                ),
-                _text(row.subject),
-                _text(",".join(row.agencies)),
-                _bytes(row.outcome),
-                _bytes(row.lines),
-            )
-        )
-    ).digest()
+    fields = _row(
+        _number(FORMAT),
+        _long(row.seq),
+        _id(row.fact_id),
+        _text(row.subject),
+        _text(",".join(row.agencies)),
+        _id(row.about),
+        _bytes(hashlib.sha256(row.body).digest()),
+        _instant(row.recorded_at),
+        _number(row.rules),
+        _bytes(row.outcome),
+        _bytes(row.lines),
+        _bytes(row.before),
+    )
+    return hashlib.sha256(fields).digest()
 
 
 def outcome_of(entries: Iterable[tuple[UUID, bytes]]) -> bytes:
@@ -210,9 +198,6 @@ class LineColumns(msgspec.Struct, frozen=True, kw_only=True):
     state: bytes
 
 
-_LINE = struct.Struct(">16s16s16siiiqiqi")
-
-
 def line_columns(line: LineState, seq: int, changes: int) -> LineColumns:
     position = last_position(line)
     plan = position.plan if position.basis_vnd and line.stream != "pass_through" else None
@@ -237,19 +222,25 @@ def line_columns(line: LineState, seq: int, changes: int) -> LineColumns:
 
 
 def line_digest(row: LineColumns) -> bytes:
-    days = (_NEVER if day is None else _day(day) for day in (row.due_on, row.since, row.until))
-    packed = _LINE.pack(
-        row.id.bytes,
+    fields = _row(
+        _id(row.id),
+        _text(row.agency),
+        _text(row.payee),
+        _text(row.seller),
+        _text(row.stream),
         _id(row.invoice),
         _id(row.party),
-        *days,
-        row.amount_vnd,
+        _day(row.due_on),
+        _text(row.counter),
+        _day(row.since),
+        _day(row.until),
+        _long(row.amount_vnd),
         _day(row.through),
-        row.seq,
-        row.changes,
+        _long(row.seq),
+        _number(row.changes),
+        _bytes(row.state),
     )
-    words = (row.agency, row.payee, row.seller, row.stream, row.counter)
-    return hashlib.sha256(packed + b"".join(map(_text, words)) + _bytes(row.state)).digest()
+    return hashlib.sha256(fields).digest()
 
 
 def archived_lines(rows: Sequence[LineColumns]) -> bytes:
@@ -257,21 +248,47 @@ def archived_lines(rows: Sequence[LineColumns]) -> bytes:
     return b"".join(row.id.bytes + line_digest(row) for row in sorted(rows, key=lambda row: row.id))
 
 
-def _day(day: date) -> int:
-    return day.toordinal() - _EPOCH
+_EPOCH = date(2000, 1, 1).toordinal()
+_EPOCH_AT = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FIELD = struct.Struct(">ii")
+_NUMBER, _LONG = struct.Struct(">iii"), struct.Struct(">iiq")
+# What PostgreSQL calls its types: they are the same in every database.
+_OF_ID, _OF_TEXT, _OF_BYTES, _OF_NUMBER, _OF_LONG, _OF_DAY, _OF_INSTANT = 2950, 25, 17, 23, 20, 1082, 1184
+_ID, _NO_ID = _FIELD.pack(_OF_ID, 16), _FIELD.pack(_OF_ID, -1)
+_NO_DAY, _NO_LONG = _FIELD.pack(_OF_DAY, -1), _FIELD.pack(_OF_LONG, -1)
 
 
-def _instant(at: datetime) -> int:
-    return (at - _EPOCH_AT) // _MICROSECOND
+def _row(*fields: bytes) -> bytes:
+    return len(fields).to_bytes(4) + b"".join(fields)
 
 
 def _id(key: UUID | None) -> bytes:
-    return key.bytes if key else _NOBODY
+    return _NO_ID if key is None else _ID + key.bytes
 
 
+@lru_cache(4096)
 def _text(value: str) -> bytes:
-    return _bytes(value.encode())
+    said = value.encode()
+    return _FIELD.pack(_OF_TEXT, len(said)) + said
 
 
 def _bytes(value: bytes) -> bytes:
-    return len(value).to_bytes(4) + value
+    return _FIELD.pack(_OF_BYTES, len(value)) + value
+
+
+def _number(value: int) -> bytes:
+    return _NUMBER.pack(_OF_NUMBER, 4, value)
+
+
+def _long(value: int | None) -> bytes:
+    return _NO_LONG if value is None else _LONG.pack(_OF_LONG, 8, value)
+
+
+@lru_cache(4096)
+def _day(day: date | None) -> bytes:
+    return _NO_DAY if day is None else _NUMBER.pack(_OF_DAY, 4, day.toordinal() - _EPOCH)
+
+
+def _instant(at: datetime) -> bytes:
+    return _LONG.pack(_OF_INSTANT, 8, (at - _EPOCH_AT) // _MICROSECOND)

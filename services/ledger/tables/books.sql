@@ -189,11 +189,12 @@ BEGIN
     SELECT l.entry INTO wrong
     FROM (SELECT a.entry, a.posted_on, a.stream, a.account, sum(a.amount_vnd) AS total FROM added AS a
           JOIN entry AS e ON e.id = a.entry AND e.posted_on = a.posted_on AND e.kind = 'day'
-          WHERE a.account IN ('deferred_revenue', 'unbilled_delivery')
+          WHERE a.line IS NULL AND a.account IN ('deferred_revenue', 'unbilled_delivery')
           GROUP BY a.entry, a.posted_on, a.stream, a.account) AS l
     FULL JOIN (SELECT p.entry, p.stream, p.counter, (SELECT sum(a) FROM unnest(p.amounts) AS a) AS total FROM part AS p
                WHERE (p.entry, p.posted_on) IN (SELECT a.entry, a.posted_on FROM added AS a
-                   JOIN entry AS e ON e.id = a.entry AND e.posted_on = a.posted_on AND e.kind = 'day')) AS p
+                   JOIN entry AS e ON e.id = a.entry AND e.posted_on = a.posted_on AND e.kind = 'day'
+                   WHERE a.line IS NULL)) AS p
     ON p.entry = l.entry AND p.stream = l.stream AND p.counter = l.account
     WHERE coalesce(p.total, 0) <> coalesce(l.total, 0)
     LIMIT 1;
