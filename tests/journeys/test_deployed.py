@@ -119,7 +119,8 @@ def deployed() -> Iterator[Deployed]:
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux answers at every loopback address")
 def test_a_reader_buys_at_the_edge_of_the_deployed_house(deployed: Deployed) -> None:
-    signing = {"NGUONTHU_TOKEN_PRIVATE_KEY_FILE": str(deployed.home / "secrets" / "token_private_key")}
+    keys = ("token_private_key", "head_private_key")
+    signing = {f"NGUONTHU_{key.upper()}_FILE": str(deployed.home / "secrets" / key) for key in keys}
     admin = {
         "NGUONTHU_POSTGRES_ADMIN_URL": deployed.stack.admin_url(),
         "NGUONTHU_POSTGRES_ADMIN_URL_FILE": "",
