@@ -87,7 +87,8 @@ def _cash(fact: Any, told: Iterable[Fact]) -> Iterator[tuple[str, int]]:
 
 
 def _transit(payment: UUID, told: Iterable[Fact]) -> str:
-    [rail] = {f.rail for f in told if isinstance(f, payments.PaymentCaptured) and f.payment == payment}
+    came = [f for f in told if isinstance(f, payments.PaymentCaptured | payments.MoneyUnapplied)]
+    [rail] = {f.rail for f in came if f.payment == payment}
     return f"cash_in_transit:{rail}"
 
 
@@ -116,8 +117,8 @@ class Sale(msgspec.Struct):
     paid: list[Paid] = []
     delivered: list[tuple[date, int]] = []
     """(day, quantity): what was reversed is negative."""
-    moved: list[tuple[datetime, date, date]] = []
-    """(said at, first day, last day)"""
+    said: list[tuple[datetime, date, date]] = []
+    """(said at, first day, last day) of its earning: by its order, by its invoice on terms, or because they moved"""
     credited: list[tuple[date, int, int]] = []
     """(day, net, VAT)"""
 
@@ -171,17 +172,20 @@ class Sale(msgspec.Struct):
         plan, taken = Plan.of(self.line), 0
         for on in sorted({each for each in self._happened() if each <= day}):
             plan = plan.changed_by(self.basis(on) - self.basis(on - timedelta(days=1)))
-            for at, start, end in sorted(self.moved):
-                if local_day(at) == on:
-                    plan = plan.moved_to(start, end)
+            plan = plan.moved_to(*self.days(on))
             credited = sum(net for given_on, net, _ in self.credited if given_on == on)
             if credited:
                 plan, took = plan.credited(on, credited)
                 taken += took
         return plan.earned(day), taken
 
+    def days(self, day: date) -> tuple[date, date]:
+        """First and last day of earning, as they were said last until a day, or as they were sold."""
+        said = [days for at, *days in sorted(self.said) if local_day(at) <= day]
+        return (said[-1][0], said[-1][1]) if said else days_of(self.line.earn)
+
     def _happened(self) -> Iterator[date]:
-        yield from (local_day(at) for at, *_ in [*self.signed, *self.opened, *self.moved])
+        yield from (local_day(at) for at, *_ in [*self.signed, *self.opened, *self.said])
         yield from (paid.on for paid in self.paid)
         yield from (on for on, *_ in self.credited)
 
@@ -248,7 +252,9 @@ class Plan(msgspec.Struct, frozen=True):
         )
 
     def moved_to(self, start: date, end: date) -> "Plan":
-        """All of it is earned on other days, as if it had always been so."""
+        """All of it is earned on other days, as if it had always been so; the same days change nothing."""
+        if (start, end) == (self.start, self.end):
+            return self
         return Plan(start=start, end=end, since=start, before=0, amount=self.before + self.amount)
 
     def credited(self, on: date, net: int) -> tuple["Plan", int]:
@@ -310,9 +316,11 @@ def _tell(fact: Fact, sales: dict[UUID, Sale]) -> None:
             named = {line.id: line.net_vnd for line in fact.lines}
             for sale in sales.values():
                 sale.signed.append((fact.occurred_at, fact.order, named.get(sale.line.id, 0)))
+            _say_days(fact, sales)
         case base.InvoiceOpened(collect="on_terms"):
             for line in fact.lines:
                 sales[line.id].opened.append((fact.occurred_at, line.net_vnd, line.vat_vnd))
+            _say_days(fact, sales)
         case payments.PaymentCaptured():
             prepaid = fact.collect == "prepaid"
             for paid in fact.lines:
@@ -323,7 +331,13 @@ def _tell(fact: Fact, sales: dict[UUID, Sale]) -> None:
         case base.DeliveryReversed():
             sales[fact.line].delivered.append((fact.on, -fact.quantity))
         case base.EarningMoved():
-            sales[fact.line].moved.append((fact.occurred_at, *days_of(fact.earn)))
+            sales[fact.line].said.append((fact.occurred_at, *days_of(fact.earn)))
         case base.CreditGranted():
             for credited in fact.lines:
                 sales[credited.line].credited.append((day_of(fact), credited.net_vnd, credited.vat_vnd))
+
+
+def _say_days(fact: base.OrderSigned | base.InvoiceOpened, sales: dict[UUID, Sale]) -> None:
+    for line in fact.lines:
+        if not isinstance(line.earn, Delivery):
+            sales[line.id].said.append((fact.occurred_at, *days_of(line.earn)))
