@@ -5,7 +5,7 @@ has the other half. A sale's row is locked before the rows that it pays for.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -122,7 +122,9 @@ async def open_sale(
     return sale
 
 
-async def _ask(tx: Tx, kind: Kind, sale: Sale, due_at: datetime, return_url: str) -> None:
+async def _ask(
+    tx: Tx, kind: Kind, sale: Sale, due_at: datetime, return_url: str, tax_point: date | None = None
+) -> None:
     opened = _said(kind).InvoiceOpened(
         agency=sale.agency,
         invoice=sale.id,
@@ -132,21 +134,29 @@ async def _ask(tx: Tx, kind: Kind, sale: Sale, due_at: datetime, return_url: str
         due_at=due_at,
         expires_at=sale.expires_at,
         return_url=return_url,
+        tax_point=tax_point,
         lines=sale.lines,
     )
     await emit(tx, opened)
 
 
 async def claim(
-    tx: Tx, kind: Kind, sale: Sale, lines: Sequence[Line], *, due_at: datetime, return_url: str
+    tx: Tx,
+    kind: Kind,
+    sale: Sale,
+    lines: Sequence[Line],
+    *,
+    tax_point: date,
+    due_at: datetime,
+    return_url: str,
 ) -> Sale:
     """A locked sale that was asked for in advance is delivered and unpaid: say its invoice again, on terms.
 
-    That is its tax point: from now on it is owed, its lines split by the rate of that day, the agreed gross unchanged.
+    From its tax point on it is owed, its lines split by the rate of that day, the agreed gross unchanged.
     Payments turns its invoice once and never back; money that came to it before pays as prepaid, and says so.
     """
     sale = await _write(tx, sale, collect="on_terms", lines=tuple(lines))
-    await _ask(tx, kind, sale, due_at, return_url)
+    await _ask(tx, kind, sale, due_at, return_url, tax_point)
     return sale
 
 

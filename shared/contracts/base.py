@@ -169,7 +169,12 @@ class InvoiceOpened(Fact, frozen=True, kw_only=True):
     expires_at: datetime
     return_url: str
     """Path in the house to which the buyer goes back after paying."""
+    tax_point: date | None = None
+    """On terms: the day on which its VAT is due and whose rate it has, where that was before it was said."""
     lines: Annotated[tuple[Line, ...], msgspec.Meta(min_length=1, max_length=200)]
+
+    def __post_init__(self) -> None:
+        check_days(self.occurred_at.date(), self.tax_point or self.occurred_at.date())
 
     @property
     def total_vnd(self) -> int:

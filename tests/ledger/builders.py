@@ -127,6 +127,21 @@ def promised(*lines: Line, on: date, **more: Any) -> base.OrderSigned:
     return fact
 
 
+def ordered(*lines: Line, on: date = date(2026, 11, 1), **more: Any) -> base.OrderSigned:
+    """A contract over some lines, which are not invoiced yet."""
+    fact: base.OrderSigned = said(
+        "OrderSigned",
+        lines[0],
+        agency=more.pop("agency", "bkh"),
+        occurred_at=noon(on),
+        order=more.pop("order", uuid5(lines[0].id, "order")),
+        buyer=Buyer("organisation", uuid4()),
+        lines=lines,
+        **more,
+    )
+    return fact
+
+
 def delivery(line: Line, quantity: int, on: date = date(2026, 11, 2), **more: Any) -> base.DeliveryRecorded:
     fact: base.DeliveryRecorded = said(
         "DeliveryRecorded", line, occurred_at=noon(on), line=line.id, quantity=quantity, on=on, **more

@@ -15,8 +15,8 @@ from services.ledger.rules.lines import Credit, last_position
 from services.ledger.rules.posting import in_order
 from services.ledger.rules.telling import paid
 from shared.contracts import Fact
-from shared.contracts.base import PaidLine, Period
-from shared.money import share
+from shared.contracts.base import OnDate, PaidLine, Period
+from shared.money import share, split
 from tests.ledger.builders import (
     a_line,
     a_ticket,
@@ -27,6 +27,7 @@ from tests.ledger.builders import (
     moved,
     noon,
     opened,
+    ordered,
     refunded,
     unapplied,
     undelivered,
@@ -158,6 +159,76 @@ def test_a_january_invoice_is_at_the_new_rate_and_a_credit_note_at_the_original(
     replay.hear(credit(old, 500_000, 40_000, on=date(2027, 1, 5)))
     assert replay.balances()["bkh", "output_vat"] == -140_000
     assert replay.balances()["bkh", "receivable"] == 1_080_000 + 1_100_000 - 540_000
+
+
+@pytest.mark.promise("L4")
+def test_what_is_claimed_late_is_owed_from_its_tax_point_on_at_the_rate_of_that_day() -> None:
+    """An event of 31 December whose claim is said on 3 January, since the seller's house stood still."""
+    event = date(2026, 12, 31)
+    line = a_line(1_000_000, earn=OnDate(event), stream="sponsorship.cash", tax_point=event)
+    replay = Replay(date(2027, 1, 4))
+    replay.hear(opened(line, on=date(2027, 1, 3), tax_point=event))
+    assert replay.balances(event) == {
+        ("bkh", "receivable"): 1_080_000,
+        ("bkh", "output_vat"): -80_000,
+        ("bkh", "revenue"): -1_000_000,
+    }
+
+
+@pytest.mark.promise("L4")
+def test_what_was_paid_in_advance_keeps_its_split_when_its_invoice_is_said_again_on_terms() -> None:
+    paid_at = a_line(1_000_000, earn=OnDate(date(2027, 1, 2)), stream="sponsorship.cash")
+    at_ten = split(paid_at.gross_vnd, "standard", date(2027, 1, 2))
+    again = msgspec.structs.replace(paid_at, net_vnd=at_ten.net_vnd, vat_vnd=at_ten.vat_vnd)
+    facts = [captured(paid_at, on=date(2026, 12, 31)), opened(again, on=date(2027, 1, 2))]
+    histories = []
+    for order in permutations(facts):
+        replay = Replay(date(2027, 1, 4))
+        replay.hear(*order)
+        histories.append(replay.history())
+    assert histories[0] == histories[1]
+    assert histories[0][date(2027, 1, 2)] == {
+        ("bkh", "cash_in_transit:vnpay"): 1_080_000,
+        ("bkh", "output_vat"): -80_000,
+        ("bkh", "revenue"): -1_000_000,
+    }
+
+
+@pytest.mark.promise("L4")
+def test_what_is_delivered_before_it_is_billed_is_unbilled_and_the_rate_is_that_of_its_invoice() -> None:
+    """Signed in December at 8 %, shown in December and January, accepted and invoiced in January at 10 %."""
+    signed = a_line(1_000_000, earn=delivered(10), stream="advertising.web", tax_point=date(2026, 12, 1))
+    billed = split(signed.gross_vnd, "standard", date(2027, 1, 5))
+    line = msgspec.structs.replace(signed, net_vnd=billed.net_vnd, vat_vnd=billed.vat_vnd)
+    facts = [
+        ordered(signed, on=date(2026, 12, 1)),
+        delivery(signed, 4, on=date(2026, 12, 20)),
+        delivery(signed, 6, on=date(2027, 1, 3)),
+        opened(line, on=date(2027, 1, 5)),
+    ]
+    for order in permutations(facts):
+        replay = Replay(date(2027, 1, 10))
+        replay.hear(*order)
+        assert replay.waiting == []
+        assert replay.balances(date(2026, 12, 31)) == {
+            ("bkh", "unbilled_delivery"): 400_000,
+            ("bkh", "revenue"): -400_000,
+        }
+        assert replay.balances() == {
+            ("bkh", "receivable"): 1_080_000,
+            ("bkh", "output_vat"): -billed.vat_vnd,
+            ("bkh", "revenue"): -billed.net_vnd,
+        }
+
+
+def test_a_credit_and_a_refund_of_anothers_line_net_where_the_customer_paid() -> None:
+    guest = a_line(100_000, agency="tcnt")
+    replay = Replay(date(2026, 11, 30))
+    replay.hear(captured(guest), credit(guest, 100_000, 8_000, on=date(2026, 11, 2), agency="bkh"))
+    replay.hear(refunded(108_000, date(2026, 11, 3)))
+    found = replay.balances()
+    assert not {account for _, account in found if account == "unused_credits"}
+    assert found.get(("bkh", "due_to:tcnt"), 0) == -found.get(("tcnt", "due_from:bkh"), 0) == 0
 
 
 def test_a_credit_beyond_what_is_unearned_becomes_a_deduction() -> None:

@@ -155,11 +155,13 @@ async def claim_due(tx: Tx, batch: Batch) -> None:
         await locked(tx, EventRow, key)
     for sale, (_, part, sponsorship, event) in zip(asked, rows, strict=True):
         if sale is not None and sale.waits and event.starts_at <= now:
+            day = local_day(event.starts_at)
             await selling.claim(
                 tx,
                 INSTALMENT,
                 sale,
-                [line_of(part, sponsorship, event, local_day(event.starts_at))],
+                [line_of(part, sponsorship, event, day)],
+                tax_point=day,
                 due_at=_due_at(part, local_day(sale.opened_at)),
                 return_url=_page(sponsorship),
             )

@@ -60,7 +60,7 @@ class Promise(msgspec.Struct, frozen=True, array_like=True):
 class Claim(msgspec.Struct, frozen=True, array_like=True):
     """The invoice on terms: its tax point, and its split."""
 
-    at: datetime
+    on: date
     net_vnd: int
     vat_vnd: int
 
@@ -130,7 +130,7 @@ def moving_days(line: LineState) -> set[date]:
     found = {local_day(p.at) for p in line.promised}
     found |= {local_day(s.at) for s in line.said}
     if line.claim:
-        found.add(local_day(line.claim.at))
+        found.add(line.claim.on)
     for each in (line.paid, line.delivered, line.credits):
         found |= {movement.on for movement in each}
     return found
@@ -252,7 +252,7 @@ class Position(msgspec.Struct, frozen=True):
         line = self.line
         prepaid = [p for p in line.paid if p.prepaid and p.on <= day]
         came = sum(p.amount_vnd for p in prepaid)
-        if line.claim and local_day(line.claim.at) <= day and held(came, line.gross_vnd) != line.gross_vnd:
+        if line.claim and line.claim.on <= day and held(came, line.gross_vnd) != line.gross_vnd:
             return line.claim.net_vnd, line.claim.vat_vnd, line.claim.net_vnd
         if came:
             gross, vat = held(came, line.gross_vnd), sum(p.vat_vnd for p in prepaid)

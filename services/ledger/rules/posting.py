@@ -120,7 +120,7 @@ def invoice_opened(fact: base.InvoiceOpened, books: Books) -> Outcome:
     for line in fact.lines:
         before = work.line(line.id, fact.publisher())
         after = telling.opened(before, line, fact)
-        work.change("invoice", before, after, local_day(fact.occurred_at))
+        work.change("invoice", before, after, telling.tax_point(fact))
     return work.outcome()
 
 

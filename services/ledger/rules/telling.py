@@ -18,7 +18,7 @@ from services.ledger.rules.lines import (
     Said,
     moving_days,
 )
-from shared.calendar import local_day
+from shared.calendar import local_day, start_of
 from shared.contracts import base, payments
 
 T = TypeVar("T", Promise, Said)
@@ -30,14 +30,20 @@ CUSTOMERS = frozenset({"receivable", "customer_advances", "unused_credits", "bar
 def opened(before: LineState | None, line: base.Line, fact: base.InvoiceOpened) -> LineState:
     """Invoiced on terms: of several openings the first is the tax point."""
     known = _invoiced(before or _new(line, fact.agency, fact.publisher()), line, fact.agency, fact.invoice)
-    claim = Claim(fact.occurred_at, line.net_vnd, line.vat_vnd)
+    said_at = start_of(fact.tax_point) if fact.tax_point else fact.occurred_at
+    claim = Claim(tax_point(fact), line.net_vnd, line.vat_vnd)
     return msgspec.structs.replace(
         known,
         party=fact.buyer.id,
         due_on=local_day(fact.due_at),
-        claim=min((claim, known.claim), key=_by_instant) if known.claim else claim,
-        said=_in_order((*known.said, Said(fact.occurred_at, line.earn))),
+        claim=min((claim, known.claim), key=_by_day) if known.claim else claim,
+        said=_in_order((*known.said, Said(said_at, line.earn))),
     )
+
+
+def tax_point(fact: base.InvoiceOpened) -> date:
+    """The day on which an invoice on terms has its VAT, and is owed."""
+    return fact.tax_point or local_day(fact.occurred_at)
 
 
 def promised(before: LineState | None, key: UUID, said: Sequence[base.OrderSigned]) -> LineState:
@@ -158,8 +164,8 @@ def _in_order(said: Iterable[T]) -> tuple[T, ...]:
     return tuple(sorted(set(said), key=lambda each: (each.at, _plainly(each))))
 
 
-def _by_instant(claim: Claim) -> tuple[Any, bytes]:
-    return claim.at, _plainly(claim)
+def _by_day(claim: Claim) -> tuple[date, bytes]:
+    return claim.on, _plainly(claim)
 
 
 def _plainly(value: Any) -> bytes:
