@@ -10,7 +10,7 @@ from services.ledger.actions.posting import apply, become_writer, reached
 from services.ledger.actions.recognising import recognise
 from services.ledger.actions.storing import Posted, Source
 from services.ledger.rules.posting import VERSION, DayReached, RegimeChosen
-from services.ledger.tables.books import BOOKS, FUNCTIONS, books_ddl
+from services.ledger.tables.books import BOOKS, books_ddl
 from shared import contracts
 from shared.calendar import local_day
 from shared.contracts import Fact
@@ -91,13 +91,9 @@ async def swap(tx: Tx, *, repost: bool = False) -> Rebuilt:
     await tx.execute(sa.text("SET LOCAL search_path = public"))
     for table in BOOKS:
         await tx.execute(sa.text(f"DROP TABLE public.{table} CASCADE"))
-    for function in FUNCTIONS:
-        await tx.execute(sa.text(f"DROP FUNCTION public.{function}"))
     tables = await tx.scalars(sa.text(_TABLES))
     for table in [*tables]:
         await tx.execute(sa.text(f"ALTER TABLE {BESIDE}.{table} SET SCHEMA public"))
-    for function in FUNCTIONS:
-        await tx.execute(sa.text(f"ALTER FUNCTION {BESIDE}.{function} SET SCHEMA public"))
     await tx.execute(sa.text(f"DROP SCHEMA {BESIDE}"))
     return Rebuilt(facts, tuple(differences))
 

@@ -12,15 +12,17 @@ DERIVED = ("rollup", "line", "book", "reached")
 """What follows from it, and changes with it."""
 
 BOOKS = (*KEPT, *DERIVED)
-FUNCTIONS = ("open_month(date)", "check_legs()", "refuse_change()")
+
+
+def functions_ddl() -> list[str]:
+    """SQL for what the books call: made once, and working on those that are first in the search path."""
+    revoked = "REVOKE ALL ON FUNCTION open_month FROM PUBLIC"
+    return [*_parts("functions.sql"), revoked, "GRANT EXECUTE ON FUNCTION open_month TO ledger_worker"]
 
 
 def books_ddl() -> list[str]:
     """SQL for the books in the schema that is first in the search path, with the rights on them."""
-    text = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    made = [part.strip().replace("{sandbox}", sandbox.in_sql("agency")) for part in text.split("\n\n\n")]
-    made.append("REVOKE ALL ON FUNCTION open_month FROM PUBLIC")
-    made.append("GRANT EXECUTE ON FUNCTION open_month TO ledger_worker")
+    made = _parts("books.sql")
     for table in BOOKS:
         made.append(f"REVOKE ALL ON {table} FROM ledger_web, ledger_worker")
         made.append(f"GRANT SELECT ON {table} TO ledger_web")
@@ -35,3 +37,8 @@ def books_ddl() -> list[str]:
         made += secure_ddl("ledger", table)
     ours = "agencies && string_to_array(current_setting('app.agencies', true), ',')"
     return made + secure_ddl("ledger", "archive", scope=ours)
+
+
+def _parts(name: str) -> list[str]:
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return [part.strip().replace("{sandbox}", sandbox.in_sql("agency")) for part in text.split("\n\n\n")]

@@ -6,7 +6,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-from services.ledger.tables.books import books_ddl
+from services.ledger.tables.books import books_ddl, functions_ddl
 from shared.db import flat_ddl, secure_ddl
 
 revision = "0001"
@@ -14,7 +14,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    for sql in (*flat_ddl("ledger"), *books_ddl()):
+    for sql in (*flat_ddl("ledger"), *functions_ddl(), *books_ddl()):
         op.execute(sql)
     op.create_table(
         "regime",
