@@ -16,7 +16,8 @@ TABLES = {
 """What posting writes a row of for each fact or entry, and which of its rows belong to the newest entries."""
 
 _NEWEST = (
-    "CREATE TEMP TABLE newest AS SELECT id, fact_id FROM entry ORDER BY recorded_at DESC, id LIMIT {count}"
+    "CREATE TEMP TABLE newest AS SELECT id, fact_id FROM entry "
+    "WHERE seq IN (SELECT seq FROM archive ORDER BY seq DESC LIMIT {count})"
 )
 _COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
@@ -27,10 +28,10 @@ ORDER BY attnum
 Statement = tuple[sql.Composed, list[Any]]
 
 
-async def bare_rate(address: str, entries: int, batches: int) -> float:
-    """Entries a second, a transaction a batch."""
+async def bare_rate(address: str, facts: int, batches: int) -> float:
+    """Facts a second whose rows are all put, a transaction a batch."""
     async with await psycopg.AsyncConnection.connect(address, autocommit=True) as database:
-        await database.execute(_NEWEST.format(count=entries))
+        await database.execute(_NEWEST.format(count=facts))
         statements = [await _statement(database, table) for table in TABLES]
         bare = sql.SQL(", ").join(sql.Identifier(f"bare_{table}") for table in TABLES)
         seconds = 0.0
@@ -42,7 +43,7 @@ async def bare_rate(address: str, entries: int, batches: int) -> float:
             seconds += time.perf_counter() - started
             await database.execute(sql.SQL("TRUNCATE {}").format(bare))
         await database.execute(sql.SQL("DROP TABLE {}, newest").format(bare))
-    return batches * entries / seconds
+    return batches * facts / seconds
 
 
 async def _statement(database: psycopg.AsyncConnection[Any], table: str) -> Statement:

@@ -72,7 +72,7 @@ def test_a_sellers_pay_link_of_before_opens_at_payments_alone_and_in_its_time() 
     assert not pays(turned("events"), link)
 
 
-@pytest.mark.parametrize(("seller", "key"), [("until", str(LATER)), ("", "")])
+@pytest.mark.parametrize(("seller", "key"), [("until", str(LATER)), ("", "")], ids=["until", "empty"])
 def test_nothing_that_is_known_beside_the_keys_is_taken_for_one(seller: str, key: str) -> None:
     forger = msgspec.structs.replace(Settings(), pay_link_keys=f"{seller}:{key}")
     link = links.pay_link(forger, seller, INVOICE, 60, agency="bkh", amount_vnd=1)
