@@ -124,13 +124,14 @@ def tell_of_a_sale(teller: Teller, count: int) -> None:
 
 
 def tell_of_an_invoice(teller: Teller, lines: list[Line], on: date, **sale: Any) -> list[Line]:
-    """On terms, at its tax point; sometimes said twice, and sometimes paid before."""
+    """On terms, at its tax point; sometimes said twice, and sometimes paid before, where its days are those of then."""
+    as_ever = all(teller.as_of(line, on) == line for line in lines)
     lines = [priced_on(teller.as_of(line, on), on) for line in lines]
     teller.tell(builders.opened(*lines, on=on, **sale), on)
     if teller.whether(6):
         again = teller.day(on)
         teller.tell(builders.opened(*(teller.as_of(line, again) for line in lines), on=again, **sale), again)
-    since = teller.first if teller.whether(5) else on
+    since = teller.first if as_ever and teller.whether(5) else on
     tell_of_payments(teller, lines, since, collect="on_terms", **sale)
     return lines
 
