@@ -3,14 +3,19 @@
 from datetime import date, timedelta
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 import sqlalchemy as sa
 
 from ops.cli.ledger import replayed
-from services.ledger.actions import rebuilding
-from services.ledger.queries import proof
+from services.ledger.actions import posting, rebuilding, recognising
+from services.ledger.queries import heads, proof
+from services.ledger.rules.posting import RULES, VERSIONS
 from shared.calendar import start_of
+from shared.contracts.payments import RefundCompleted
+from tests.ledger.builders import refunded
+from tests.ledger.test_consumers import balances
 from tests.ledger.test_rules import a_busy_month
 
 
@@ -65,3 +70,43 @@ async def test_a_rebuild_that_differs_changes_nothing(flats: Any, november: Any,
     with pytest.raises(rebuilding.Differs, match=r"refund\.completed"):
         await rebuilt(flats)
     assert await hashes(flat) == before
+
+
+@pytest.mark.promise("L9")
+async def test_a_corrected_rule_leaves_what_was_booked_and_can_be_applied_to_all_of_it_with_the_differences_shown(
+    flats: Any, november: Any, monkeypatch: Any
+) -> None:
+    flat = await lived(flats, november)
+    before = await hashes(flat)
+    refund_completed = RULES[RefundCompleted]
+
+    def corrected(fact: Any, books: Any) -> Any:
+        """Cash that goes back leaves the bank at once, it turned out."""
+        outcome = refund_completed(fact, books)
+        [draft] = outcome.drafts
+        legs = tuple(
+            msgspec.structs.replace(leg, account="bank") if leg.account.startswith("cash") else leg
+            for leg in draft.legs
+        )
+        return msgspec.structs.replace(outcome, drafts=(msgspec.structs.replace(draft, legs=legs),))
+
+    monkeypatch.setitem(VERSIONS, 2, {**RULES, RefundCompleted: corrected})
+    for module in (posting, recognising, rebuilding):
+        monkeypatch.setattr(module, "VERSION", 2)
+    await rebuilt(flats)
+    assert await hashes(flat) == before, "what was booked is replayed by the version that booked it"
+    await flat.receive(refunded(5_000, date(2027, 1, 20)))
+    assert (await balances(flat))["bank"] == -5_000
+    done = await rebuilt(flats, repost=True)
+    assert list(done.differences) == [
+        "bkh bank 2027-01-01: -5000 → -48200",
+        "bkh cash_in_transit:vnpay 2027-01-01: -43200 → 0",
+    ]
+    async with flat.tx() as tx:
+        assert (await proof.verify(tx)).findings == ()
+        assert set(await tx.scalars(sa.text("SELECT rules FROM archive"))) == {2}
+        signed = await tx.scalar(sa.text("SELECT count(*) FROM head"))
+        assert signed > 1, "heads of the books of before, whose archive is gone"
+        assert await heads.verify_heads(tx, [], lambda _: True) == ()
+        assert len(await heads.verify_heads(tx, [], lambda _: False)) == signed
+    assert (await rebuilt(flats)).differences == ()

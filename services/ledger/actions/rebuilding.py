@@ -7,11 +7,11 @@ import msgspec
 import sqlalchemy as sa
 
 from services.ledger.actions.posting import apply, become_writer, reached
-from services.ledger.actions.recognising import recognise
+from services.ledger.actions.recognising import ALL_AGENCIES, recognise
 from services.ledger.actions.storing import Posted, Source
-from services.ledger.rules.posting import VERSION, DayReached, RegimeChosen
+from services.ledger.rules.posting import VERSION, BooksReposted, DayReached, RegimeChosen
 from services.ledger.tables.books import BOOKS, books_ddl
-from shared import contracts
+from shared import clock, contracts
 from shared.calendar import local_day
 from shared.contracts import Fact
 from shared.db import Tx
@@ -84,6 +84,8 @@ async def swap(tx: Tx, *, repost: bool = False) -> Rebuilt:
     await become_writer(tx)
     while await go_on(tx, repost=repost):
         pass
+    if repost:
+        await _say_reposted(tx)
     facts = int(await tx.scalar(sa.text("SELECT count(*) FROM archive")) or 0)
     differences = [
         f"{r.agency} {r.account} {r.month}: {r.before} → {r.after}" for r in await tx.execute(_DIFFERENCES)
@@ -96,6 +98,19 @@ async def swap(tx: Tx, *, repost: bool = False) -> Rebuilt:
         await tx.execute(sa.text(f"ALTER TABLE {BESIDE}.{table} SET SCHEMA public"))
     await tx.execute(sa.text(f"DROP SCHEMA {BESIDE}"))
     return Rebuilt(facts, tuple(differences))
+
+
+async def _say_reposted(tx: Tx) -> None:
+    """Archive that the hashes are others since, and what they were."""
+    ends = sa.text("SELECT seq, hash FROM archive ORDER BY seq DESC LIMIT 1")
+    now = (await tx.execute(ends)).one_or_none()
+    await tx.execute(sa.text("SET LOCAL search_path = public"))
+    was = (await tx.execute(ends)).one_or_none()
+    await _look_beside(tx)
+    if was is None or now is None or was.hash == now.hash:
+        return
+    fact = BooksReposted(agency=ALL_AGENCIES, through=was.seq, digest=bytes(was.hash).hex())
+    await _replay(tx, [Source(fact, msgspec.json.encode(fact), clock.now(), VERSION)], repost=True)
 
 
 async def give_up(tx: Tx) -> None:
@@ -151,7 +166,7 @@ def read(body: bytes) -> Fact:
     return msgspec.json.decode(body, type=own) if own else contracts.decode(body)
 
 
-_OWN: dict[str, Any] = {kind.subject(): kind for kind in (DayReached, RegimeChosen)}
+_OWN: dict[str, Any] = {kind.subject(): kind for kind in (DayReached, RegimeChosen, BooksReposted)}
 
 
 class _Tagged(msgspec.Struct):

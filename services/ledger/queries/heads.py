@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from joserfc.jwk import KeySet
 
 from services.ledger.rules.heads import Head, findings, mismatch, signed_bytes
+from services.ledger.rules.heads import printed as on_paper
 from shared.db import Tx
 
 
@@ -34,6 +35,10 @@ async def top(tx: Tx) -> Top | None:
     return None if row is None else Top(*row)
 
 
+_REPOSTED = sa.text(
+    "SELECT CAST(convert_from(body, 'UTF8')::json->>'through' AS bigint) AS through, recorded_at FROM archive "
+    "WHERE subject = 'ledger.books.reposted.v1' ORDER BY seq DESC LIMIT 1"
+)
 _KEPT = "SELECT seq, hash, signed_at, key, signature FROM head ORDER BY seq DESC"
 
 
@@ -49,8 +54,18 @@ async def verify_heads(
     is_signed: Callable[[Head], bool],
     printed: Collection[tuple[int, str]] = (),
 ) -> tuple[str, ...]:
-    """What is no more as it was signed, as a witness keeps it, or as somebody has it on paper (number and digits)."""
-    own = [Head(*row) for row in await tx.execute(sa.text(_KEPT))]
+    """What is no more as it was signed, as a witness keeps it, or as somebody has it on paper (number and digits).
+
+    Of the heads of before the books were re-posted only the signature can be looked at: their archive is gone.
+    """
+    reposted = (await tx.execute(_REPOSTED)).one_or_none()
+
+    def stands(head: Head) -> bool:
+        return reposted is None or head.seq > reposted.through or head.signed_at > reposted.recorded_at
+
+    kept = [Head(*row) for row in await tx.execute(sa.text(_KEPT))]
+    of_before = [head for head in {*kept, *witnessed} if not stands(head)]
+    own, witnessed = [h for h in kept if stands(h)], [h for h in witnessed if stands(h)]
     numbers = {head.seq for head in (*own, *witnessed)} | {seq for seq, _ in printed}
     archived = {
         row.seq: row.hash
@@ -60,6 +75,11 @@ async def verify_heads(
         )
     }
     found = findings(own, witnessed, archived, is_signed)
+    found += [
+        f"head {on_paper(head)}: no key of the ledger has signed it"
+        for head in of_before
+        if not is_signed(head)
+    ]
     for seq, digits in printed:
         found += mismatch(f"printed head {seq} · {digits}", seq, digits, archived)
     return tuple(found)

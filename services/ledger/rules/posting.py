@@ -11,6 +11,7 @@ from services.ledger.rules import telling
 from services.ledger.rules.lines import Leg, LineState, Part, changes, earning_legs, moving_days
 from shared.calendar import local_day
 from shared.contracts import Fact, base, kinds, payments
+from shared.contracts.base import Code
 from shared.errors import Waits
 
 
@@ -25,6 +26,14 @@ class RegimeChosen(Fact, frozen=True, kw_only=True, tag="ledger.regime.chosen.v1
 
     since: date
     regime: str
+
+
+class BooksReposted(Fact, frozen=True, kw_only=True, tag="ledger.books.reposted.v1"):
+    """All that was archived until a number has been booked anew by the rules of now: its hashes are others since."""
+
+    through: int
+    digest: Code
+    """The hash, in hexadecimal, to which the archive had come by the old rules."""
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -281,6 +290,7 @@ _RULES: dict[type[Fact], Rule] = {
     payments.EinvoiceIssued: kept,
     payments.EinvoiceAdjusted: kept,
     RegimeChosen: kept,
+    BooksReposted: kept,
 }
 RULES = {kind: rule for named, rule in _RULES.items() for kind in kinds(named)}
 """By the very fact: what several sellers say alike has one rule. A day that is reached is `recognition`'s."""
