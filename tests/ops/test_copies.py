@@ -294,7 +294,9 @@ def test_a_drill_of_a_damaged_copy_fails_is_told_and_leaves_nothing(house: Path,
 
 def test_a_drill_finds_books_that_are_not_sound(stack: Stack, folder: Path) -> None:
     with psycopg.connect(stack.admin_url("ledger"), autocommit=True) as db:
-        db.execute("INSERT INTO rollup VALUES ('bkh', '511', 'ads', '2026-01-01', '2026-01-01', 7, 0)")
+        db.execute(
+            "INSERT INTO rollup VALUES ('bkh', '511', 'ads', '2026-01-01', '2026-01-01', '2026-01-01', 7, 0)"
+        )
         made = backup.make(stack, folder)
         db.execute("DELETE FROM rollup")
     with pytest.raises(BadBackup, match="are not sound: 1 findings"):

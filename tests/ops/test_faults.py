@@ -299,7 +299,10 @@ class TestPlantedBugs:
             consume,
             "_CLAIM",
             ForRows(
-                "SELECT id AS fact_id, subject, CAST(:now AS timestamptz) FROM given", id=UUID, subject=str
+                "SELECT id AS fact_id, subject, false AS otherwise, CAST(:now AS timestamptz) FROM given",
+                id=UUID,
+                subject=str,
+                digest=bytes,
             ),
         )
         run = line(9)
