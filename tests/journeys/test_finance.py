@@ -45,7 +45,7 @@ def test_from_the_growth_figure_to_the_source_fact(house, browser, size):
     picture(page, f"finance-revenue-{size}")
     # Of a day before today: what is sold now is earned in entries of their own.
     today = show_day(local_day(clock.now()))
-    days = page.locator("tbody tr").filter(has_text="Ghi nhận theo ngày").filter(has_not_text=today)
+    days = page.locator("tbody tr").filter(has_text="Ghi nhận trong ngày").filter(has_not_text=today)
     day = days.first
     earned = dong(day.locator("td").last)
     day.get_by_role("link").click()

@@ -22,7 +22,7 @@ CONTRACT_VND = 8_000_000
 """From here on it is a contract: nobody walks away from it, or one sponsor's whim would make or break a year."""
 
 PAYS_TERMS = 0.4
-"""Share of those on terms who pay on any day from shortly before it is due."""
+"""Share of those who owe an instalment that pay on any day from shortly before it is due."""
 
 MONDAY = 0
 
@@ -49,8 +49,8 @@ async def live_day(world: World, day: date) -> None:
             await _settle(tx, day)
 
 
-_HAS_TIME = InvoiceRow.due_at < InvoiceRow.expires_at
-"""What may be paid after it is due, as instalments may; all else is paid at once, or never."""
+_INSTALMENT = sa.and_(InvoiceRow.seller == "events", InvoiceRow.due_at < InvoiceRow.expires_at)
+"""It is paid when it is due, or some days later; all else is paid at once, or never."""
 
 
 async def _to_pay(tx: Tx, world: World) -> list[InvoiceRow]:
@@ -61,13 +61,17 @@ async def _to_pay(tx: Tx, world: World) -> list[InvoiceRow]:
             InvoiceRow.outcome.is_(None),
             InvoiceRow.withdrawn_at.is_(None),
             sa.or_(InvoiceRow.collect == "on_terms", InvoiceRow.expires_at > clock.now()),
-            sa.or_(~_HAS_TIME, InvoiceRow.due_at <= soon),
+            sa.or_(~_INSTALMENT, InvoiceRow.due_at <= soon),
         )
         .order_by(InvoiceRow.id)
     )
     gave_up = world.memory["gave_up"]
     open_ = [row for row in rows if row.id not in gave_up and not occasions.is_slow(world, row.id)]
-    return [row for row in open_ if row.due_at == row.expires_at or world.random.random() < PAYS_TERMS]
+    return [row for row in open_ if not _is_instalment(row) or world.random.random() < PAYS_TERMS]
+
+
+def _is_instalment(row: InvoiceRow) -> bool:
+    return row.seller == "events" and row.due_at < row.expires_at
 
 
 async def _pay(tx: Tx, world: World, invoices: Sequence[InvoiceRow]) -> None:

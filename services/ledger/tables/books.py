@@ -33,7 +33,7 @@ def books_ddl() -> list[str]:
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         for table in KEPT
     )
-    for table in ("entry", "leg", "part", "rollup", "line"):
+    for table in ("entry", "leg", "part", "rollup", "line", "book"):
         made += secure_ddl("ledger", table)
     ours = "agencies && string_to_array(current_setting('app.agencies', true), ',')"
     return made + secure_ddl("ledger", "archive", scope=ours)

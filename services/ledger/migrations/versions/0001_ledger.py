@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from services.ledger.tables.books import books_ddl, functions_ddl
-from shared.db import flat_ddl, secure_ddl
+from shared.db import append_only_ddl, flat_ddl, secure_ddl
 
 revision = "0001"
 down_revision = None
@@ -35,6 +35,7 @@ def upgrade() -> None:
         op.execute(sql)
     op.execute("REVOKE INSERT, UPDATE, DELETE ON account_code FROM ledger_web")
     _chart()
+    _heads()
 
 
 def _chart() -> None:
@@ -44,3 +45,27 @@ def _chart() -> None:
         rows = list(csv.DictReader(file))
     table = sa.table("account_code", *(sa.column(name) for name in ("regime", "account", "code", "name")))
     op.bulk_insert(table, rows)
+
+
+def _heads() -> None:
+    """Heads of the books that were signed: for everybody who reads them, and for nobody to change."""
+    op.create_table(
+        "head",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("signed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("signature", sa.Text(), nullable=False),
+        sa.CheckConstraint("hash ~ '^[0-9a-f]{64}$' AND signature ~ '^[0-9a-f]{128}$'", name="head_signed"),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    op.execute(
+        "CREATE TRIGGER head_stays BEFORE UPDATE OR DELETE ON head "
+        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+    )
+    for sql in (
+        *secure_ddl("ledger", "head", scope="false", public=True),
+        *append_only_ddl("ledger", "head"),
+        "REVOKE INSERT ON head FROM ledger_web",
+    ):
+        op.execute(sql)
