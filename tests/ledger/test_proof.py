@@ -1,5 +1,6 @@
 """Whatever the owner of the database changes behind its back is named by `verify`."""
 
+import hashlib
 from typing import Any
 
 import psycopg
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 from services.ledger.queries import proof
 from services.ledger.rules import sealing
-from services.ledger.rules.lines import Leg
+from services.ledger.rules.lines import Leg, Part
 from tests.ledger.test_actions import lived
 
 TAMPERED = {
@@ -170,8 +171,16 @@ async def test_an_amount_that_is_forged_with_its_hash_and_its_rollup_breaks_the_
     assert any("does not follow the entry before it" in text for text in findings)
 
 
+@pytest.mark.promise("L2")
+async def test_the_rules_and_the_database_say_the_same_bytes_of_every_entry(books: Any) -> None:
+    async with books.tx() as tx:
+        rows = (await tx.execute(sa.text("SELECT id, hash FROM entry"))).all()
+        for row in rows:
+            assert sealing.entry_hash(await entry_in(tx, f"id = '{row.id}'")) == bytes(row.hash)
+
+
 async def entry_in(tx: Any, where: str) -> sealing.Entry:
-    """An entry without parts, out of its rows."""
+    """An entry out of its rows."""
     row = (await tx.execute(sa.text(f"SELECT * FROM entry WHERE {where}"))).one()
     legs = await tx.execute(
         sa.text(
@@ -183,4 +192,20 @@ async def entry_in(tx: Any, where: str) -> sealing.Entry:
     fields = {
         name: getattr(row, name) for name in sealing.Entry.__struct_fields__ if name not in ("legs", "parts")
     }
-    return sealing.Entry(**fields, legs=tuple(Leg(*leg) for leg in legs))
+    parts = await tx.execute(
+        sa.text(
+            "SELECT stream, counter, lines, amounts FROM part WHERE entry = :id "
+            'ORDER BY stream COLLATE "C", counter COLLATE "C"'
+        ),
+        {"id": row.id},
+    )
+    return sealing.Entry(
+        **fields,
+        legs=tuple(Leg(*leg) for leg in legs),
+        parts=tuple(Part(p.stream, p.counter, digest_of(p.lines, p.amounts)) for p in parts),
+    )
+
+
+def digest_of(lines: list[Any], amounts: list[int]) -> bytes:
+    pairs = zip(lines, amounts, strict=True)
+    return hashlib.sha256(b"".join(line.bytes + vnd.to_bytes(8, signed=True) for line, vnd in pairs)).digest()

@@ -36,7 +36,7 @@ _PARTS = sa.text(
     WHERE l.amount <> 0
     GROUP BY mine.entry, l.stream, l.counter, l.agency
     RETURNING agency, stream, counter, (SELECT sum(a) FROM unnest(amounts) AS a) AS total,
-        (SELECT sha256(string_agg(uuid_send(l) || int8send(a), ''::bytea ORDER BY l))
+        (SELECT sha256(string_agg(uuid_send(l) || int8send(a), ''::bytea))
          FROM unnest(lines, amounts) AS pair(l, a)) AS digest
     """
 )

@@ -33,7 +33,7 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 _PAIRS = (
-    "SELECT sha256(string_agg(uuid_send(l) || int8send(a), ''::bytea ORDER BY l)) "
+    "SELECT sha256(string_agg(uuid_send(l) || int8send(a), ''::bytea)) "
     "FROM unnest(p.lines, p.amounts) AS pair(l, a)"
 )
 _ENTRIES = sa.text(

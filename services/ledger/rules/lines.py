@@ -46,7 +46,7 @@ class Part(msgspec.Struct, frozen=True):
     counter: str
     """The account against which it was earned."""
     digest: bytes
-    """SHA-256 over each line's id and amount, in the order of the ids."""
+    """SHA-256 over each line's id (16 bytes) and amount (8 bytes), in the order of the ids."""
 
 
 class Promise(msgspec.Struct, frozen=True, array_like=True):

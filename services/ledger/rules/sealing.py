@@ -168,12 +168,6 @@ def outcome_of(entries: Iterable[tuple[UUID, bytes]]) -> bytes:
     return hashlib.sha256(joined).digest() if joined else b""
 
 
-def part_digest(pairs: Iterable[tuple[UUID, int]]) -> bytes:
-    """Over each line's id and amount, in the order of the ids."""
-    joined = b"".join(line.bytes + amount.to_bytes(8, signed=True) for line, amount in sorted(pairs))
-    return hashlib.sha256(joined).digest()
-
-
 class LineColumns(msgspec.Struct, frozen=True, kw_only=True):
     """A line as its row has it: what reports and recognition read, and the state that all of it follows from."""
 
