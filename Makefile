@@ -13,7 +13,7 @@ FLAT ?= ads
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status chromium test test-quick lint check contracts lock bench chaos sequences clean
+.PHONY: help install up down status chromium test test-quick lint check contracts lock bench size chaos sequences clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -68,6 +68,9 @@ lock: install  ## resolve pyproject.toml anew into requirements/
 
 bench: install  ## measure the speed table and write it down (ARGS="V1 V4" shows some rows alone)
 	@$(BIN)/python -m bench $(ARGS)
+
+size: install  ## post until ten million entries stand, and measure the books on the way, some hours (ARGS=300000 stops there)
+	@$(BIN)/python -m bench.size $(ARGS)
 
 chaos: install  ## the long form of the storm: kills, pauses, cut and slow lines for ten minutes, and a restore (SEED=7)
 	@CHAOS=long $(BIN)/python -m pytest tests/journeys -k chaos $(ARGS)
