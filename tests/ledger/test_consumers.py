@@ -216,5 +216,6 @@ async def test_the_archive_keeps_a_fact_as_it_came_with_fields_that_this_version
     await flat.kit.consumer.receive(flat.kit.database, [Received(fact.id, fact.subject(), body)])
     async with flat.tx() as tx:
         assert [bytes(row.body) for row in await tx.execute(sa.text("SELECT body FROM archive"))] == [body]
+    async with flat.tx() as tx:
         assert (await proof.verify(tx)).findings == ()
     assert rebuilding.read(body) == fact

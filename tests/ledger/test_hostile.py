@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from tests.ledger.builders import (
     invoice_of,
     moved,
     opened,
+    ordered,
     undelivered,
 )
 from tests.ledger.test_actions import hashes, rebuilt
@@ -182,3 +184,31 @@ async def test_another_amount_under_the_id_of_money_that_is_booked_is_parked_and
     assert await flat.kit.consumer.again(flat.kit.database) == 0
     assert [row.state for row in await flat.held()] == ["parked"]
     assert (await balances(flat), await hashes(flat)) == (before, sealed)
+
+
+@pytest.mark.promise("L1")
+@pytest.mark.parametrize(
+    "said", ["more VAT than money", "lines beyond the money", "a promise of another order"]
+)
+async def test_what_cannot_be_true_of_money_or_of_an_order_is_parked_with_its_reason(
+    flats: Flats, november: Any, said: str
+) -> None:
+    flat = await flats.start("ledger")
+    line = a_line(100_000)
+    first, wrong, reason = {
+        "more VAT than money": (captured(a_line()), captured(line, vat=[line.gross_vnd + 1]), "be VAT"),
+        "lines beyond the money": (
+            captured(a_line()),
+            captured(line, amount_vnd=1),
+            "more of its lines than came",
+        ),
+        "a promise of another order": (ordered(line), ordered(line, order=uuid4()), "was promised by order"),
+    }[said]
+    await flat.receive(first)
+    before = await hashes(flat)
+    await flat.receive(wrong)
+    await _tried_to_the_end(flat, november)
+    [held] = await flat.held()
+    assert (held.fact_id, held.state) == (wrong.id, "parked")
+    assert reason in held.error
+    assert await hashes(flat) == before

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from services.ledger.queries import proof
 from services.ledger.rules import sealing
 from services.ledger.rules.lines import Leg, Part
+from tests.ledger.builders import a_line, captured
 from tests.ledger.test_actions import lived
 
 TAMPERED = {
@@ -209,3 +210,17 @@ async def entry_in(tx: Any, where: str) -> sealing.Entry:
 def digest_of(lines: list[Any], amounts: list[int]) -> bytes:
     pairs = zip(lines, amounts, strict=True)
     return hashlib.sha256(b"".join(line.bytes + vnd.to_bytes(8, signed=True) for line, vnd in pairs)).digest()
+
+
+async def test_what_is_posted_while_the_books_are_proven_is_no_finding(books: Any) -> None:
+    async with books.tx() as tx:
+        chunks = proof._entry_chunks
+
+        async def while_facts_come(tx: Any) -> Any:
+            async for row in chunks(tx):
+                yield row
+            await books.receive(captured(a_line(77_000)))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(proof, "_entry_chunks", while_facts_come)
+            assert (await proof.verify(tx)).findings == ()

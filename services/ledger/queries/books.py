@@ -256,9 +256,7 @@ async def fact(tx: Tx, key: UUID) -> FactItem:
 
 async def line(tx: Tx, key: UUID) -> LinePage:
     """An invoice line with its balances and its invoice's facts. Raises NotFound."""
-    row = (
-        await tx.execute(sa.text("SELECT invoice, state FROM line WHERE id = :id"), {"id": key})
-    ).one_or_none()
+    row = (await tx.execute(sa.text("SELECT state FROM line WHERE id = :id"), {"id": key})).one_or_none()
     if row is None:
         raise NotFound("There is no such line, or not for you.")
     state = msgspec.json.decode(row.state, type=LineState)
@@ -282,7 +280,7 @@ async def line(tx: Tx, key: UUID) -> LinePage:
         credited_vnd=now.credited_net_vnd + now.credited_vat_vnd,
         delivered=now.delivered,
         balances=await _balances(tx, state),
-        facts=await _facts(tx, "about = :key", row.invoice) if row.invoice else [],
+        facts=await _facts(tx, "about = ANY(:key)", [key for key in (state.order, state.invoice) if key]),
     )
 
 
@@ -313,7 +311,7 @@ def _span(state: LineState) -> dict[str, date]:
     return {"since": min(dates, default=LAST), "until": max(dates, default=FIRST)}
 
 
-async def _facts(tx: Tx, condition: str, key: UUID) -> list[FactItem]:
+async def _facts(tx: Tx, condition: str, key: UUID | list[UUID]) -> list[FactItem]:
     rows = await tx.execute(
         sa.text(
             f"SELECT fact_id, subject, recorded_at, body FROM archive WHERE {condition} ORDER BY seq"  # noqa: S608 - a literal of ours

@@ -164,7 +164,11 @@ _REACHED = sa.text(
 
 
 async def verify(tx: Tx) -> Proof:
-    """Recompute every hash, chain, sum and derived row. It reads only, in statements that each end soon."""
+    """Recompute every hash, chain, sum and derived row. It reads only, in statements that each end soon.
+
+    All of them see the same books, while posting goes on: the transaction must have asked nothing before.
+    """
+    await tx.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
     findings: list[str] = []
     entries = legs = parts = 0
     async for row in _entry_chunks(tx):

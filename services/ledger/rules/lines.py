@@ -111,6 +111,8 @@ class LineState(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What was agreed; it stays, whatever the rate of VAT becomes."""
     invoice: UUID | None = None
     """None while it is promised alone."""
+    order: UUID | None = None
+    """By which it was promised, if it was."""
     party: UUID | None = None
     due_on: date | None = None
     sold_as: Earn | None = None

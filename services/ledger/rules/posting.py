@@ -148,7 +148,7 @@ def payment_captured(fact: payments.PaymentCaptured, books: Books) -> Outcome:
     """Cash in transit against VAT and deferred revenue (prepaid), or against the receivable (on terms).
 
     What its seller took of late money comes out of suspense, where its cash was booked when it came. A line of another
-    agency is booked there; the two owe each other. Money beyond the lines is in suspense.
+    agency is booked there; the two owe each other. Money beyond the lines is in suspense; the reverse cannot be.
     """
     work, on = _Work(books), local_day(fact.captured_at)
     party = fact.buyer.id if fact.buyer else None
@@ -159,6 +159,8 @@ def payment_captured(fact: payments.PaymentCaptured, books: Books) -> Outcome:
         before = work.line(paid.line.id, fact.seller)
         work.change("payment", before, telling.paid(before, paid, fact), on)
     rest = fact.amount_vnd - sum(paid.amount_vnd for paid in fact.lines)
+    if rest < 0:
+        raise ValueError(f"Payment {fact.payment} pays {-rest} đồng more of its lines than came.")
     work.add("payment", fact.agency, on, Leg("suspense", "", None, -rest, party, fact.payment))
     return work.outcome((fact.payment, fact.rail))
 

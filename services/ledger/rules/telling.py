@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.ledger.rules.earning import held
 from services.ledger.rules.lines import (
     Claim,
     Credit,
@@ -52,18 +53,22 @@ def promised(before: LineState | None, key: UUID, said: Sequence[base.OrderSigne
     fact, line = next((fact, line) for fact, line in by_line if line is not None)
     known = before or _new(line, fact.agency, fact.publisher())
     _check_payee(known, fact.agency)
+    if known.order not in (None, fact.order):
+        raise ValueError(f"Line {key} was promised by order {known.order}, not by {fact.order}.")
     promises = (
         Promise(fact.occurred_at, line.net_vnd if line else None, line.earn if line else None)
         for fact, line in by_line
     )
     return msgspec.structs.replace(
-        known, party=known.party or fact.buyer.id, promised=_in_order(tuple(promises))
+        known, order=fact.order, party=known.party or fact.buyer.id, promised=_in_order(tuple(promises))
     )
 
 
 def paid(before: LineState | None, part: base.PaidLine, fact: payments.PaymentCaptured) -> LineState:
-    """Money came for the line, on the day of the money."""
+    """Money came for the line, on the day of the money. Raises ValueError for more VAT than money."""
     line = part.line
+    if held(part.vat_vnd, part.amount_vnd) != part.vat_vnd:
+        raise ValueError(f"Of {part.amount_vnd} đồng for line {line.id} cannot {part.vat_vnd} be VAT.")
     known = _invoiced(before or _new(line, fact.agency, fact.seller), line, fact.agency, fact.invoice)
     movement = Paid(local_day(fact.captured_at), fact.collect == "prepaid", part.amount_vnd, part.vat_vnd)
     return msgspec.structs.replace(
@@ -89,7 +94,7 @@ def credited(before: LineState, part: base.CreditedLine, fact: base.CreditGrante
         raise ValueError(f"Line {before.id} is of invoice {before.invoice}, not of {fact.invoice}.")
     _check_payee(before, fact.agency)
     gone = sum(c.net_vnd + c.vat_vnd for c in before.credits) + part.net_vnd + part.vat_vnd
-    if abs(gone) > abs(before.gross_vnd) or gone * before.gross_vnd < 0:
+    if any(held(vnd, before.gross_vnd) != vnd for vnd in (gone, part.net_vnd, part.vat_vnd)):
         raise ValueError(f"Line {before.id} was sold for {before.gross_vnd} đồng: {gone} cannot be credited.")
     credit = Credit(local_day(fact.occurred_at), part.net_vnd, part.vat_vnd)
     return msgspec.structs.replace(before, credits=_added(before.credits, credit, ("on",)))
