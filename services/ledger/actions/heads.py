@@ -7,6 +7,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import OKPKey
 
+from services.ledger.actions.posting import become_writer
 from services.ledger.actions.recognising import ALL_AGENCIES
 from services.ledger.queries import heads
 from services.ledger.rules.heads import Head, is_due, signed_bytes
@@ -24,6 +25,7 @@ async def sign_due(tx: Tx, settings: Settings) -> Head | None:
 
     The archive's numbers have no gaps and one writer gives them, so that nothing can come below what is read here.
     """
+    await become_writer(tx)  # nobody puts other books in the place of these meanwhile
     last, top, now = await heads.latest(tx), await heads.top(tx), clock.now()
     if top is None or not is_due(last, top.seq, top.reached, now):
         return None

@@ -36,7 +36,6 @@ async def begin(tx: Tx) -> None:
     """Make empty books beside the running ones, as their owner."""
     await tx.execute(sa.text(f"DROP SCHEMA IF EXISTS {BESIDE} CASCADE"))
     await tx.execute(sa.text(f"CREATE SCHEMA {BESIDE}"))
-    await tx.execute(sa.text(f"GRANT USAGE ON SCHEMA {BESIDE} TO ledger_worker, ledger_web"))
     await _look_beside(tx)
     for sql in books_ddl():
         await tx.execute(sa.text(sql.replace(":", "\\:")))

@@ -22,23 +22,26 @@ ALL_AGENCIES = "*"
 _REST = sa.text("SET LOCAL idle_in_transaction_session_timeout = '60s'")
 """So long may a day be worked out between what is read and what is written; who leads next waits for it."""
 
+_LIVE = "since <= :day AND until >= :day AND through < :day AND amount_vnd <> 0"
+_AGENCIES = sa.text(f"SELECT DISTINCT agency FROM line WHERE {_LIVE} ORDER BY agency")  # noqa: S608 - a literal of ours
+
 # What a plan earns on one day is the difference of two shares, each rounded toward zero, as `rules.earning.spread`
 # says. A line that has moved on a later day was booked through that day then.
 _PARTS = sa.text(
-    """
+    f"""
     INSERT INTO part (entry, stream, counter, agency, posted_on, lines, amounts)
     SELECT mine.entry, l.stream, l.counter, l.agency, :day, array_agg(l.id ORDER BY l.id),
            array_agg(l.amount ORDER BY l.id)
     FROM (SELECT id, agency, stream, counter, amount_vnd * (:day - since + 1) / (until - since + 1)
                  - amount_vnd * (:day - since) / (until - since + 1) AS amount
-          FROM line WHERE since <= :day AND until >= :day AND through < :day AND amount_vnd <> 0) AS l
+          FROM line WHERE {_LIVE}) AS l
     JOIN unnest(CAST(:agencies AS text[]), CAST(:entries AS uuid[])) AS mine(agency, entry) USING (agency)
     WHERE l.amount <> 0
     GROUP BY mine.entry, l.stream, l.counter, l.agency
     RETURNING agency, stream, counter, (SELECT sum(a) FROM unnest(amounts) AS a) AS total,
         (SELECT sha256(string_agg(uuid_send(l) || int8send(a), ''::bytea))
          FROM unnest(lines, amounts) AS pair(l, a)) AS digest
-    """
+    """  # noqa: S608 - a literal of ours
 )
 
 
@@ -61,7 +64,7 @@ async def recognise(tx: Tx, source: Source) -> Posted:
     """An entry an agency: a pair of legs a stream, and beside them what each line earned of it."""
     fact: Any = source.fact
     await tx.execute(sa.text("SELECT open_month(:month)"), {"month": month_of(fact.on)})
-    agencies = list(await tx.scalars(sa.text("SELECT DISTINCT agency FROM book ORDER BY agency")))
+    agencies = list(await tx.scalars(_AGENCIES, {"day": fact.on}))
     keys = {agency: entry_id(fact.id, agency, "day", fact.on) for agency in agencies}
     values = {"day": fact.on, "agencies": agencies, "entries": list(keys.values())}
     earned = (await tx.execute(_PARTS, values)).all()

@@ -160,6 +160,8 @@ class Position(msgspec.Struct, frozen=True):
     basis_vnd: int = 0
     """What is earned in all: the net in the books, or before anything is billed the net that is promised."""
     paid_vnd: int = 0
+    prepaid_vnd: int = 0
+    prepaid_vat_vnd: int = 0
     delivered: int = 0
     credited_net_vnd: int = 0
     credited_vat_vnd: int = 0
@@ -169,36 +171,35 @@ class Position(msgspec.Struct, frozen=True):
     plan: Plan | None = None
     """How time earns it, where it does."""
 
-    def moved(self, day: date) -> "Position":
+    def moved(self, day: date, today: "_Day") -> "Position":
         """After all that happened on the next day on which something did."""
-        line, earn, plan = self.line, self._earn(day), self.plan
-        net, vat, basis = self._covered(day)
+        paid = [p for p in today.paid if p.prepaid]
+        counted = msgspec.structs.replace(
+            self,
+            paid_vnd=self.paid_vnd + sum(p.amount_vnd for p in today.paid),
+            prepaid_vnd=self.prepaid_vnd + sum(p.amount_vnd for p in paid),
+            prepaid_vat_vnd=self.prepaid_vat_vnd + sum(p.vat_vnd for p in paid),
+            delivered=self.delivered + today.delivered,
+            credited_net_vnd=self.credited_net_vnd + sum(c.net_vnd for c in today.credits),
+            credited_vat_vnd=self.credited_vat_vnd + sum(c.vat_vnd for c in today.credits),
+        )
+        net, vat, basis = counted.covered(day)
+        earn, plan = counted.earn_on(day), self.plan
         if earn != self.earn:
             left = self.basis_vnd - self.taken_vnd
             plan = None if earn is None or isinstance(earn, Delivery) else Plan.of(earn, left)
         if plan:
             plan = plan.grown(basis - self.basis_vnd)
-        credits_ = [c for c in line.credits if c.on <= day]
         after = msgspec.structs.replace(
-            self,
-            net_vnd=net,
-            vat_vnd=vat,
-            basis_vnd=basis,
-            paid_vnd=sum(p.amount_vnd for p in line.paid if p.on <= day),
-            delivered=sum(d.quantity for d in line.delivered if d.on <= day),
-            credited_net_vnd=sum(c.net_vnd for c in credits_),
-            credited_vat_vnd=sum(c.vat_vnd for c in credits_),
-            earn=earn,
-            plan=plan,
+            counted, net_vnd=net, vat_vnd=vat, basis_vnd=basis, earn=earn, plan=plan
         )
-        return after.with_credits(day)
+        return after.with_credits(day, [c.net_vnd for c in today.credits])
 
-    def with_credits(self, day: date) -> "Position":
+    def with_credits(self, day: date, today: Sequence[int]) -> "Position":
         """What the credits of a day take of what is not earned by its end."""
         if self.plan is None:
             taken = held(self.credited_net_vnd, self.basis_vnd - self.earned(day))
             return msgspec.structs.replace(self, taken_vnd=taken)
-        today = [c.net_vnd for c in self.line.credits if c.on == day]
         if not today:
             return self
         plan, taken = self.plan.cut(sum(today), day)
@@ -249,27 +250,26 @@ class Position(msgspec.Struct, frozen=True):
         found[line.payee, "unused_credits"] = advances - max(0, -open_vnd)
         return found
 
-    def _covered(self, day: date) -> tuple[int, int, int]:
+    def covered(self, day: date) -> tuple[int, int, int]:
         """(net, VAT, basis) on a day. Money that paid all of it in advance split it once and for all."""
-        line = self.line
-        prepaid = [p for p in line.paid if p.prepaid and p.on <= day]
-        came = sum(p.amount_vnd for p in prepaid)
+        line, came = self.line, self.prepaid_vnd
         if line.claim and line.claim.on <= day and held(came, line.gross_vnd) != line.gross_vnd:
             return line.claim.net_vnd, line.claim.vat_vnd, line.claim.net_vnd
         if came:
-            gross, vat = held(came, line.gross_vnd), sum(p.vat_vnd for p in prepaid)
+            gross, vat = held(came, line.gross_vnd), self.prepaid_vat_vnd
             if gross != came:
                 vat = share(vat, abs(gross), abs(came))
             return gross - vat, vat, gross - vat
         promised = [p.net_vnd for p in line.promised if local_day(p.at) <= day]
         return 0, 0, (promised[-1] or 0) if promised else 0
 
-    def _earn(self, day: date) -> Earn | None:
+    def earn_on(self, day: date) -> Earn | None:
+        """How it is earned on a day, by what was said last until then."""
         line = self.line
         said = [s.earn for s in line.said if local_day(s.at) <= day]
         if said:
             return said[-1]
-        if line.sold_as is not None and any(p.on <= day for p in line.paid):
+        if line.sold_as is not None and line.paid and line.paid[0].on <= day:
             return line.sold_as
         promised = [p.earn for p in line.promised if p.earn is not None and local_day(p.at) <= day]
         return promised[-1] if promised else None
@@ -317,17 +317,31 @@ class _Stand(NamedTuple):
         return _Stand(moved, earned, quantity, self.counter)
 
 
-def changes(before: LineState | None, after: LineState, first: date, reached: date) -> list[Moved]:
-    """The difference of two histories by day, from the first day on which they may differ.
+class _Day:
+    """What happened on a day, but for what was said."""
+
+    def __init__(self) -> None:
+        self.paid: list[Paid] = []
+        self.delivered = 0
+        self.credits: list[Credit] = []
+
+
+def affected(before: LineState | None, after: LineState, first: date, reached: date) -> list[date]:
+    """The days on which two histories may differ, where they do not before `first`."""
+    through, was_through = max(reached, after.through), _through(before, reached)
+    # What time alone earned since is booked on its own days, before the day on which something else happens.
+    first = min(first, was_through + DAY)
+    lines = [line for line in (before, after) if line]
+    return sorted({day for line in lines for day in _dates(line, first, through)})
+
+
+def changes(before: LineState | None, after: LineState, dates: Sequence[date], reached: date) -> list[Moved]:
+    """The difference of two histories by day, on the days on which they may differ.
 
     Of the old one is booked what is dated until it is through; the new one is booked until `after.through`.
     """
-    through, was_through = max(reached, after.through), max(reached, before.through) if before else reached
-    # What time alone earned since is booked on its own days, before the day on which something else happens.
-    first = min(first, was_through + DAY)
-    dates = sorted({day for line in (before, after) if line for day in _dates(line, first, through)})
-    old = _history(before, dates, was_through)
-    new = _history(after, dates, through)
+    old = _history(before, dates, _through(before, reached))
+    new = _history(after, dates, max(reached, after.through))
     found, ahead = [], _Stand()
     for day, was, now in zip(dates, old, new, strict=True):
         differs = now.since(was)
@@ -338,20 +352,36 @@ def changes(before: LineState | None, after: LineState, first: date, reached: da
     return found
 
 
+def _through(before: LineState | None, reached: date) -> date:
+    return max(reached, before.through) if before else reached
+
+
 def _dates(line: LineState, first: date, last: date) -> set[date]:
     return {day for day in moving_days(line) if first <= day <= last} | running_days(line, first, last)
+
+
+def _happened(line: LineState) -> list[tuple[date, _Day]]:
+    """What happened to a line by day, in order."""
+    found = {day: _Day() for day in sorted(moving_days(line))}
+    for paid in line.paid:
+        found[paid.on].paid.append(paid)
+    for done in line.delivered:
+        found[done.on].delivered += done.quantity
+    for credit in line.credits:
+        found[credit.on].credits.append(credit)
+    return list(found.items())
 
 
 def _history(line: LineState | None, dates: Sequence[date], through: date) -> list[_Stand]:
     """How a line stands at the end of each day, as far as it is through."""
     if line is None:
         return [_Stand()] * len(dates)
-    position, moves = Position(line), sorted(moving_days(line))
+    position, happened = Position(line), _happened(line)
     found, n = [], 0
     for day in dates:
         at = min(day, through)
-        while n < len(moves) and moves[n] <= at:
-            position = position.moved(moves[n])
+        while n < len(happened) and happened[n][0] <= at:
+            position = position.moved(*happened[n])
             n += 1
         stand = _Stand(position.balances(at), position.earned(at), position.counted, position.counter)
         found.append(stand)
@@ -361,6 +391,6 @@ def _history(line: LineState | None, dates: Sequence[date], through: date) -> li
 def last_position(line: LineState) -> Position:
     """How a line stands after all that happened to it; time goes on earning by its plan."""
     position = Position(line)
-    for day in sorted(moving_days(line)):
-        position = position.moved(day)
+    for day, today in _happened(line):
+        position = position.moved(day, today)
     return position

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from services.ledger.rules import telling
-from services.ledger.rules.lines import Leg, LineState, Part, changes, earning_legs, moving_days
+from services.ledger.rules.lines import Leg, LineState, Part, affected, changes, earning_legs, moving_days
 from shared.calendar import local_day
 from shared.contracts import Fact, base, kinds, payments
 from shared.contracts.base import Code
@@ -100,11 +100,12 @@ class _Work:
         through = max(self.books.reached, after.through, *moving_days(after))
         after = msgspec.structs.replace(after, through=through)
         first = telling.first_day(before, after, on)
-        moved = changes(before, after, first, self.books.reached)
-        earns = kind if kind == "delivery" else "recognition"
-        self.days += len(moved)
+        dates = affected(before, after, first, self.books.reached)
+        self.days += len(dates)
         if self.days > MOST_DAYS:
             raise ValueError(f"What it says of {first} changes more than {MOST_DAYS} days of its lines.")
+        moved = changes(before, after, dates, self.books.reached)
+        earns = kind if kind == "delivery" else "recognition"
         for each in moved:
             earning = earning_legs(after.stream, after.id, each.earned_vnd, each.counter)
             counted = (telling.counted(leg, each.quantity) for leg in earning)
@@ -162,7 +163,8 @@ def payment_captured(fact: payments.PaymentCaptured, books: Books) -> Outcome:
     if rest < 0:
         raise ValueError(f"Payment {fact.payment} pays {-rest} đồng more of its lines than came.")
     work.add("payment", fact.agency, on, Leg("suspense", "", None, -rest, party, fact.payment))
-    return work.outcome((fact.payment, fact.rail))
+    # What lay in suspense is in its rail's transit by the fact that laid it there.
+    return work.outcome(*(() if fact.from_suspense else ((fact.payment, fact.rail),)))
 
 
 def delivery_recorded(fact: base.DeliveryRecorded, books: Books) -> Outcome:

@@ -52,7 +52,7 @@ def promised(before: LineState | None, key: UUID, said: Sequence[base.OrderSigne
     by_line = [(fact, {line.id: line for line in fact.lines}.get(key)) for fact in said]
     fact, line = next((fact, line) for fact, line in by_line if line is not None)
     known = before or _new(line, fact.agency, fact.publisher())
-    _check_payee(known, fact.agency)
+    _check_same(known, line, fact.agency)
     if known.order not in (None, fact.order):
         raise ValueError(f"Line {key} was promised by order {known.order}, not by {fact.order}.")
     promises = (
@@ -67,6 +67,8 @@ def promised(before: LineState | None, key: UUID, said: Sequence[base.OrderSigne
 def paid(before: LineState | None, part: base.PaidLine, fact: payments.PaymentCaptured) -> LineState:
     """Money came for the line, on the day of the money. Raises ValueError for more VAT than money."""
     line = part.line
+    if part.amount_vnd * line.gross_vnd < 0:
+        raise ValueError(f"Line {line.id} over {line.gross_vnd} đồng cannot be paid {part.amount_vnd}.")
     if held(part.vat_vnd, part.amount_vnd) != part.vat_vnd:
         raise ValueError(f"Of {part.amount_vnd} đồng for line {line.id} cannot {part.vat_vnd} be VAT.")
     known = _invoiced(before or _new(line, fact.agency, fact.seller), line, fact.agency, fact.invoice)
@@ -102,9 +104,14 @@ def credited(before: LineState, part: base.CreditedLine, fact: base.CreditGrante
 
 def first_day(before: LineState | None, after: LineState, on: date) -> date:
     """From which day on two histories may differ, where a fact of a day made one of the other."""
-    if before and (before.claim, before.sold_as) == (after.claim, after.sold_as):
-        return on
-    return min(moving_days(after), default=on)
+    if before is None:
+        return min(moving_days(after), default=on)
+    found = [on]
+    if before.claim and after.claim and before.claim != after.claim:
+        found += (before.claim.on, after.claim.on)
+    if before.sold_as not in (None, after.sold_as):
+        found.append(after.paid[0].on)
+    return min(found)
 
 
 def leg_of(line: LineState, account: str, amount_vnd: int) -> Leg:
@@ -134,16 +141,21 @@ def _new(line: base.Line, payee: str, seller: str) -> LineState:
 
 def _invoiced(known: LineState, line: base.Line, payee: str, invoice: UUID) -> LineState:
     """Raises ValueError where an invoice does not sell what the books know."""
-    _check_payee(known, payee)
+    _check_same(known, line, payee)
     if known.invoice not in (None, invoice):
         raise ValueError(f"Line {known.id} is of invoice {known.invoice}, not of {invoice}.")
+    if known.invoice is not None and known.gross_vnd != line.gross_vnd:
+        raise ValueError(f"Line {known.id} was sold for {known.gross_vnd} đồng, not for {line.gross_vnd}.")
+    return msgspec.structs.replace(known, invoice=invoice, gross_vnd=line.gross_vnd)
+
+
+def _check_same(known: LineState, line: base.Line, payee: str) -> None:
+    """Raises ValueError where a line is told of as another's, or as something else."""
+    _check_payee(known, payee)
     if (known.agency, known.stream) != (line.agency, line.stream):
         raise ValueError(
             f"Line {known.id} is {known.stream} of {known.agency}, not {line.stream} of {line.agency}."
         )
-    if known.invoice is not None and known.gross_vnd != line.gross_vnd:
-        raise ValueError(f"Line {known.id} was sold for {known.gross_vnd} đồng, not for {line.gross_vnd}.")
-    return msgspec.structs.replace(known, invoice=invoice, gross_vnd=line.gross_vnd)
 
 
 def _check_payee(known: LineState, payee: str) -> None:
