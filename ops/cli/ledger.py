@@ -7,6 +7,7 @@ from functools import partial
 from typing import Annotated, TypeVar
 
 import typer
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from ops.cli.screen import Sorry, say, step, table
@@ -16,7 +17,7 @@ from services.ledger.actions import rebuilding
 from services.ledger.queries import books, heads, proof
 from services.ledger.rules.heads import Head
 from shared import money
-from shared.db import Tx, database_url
+from shared.db import Tx, database_url, is_busy
 from shared.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -106,13 +107,28 @@ def rebuild(
     say(f"{done.facts} facts replayed, {'by the rules of now' if repost else 'to the same hashes'}.")
 
 
+SWAPS, SWAP_AGAIN_S = 30, 1.0
+"""So often is the swap tried while others read the books, and so long is waited in between."""
+
+
+async def swapped(settings: Settings, *, repost: bool) -> rebuilding.Rebuilt:
+    for left in reversed(range(SWAPS)):
+        try:
+            return await inside(settings, "owner", partial(rebuilding.swap, repost=repost))
+        except DBAPIError as error:
+            if not left or not is_busy(error):
+                raise
+            await asyncio.sleep(SWAP_AGAIN_S)
+    raise AssertionError("Each try has returned or raised.")
+
+
 async def replayed(settings: Settings, *, repost: bool = False) -> rebuilding.Rebuilt:
     """Rebuild the books in steps, each a transaction of its own, so that the running ones go on. Raises Differs."""
     await inside(settings, "owner", rebuilding.begin)
     try:
         while await inside(settings, "owner", partial(rebuilding.go_on, repost=repost)):
             pass
-        return await inside(settings, "owner", partial(rebuilding.swap, repost=repost))
+        return await swapped(settings, repost=repost)
     except BaseException:
         await inside(settings, "owner", rebuilding.give_up)
         raise

@@ -12,6 +12,7 @@ from services.ledger.queries import books, growth, journal
 from services.ledger.rules.growth import TARGET_PERCENT
 from shared import auth, clock
 from shared.calendar import add_months, local_day, month_of
+from shared.contracts.base import FIRST, LAST
 from shared.contracts.roles import OVERSEERS
 from shared.db import Tx
 from shared.errors import BadInput, Unprocessable
@@ -32,7 +33,9 @@ async def show_trial_balance(
     if recorded_at is not None and recorded_at.tzinfo is None:
         raise BadInput("recorded_at needs a time zone, such as 2026-11-23T00:00:00+07:00.")
     codes = await books.scope(tx, agency)
-    return await books.trial_balance(tx, codes, on or today(), recorded_at)
+    if recorded_at is not None and not FIRST <= recorded_at.date() <= LAST:
+        raise BadInput(f"No book is of {recorded_at.date()}: it lies before {FIRST} or after {LAST}.")
+    return await books.trial_balance(tx, codes, bounded(on), recorded_at)
 
 
 @get("/entries")

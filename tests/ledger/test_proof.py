@@ -35,7 +35,7 @@ TAMPERED = {
             "INSERT INTO leg SELECT entry, n, agency, belongs_on, posted_on - 31, account, stream, line, amount_vnd, "
             "party, document, due_on, quantity, reference FROM gone WHERE posted_on - 31 >= date '2026-12-01'"
         ),
-        "balance",
+        "hash",
     ),
     "a leg that is gone": ("DELETE FROM leg WHERE account = 'output_vat'", "hash"),
     "a leg of no entry": (
@@ -43,7 +43,7 @@ TAMPERED = {
             "INSERT INTO leg SELECT gen_random_uuid(), 0, agency, belongs_on, posted_on, account, stream, line, "
             "amount_vnd, party, document, due_on, quantity, reference FROM leg LIMIT 1"
         ),
-        "balance",
+        "hash",
     ),
     "a day's part": ("UPDATE part SET amounts[1] = 7", "hash"),
     "a part's agency": ("UPDATE part SET agency = 'ktv'", "another's"),
@@ -100,15 +100,50 @@ TAMPERED = {
     ),
     "the order of the facts": (
         (
-            "UPDATE archive SET seq = CASE seq WHEN 2 THEN -3 ELSE -2 END WHERE seq IN (2, 3); "
-            "UPDATE archive SET seq = -seq WHERE seq < 0"
+            "UPDATE archive SET seq = CASE seq WHEN 2 THEN 1000003 ELSE 1000002 END WHERE seq IN (2, 3); "
+            "UPDATE archive SET seq = seq - 1000000 WHERE seq > 1000000"
         ),
+        "was archived",
+    ),
+    "an entry of no fact, at a number that nobody gave": (
+        "UPDATE entry SET seq = 0 WHERE kind = 'refund'",
+        "not in the archive",
+    ),
+    "a fact at a number that nobody gave": (
+        "ALTER TABLE archive DROP CONSTRAINT archive_numbered; UPDATE archive SET seq = -4 WHERE seq = 1",
+        "was archived",
+    ),
+    "what a month's partition is called": (
+        (
+            "ALTER TABLE leg_2026_12 RENAME TO leg_x2027_01; ALTER TABLE entry_2026_12 RENAME TO entry_x2027_01; "
+            "UPDATE leg SET amount_vnd = amount_vnd * 10 WHERE posted_on < '2027-01-01'"
+        ),
+        "hash",
+    ),
+    "a part of nobody": (
+        "UPDATE part SET lines = array_prepend(NULL::uuid, lines), amounts = array_prepend(NULL::bigint, amounts)",
+        "hash",
+    ),
+    "an entry without a hash": (
+        "ALTER TABLE entry ALTER hash DROP NOT NULL; UPDATE entry SET hash = NULL WHERE kind = 'refund'",
+        "hash",
+    ),
+    "a rollup twice": (
+        "ALTER TABLE rollup DROP CONSTRAINT rollup_pkey; INSERT INTO rollup SELECT * FROM rollup",
+        "stands twice",
+    ),
+    "a policy that hides": (
+        "CREATE POLICY hides ON rollup AS RESTRICTIVE FOR SELECT TO ledger_worker USING (account <> 'revenue')",
+        "hides rows",
+    ),
+    "two agencies as one": (
+        "UPDATE archive SET agencies = ARRAY['bkh,tcnt'] WHERE 'tcnt' = ANY(agencies)",
         "was archived",
     ),
     "an account code": ("UPDATE account_code SET code = '511' WHERE account = 'suspense'", "account code"),
     "a chart of accounts": (
         "INSERT INTO regime (agency, since, regime) VALUES ('bkh', '2026-01-01', '200/2014')",
-        "nobody chose it",
+        "the archive says otherwise",
     ),
 }
 """By what is changed: how, and a word of what is found."""
@@ -141,7 +176,7 @@ def tamper(stack: Any, *changes: str) -> None:
     with psycopg.connect(stack.admin_url("test_ledger"), autocommit=True) as all_powerful:
         all_powerful.execute("SET session_replication_role = replica")
         for change in changes:
-            assert all_powerful.execute(change).rowcount > 0, change
+            assert all_powerful.execute(change).rowcount != 0, change
 
 
 @pytest.mark.promise("L2")

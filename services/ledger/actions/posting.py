@@ -13,11 +13,13 @@ import msgspec
 import sqlalchemy as sa
 
 from services.ledger.actions.storing import Posted, Source, ends, store
+from services.ledger.rules.earning import DAY
 from services.ledger.rules.lines import LineState
 from services.ledger.rules.posting import (
     VERSION,
     VERSIONS,
     Books,
+    Outcome,
     in_order,
     lines_of,
 )
@@ -124,6 +126,7 @@ async def apply(
         except Waits as reason:
             waiting.append((fact, reason))
             continue
+        check_has_come(outcome, source)
         lines |= {line.id: line for line in outcome.lines}
         rails |= dict(outcome.rails)
         if isinstance(fact, base.OrderSigned):
@@ -134,6 +137,14 @@ async def apply(
         posted.append(chains.posted(source, entries, rows))
     await store(tx, posted, changed.values(), chains)
     return posted, waiting
+
+
+def check_has_come(outcome: Outcome, source: Source) -> None:
+    """Raises ValueError for what says of days to come that something happened on them; clocks may differ by a day."""
+    last = local_day(source.recorded_at) + DAY
+    for draft in outcome.drafts:
+        if draft.belongs_on > last:
+            raise ValueError(f"It says what happened on {draft.belongs_on}: that day has not come.")
 
 
 async def become_writer(tx: Tx) -> None:

@@ -78,11 +78,15 @@ async def _replay(tx: Tx, sources: list[Source], *, repost: bool) -> list[Posted
 async def swap(tx: Tx, *, repost: bool = False) -> Rebuilt:
     """Replay what came meanwhile, and let the rebuilt books take the place of the running ones.
 
-    Posting waits for the end of the transaction, and so does, for the moment of the swap, who reads. Raises Differs.
+    Posting waits for the end of the transaction, and so does, for the moment of the swap, who reads. Where somebody
+    reads for longer than that, the database refuses, and it is tried again: what was replayed stays. Raises Differs.
     """
     await become_writer(tx)
     while await go_on(tx, repost=repost):
         pass
+    # All at once, and soon or not at all: who reads several of them would otherwise wait for us, and we for them.
+    await tx.execute(sa.text("SET LOCAL lock_timeout = '2s'"))
+    await tx.execute(sa.text(f"LOCK TABLE {', '.join(f'public.{table}' for table in BOOKS)}"))
     if repost:
         await _say_reposted(tx)
     facts = int(await tx.scalar(sa.text("SELECT count(*) FROM archive")) or 0)

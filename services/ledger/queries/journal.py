@@ -68,7 +68,10 @@ WHERE entry.agency = ANY(:agencies) AND entry.posted_on BETWEEN :since AND :unti
   AND (entry.posted_on, entry.id) < (:before_on, CAST(:before_id AS uuid))
 ORDER BY entry.posted_on DESC, entry.id DESC LIMIT :limit
 """
-_FILTERS = {"account": "AND account = :account", "stream": "AND stream = :stream"}
+_FILTERS = {
+    "account": "AND (account = :account OR account LIKE :account || ':%')",
+    "stream": "AND stream = :stream",
+}
 _KNOWN = "AND recorded_at <= :known"
 _KNOWN_OF_LEG = (
     "AND EXISTS (SELECT FROM entry WHERE entry.id = leg.entry AND entry.posted_on = leg.posted_on "

@@ -152,6 +152,7 @@ def archive_hash(row: Archived) -> bytes:
         _id(row.fact_id),
         _text(row.subject),
         _text(",".join(row.agencies)),
+        _number(len(row.agencies)),
         _id(row.about),
         _bytes(hashlib.sha256(row.body).digest()),
         _instant(row.recorded_at),

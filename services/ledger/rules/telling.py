@@ -1,7 +1,7 @@
 """What a fact tells of a line becomes one of its movements; what cannot be true is refused, for a person to see."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -24,6 +24,8 @@ from shared.contracts import base, payments
 
 T = TypeVar("T", Promise, Said)
 
+MOMENT = timedelta(microseconds=1)
+
 CUSTOMERS = frozenset({"receivable", "customer_advances", "unused_credits", "barter_clearing"})
 """Accounts that somebody owes or is owed by: their legs name the party, the invoice and its due day."""
 
@@ -36,7 +38,7 @@ def opened(before: LineState | None, line: base.Line, fact: base.InvoiceOpened) 
     return msgspec.structs.replace(
         known,
         party=fact.buyer.id,
-        due_on=local_day(fact.due_at),
+        due_on=local_day(fact.due_at - MOMENT),  # due at midnight is due by the end of the day before
         claim=min((claim, known.claim), key=_by_day) if known.claim else claim,
         said=_in_order((*known.said, Said(said_at, line.earn))),
     )

@@ -23,7 +23,11 @@ class ArchiveRow(Base):
     """
 
     __tablename__ = "archive"
-    __table_args__ = (sa.UniqueConstraint("fact_id"), sa.Index("archive_by_about", "about"))
+    __table_args__ = (
+        sa.UniqueConstraint("fact_id"),
+        sa.CheckConstraint("seq > 0", name="archive_numbered"),
+        sa.Index("archive_by_about", "about"),
+    )
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     fact_id: Mapped[UUID]
     subject: Mapped[str]

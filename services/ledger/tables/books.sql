@@ -1,5 +1,5 @@
 CREATE TABLE archive (
-    seq bigint PRIMARY KEY,
+    seq bigint PRIMARY KEY CONSTRAINT archive_numbered CHECK (seq > 0),
     fact_id uuid NOT NULL UNIQUE,
     subject text NOT NULL,
     agencies text[] NOT NULL,
