@@ -55,13 +55,11 @@ CHANGES: dict[str, dict[str, str]] = {
             "        from_suspense=bool(row.reason),\n        note=row.note,\n"
         ),
     },
-    "services/ledger/tables.py": {
+    "services/ledger/tables/__init__.py": {
         "    body: Mapped[bytes]\n": "    body: Mapped[bytes]\n    note: Mapped[str]\n",
     },
     "services/ledger/actions/storing.py": {
-        '            "body": body_of(tx, p.fact),\n': (
-            '            "body": body_of(tx, p.fact),\n            "note": getattr(p.fact, "note", ""),\n'
-        ),
+        '"hash": p.hash}\n': '"hash": p.hash, "note": getattr(p.fact, "note", "")}\n',
     },
     # A fact that is another one from now on: who hears the first version has to learn the second.
     "shared/contracts/subscriptions.py": {
