@@ -98,6 +98,8 @@ def rebuild(
     It is kept only when every hash comes out the same, unless all is to be booked by the rules of now.
     """
     with house() as reached, step("Replaying the archive"):
+        if repost and proven(settings_of(reached, "ledger")).findings:
+            raise Sorry("Nothing was changed: the books are not sound.", "nguonthu ledger verify says more.")
         try:
             done = asyncio.run(replayed(reached.settings, repost=repost))
         except rebuilding.Differs as finding:

@@ -66,14 +66,16 @@ async def test_where_the_teller_fails_nothing_is_waited_for(tmp_path: Path) -> N
     assert not diary.exists() or len(diary.read_text(encoding="utf-8").splitlines()) < 1000
 
 
-def test_nobody_hears_what_lives_aside() -> None:
+def test_nobody_hears_what_lives_aside_but_the_witness_of_its_heads() -> None:
+    """Of simulated years the ledger alone keeps the heads; accounts is their witness from the first real day on."""
     heard = {
-        (service, source)
+        (service, subject)
         for service in SERVICES
-        for source in import_module(f"services.{service}.consumers").consumer.sources()
+        for source, subjects in import_module(f"services.{service}.consumers").consumer.sources().items()
+        for subject in subjects
         if source == ASIDE
     }
-    assert not heard
+    assert heard == {("accounts", "ledger.head.signed.v1")}
 
 
 async def echo(heard: Hearing) -> None:
