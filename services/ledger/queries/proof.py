@@ -3,22 +3,19 @@
 The canonical bytes are those of `rules/sealing.py`, said in SQL; a test compares the two.
 """
 
-import csv
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from services.ledger.migrations.codes import shipped_codes
 from services.ledger.rules.sealing import FORMAT, START
 from services.ledger.tables.books import BOOKS
 from shared.db import Tx
 
 CHUNK = 20_000
 """So many rows are proven in one statement, so that each ends well before the limit of statements."""
-
-CHART = Path(__file__).parents[1] / "chart.csv"
 
 MOST = 100
 """So many findings of a kind are named; one is enough to know that the books are not sound."""
@@ -255,8 +252,7 @@ async def _archive_findings(tx: Tx) -> AsyncIterator[Any]:
 
 async def _chart_findings(tx: Tx) -> list[str]:
     """Codes are what was shipped, and regimes what somebody chose, which stands in the archive."""
-    with CHART.open(encoding="utf-8", newline="") as file:
-        shipped = {(r["regime"], r["account"], r["code"], r["name"]) for r in csv.DictReader(file)}
+    shipped = {(r["regime"], r["account"], r["code"], r["name"]) for r in shipped_codes()}
     stored = await tx.execute(sa.text("SELECT regime, account, code, name FROM account_code"))
     found = [
         f"account code {row[0]} {row[1]} is not the one that was shipped"

@@ -1,11 +1,9 @@
 """The books (`books.sql`), and the chart of accounts that they are read by."""
 
-import csv
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 
+from services.ledger.migrations.codes import shipped_codes
 from services.ledger.tables.books import books_ddl, functions_ddl
 from shared.db import append_only_ddl, flat_ddl, secure_ddl
 
@@ -40,11 +38,8 @@ def upgrade() -> None:
 
 def _chart() -> None:
     """Codes of the three regimes; an agency's accountant may change them, they are data."""
-    path = Path(__file__).parents[2] / "chart.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     table = sa.table("account_code", *(sa.column(name) for name in ("regime", "account", "code", "name")))
-    op.bulk_insert(table, rows)
+    op.bulk_insert(table, shipped_codes())
 
 
 def _heads() -> None:
