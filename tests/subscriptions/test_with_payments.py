@@ -44,8 +44,9 @@ async def send_refunds(payments: Flat) -> None:
 
 async def earned_on(ledger: Flat, asked: InvoiceOpened) -> tuple[date, date]:
     """The first and last day on which the books earn an invoice."""
-    state = await one(ledger, "SELECT state FROM line WHERE id = :id", id=asked.lines[0].id)
-    return date.fromisoformat(state["earn"]["start"]), date.fromisoformat(state["earn"]["end"])
+    line = asked.lines[0].id
+    since = await one(ledger, "SELECT since FROM line WHERE id = :id", id=line)
+    return since, await one(ledger, "SELECT until FROM line WHERE id = :id", id=line)
 
 
 async def a_checkout(subscriptions: Flat, person: UUID) -> InvoiceOpened:
