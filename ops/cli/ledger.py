@@ -98,7 +98,10 @@ def rebuild(
     It is kept only when every hash comes out the same, unless all is to be booked by the rules of now.
     """
     with house() as reached, step("Replaying the archive"):
-        if repost and proven(settings_of(reached, "ledger")).findings:
+        ledger = settings_of(reached, "ledger")
+        if repost and (
+            proven(ledger).findings or held_against(ledger, witnessed(settings_of(reached, "accounts")))
+        ):
             raise Sorry("Nothing was changed: the books are not sound.", "nguonthu ledger verify says more.")
         try:
             done = asyncio.run(replayed(reached.settings, repost=repost))

@@ -22,6 +22,7 @@ from tests.ledger.builders import (
     delivery,
     moved,
     opened,
+    ordered,
     refunded,
 )
 
@@ -219,3 +220,14 @@ async def test_the_archive_keeps_a_fact_as_it_came_with_fields_that_this_version
     async with flat.tx() as tx:
         assert (await proof.verify(tx)).findings == ()
     assert rebuilding.read(body) == fact
+
+
+@pytest.mark.promise("L4")
+async def test_an_agency_that_has_only_promised_earns_on_its_day(flats: Any, november: Any) -> None:
+    flat = await flats.start("ledger")
+    line = a_line(300_000, earn=OnDate(date(2026, 11, 12)), stream="sponsorship.cash")
+    await flat.receive(ordered(line, on=date(2026, 11, 10)))
+    november.move_to(start_of(date(2026, 11, 12)) + timedelta(hours=1))
+    await flat.tick()
+    await flat.tick()
+    assert await balances(flat) == {"unbilled_delivery": 300_000, "revenue": -300_000}

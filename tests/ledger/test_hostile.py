@@ -212,3 +212,15 @@ async def test_what_cannot_be_true_of_money_or_of_an_order_is_parked_with_its_re
     assert (held.fact_id, held.state) == (wrong.id, "parked")
     assert reason in held.error
     assert await hashes(flat) == before
+
+
+@pytest.mark.promise("L1")
+async def test_what_is_said_of_a_day_that_has_not_come_is_parked(flats: Flats, november: Any) -> None:
+    flat = await flats.start("ledger")
+    line = a_campaign()
+    early = delivery(line, 1, on=PAID + timedelta(days=2))
+    await flat.receive(captured(line, on=PAID), delivery(line, 1, on=PAID + timedelta(days=1)), early)
+    assert (await balances(flat))["revenue"] == -250_000, "clocks may differ by a day"
+    [held] = await flat.held()
+    assert held.fact_id == early.id
+    assert "has not come" in held.error
