@@ -133,6 +133,8 @@ async def test_revenue_by_stream_and_month(flat: Any, flats: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "status"),
     [
+        ("/trial-balance?recorded_at=9999-12-31T23:59:59Z", 400),
+        ("/trial-balance?on=9999-12-31", 422),
         ("/trial-balance?on=yesterday", 400),
         ("/trial-balance?recorded_at=2026-11-23T00:00:00", 400),
         ("/entries?limit=0", 400),
@@ -160,3 +162,10 @@ async def test_only_finance_reads_the_books(flat: Any, flats: Any) -> None:
     assert (await flat.client.get(path, headers=bearer(flats, scopes=("ads:book",)))).status_code == 403
     token = flats.token(id=uuid4(), roles={"bkh": ["ad_ops"]})
     assert (await flat.client.get("/finance", headers={"cookie": f"nt_token={token}"})).status_code == 403
+
+
+async def test_an_account_is_asked_for_with_all_that_are_kept_under_it(flat: Any, flats: Any) -> None:
+    found = await flat.client.get(f"{API}/entries?account=cash_in_transit", headers=bearer(flats))
+    assert found.json()["items"], "such as cash_in_transit:vnpay"
+    other = await flat.client.get(f"{API}/entries?account=cash", headers=bearer(flats))
+    assert other.json()["items"] == []
